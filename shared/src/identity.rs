@@ -1,0 +1,111 @@
+//! Names of devices, runs and content.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// One device of the fleet, by its index `0..devices`. Displayed and parsed as `device-007`, which
+/// is also its name in topics and certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeviceId(pub u32);
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "device-{:03}", self.0)
+    }
+}
+
+/// A text that is no device name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not a device name; expected `device-` and at least three digits, as in `device-007`")]
+pub struct InvalidDeviceId(String);
+
+impl FromStr for DeviceId {
+    type Err = InvalidDeviceId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = text.strip_prefix("device-").and_then(|digits| digits.parse().ok()).map(DeviceId);
+        // Only the canonical spelling: two names for one device would be two topics.
+        id.filter(|id| id.to_string() == text).ok_or_else(|| InvalidDeviceId(text.to_owned()))
+    }
+}
+
+/// One run of a scenario. Drawn once when a run directory is made and kept with it, so that a message of
+/// an earlier run on the same broker is recognised as such. Displayed as 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub u64);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(RunId)
+    }
+}
+
+/// A SHA-256 digest; on the wire a byte string of 32 bytes, displayed in hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of `content`.
+    pub fn of(content: &[u8]) -> Self {
+        Digest(Sha256::digest(content).into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde_bytes::ByteArray::<32>::deserialize(deserializer).map(|bytes| Digest(bytes.into_array()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_canonical_spelling_names_a_device() {
+        assert_eq!("device-007".parse(), Ok(DeviceId(7)));
+        assert_eq!(DeviceId(1234).to_string().parse(), Ok(DeviceId(1234)));
+        for wrong in ["device-7", "device-0007", "device-+07", "device-", "007", "device-007 "] {
+            assert!(wrong.parse::<DeviceId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_the_one_of_fips_180() {
+        assert_eq!(
+            Digest::of(b"abc").to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! What both ends of the wire must agree on.
+//!
+//! # Layout
+//! - [`identity`]: names of devices, runs and content.
+//! - [`random`]: the seeded streams that every random draw comes from.
+//! - [`parameters`]: a model as one flat `f32` vector with a named layout.
+//! - [`models`]: the trainable models, behind one trait.
+//! - [`data`]: data sets, their partition over devices, and shard files.
+//! - [`rules`]: Byzantine-robust aggregation rules.
+//! - [`scenario`]: the one file that says everything about a run.
+//! - [`wire`]: messages, topics, codec and chunked transfer.
+//!
+//! Nothing here opens a socket, reads a clock or draws unseeded randomness. Readers take bytes; the
+//! only functions that touch the file system are the `load` conveniences next to them.
+
+pub mod data;
+pub mod identity;
+pub mod models;
+pub mod parameters;
+pub mod random;
+pub mod rules;
+pub mod scenario;
+pub mod wire;

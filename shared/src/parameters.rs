@@ -1,0 +1,235 @@
+//! A model as one flat `f32` vector with a named layout.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+/// Names and shapes of a model's tensors, in the order in which the flat vector holds them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    entries: Vec<Entry>,
+    dimension: usize,
+}
+
+/// One named tensor of a [`Layout`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Name, as in safetensors files: `conv1.weight`.
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Index of its first element in the flat vector.
+    pub offset: usize,
+}
+
+impl Entry {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether the tensor has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Layout {
+    /// Lays the named tensors out one after the other.
+    pub fn new<N: Into<String>>(tensors: impl IntoIterator<Item = (N, Vec<usize>)>) -> Self {
+        let mut dimension = 0;
+        let entries = tensors
+            .into_iter()
+            .map(|(name, shape)| {
+                let entry = Entry { name: name.into(), shape, offset: dimension };
+                dimension += entry.len();
+                entry
+            })
+            .collect();
+        Layout { entries, dimension }
+    }
+
+    /// The tensors in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Number of parameters (the paper's d).
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// The part of a flat vector that `entry` names.
+    pub fn slice<'a>(&self, entry: &Entry, values: &'a [f32]) -> &'a [f32] {
+        &values[entry.offset..entry.offset + entry.len()]
+    }
+}
+
+/// What is wrong with stored or received parameters.
+#[derive(Debug, thiserror::Error)]
+pub enum ParametersError {
+    /// Wrong number of values.
+    #[error("{actual} parameters where the model has {expected}")]
+    Dimension {
+        /// Number the layout asks for.
+        expected: usize,
+        /// Number that is there.
+        actual: usize,
+    },
+    /// A safetensors file that cannot be read.
+    #[error("not a valid safetensors checkpoint: {0}")]
+    Checkpoint(#[from] safetensors::SafeTensorError),
+    /// A safetensors file of another model.
+    #[error("the checkpoint's tensor `{name}` is not the {expected:?} f32 tensor of this model")]
+    Tensor {
+        /// Name of the tensor.
+        name: String,
+        /// Expected shape.
+        expected: Vec<usize>,
+    },
+}
+
+/// A model's parameters: a flat vector and the layout that names its parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters {
+    layout: Arc<Layout>,
+    values: Vec<f32>,
+}
+
+impl Parameters {
+    /// Joins a layout and its values.
+    ///
+    /// # Errors
+    /// [`ParametersError::Dimension`] if the number of values is not the layout's.
+    pub fn new(layout: Arc<Layout>, values: Vec<f32>) -> Result<Self, ParametersError> {
+        if values.len() == layout.dimension() {
+            Ok(Parameters { layout, values })
+        } else {
+            Err(ParametersError::Dimension { expected: layout.dimension(), actual: values.len() })
+        }
+    }
+
+    /// All zeros.
+    pub fn zeros(layout: Arc<Layout>) -> Self {
+        let values = vec![0.0; layout.dimension()];
+        Parameters { layout, values }
+    }
+
+    /// Names and shapes.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// The flat vector.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The flat vector, to change in place.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// The flat vector alone.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
+    /// The values as little-endian bytes, which is what digests of a model are taken over.
+    pub fn to_le_bytes(&self) -> Vec<u8> {
+        self.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    /// Copies every tensor out as a candle tensor, in layout order.
+    ///
+    /// # Errors
+    /// Whatever candle reports, such as a device out of memory.
+    pub fn to_tensors(&self, device: &Device) -> candle_core::Result<Vec<Tensor>> {
+        let layout = &self.layout;
+        let tensor =
+            |e: &Entry| Tensor::from_slice(layout.slice(e, &self.values), e.shape.as_slice(), device);
+        layout.entries().iter().map(tensor).collect()
+    }
+
+    /// Writes a safetensors file with one f32 tensor for each entry, and `metadata` beside them.
+    ///
+    /// # Errors
+    /// [`ParametersError::Checkpoint`] if safetensors refuses the layout (two entries of one name).
+    pub fn to_safetensors(&self, metadata: HashMap<String, String>) -> Result<Vec<u8>, ParametersError> {
+        let bytes = self.to_le_bytes();
+        let views = self
+            .layout
+            .entries()
+            .iter()
+            .map(|e| {
+                let part = &bytes[4 * e.offset..4 * (e.offset + e.len())];
+                Ok((e.name.as_str(), TensorView::new(Dtype::F32, e.shape.clone(), part)?))
+            })
+            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+        Ok(safetensors::serialize(views, Some(metadata))?)
+    }
+
+    /// Reads what [`Parameters::to_safetensors`] wrote: the parameters and the metadata.
+    ///
+    /// # Errors
+    /// If the bytes are no safetensors file, or its tensors are not those of `layout`.
+    pub fn from_safetensors(
+        layout: Arc<Layout>,
+        bytes: &[u8],
+    ) -> Result<(Self, HashMap<String, String>), ParametersError> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let file = SafeTensors::deserialize(bytes)?;
+        let mut values = Vec::with_capacity(layout.dimension());
+        for entry in layout.entries() {
+            let view = file.tensor(&entry.name).ok();
+            let view =
+                view.filter(|v| v.dtype() == Dtype::F32 && v.shape() == entry.shape).ok_or_else(|| {
+                    ParametersError::Tensor { name: entry.name.clone(), expected: entry.shape.clone() }
+                })?;
+            let words = view.data().chunks_exact(4);
+            values.extend(words.map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])));
+        }
+        Ok((Parameters { layout, values }, header.metadata().clone().unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Parameters {
+        let layout = Layout::new([("weight", vec![2, 3]), ("bias", vec![2])]);
+        Parameters::new(Arc::new(layout), (0..8u8).map(f32::from).collect()).unwrap()
+    }
+
+    #[test]
+    fn safetensors_round_trip_keeps_values_and_metadata() {
+        let metadata = HashMap::from([("round".to_owned(), "7".to_owned())]);
+        let bytes = example().to_safetensors(metadata.clone()).unwrap();
+        let (read, header) = Parameters::from_safetensors(example().layout().clone(), &bytes).unwrap();
+        assert_eq!((read, header), (example(), metadata));
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_model_is_named() {
+        let bytes = example().to_safetensors(HashMap::new()).unwrap();
+        let other = Arc::new(Layout::new([("weight", vec![3, 2]), ("bias", vec![2])]));
+        let error = Parameters::from_safetensors(other, &bytes).unwrap_err();
+        assert!(error.to_string().contains("`weight`"), "{error}");
+        assert!(Parameters::from_safetensors(example().layout().clone(), &bytes[..40]).is_err());
+    }
+
+    #[test]
+    fn tensors_hold_the_parts_in_layout_order() {
+        let tensors = example().to_tensors(&Device::Cpu).unwrap();
+        assert_eq!(tensors[0].to_vec2::<f32>().unwrap(), [[0., 1., 2.], [3., 4., 5.]]);
+        assert_eq!(tensors[1].to_vec1::<f32>().unwrap(), [6., 7.]);
+    }
+
+    #[test]
+    fn a_vector_of_another_length_is_refused() {
+        assert!(Parameters::new(example().layout().clone(), vec![0.0; 7]).is_err());
+    }
+}

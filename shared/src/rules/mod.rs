@@ -1,0 +1,1 @@
+//! Byzantine-robust aggregation rules (paper section 2.2).

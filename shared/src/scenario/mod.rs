@@ -1,0 +1,1 @@
+//! The one file that says everything about a run.

@@ -1,0 +1,243 @@
+//! The messages, as they stand in `outpost.cddl`.
+//!
+//! | message | from | topic | retained |
+//! |---|---|---|---|
+//! | [`Announcement`] | aggregator | `round` | yes |
+//! | [`Chunk`] of a model | aggregator | `model`, or the inbox of the device that asked | no |
+//! | [`Chunk`] of an update | device | its `update` | no |
+//! | [`Receipt`], [`Missing`] | aggregator | the device's `inbox` | no |
+//! | [`Missing`] | device | its `ask` | no |
+//! | [`Status`] | device (and its last will) | its `status` | yes |
+//! | [`Chunk`], [`Missing`], [`Receipt`] among colluders | designated attackers | `collusion/{device}` | no |
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use super::float32_array::Float32Array;
+use crate::identity::{DeviceId, Digest, RunId};
+
+/// The version of these messages; a peer that speaks another is refused by name.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Whatever travels as one MQTT payload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Message {
+    /// Where the run stands.
+    Announcement(Announcement),
+    /// That a device is here, or gone.
+    Status(Status),
+    /// A piece of a transfer.
+    Chunk(Chunk),
+    /// Which pieces the receiver of a transfer still lacks.
+    Missing(Missing),
+    /// That a transfer arrived, and what became of it.
+    Receipt(Receipt),
+}
+
+/// Where the run stands: the aggregator's latest word to everyone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Announcement {
+    /// [`PROTOCOL_VERSION`] of the sender.
+    pub protocol: u32,
+    /// The run it speaks of.
+    pub run: RunId,
+    /// Digest of the resolved scenario: a device that holds another scenario must not take part.
+    pub scenario: Digest,
+    /// The stage the run is in.
+    pub stage: Stage,
+}
+
+/// The stage a run is in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The roll is called: every device answers with its [`Status`].
+    Gathering(RollCall),
+    /// A round is under way.
+    Round(RoundCall),
+    /// The run is over; devices may leave.
+    Finished,
+}
+
+/// A roll call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollCall {
+    /// Counts the calls of this aggregator process, from 1.
+    pub call: u32,
+}
+
+/// The call for updates that opens a round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundCall {
+    /// The round, from 1.
+    pub round: u32,
+    /// The devices that take part, in ascending order.
+    pub selected: Vec<DeviceId>,
+    /// The global model to start from.
+    pub model: Content,
+    /// How long updates are waited for, in milliseconds from this announcement.
+    pub deadline_ms: u32,
+}
+
+/// What a transfer carries, named by its digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Content {
+    /// SHA-256 of the content.
+    pub sha256: Digest,
+    /// Length in bytes.
+    pub size: u32,
+}
+
+impl Content {
+    /// The name of `content`.
+    ///
+    /// # Panics
+    /// If `content` is longer than `u32::MAX` bytes; transfers are capped far below.
+    pub fn of(content: &[u8]) -> Self {
+        Content {
+            sha256: Digest::of(content),
+            size: u32::try_from(content.len()).expect("capped below 4 GiB"),
+        }
+    }
+}
+
+/// What kind of parameters a transfer carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The global model.
+    Model,
+    /// What a device sends for aggregation.
+    Update,
+    /// What a compromised device would honestly have sent, for its accomplices.
+    BeforeAttack,
+    /// What a compromised device is to send instead.
+    Crafted,
+}
+
+/// Which transfer: idempotent key of everything that is said about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferId {
+    /// The run.
+    pub run: RunId,
+    /// The round.
+    pub round: u32,
+    /// What kind of parameters.
+    pub kind: Kind,
+    /// Whose parameters; `None` for the global model.
+    pub device: Option<DeviceId>,
+    /// SHA-256 of the whole content.
+    pub sha256: Digest,
+}
+
+/// A piece of a transfer. Each piece says all that is needed to start reassembly, so any may come first.
+///
+/// Content of `size` bytes travels in `count` pieces of `size.div_ceil(count)` bytes, the last one shorter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chunk {
+    /// The transfer it belongs to.
+    pub id: TransferId,
+    /// Length of the whole content in bytes.
+    pub size: u32,
+    /// Number of pieces.
+    pub count: u32,
+    /// Which piece, from 0.
+    pub index: u32,
+    /// The bytes.
+    pub data: ByteBuf,
+}
+
+/// Which pieces of a transfer the receiver still lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Missing {
+    /// The transfer.
+    pub id: TransferId,
+    /// The missing indices in ascending order; empty means all of them.
+    pub chunks: Vec<u32>,
+}
+
+/// The application's acknowledgement: only now may the sender forget the transfer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// The transfer.
+    pub id: TransferId,
+    /// Why it was refused; `None` if it was accepted.
+    pub refused: Option<Refusal>,
+}
+
+/// Why an update, or a message on its way to become one, was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// Arrived after its round was closed.
+    Late,
+    /// A different second update of the same device in the same round.
+    Duplicate,
+    /// From a device that is not of the fleet, or was not selected.
+    Unknown,
+    /// Not a message of this protocol, or content that does not decode.
+    Malformed,
+    /// Speaks for another device than the topic it came on.
+    Impostor,
+    /// The number of parameters differs from the model's.
+    WrongShape,
+    /// For a round that has not been called.
+    WrongRound,
+    /// Of another run or another scenario.
+    WrongRun,
+    /// Holds a NaN or an infinity.
+    NonFinite,
+    /// Larger than any update of this model can be.
+    Oversized,
+    /// Its bytes do not have the announced digest.
+    Corrupt,
+}
+
+/// That a device is here, or gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// [`PROTOCOL_VERSION`] of the sender.
+    pub protocol: u32,
+    /// The device.
+    pub device: DeviceId,
+    /// Drawn anew by each process, so that a last will of an earlier one is told apart.
+    pub boot: u64,
+    /// False in the last will and on leaving.
+    pub online: bool,
+    /// Digest of the resolved scenario the device holds.
+    pub scenario: Digest,
+    /// Number of examples in its shard.
+    pub examples: u32,
+    /// Version of the software.
+    pub version: String,
+}
+
+/// Content of a [`Kind::Model`], [`Kind::BeforeAttack`] or [`Kind::Crafted`] transfer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelContent {
+    /// The parameters, in the order of the model's layout.
+    pub parameters: Float32Array,
+}
+
+/// Content of a [`Kind::Update`] transfer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateContent {
+    /// The local model after training (not the difference from the global one).
+    pub parameters: Float32Array,
+    /// Mean training loss of the local steps.
+    pub loss: f32,
+    /// Wall-clock time of training in milliseconds.
+    pub train_ms: u32,
+}
