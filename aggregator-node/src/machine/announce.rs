@@ -1,0 +1,68 @@
+//! Announcing: what everyone is told, and the opening of a round.
+
+use shared::identity::DeviceId;
+use shared::wire::{
+    Announcement, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, PROTOCOL_VERSION, Publication,
+    RoundCall, Stage, Topic, encode,
+};
+
+use super::collect::Collect;
+use super::gather::Gather;
+use super::{Action, Machine, Phase};
+
+impl Machine {
+    /// Calls the next round, or the roll if too few devices are online for the rule.
+    pub(super) fn next_round(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let present = self.roster.present(&self.scenario.selection(self.round + 1));
+        if self.rule.check(present.len()).is_ok() {
+            self.open_round(now, present, out);
+        } else {
+            self.phase = Phase::Gather(Gather::begin(now, &self.scenario));
+            self.gather(now, out);
+        }
+    }
+
+    pub(super) fn open_round(&mut self, now: Millis, selected: Vec<DeviceId>, out: &mut Vec<Action>) {
+        self.round += 1;
+        self.incoming.forget_rounds_before(self.round);
+        let content = ModelContent { parameters: Float32Array(self.global.to_vec()) };
+        let content = encode(&content).expect("a model encodes");
+        let model = Outgoing::new(self.run, self.round, Kind::Model, None, content);
+        let deadline_ms = self.scenario.timing.round_seconds.saturating_mul(1_000);
+        let call = RoundCall { round: self.round, selected, model: model.content(), deadline_ms };
+        out.push(self.announce(Stage::Round(call.clone())));
+        let topic = self.topics.name(Topic::Model);
+        let chunks = model.chunks().map(|chunk| Publication::live(topic.clone(), &Message::Chunk(chunk)));
+        out.extend(chunks.map(Action::Publish));
+        self.phase = Phase::Collect(Box::new(Collect::new(call, model, now)));
+    }
+
+    /// Says again where the run stands, to a broker that may have forgotten.
+    pub(super) fn speak_up(&self, _now: Millis, out: &mut Vec<Action>) {
+        match &self.phase {
+            Phase::Gather(gather) => out.push(self.announce(gather.stage())),
+            Phase::Collect(collect) => out.push(self.announce(Stage::Round(collect.call().clone()))),
+            Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => {}
+        }
+    }
+
+    pub(super) fn announce(&self, stage: Stage) -> Action {
+        Action::Publish(Publication::retained(self.topics.name(Topic::Round), &self.announcement(stage)))
+    }
+
+    /// The word that goes to everyone, for one device's inbox.
+    pub(super) fn remind(&self, device: DeviceId, stage: Stage) -> Action {
+        let topic = self.topics.name(Topic::Inbox(device));
+        Action::Publish(Publication::live(topic, &self.announcement(stage)))
+    }
+
+    fn announcement(&self, stage: Stage) -> Message {
+        Message::Announcement(Announcement {
+            protocol: PROTOCOL_VERSION,
+            run: self.run,
+            term: self.term,
+            scenario: self.digest,
+            stage,
+        })
+    }
+}

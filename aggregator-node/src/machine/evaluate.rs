@@ -1,0 +1,51 @@
+//! Evaluate: how good the global model is, every so many rounds and after the last.
+
+use shared::evaluation::Evaluation;
+use shared::identity::DeviceId;
+use shared::wire::Millis;
+
+use super::{Action, Failure, Machine, Phase};
+use crate::worker::Job;
+
+/// A round that takes no more updates.
+#[derive(Clone, Debug)]
+pub(super) struct Closed {
+    pub(super) selected: u32,
+    pub(super) accepted: u32,
+    pub(super) absent: Vec<DeviceId>,
+    /// Whether there is a new global model.
+    pub(super) aggregated: bool,
+    pub(super) train_loss: Option<f32>,
+}
+
+impl Machine {
+    /// Leaves the phase Aggregate.
+    pub(super) fn evaluate(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let Phase::Aggregate(closed) = &self.phase else { return };
+        let closed = closed.clone();
+        let round = self.round;
+        if round.is_multiple_of(self.scenario.evaluation.every) || round == self.scenario.rounds {
+            out.push(Action::Compute(Job::Evaluate { round, global: self.global.clone() }));
+            self.phase = Phase::Evaluate(closed);
+        } else {
+            self.conclude(now, closed, None, out);
+        }
+    }
+
+    pub(super) fn evaluated(
+        &mut self,
+        now: Millis,
+        round: u32,
+        result: Result<Evaluation, String>,
+        out: &mut Vec<Action>,
+    ) {
+        let Phase::Evaluate(closed) = &self.phase else { return };
+        if round != self.round {
+            return;
+        }
+        match result {
+            Ok(evaluation) => self.conclude(now, closed.clone(), Some(evaluation), out),
+            Err(what) => self.finish(Err(Failure::Evaluation { round, what }), out),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The rounds of a run: a state machine without socket, clock or randomness of its own.
+//!
+//! ```text
+//!            all devices, or enough when time is up         all selected answered, or the deadline
+//!   Gather ────────────────────────────────────► Collect ────────────────────────────────────► Aggregate
+//!     ▲                                          ▲     ▲                                          │
+//!     │ too few online for the rule              │     │ next round              the global model │
+//!     └──────────────────────────────────────────┤     │                                          ▼
+//!                                                └─────┴──────────────── record ◄───────────── Evaluate
+//!                                                                          │ last round   (when it is due)
+//!                                                                          ▼
+//!                                                                         Over
+//! ```
+//!
+//! Events go in through [`Machine::handle`], actions come out. Whoever drives it carries them out in order (the
+//! record of a round is on disk before the next round is called), runs [`Job`]s on a
+//! [`Worker`](crate::worker::Worker), and sends [`Event::Tick`] when [`Machine::wake_at`] has come.
+//!
+//! | phase | file | leaves when |
+//! |---|---|---|
+//! | Gather | `gather.rs` | every device answered the roll call, or time is up and the rule can work |
+//! | Collect | `collect.rs`, opened by `announce.rs` | every selected device has a verdict, or the deadline |
+//! | Aggregate | `aggregate.rs` | the worker has the new global model, or there is none to be had |
+//! | Evaluate | `evaluate.rs` | the worker has the test error, if this round is to be evaluated |
+//! | Over | `conclude.rs` | never |
+//!
+//! Whatever a device sends is checked in `validate.rs`, and what is refused is entered in the `ledger.rs`.
+
+mod aggregate;
+mod announce;
+mod collect;
+mod conclude;
+mod evaluate;
+mod gather;
+mod ledger;
+mod roster;
+mod validate;
+
+use std::sync::Arc;
+
+use shared::identity::{Digest, RunId};
+use shared::rules::Rule;
+use shared::scenario::Scenario;
+use shared::wire::{Assembler, Limits, Millis, Publication, Topics, content_limit};
+
+use crate::record::RoundRecord;
+use crate::worker::{Job, Outcome};
+use collect::Collect;
+use evaluate::Closed;
+use gather::Gather;
+use ledger::Ledger;
+use roster::Roster;
+
+/// What happens to the aggregator.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The broker was reached; nothing is subscribed yet.
+    Connected,
+    /// A message arrived.
+    Message {
+        /// Topic.
+        topic: &'a str,
+        /// Payload.
+        payload: &'a [u8],
+    },
+    /// A job is done.
+    Done(Outcome),
+    /// The time of [`Machine::wake_at`] has come.
+    Tick,
+}
+
+/// What the aggregator wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Subscribe to a topic filter.
+    Subscribe(String),
+    /// Publish.
+    Publish(Publication),
+    /// Compute, and report back with [`Event::Done`].
+    Compute(Job),
+    /// Write a finished round down.
+    Record {
+        /// What happened; `seconds` is left for the driver, who has the clock.
+        record: RoundRecord,
+        /// The global model after the round.
+        global: Arc<[f32]>,
+    },
+    /// Nothing more will come.
+    Finish(Result<(), Failure>),
+}
+
+/// Why a run cannot go on. What is recorded stays; the run can be resumed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Too few devices for the rule.
+    #[error(
+        "only {online} of {devices} devices are online after {seconds} s, and {reason}; start more of them, or \
+         raise timing.gather-seconds"
+    )]
+    TooFew {
+        /// Devices online.
+        online: usize,
+        /// Devices of the fleet.
+        devices: u32,
+        /// How long was waited.
+        seconds: u32,
+        /// What the rule says to that.
+        reason: String,
+    },
+    /// The global model could not be evaluated.
+    #[error("round {round}: the global model cannot be evaluated: {what}")]
+    Evaluation {
+        /// The round.
+        round: u32,
+        /// Why.
+        what: String,
+    },
+}
+
+/// Where a run starts from.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The run.
+    pub run: RunId,
+    /// Grows with every start of the aggregator within a run, so that devices recognise stale words.
+    pub term: u64,
+    /// Rounds that are already recorded.
+    pub finished: u32,
+    /// The global model after them, length d.
+    pub global: Arc<[f32]>,
+}
+
+/// The aggregator's side of a run.
+pub struct Machine {
+    scenario: Arc<Scenario>,
+    digest: Digest,
+    topics: Topics,
+    rule: Box<dyn Rule>,
+    run: RunId,
+    term: u64,
+    /// The round that was called last; recorded once the phase is `Gather` or `Over`.
+    round: u32,
+    global: Arc<[f32]>,
+    roster: Roster,
+    ledger: Ledger,
+    incoming: Assembler,
+    traffic: Traffic,
+    phase: Phase,
+}
+
+enum Phase {
+    Gather(Gather),
+    Collect(Box<Collect>),
+    Aggregate(Closed),
+    Evaluate(Closed),
+    Over,
+}
+
+/// Bytes of payload since the last record. A broadcast counts once, however many listen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Traffic {
+    up: u64,
+    down: u64,
+}
+
+impl Machine {
+    /// The machine of a run that begins, or goes on, at `now`.
+    pub fn new(scenario: Arc<Scenario>, topics: Topics, start: Start, now: Millis) -> Self {
+        let one = content_limit(start.global.len());
+        let devices = scenario.fleet.devices as usize;
+        let limits = Limits {
+            max_transfer_bytes: one,
+            // An update and the one it replaces.
+            max_sender_bytes: 2 * one,
+            max_total_bytes: 2 * one * devices,
+        };
+        Machine {
+            digest: scenario.digest(),
+            rule: scenario.rule(),
+            roster: Roster::new(&scenario),
+            ledger: Ledger::default(),
+            incoming: Assembler::new(limits),
+            traffic: Traffic::default(),
+            phase: Phase::Gather(Gather::begin(now, &scenario)),
+            run: start.run,
+            term: start.term,
+            round: start.finished,
+            global: start.global,
+            topics,
+            scenario,
+        }
+    }
+
+    /// Takes an event at `now` and says what to do, in order.
+    pub fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
+        let mut out = Vec::new();
+        match event {
+            Event::Connected => self.connected(now, &mut out),
+            Event::Message { topic, payload } => {
+                self.traffic.up += payload.len() as u64;
+                self.message(now, topic, payload, &mut out);
+            }
+            Event::Done(Outcome::Aggregated { round, result }) => self.aggregated(now, round, result, &mut out),
+            Event::Done(Outcome::Evaluated { round, result }) => self.evaluated(now, round, result, &mut out),
+            Event::Tick => {}
+        }
+        self.advance(now, &mut out);
+        for action in &out {
+            if let Action::Publish(publication) = action {
+                self.traffic.down += publication.payload.len() as u64;
+            }
+        }
+        out
+    }
+
+    /// When the next [`Event::Tick`] is due; `None` while a job is computed.
+    pub fn wake_at(&self) -> Option<Millis> {
+        match &self.phase {
+            Phase::Gather(gather) => Some(gather.wake_at()),
+            Phase::Collect(collect) => self.collect_wakes_at(collect),
+            Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => None,
+        }
+    }
+
+    /// The global model as it stands.
+    pub fn global(&self) -> &Arc<[f32]> {
+        &self.global
+    }
+
+    fn connected(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let topics = &self.topics;
+        let filters = [topics.every_status(), topics.every_update(), topics.every_ask()];
+        out.extend(filters.map(Action::Subscribe));
+        self.speak_up(now, out);
+    }
+
+    fn advance(&mut self, now: Millis, out: &mut Vec<Action>) {
+        match &self.phase {
+            Phase::Gather(_) => self.gather(now, out),
+            Phase::Collect(_) => self.collect(now, out),
+            Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => {}
+        }
+    }
+}

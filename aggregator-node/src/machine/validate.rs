@@ -1,0 +1,159 @@
+//! Everything that arrives is checked here before it can influence the model.
+
+use shared::identity::DeviceId;
+use shared::wire::{
+    Chunk, Message, Millis, Missing, PROTOCOL_VERSION, Progress, Refusal, Status, Topic, TransferError,
+    TransferId, UpdateContent, content_limit, decode,
+};
+
+use super::collect::{Collect, Update};
+use super::{Action, Machine, Phase};
+
+impl Machine {
+    pub(super) fn message(&mut self, now: Millis, topic: &str, payload: &[u8], out: &mut Vec<Action>) {
+        let (device, parsed) = match self.topics.parse(topic) {
+            Some(topic @ (Topic::Status(device) | Topic::Update(device) | Topic::Ask(device))) => (device, topic),
+            _ => return self.ledger.refuse(None, None, Refusal::Unknown, "a topic that no device has"),
+        };
+        if !self.roster.is_of_fleet(device) {
+            let detail = format!("{device} is not of this fleet");
+            return self.ledger.refuse(None, None, Refusal::Unknown, &detail);
+        }
+        let message = match Message::decode(payload) {
+            Ok(message) => message,
+            // An empty payload is how a retained message is deleted.
+            Err(_) if payload.is_empty() => return,
+            Err(error) => {
+                return self.ledger.refuse(Some(device), None, error.refusal(), &error.to_string());
+            }
+        };
+        match (parsed, message) {
+            (Topic::Status(_), Message::Status(status)) => self.status(device, &status),
+            (Topic::Update(_), Message::Chunk(chunk)) => self.update_chunk(now, device, chunk, out),
+            (Topic::Ask(_), Message::Missing(missing)) => self.send_model(device, &missing, out),
+            _ => self.ledger.refuse(Some(device), None, Refusal::Malformed, "a message of another topic"),
+        }
+    }
+
+    fn status(&mut self, device: DeviceId, status: &Status) {
+        let mut refuse =
+            |reason, detail: &str| self.ledger.refuse(Some(device), None, reason, detail);
+        if status.device != device {
+            refuse(Refusal::Impostor, "a status of another device");
+        } else if status.online && status.protocol != PROTOCOL_VERSION {
+            let detail = format!("speaks protocol {}, not {PROTOCOL_VERSION}: update one end", status.protocol);
+            refuse(Refusal::Malformed, &detail);
+        } else if status.online && status.scenario != self.digest {
+            refuse(Refusal::WrongRun, "holds another scenario; give both ends the same file");
+        } else if !self.roster.enter(status) {
+            refuse(Refusal::Malformed, &format!("claims {} examples", status.examples));
+        }
+    }
+
+    fn update_chunk(&mut self, now: Millis, device: DeviceId, chunk: Chunk, out: &mut Vec<Action>) {
+        let id = chunk.id;
+        if let Err((reason, detail)) = self.may_send(device, &id) {
+            self.ledger.refuse(Some(device), Some(id), reason, detail);
+            if reason == Refusal::Late {
+                // Its sender waits for a receipt, and would go on sending.
+                out.push(self.acknowledge(device, id, Some(reason)));
+            }
+            return;
+        }
+        let Phase::Collect(collect) = &mut self.phase else { return };
+        if let Some((decided, refused)) = collect.verdict(device) {
+            if decided == id {
+                // The receipt was lost.
+                out.push(self.acknowledge(device, id, refused));
+            } else {
+                self.ledger.refuse(Some(device), Some(id), Refusal::Duplicate, "a second update in one round");
+                out.push(self.acknowledge(device, id, Some(Refusal::Duplicate)));
+            }
+            return;
+        }
+        match self.incoming.accept(now, Some(device), chunk) {
+            Ok(Progress::Complete(content)) => self.update(device, id, &content, out),
+            Ok(Progress::Incomplete) => {}
+            Ok(Progress::AlreadyHeld) => {
+                // A reminder of a sender that has no receipt: say what is missing.
+                let missing = self.incoming.missing(&id);
+                out.extend(missing.map(|missing| self.tell(device, &Message::Missing(missing))));
+            }
+            Err(error) => self.unusable_chunk(device, id, &error, out),
+        }
+    }
+
+    /// Whether `device` may send the transfer `id` now.
+    fn may_send(&self, device: DeviceId, id: &TransferId) -> Result<(), (Refusal, &'static str)> {
+        if id.device != Some(device) {
+            return Err((Refusal::Impostor, "an update in the name of another device"));
+        }
+        if id.kind != shared::wire::Kind::Update {
+            return Err((Refusal::Malformed, "a transfer that is no update"));
+        }
+        if id.run != self.run {
+            return Err((Refusal::WrongRun, "an update for another run"));
+        }
+        if id.round < self.round {
+            return Err((Refusal::Late, "an update for a round that is over"));
+        }
+        if id.round > self.round {
+            return Err((Refusal::WrongRound, "an update for a round that has not been called"));
+        }
+        match &self.phase {
+            Phase::Collect(collect) if collect.is_selected(device) => Ok(()),
+            Phase::Collect(_) => Err((Refusal::Unknown, "an update of a device that was not selected")),
+            _ => Err((Refusal::Late, "an update after the deadline")),
+        }
+    }
+
+    fn unusable_chunk(
+        &mut self,
+        device: DeviceId,
+        id: TransferId,
+        error: &TransferError,
+        out: &mut Vec<Action>,
+    ) {
+        let reason = error.refusal();
+        self.ledger.refuse(Some(device), Some(id), reason, &error.to_string());
+        match error {
+            TransferError::Corrupt { .. } => {
+                let all = Missing { id, chunks: Vec::new() };
+                out.push(self.tell(device, &Message::Missing(all)));
+            }
+            TransferError::TooLarge { .. } => {
+                if let Phase::Collect(collect) = &mut self.phase {
+                    collect.decide(device, id, Err(reason));
+                    out.push(self.acknowledge(device, id, Some(reason)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A whole update: the last checks, and the verdict.
+    fn update(&mut self, device: DeviceId, id: TransferId, content: &[u8], out: &mut Vec<Action>) {
+        let verdict = read_update(content, self.global.len());
+        if let Err((reason, detail)) = &verdict {
+            self.ledger.refuse(Some(device), Some(id), *reason, detail);
+        }
+        let verdict = verdict.map_err(|(reason, _)| reason);
+        out.push(self.acknowledge(device, id, verdict.as_ref().err().copied()));
+        let Phase::Collect(collect) = &mut self.phase else { return };
+        Collect::decide(collect, device, id, verdict);
+    }
+}
+
+fn read_update(content: &[u8], dimension: usize) -> Result<Update, (Refusal, String)> {
+    let update: UpdateContent = decode(content, content_limit(dimension))
+        .map_err(|error| (Refusal::Malformed, error.to_string()))?;
+    let values = update.parameters.0;
+    if values.len() != dimension {
+        let detail = format!("{} parameters where the model has {dimension}", values.len());
+        return Err((Refusal::WrongShape, detail));
+    }
+    if let Some(position) = values.iter().position(|value| !value.is_finite()) {
+        return Err((Refusal::NonFinite, format!("parameter {position} is {}", values[position])));
+    }
+    Ok(Update { parameters: values.into(), loss: update.loss })
+}

@@ -1,0 +1,69 @@
+//! The aggregator's word, and whether it is for this device.
+
+use shared::wire::{Announcement, Millis, PROTOCOL_VERSION, Stage};
+use tracing::{info, warn};
+
+use super::{Action, Agent, Farewell};
+
+impl Agent {
+    pub(super) fn announcement(
+        &mut self,
+        now: Millis,
+        announcement: Announcement,
+        retained: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let Announcement { protocol, run, term, scenario, stage } = announcement;
+        if protocol != PROTOCOL_VERSION {
+            return warn!("the aggregator speaks protocol {protocol}, this device {PROTOCOL_VERSION}: update one");
+        }
+        if scenario != self.scenario {
+            // Once a run, not once a round: a fleet's log must not fill up with it.
+            if self.foreign.replace(run) != Some(run) {
+                warn!(
+                    "run {run} is of another scenario ({scenario}) than this device's ({}): waiting for one of \
+                     its own; give both ends the same file",
+                    self.scenario
+                );
+            }
+            return;
+        }
+        if self.run == Some(run) && term < self.term {
+            return; // overtaken by the word of a later start of the aggregator
+        }
+        let known = self.run == Some(run);
+        if !known && stage != Stage::Finished {
+            info!("run {run} begins");
+            self.forget_run();
+            self.run = Some(run);
+        }
+        let restarted = term > self.term;
+        self.term = term;
+        match stage {
+            Stage::Gathering(_) => out.push(Action::Publish(self.presence.online(now))),
+            Stage::Round(call) => self.round_called(now, call, restarted, out),
+            // The end of a run that this process had no part in lies at the broker since then.
+            Stage::Finished if retained && !known => {}
+            Stage::Finished => {
+                out.push(Action::Publish(self.presence.offline()));
+                out.push(Action::Leave(Farewell::Finished));
+            }
+        }
+    }
+
+    fn forget_run(&mut self) {
+        self.forget_rounds();
+        self.model = None;
+        self.round = None;
+        self.term = 0;
+    }
+
+    /// Forgets what came and went in any round.
+    pub(super) fn forget_rounds(&mut self) {
+        self.outbox.clear();
+        self.incoming.forget_rounds_before(u32::MAX);
+        if let Some(collusion) = &mut self.collusion {
+            collusion.forget_rounds();
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! How compromised devices act as one.
+//!
+//! The compromised device of the lowest id that is online leads: the others send it what they trained, before
+//! attack; under full knowledge it also reads the benign devices' updates, which takes an explicit grant at the
+//! broker. It crafts a model for each and hands them out, so that collusion costs O(m) messages. A device that
+//! has nothing from its leader in time sends what it honestly trained.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::identity::DeviceId;
+use shared::wire::{
+    Assembler, Chunk, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, Progress, Publication,
+    Receipt, RoundCall, Topic, Topics, TransferId, UpdateContent, content_limit, decode, encode,
+};
+use tracing::{debug, warn};
+
+use super::hand::{self, Hand};
+use super::round::Stage;
+use super::{Action, Agent, Round, transfer_limits};
+use crate::attacks::Needs;
+use crate::worker::{CraftJob, Job, Trained};
+
+/// Shares of a round's time, in percent, after which the leader crafts from what it has and a follower gives up.
+const LEADER_PATIENCE: u64 = 40;
+const FOLLOWER_PATIENCE: u64 = 65;
+
+/// What a compromised device knows of its accomplices.
+#[derive(Debug)]
+pub(super) struct Collusion {
+    me: DeviceId,
+    attackers: BTreeSet<DeviceId>,
+    online: BTreeSet<DeviceId>,
+    gone: BTreeSet<DeviceId>,
+    needs: Needs,
+    dimension: usize,
+    /// Reassembles the updates of benign devices that a leader listens in on.
+    tap: Assembler,
+    /// By round: an accomplice may be faster than the announcement.
+    hands: BTreeMap<u32, Hand>,
+    round: u32,
+    /// When the leader crafts from what it has.
+    craft_at: Option<Millis>,
+}
+
+impl Collusion {
+    pub(super) fn new(
+        me: DeviceId,
+        attackers: BTreeSet<DeviceId>,
+        needs: Needs,
+        dimension: usize,
+        devices: u32,
+    ) -> Self {
+        let tapped = if needs == Needs::Everyone { devices as usize } else { 1 };
+        Collusion {
+            me,
+            attackers,
+            online: BTreeSet::from([me]),
+            gone: BTreeSet::new(),
+            needs,
+            dimension,
+            tap: Assembler::new(transfer_limits(dimension, 2 * tapped)),
+            hands: BTreeMap::new(),
+            round: 0,
+            craft_at: None,
+        }
+    }
+
+    /// Its own topic, the accomplices' presence, and (full knowledge) everybody's updates.
+    pub(super) fn subscriptions(&self, topics: &Topics) -> Vec<String> {
+        let others = self.attackers.iter().filter(|device| **device != self.me);
+        let mut filters: Vec<_> = others.map(|device| topics.name(Topic::Status(*device))).collect();
+        filters.push(topics.name(Topic::Collusion(self.me)));
+        if self.needs == Needs::Everyone && self.leader() == self.me {
+            filters.push(topics.every_update());
+        }
+        filters
+    }
+
+    pub(super) fn open(&mut self, call: &RoundCall) {
+        self.round = call.round;
+        self.craft_at = None;
+        self.hands.retain(|round, _| *round >= call.round);
+        self.tap.forget_rounds_before(call.round);
+    }
+
+    pub(super) fn forget_rounds(&mut self) {
+        self.round = 0;
+        self.craft_at = None;
+        self.hands.clear();
+        self.tap.forget_rounds_before(u32::MAX);
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Millis> {
+        self.craft_at
+    }
+
+    fn leader(&self) -> DeviceId {
+        self.online.first().copied().unwrap_or(self.me)
+    }
+
+    /// The hand of `round`, if it is this round or the next: nobody can be further ahead.
+    fn hand(&mut self, round: u32) -> Option<&mut Hand> {
+        let near = round == self.round || round == self.round + 1;
+        near.then(|| self.hands.entry(round).or_default())
+    }
+
+    fn keep(&mut self, id: &TransferId, device: DeviceId, values: Vec<f32>) {
+        if values.len() != self.dimension || values.iter().any(|value| !value.is_finite()) {
+            return debug!("{device}: unusable models are left out");
+        }
+        let benign = id.kind == Kind::Update;
+        if let Some(hand) = self.hand(id.round) {
+            let models = if benign { &mut hand.benign } else { &mut hand.before_attack };
+            models.entry(device).or_insert_with(|| values.into());
+        }
+    }
+}
+
+impl Agent {
+    /// Trained, and now up to the accomplices.
+    pub(super) fn collude(&mut self, now: Millis, trained: Trained, out: &mut Vec<Action>) {
+        let (Some(round), Some(collusion), Some(run)) = (&mut self.round, &mut self.collusion, self.run) else {
+            return;
+        };
+        let me = self.me.device;
+        if let Some(hand) = collusion.hand(trained.round) {
+            hand.before_attack.insert(me, trained.parameters.clone());
+        }
+        let leader = collusion.leader();
+        if leader != me {
+            let content = model_content(trained.parameters.to_vec());
+            let transfer = Outgoing::new(run, trained.round, Kind::BeforeAttack, Some(me), content);
+            self.outbox.post(now, self.topics.name(Topic::Collusion(leader)), transfer, out);
+        }
+        round.stage = Stage::Colluding { trained, until: round.share_of_time(FOLLOWER_PATIENCE) };
+        self.craft_if_ready(now, out);
+        self.take_crafted(now, out);
+    }
+
+    /// An accomplice came or went.
+    pub(super) fn accomplice_status(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        online: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(collusion) = &mut self.collusion else { return };
+        if !collusion.attackers.contains(&device) {
+            return;
+        }
+        let led_by = collusion.leader();
+        if online {
+            collusion.online.insert(device);
+            collusion.gone.remove(&device);
+        } else {
+            collusion.online.remove(&device);
+            collusion.gone.insert(device);
+        }
+        let leader = collusion.leader();
+        if leader != led_by {
+            if leader == self.me.device && collusion.needs == Needs::Everyone {
+                out.push(Action::Subscribe(self.topics.every_update()));
+            }
+            self.turn_to_leader(now, out);
+        }
+        self.craft_if_ready(now, out);
+    }
+
+    /// Sends the before-attack model once more, to a new leader.
+    fn turn_to_leader(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let colluding = |round: &mut Round| match std::mem::replace(&mut round.stage, Stage::Training) {
+            Stage::Colluding { trained, .. } => Some(trained),
+            other => {
+                round.stage = other;
+                None
+            }
+        };
+        if let Some(trained) = self.round.as_mut().and_then(colluding) {
+            self.collude(now, trained, out);
+        }
+    }
+
+    /// A piece on this device's own collusion topic.
+    pub(super) fn collusion_chunk(&mut self, now: Millis, chunk: Chunk, out: &mut Vec<Action>) {
+        let id = chunk.id;
+        let Some(collusion) = &mut self.collusion else { return };
+        let near = id.round == collusion.round || id.round == collusion.round + 1;
+        let peer = match (id.kind, id.device) {
+            (Kind::BeforeAttack, Some(device)) if collusion.attackers.contains(&device) => device,
+            (Kind::Crafted, Some(device)) if device == self.me.device => collusion.leader(),
+            _ => return debug!("a transfer that does not belong among colluders"),
+        };
+        if Some(id.run) != self.run || !near {
+            return;
+        }
+        match self.incoming.accept(now, Some(peer), chunk) {
+            Ok(Progress::Complete(content)) => {
+                self.tell(peer, Message::Receipt(Receipt { id, refused: None }), out);
+                match decode::<ModelContent>(&content, content_limit(self.dimension)) {
+                    Ok(model) if id.kind == Kind::BeforeAttack => {
+                        if let Some(collusion) = &mut self.collusion {
+                            collusion.keep(&id, peer, model.parameters.0);
+                        }
+                        self.craft_if_ready(now, out);
+                        self.hand_out_again(now, id.round, peer, out);
+                    }
+                    Ok(model) => {
+                        if let Some(hand) = self.collusion.as_mut().and_then(|c| c.hand(id.round)) {
+                            hand.received = Some(model.parameters.0);
+                        }
+                        self.take_crafted(now, out);
+                    }
+                    Err(error) => warn!("round {}: {peer}: {error}", id.round),
+                }
+            }
+            Ok(Progress::AlreadyHeld) => {
+                // A reminder: say what is still missing, or that nothing is.
+                let answer = match self.incoming.missing(&id) {
+                    Some(missing) => Message::Missing(missing),
+                    None => Message::Receipt(Receipt { id, refused: None }),
+                };
+                self.tell(peer, answer, out);
+                self.hand_out_again(now, id.round, peer, out);
+            }
+            Ok(Progress::Incomplete) => {}
+            Err(error) => debug!("{peer}: {error}"),
+        }
+    }
+
+    /// A piece of somebody's update, read under the grant of full knowledge.
+    pub(super) fn tapped(&mut self, now: Millis, device: DeviceId, chunk: Chunk, out: &mut Vec<Action>) {
+        let Some(collusion) = &mut self.collusion else { return };
+        let id = chunk.id;
+        let benign = !collusion.attackers.contains(&device);
+        let near = id.round == collusion.round || id.round == collusion.round + 1;
+        let expected = id.kind == Kind::Update && id.device == Some(device) && Some(id.run) == self.run;
+        if !(benign && near && expected) {
+            return;
+        }
+        if let Ok(Progress::Complete(content)) = collusion.tap.accept(now, Some(device), chunk) {
+            if let Ok(update) = decode::<UpdateContent>(&content, content_limit(self.dimension)) {
+                collusion.keep(&id, device, update.parameters.0);
+                self.craft_if_ready(now, out);
+            }
+        }
+    }
+
+    /// The leader crafts as soon as it has all, or when its patience ends.
+    pub(super) fn craft_if_ready(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let (Some(global), Some(round)) = (self.global(), &self.round) else { return };
+        let Some(collusion) = &mut self.collusion else { return };
+        if collusion.leader() != self.me.device {
+            collusion.craft_at = None;
+            return;
+        }
+        let (needs, patience_ends) = (collusion.needs, round.share_of_time(LEADER_PATIENCE));
+        let Some(hand) = collusion.hands.get_mut(&round.call.round) else { return };
+        if hand.progress != hand::Progress::Collecting || !hand.enough(needs) {
+            return;
+        }
+        if hand.complete(&round.call, &collusion.attackers, &collusion.gone, needs) || patience_ends <= now {
+            hand.progress = hand::Progress::Crafted;
+            collusion.craft_at = None;
+            out.push(Action::Compute(Job::Craft(CraftJob {
+                round: round.call.round,
+                global,
+                before_attack: std::mem::take(&mut hand.before_attack).into_iter().collect(),
+                benign: std::mem::take(&mut hand.benign).into_iter().collect(),
+            })));
+        } else {
+            collusion.craft_at = Some(patience_ends);
+        }
+    }
+
+    /// The worker has crafted: hand out, and take one's own.
+    pub(super) fn crafted(
+        &mut self,
+        now: Millis,
+        round: u32,
+        models: Vec<(DeviceId, Vec<f32>)>,
+        out: &mut Vec<Action>,
+    ) {
+        let (Some(collusion), Some(run)) = (&mut self.collusion, self.run) else { return };
+        if round != collusion.round {
+            return;
+        }
+        let Some(hand) = collusion.hands.get_mut(&round) else { return };
+        for (device, model) in models {
+            if device == self.me.device {
+                hand.received = Some(model);
+            } else {
+                let transfer =
+                    Outgoing::new(run, round, Kind::Crafted, Some(device), model_content(model));
+                let topic = self.topics.name(Topic::Collusion(device));
+                hand.crafted.insert(device, transfer.clone());
+                self.outbox.post(now, topic, transfer, out);
+            }
+        }
+        self.take_crafted(now, out);
+    }
+
+    /// Sends a device that came back what had been crafted for it.
+    fn hand_out_again(&mut self, now: Millis, round: u32, device: DeviceId, out: &mut Vec<Action>) {
+        let Some(collusion) = &self.collusion else { return };
+        if let Some(transfer) = collusion.hands.get(&round).and_then(|hand| hand.crafted.get(&device)) {
+            self.outbox.post(now, self.topics.name(Topic::Collusion(device)), transfer.clone(), out);
+        }
+    }
+
+    /// Delivers the crafted model, once both it and the training it replaces are there.
+    fn take_crafted(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let (Some(round), Some(collusion)) = (&mut self.round, &mut self.collusion) else { return };
+        if !matches!(round.stage, Stage::Colluding { .. }) {
+            return;
+        }
+        let received = collusion.hands.get_mut(&round.call.round).and_then(|hand| hand.received.take());
+        if let Some(crafted) = received.filter(|crafted| crafted.len() == self.dimension) {
+            if let Stage::Colluding { trained, .. } = std::mem::replace(&mut round.stage, Stage::Delivered) {
+                self.deliver(now, &trained, Some(crafted), out);
+            }
+        }
+    }
+
+    /// Gives up on the leader when it is time to.
+    pub(super) fn stop_colluding(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let Some(Round { stage: Stage::Colluding { until, .. }, call, .. }) = &self.round else { return };
+        if *until <= now {
+            warn!("round {}: nothing crafted in time, sending what was trained", call.round);
+            self.behave(now, out);
+        }
+    }
+
+    /// The worker could not craft in `round`.
+    pub(super) fn stop_crafting(&mut self, now: Millis, round: u32, out: &mut Vec<Action>) {
+        if self.round.as_ref().is_some_and(|current| current.call.round == round) {
+            self.behave(now, out);
+        }
+    }
+
+    /// Sends what was honestly trained.
+    fn behave(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let Some(round) = &mut self.round else { return };
+        match std::mem::replace(&mut round.stage, Stage::Delivered) {
+            Stage::Colluding { trained, .. } => self.deliver(now, &trained, None, out),
+            other => round.stage = other,
+        }
+    }
+
+    fn tell(&self, peer: DeviceId, message: Message, out: &mut Vec<Action>) {
+        let topic = self.topics.name(Topic::Collusion(peer));
+        out.push(Action::Publish(Publication::live(topic, &message)));
+    }
+}
+
+fn model_content(values: Vec<f32>) -> Vec<u8> {
+    encode(&ModelContent { parameters: Float32Array(values) }).expect("a model encodes")
+}

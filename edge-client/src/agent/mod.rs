@@ -1,0 +1,254 @@
+//! What a device says and when: a state machine without socket, clock or randomness of its own.
+//!
+//! ```text
+//!                  announcement                      all chunks                    trained
+//!   (waiting) ───────────────────► Fetching ─────────────────────► Training ──────────────────┐
+//!       ▲                          asks for what is missing                                   │
+//!       │                                                     ┌───────────────────────────────┤
+//!       │                                          colludes   ▼                               │ behaves
+//!       │                                         Colluding: before-attack model to the leader│
+//!       │                                                     │ crafted, or out of time       │
+//!       │   next announcement                                 ▼                               │
+//!       └──────────────────────────────────────────────── Delivered ◄─────────────────────────┘
+//!                                                         kept in the outbox until its receipt
+//! ```
+//!
+//! Events go in through [`Agent::handle`], actions come out. Whoever drives an agent carries publications out in
+//! order, runs [`Job`]s on a [`Worker`](crate::worker::Worker) and feeds the [`Outcome`]s back, and
+//! sends a [`Event::Tick`] when [`Agent::wake_at`] has come.
+
+mod announcements;
+mod collusion;
+mod hand;
+mod outbox;
+mod presence;
+mod round;
+
+use std::sync::Arc;
+
+use shared::identity::{DeviceId, Digest, RunId};
+use shared::scenario::Scenario;
+use shared::wire::{Assembler, Limits, Message, Millis, Missing, Publication, Receipt, Topic, Topics};
+use tracing::debug;
+
+use crate::attacks::{self, Needs};
+use crate::worker::{Job, Outcome};
+use collusion::Collusion;
+use outbox::Outbox;
+use presence::Presence;
+use round::Round;
+
+/// What happens to a device.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The broker was reached; nothing is subscribed yet.
+    Connected,
+    /// A message arrived.
+    Message {
+        /// Topic.
+        topic: &'a str,
+        /// Payload.
+        payload: &'a [u8],
+        /// Whether it was lying at the broker.
+        retained: bool,
+    },
+    /// A job is done.
+    Done(Outcome),
+    /// The time of [`Agent::wake_at`] has come.
+    Tick,
+}
+
+/// What a device wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Subscribe to a topic filter.
+    Subscribe(String),
+    /// Publish.
+    Publish(Publication),
+    /// Compute, and report back with [`Event::Done`].
+    Compute(Job),
+    /// Nothing more will come: disconnect.
+    Leave(Farewell),
+}
+
+/// Why a device leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// The run is over.
+    Finished,
+    /// Another process of the same device has been up longer.
+    DuplicateId,
+}
+
+/// Who a device is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The device.
+    pub device: DeviceId,
+    /// Drawn anew by each process.
+    pub boot: u64,
+    /// Number of examples in its shard.
+    pub examples: u32,
+}
+
+/// One device.
+#[derive(Debug)]
+pub struct Agent {
+    me: Identity,
+    topics: Topics,
+    scenario: Digest,
+    /// Number of parameters (d).
+    dimension: usize,
+    presence: Presence,
+    outbox: Outbox,
+    incoming: Assembler,
+    /// Set on compromised devices whose attack needs others.
+    collusion: Option<Collusion>,
+    run: Option<RunId>,
+    /// Start of the aggregator that was last heard; an earlier one's words are stale.
+    term: u64,
+    /// The last global model that arrived whole.
+    model: Option<(Digest, Arc<[f32]>)>,
+    round: Option<Round>,
+    /// The run about whose other scenario the log has been told.
+    foreign: Option<RunId>,
+}
+
+impl Agent {
+    /// A device that has just been switched on at `now`; `dimension` is the model's number of parameters.
+    pub fn new(me: Identity, topics: Topics, scenario: &Scenario, dimension: usize, now: Millis) -> Self {
+        let digest = scenario.digest();
+        let attackers = scenario.attackers();
+        let needs = attacks::build(scenario).map_or(Needs::Nothing, |attack| attack.needs());
+        let colludes = attackers.contains(&me.device) && needs > Needs::Nothing;
+        let limits = transfer_limits(dimension, attackers.len() + 2);
+        Agent {
+            presence: Presence::new(&me, &topics, digest, now),
+            collusion: colludes
+                .then(|| Collusion::new(me.device, attackers, needs, dimension, scenario.fleet.devices)),
+            outbox: Outbox::default(),
+            incoming: Assembler::new(limits),
+            scenario: digest,
+            me,
+            topics,
+            dimension,
+            run: None,
+            term: 0,
+            model: None,
+            round: None,
+            foreign: None,
+        }
+    }
+
+    /// What the broker is to publish if this device vanishes.
+    pub fn last_will(&self) -> Publication {
+        self.presence.offline()
+    }
+
+    /// Takes an event at `now` and says what to do, in order.
+    pub fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
+        let mut out = Vec::new();
+        match event {
+            Event::Connected => self.connected(now, &mut out),
+            Event::Message { topic, payload, retained } => {
+                self.message(now, topic, payload, retained, &mut out);
+            }
+            Event::Done(outcome) => self.done(now, outcome, &mut out),
+            Event::Tick => self.tick(now, &mut out),
+        }
+        out
+    }
+
+    /// When the next [`Event::Tick`] is due; `None` while there is nothing to wait for.
+    pub fn wake_at(&self) -> Option<Millis> {
+        let round = self.round.as_ref().and_then(Round::wake_at);
+        let hand = self.collusion.as_ref().and_then(Collusion::wake_at);
+        [round, hand, self.outbox.wake_at()].into_iter().flatten().min()
+    }
+
+    fn connected(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let me = self.me.device;
+        for topic in [Topic::Status(me), Topic::Inbox(me), Topic::Model] {
+            out.push(Action::Subscribe(self.topics.name(topic)));
+        }
+        if let Some(collusion) = &self.collusion {
+            out.extend(collusion.subscriptions(&self.topics).into_iter().map(Action::Subscribe));
+        }
+        // Last, so that what answers an announcement finds its way here.
+        out.push(Action::Subscribe(self.topics.name(Topic::Round)));
+        out.push(Action::Publish(self.presence.online(now)));
+        self.outbox.probe(now, out);
+    }
+
+    fn message(&mut self, now: Millis, topic: &str, payload: &[u8], retained: bool, out: &mut Vec<Action>) {
+        let message = match Message::decode(payload) {
+            Ok(message) => message,
+            // An empty payload is how a retained message is deleted.
+            Err(_) if payload.is_empty() => return,
+            Err(error) => return debug!("{topic}: ignored: {error}"),
+        };
+        let me = self.me.device;
+        match (self.topics.parse(topic), message) {
+            (Some(Topic::Round), Message::Announcement(announcement)) => {
+                self.announcement(now, announcement, retained, out);
+            }
+            (Some(Topic::Inbox(device)), Message::Announcement(announcement)) if device == me => {
+                self.announcement(now, announcement, false, out);
+            }
+            (Some(Topic::Model), Message::Chunk(chunk)) => self.model_chunk(now, chunk, out),
+            (Some(Topic::Inbox(device)), message) if device == me => match message {
+                Message::Chunk(chunk) => self.model_chunk(now, chunk, out),
+                Message::Missing(missing) => self.asked(now, &missing, out),
+                Message::Receipt(receipt) => self.receipt(&receipt),
+                _ => debug!("{topic}: not for an inbox"),
+            },
+            (Some(Topic::Status(device)), Message::Status(status)) if device == status.device => {
+                if device == me {
+                    self.presence.heard(now, &status, retained, out);
+                } else {
+                    self.accomplice_status(now, device, status.online, out);
+                }
+            }
+            (Some(Topic::Update(device)), Message::Chunk(chunk)) => self.tapped(now, device, chunk, out),
+            (Some(Topic::Collusion(device)), message) if device == me => match message {
+                Message::Chunk(chunk) => self.collusion_chunk(now, chunk, out),
+                Message::Missing(missing) => self.asked(now, &missing, out),
+                Message::Receipt(receipt) => self.receipt(&receipt),
+                _ => debug!("{topic}: not for colluders"),
+            },
+            _ => debug!("{topic}: a message that does not belong there"),
+        }
+    }
+
+    fn done(&mut self, now: Millis, outcome: Outcome, out: &mut Vec<Action>) {
+        match outcome {
+            Outcome::Trained(trained) => self.trained(now, trained, out),
+            Outcome::Crafted { round, models } => self.crafted(now, round, models, out),
+            Outcome::Failed { round, what } => self.failed(now, round, &what, out),
+        }
+    }
+
+    fn tick(&mut self, now: Millis, out: &mut Vec<Action>) {
+        self.outbox.remind(now, out);
+        self.ask_for_model(now, out);
+        self.stop_colluding(now, out);
+        self.craft_if_ready(now, out);
+    }
+
+    fn asked(&mut self, now: Millis, missing: &Missing, out: &mut Vec<Action>) {
+        self.outbox.answer(now, missing, out);
+    }
+
+    fn receipt(&mut self, receipt: &Receipt) {
+        if let Some(reason) = receipt.refused {
+            tracing::warn!("round {}: refused: {reason:?}", receipt.id.round);
+        }
+        self.outbox.settle(&receipt.id);
+    }
+}
+
+/// Room for `transfers` transfers of a model of d parameters at a time.
+fn transfer_limits(dimension: usize, transfers: usize) -> Limits {
+    let one = shared::wire::content_limit(dimension);
+    Limits { max_transfer_bytes: one, max_sender_bytes: transfers * one, max_total_bytes: transfers * one }
+}

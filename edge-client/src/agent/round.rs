@@ -1,0 +1,200 @@
+//! One round on a device: fetch the model, train, collude where designated, deliver.
+
+use std::sync::Arc;
+
+use shared::identity::Digest;
+use shared::wire::{
+    Chunk, Float32Array, Kind, Message, Millis, Missing, ModelContent, Outgoing, Progress, Publication,
+    RoundCall, Topic, TransferId, UpdateContent, content_limit, decode, encode,
+};
+use tracing::{debug, warn};
+
+use super::{Action, Agent};
+use crate::worker::{Job, Trained};
+
+/// How long the model's chunks may be quiet before the missing ones are asked for.
+const QUIET: Millis = Millis(1_000);
+const LONGEST_QUIET: Millis = Millis(8_000);
+
+/// The round that a device is in.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) call: RoundCall,
+    pub(super) opened: Millis,
+    selected: bool,
+    pub(super) stage: Stage,
+}
+
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Some of the global model is missing.
+    Fetching { ask_at: Millis, pause: Millis },
+    /// The worker trains.
+    Training,
+    /// What was trained waits for what the accomplices make of it.
+    Colluding { trained: Trained, until: Millis },
+    /// The update is in the outbox or was acknowledged, or none is wanted of this device.
+    Delivered,
+}
+
+impl Round {
+    pub(super) fn wake_at(&self) -> Option<Millis> {
+        match self.stage {
+            Stage::Fetching { ask_at, .. } => Some(ask_at),
+            Stage::Colluding { until, .. } => Some(until),
+            Stage::Training | Stage::Delivered => None,
+        }
+    }
+
+    /// The instant at which `percent` of the time for this round has passed.
+    pub(super) fn share_of_time(&self, percent: u64) -> Millis {
+        self.opened + Millis(u64::from(self.call.deadline_ms) * percent / 100)
+    }
+}
+
+impl Agent {
+    pub(super) fn round_called(
+        &mut self,
+        now: Millis,
+        call: RoundCall,
+        restarted: bool,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(current) = &self.round {
+            if current.call.round == call.round && current.call.model == call.model {
+                // Said again to whoever missed it. An update that is still unacknowledged may be what is missed; one
+                // that an earlier start of the aggregator had acknowledged surely is.
+                if restarted {
+                    self.outbox.unsettle();
+                }
+                return self.outbox.probe(now, out);
+            }
+            if call.round < current.call.round && !restarted {
+                return; // overtaken
+            }
+        }
+        if restarted {
+            // It may go on from an earlier round: what is remembered of this one and later ones will come again.
+            self.forget_rounds();
+        }
+        self.outbox.forget_rounds_before(call.round);
+        self.incoming.forget_rounds_before(call.round);
+        if let Some(collusion) = &mut self.collusion {
+            collusion.open(&call);
+        }
+        let selected = call.selected.binary_search(&self.me.device).is_ok();
+        let stage = Stage::Fetching { ask_at: now + QUIET, pause: QUIET };
+        self.round = Some(Round { call, opened: now, selected, stage });
+        self.model_at_hand(now, out);
+    }
+
+    pub(super) fn model_chunk(&mut self, now: Millis, chunk: Chunk, out: &mut Vec<Action>) {
+        let id = chunk.id;
+        let current = self.round.as_ref().map_or(0, |round| round.call.round);
+        let known = self.model.as_ref().is_some_and(|(digest, _)| *digest == id.sha256);
+        if id.kind != Kind::Model || Some(id.run) != self.run || id.round < current || known {
+            return;
+        }
+        match self.incoming.accept(now, None, chunk) {
+            Ok(Progress::Complete(content)) => match self.read_model(&content) {
+                Ok(parameters) => {
+                    self.model = Some((id.sha256, parameters));
+                    self.model_at_hand(now, out);
+                }
+                Err(what) => warn!("round {}: the global model is unusable: {what}", id.round),
+            },
+            Ok(Progress::Incomplete) => {
+                if let Some(Round { stage: Stage::Fetching { ask_at, pause }, .. }) = &mut self.round {
+                    *ask_at = now + *pause;
+                }
+            }
+            Ok(Progress::AlreadyHeld) => {}
+            Err(error) => debug!("a piece of the model is unusable: {error}"),
+        }
+    }
+
+    fn read_model(&self, content: &[u8]) -> Result<Arc<[f32]>, String> {
+        let model: ModelContent =
+            decode(content, content_limit(self.dimension)).map_err(|error| error.to_string())?;
+        let values = model.parameters.0;
+        if values.len() == self.dimension {
+            Ok(values.into())
+        } else {
+            Err(format!("{} parameters where the scenario's model has {}", values.len(), self.dimension))
+        }
+    }
+
+    /// The global model of the round, once it is here.
+    pub(super) fn global(&self) -> Option<Arc<[f32]>> {
+        let wanted = self.round.as_ref()?.call.model.sha256;
+        self.model.as_ref().filter(|(digest, _)| *digest == wanted).map(|(_, model)| model.clone())
+    }
+
+    fn model_at_hand(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let Some(global) = self.global() else { return };
+        let Some(round) = &mut self.round else { return };
+        if !matches!(round.stage, Stage::Fetching { .. }) {
+            return;
+        }
+        if round.selected {
+            round.stage = Stage::Training;
+            out.push(Action::Compute(Job::Train { round: round.call.round, global }));
+        } else {
+            round.stage = Stage::Delivered;
+        }
+        self.craft_if_ready(now, out);
+    }
+
+    pub(super) fn ask_for_model(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let (Some(round), Some(run)) = (&mut self.round, self.run) else { return };
+        let Stage::Fetching { ask_at, pause } = &mut round.stage else { return };
+        if *ask_at > now {
+            return;
+        }
+        *pause = (*pause + *pause).min(LONGEST_QUIET);
+        *ask_at = now + *pause;
+        let sha256: Digest = round.call.model.sha256;
+        let id = TransferId { run, round: round.call.round, kind: Kind::Model, device: None, sha256 };
+        let missing = self.incoming.missing(&id).unwrap_or(Missing { id, chunks: Vec::new() });
+        let topic = self.topics.name(Topic::Ask(self.me.device));
+        out.push(Action::Publish(Publication::live(topic, &Message::Missing(missing))));
+    }
+
+    pub(super) fn trained(&mut self, now: Millis, trained: Trained, out: &mut Vec<Action>) {
+        let Some(round) = &mut self.round else { return };
+        if round.call.round != trained.round || !matches!(round.stage, Stage::Training) {
+            return; // for a round that is over
+        }
+        if self.collusion.is_some() {
+            self.collude(now, trained, out);
+        } else {
+            self.deliver(now, &trained, None, out);
+        }
+    }
+
+    /// Sends the update: `crafted` in place of the trained parameters where there is such.
+    pub(super) fn deliver(
+        &mut self,
+        now: Millis,
+        trained: &Trained,
+        crafted: Option<Vec<f32>>,
+        out: &mut Vec<Action>,
+    ) {
+        let (Some(round), Some(run)) = (&mut self.round, self.run) else { return };
+        round.stage = Stage::Delivered;
+        let content = UpdateContent {
+            parameters: Float32Array(crafted.unwrap_or_else(|| trained.parameters.to_vec())),
+            loss: trained.loss,
+            train_ms: trained.train_ms,
+        };
+        let content = encode(&content).expect("an update encodes");
+        let me = self.me.device;
+        let update = Outgoing::new(run, trained.round, Kind::Update, Some(me), content);
+        self.outbox.post(now, self.topics.name(Topic::Update(me)), update, out);
+    }
+
+    pub(super) fn failed(&mut self, now: Millis, round: u32, what: &str, out: &mut Vec<Action>) {
+        warn!("round {round}: {what}");
+        self.stop_crafting(now, round, out);
+    }
+}

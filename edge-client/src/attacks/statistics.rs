@@ -1,0 +1,31 @@
+//! Per-coordinate mean and standard deviation over devices.
+
+/// Mean and population standard deviation (divided by n, as in the authors' code) of coordinate `j`.
+pub(super) fn mean_and_deviation(models: &[&[f32]], j: usize) -> (f64, f64) {
+    let n = models.len() as f64;
+    let mean = models.iter().map(|model| f64::from(model[j])).sum::<f64>() / n;
+    let squares: f64 = models.iter().map(|model| (f64::from(model[j]) - mean).powi(2)).sum();
+    (mean, (squares / n).sqrt())
+}
+
+/// `value` as the nearest finite f32: a crafted value beyond the range would only be refused as non-finite.
+pub(super) fn finite(value: f64) -> f32 {
+    value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deviation_is_that_of_the_population() {
+        let models: [&[f32]; 4] = [&[1.0], &[3.0], &[1.0], &[3.0]];
+        assert_eq!(mean_and_deviation(&models, 0), (2.0, 1.0));
+    }
+
+    #[test]
+    fn values_beyond_the_range_become_its_end() {
+        assert_eq!(finite(1e300), f32::MAX);
+        assert_eq!(finite(-1e300), f32::MIN);
+    }
+}

@@ -1,0 +1,159 @@
+//! The trimmed-mean attack (paper sections 3.3 and 3.4), also used against median and mean.
+//!
+//! Where a coordinate of the global model would rise, the compromised devices send values just below what benign
+//! devices send, and the other way round: trimming then removes benign extremes in their place.
+
+use rand::Rng;
+use shared::random::Stream;
+use shared::rules::{Rule, Updates};
+use shared::scenario::{Direction, Scenario};
+
+use super::direction::rises;
+use super::statistics::{finite, mean_and_deviation};
+use super::{Attack, AttackError, Needs, View};
+
+/// Partial knowledge: values 3 to 4 standard deviations from the mean of the colluders' own before-attack models,
+/// against the direction that these models take.
+#[derive(Clone, Copy, Debug)]
+pub struct PartialTrimmedMean;
+
+impl Attack for PartialTrimmedMean {
+    fn needs(&self) -> Needs {
+        Needs::Colluders
+    }
+
+    fn craft(&self, view: &View<'_>) -> Result<Vec<Vec<f32>>, AttackError> {
+        let colluders = view.colluders();
+        let fitted: Vec<_> = (0..view.global.len()).map(|j| mean_and_deviation(&colluders, j)).collect();
+        Ok(draw_each(view, |j, random| {
+            let (mean, deviation) = fitted[j];
+            let reach = random.random_range(3.0..4.0) * deviation;
+            if rises(mean, view.global[j]) { mean - reach } else { mean + reach }
+        }))
+    }
+}
+
+/// Full knowledge: values beyond the extreme of the benign models, up to `spread` (the paper's b) times as far.
+pub struct FullTrimmedMean {
+    /// The rule whose aggregate gives the direction; the plain mean if `None`.
+    rule: Option<Box<dyn Rule>>,
+    spread: f64,
+}
+
+impl FullTrimmedMean {
+    /// The attack as the scenario sets it up.
+    pub fn new(scenario: &Scenario) -> Self {
+        let rule = (scenario.attack.direction == Direction::Rule).then(|| scenario.rule());
+        FullTrimmedMean { rule, spread: scenario.attack.spread }
+    }
+
+    /// What the global model would be without attack, as the direction's aggregate has it.
+    fn without_attack(&self, view: &View<'_>) -> Result<Vec<f64>, AttackError> {
+        let everyone = view.everyone();
+        match &self.rule {
+            None => Ok((0..view.global.len()).map(|j| mean_and_deviation(&everyone, j).0).collect()),
+            Some(rule) => {
+                let aggregate = rule.aggregate(&Updates::new(&everyone)?)?;
+                Ok(aggregate.into_iter().map(f64::from).collect())
+            }
+        }
+    }
+}
+
+impl Attack for FullTrimmedMean {
+    fn needs(&self) -> Needs {
+        Needs::Everyone
+    }
+
+    fn craft(&self, view: &View<'_>) -> Result<Vec<Vec<f32>>, AttackError> {
+        let without_attack = self.without_attack(view)?;
+        let benign = |j: usize| view.benign.iter().map(move |(_, model)| f64::from(model[j]));
+        let extremes: Vec<(bool, f64)> = (0..view.global.len())
+            .map(|j| {
+                let rises = rises(without_attack[j], view.global[j]);
+                let worst = if rises { benign(j).reduce(f64::min) } else { benign(j).reduce(f64::max) };
+                (rises, worst.unwrap_or(without_attack[j]))
+            })
+            .collect();
+        Ok(draw_each(view, |j, random| {
+            let (rises, extreme) = extremes[j];
+            let factor = 1.0 + (self.spread - 1.0) * random.random::<f64>();
+            // Away from zero where the extreme lies on the side that is pushed to, towards zero otherwise.
+            if (extreme > 0.0) == rises { extreme / factor } else { extreme * factor }
+        }))
+    }
+}
+
+/// One model for each compromised device, each coordinate drawn on its own from the device's stream.
+fn draw_each(view: &View<'_>, mut value: impl FnMut(usize, &mut Stream) -> f64) -> Vec<Vec<f32>> {
+    let mut draw = |device| {
+        let mut random = view.stream(device);
+        (0..view.global.len()).map(|j| finite(value(j, &mut random))).collect()
+    };
+    view.before_attack.iter().map(|(device, _)| draw(*device)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::identity::DeviceId;
+
+    const COLLUDERS: [(DeviceId, &[f32]); 2] = [(DeviceId(1), &[2.0, -2.0, 1.0]), (DeviceId(3), &[4.0, -4.0, 1.0])];
+    const BENIGN: [(DeviceId, &[f32]); 3] =
+        [(DeviceId(0), &[1.0, -1.0, 0.5]), (DeviceId(2), &[5.0, -5.0, 0.2]), (DeviceId(4), &[3.0, -3.0, -0.5])];
+
+    fn view(global: &[f32]) -> View<'_> {
+        View { seed: 1, round: 1, global, before_attack: &COLLUDERS, benign: &BENIGN }
+    }
+
+    fn full() -> FullTrimmedMean {
+        FullTrimmedMean { rule: None, spread: 2.0 }
+    }
+
+    /// Every crafted value of coordinate `j` lies in the range.
+    fn assert_within(crafted: &[Vec<f32>], j: usize, low: f32, high: f32) {
+        for model in crafted {
+            assert!((low..=high).contains(&model[j]), "coordinate {j}: {} not in [{low}, {high}]", model[j]);
+        }
+    }
+
+    #[test]
+    fn partial_values_lie_three_to_four_deviations_against_the_direction() {
+        // Mean 3, deviation 1 | mean -3, deviation 1 | mean 1, deviation 0.
+        let rising = PartialTrimmedMean.craft(&view(&[0.0, -9.0, 0.0])).unwrap();
+        assert_within(&rising, 0, -1.0, 0.0);
+        assert_within(&rising, 1, -7.0, -6.0);
+        assert_within(&rising, 2, 1.0, 1.0);
+        let falling = PartialTrimmedMean.craft(&view(&[9.0, 0.0, 1.0])).unwrap();
+        assert_within(&falling, 0, 6.0, 7.0);
+        assert_within(&falling, 1, 0.0, 1.0);
+    }
+
+    #[test]
+    fn full_values_lie_beyond_the_benign_extreme_on_the_papers_four_ranges() {
+        // Rising: [min/b, min] if min > 0, else [b*min, min].
+        let rising = full().craft(&view(&[0.0, -9.0, -9.0])).unwrap();
+        assert_within(&rising, 0, 0.5, 1.0);
+        assert_within(&rising, 1, -10.0, -5.0);
+        assert_within(&rising, 2, -1.0, -0.5);
+        // Falling: [max, b*max] if max > 0, else [max, max/b].
+        let falling = full().craft(&view(&[9.0, 0.0, 9.0])).unwrap();
+        assert_within(&falling, 0, 5.0, 10.0);
+        assert_within(&falling, 1, -1.0, -0.5);
+        assert_within(&falling, 2, 0.5, 1.0);
+    }
+
+    #[test]
+    fn devices_draw_differently_and_the_same_again_in_the_same_round() {
+        let first = full().craft(&view(&[0.0; 3])).unwrap();
+        assert_ne!(first[0], first[1]);
+        assert_eq!(first, full().craft(&view(&[0.0; 3])).unwrap());
+    }
+
+    #[test]
+    fn a_coordinate_that_stands_still_counts_as_falling() {
+        let still: [(DeviceId, &[f32]); 1] = [(DeviceId(0), &[1.0])];
+        let view = View { seed: 1, round: 1, global: &[1.0], before_attack: &still, benign: &still };
+        assert_within(&full().craft(&view).unwrap(), 0, 1.0, 2.0);
+    }
+}

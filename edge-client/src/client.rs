@@ -1,0 +1,124 @@
+//! The rim: joins agent, worker, MQTT and the clock.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use mqtt_link::{Command, LastWill, Link, LinkEvent, LinkOptions, nonce};
+use shared::data::Shard;
+use shared::models;
+use shared::scenario::Scenario;
+use shared::wire::Millis;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tracing::info;
+
+use crate::agent::{Action, Agent, Event, Farewell, Identity};
+use crate::config::Config;
+use crate::worker::Worker;
+
+/// How long leaving may take.
+const PARTING: Duration = Duration::from_secs(5);
+
+/// How a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The run is over.
+    Finished,
+    /// Asked to stop by a signal.
+    Interrupted,
+}
+
+/// Runs a device until its run is over or `stop` resolves.
+///
+/// # Errors
+/// If a file is unusable, the broker is away for too long, or another process has this device's name.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<Ending> {
+    let scenario = Arc::new(Scenario::load(&config.scenario, &[])?);
+    let device = config.device;
+    ensure!(
+        device.0 < scenario.fleet.devices,
+        "{device} is not of this fleet: {} has fleet.devices = {}",
+        config.scenario.display(),
+        scenario.fleet.devices
+    );
+    let shard = load_shard(&config.shard, &scenario)?;
+    let model = models::build(scenario.model, shard.shape(), shard.classes())?;
+    let identity = Identity { device, boot: nonce(), examples: shard.len() as u32 };
+    let start = Instant::now();
+    let clock = move || Millis(start.elapsed().as_millis() as u64);
+    let dimension = model.layout().dimension();
+    let mut agent = Agent::new(identity.clone(), config.topics.clone(), &scenario, dimension, clock());
+    let worker = Arc::new(Worker::new(scenario, device, model.into(), shard));
+
+    let will = agent.last_will();
+    let mut link = Link::open(LinkOptions {
+        broker: config.broker.clone(),
+        client_id: format!("{device}-{:016x}", identity.boot),
+        last_will: Some(LastWill { topic: will.topic, payload: will.payload }),
+        patience: config.patience,
+    });
+    info!("{device}: {} examples, {dimension} parameters", identity.examples);
+
+    let (report, mut reports) = mpsc::channel(4);
+    tokio::pin!(stop);
+    loop {
+        let alarm = agent.wake_at().map(|at| start + Duration::from_millis(at.0));
+        let actions = tokio::select! {
+            event = link.next() => match event {
+                Some(LinkEvent::Connected) => agent.handle(clock(), Event::Connected),
+                Some(LinkEvent::Message { topic, payload, retained }) => {
+                    agent.handle(clock(), Event::Message { topic: &topic, payload: &payload, retained })
+                }
+                Some(LinkEvent::Disconnected) => Vec::new(),
+                Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
+                Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
+            },
+            Some(outcome) = reports.recv() => agent.handle(clock(), Event::Done(outcome)),
+            () = sleep_until(alarm.unwrap_or(start)), if alarm.is_some() => agent.handle(clock(), Event::Tick),
+            () = &mut stop => {
+                link.send(Command::Publish(agent.last_will())).await;
+                link.close(PARTING).await;
+                return Ok(Ending::Interrupted);
+            }
+        };
+        for action in actions {
+            match action {
+                Action::Subscribe(filter) => link.send(Command::Subscribe(filter)).await,
+                Action::Publish(publication) => link.send(Command::Publish(publication)).await,
+                Action::Compute(job) => {
+                    let (worker, report) = (worker.clone(), report.clone());
+                    tokio::task::spawn_blocking(move || {
+                        let outcome = worker.perform(job);
+                        // The client may have left meanwhile; then nobody waits for the outcome.
+                        let _ = report.blocking_send(outcome);
+                    });
+                }
+                Action::Leave(farewell) => {
+                    link.close(PARTING).await;
+                    return match farewell {
+                        Farewell::Finished => Ok(Ending::Finished),
+                        Farewell::DuplicateId => bail!(
+                            "another running client has the name {device}; give each device its own --device"
+                        ),
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// Reads a shard and checks that it is of the scenario's data set.
+fn load_shard(path: &Path, scenario: &Scenario) -> anyhow::Result<Shard> {
+    let bytes = std::fs::read(path).with_context(|| format!("shard {}", path.display()))?;
+    let (shard, info) = Shard::from_bytes(&bytes).with_context(|| format!("shard {}", path.display()))?;
+    ensure!(
+        info.dataset == scenario.dataset,
+        "shard {}: holds {}, but the scenario's data set is {}",
+        path.display(),
+        info.dataset,
+        scenario.dataset
+    );
+    Ok(shard)
+}

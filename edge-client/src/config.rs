@@ -1,0 +1,182 @@
+//! Where the binary takes its settings from: a TOML file, then the environment, then flags.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use mqtt_link::BrokerAddress;
+use serde::{Deserialize, Serialize};
+use shared::identity::DeviceId;
+use shared::wire::Topics;
+
+/// One device of an Outpost fleet: trains on its own shard, sends updates over MQTT and, only where the
+/// scenario designates it, attacks.
+///
+/// Every setting can stand in the configuration file under the name of its flag, in the environment, or on the
+/// command line; the later wins. Example of a file:
+///
+///   device = "device-007"
+///   scenario = "/etc/outpost/scenario.toml"
+///   shard = "/var/lib/outpost/shard.safetensors"
+///   broker = "mqtt://192.168.1.10:1883"
+///
+/// The client waits for a run of its scenario, takes part in it and exits when it is over.
+/// Exit codes: 0 the run is over, 1 failure, 2 wrong usage, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "edge-client", version, verbatim_doc_comment)]
+pub struct Cli {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "OUTPOST_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// This device's name, as in device-007
+    #[arg(long, value_name = "NAME", env = "OUTPOST_DEVICE")]
+    pub device: Option<DeviceId>,
+    /// The scenario file, the same as the aggregator's
+    #[arg(long, value_name = "FILE", env = "OUTPOST_SCENARIO")]
+    pub scenario: Option<PathBuf>,
+    /// This device's training data
+    #[arg(long, value_name = "FILE", env = "OUTPOST_SHARD")]
+    pub shard: Option<PathBuf>,
+    /// The broker [default: mqtt://localhost:1883]
+    #[arg(long, value_name = "URL", env = "OUTPOST_BROKER")]
+    pub broker: Option<BrokerAddress>,
+    /// First level(s) of every topic [default: outpost]
+    #[arg(long, value_name = "PREFIX", env = "OUTPOST_TOPIC_PREFIX")]
+    pub topic_prefix: Option<String>,
+    /// Seconds that the broker may be away before the client gives up [default: 300]
+    #[arg(long, value_name = "SECONDS", env = "OUTPOST_PATIENCE")]
+    pub patience: Option<u64>,
+    /// How much to log: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", env = "OUTPOST_LOG", default_value = "info")]
+    pub log: tracing::Level,
+}
+
+/// The settings as the configuration file has them.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct File {
+    /// As the flag.
+    pub device: Option<String>,
+    /// As the flag.
+    pub scenario: Option<PathBuf>,
+    /// As the flag.
+    pub shard: Option<PathBuf>,
+    /// As the flag.
+    pub broker: Option<String>,
+    /// As the flag.
+    pub topic_prefix: Option<String>,
+    /// As the flag.
+    pub patience: Option<u64>,
+}
+
+/// The settings, complete.
+#[derive(Debug)]
+pub struct Config {
+    /// This device.
+    pub device: DeviceId,
+    /// The scenario file.
+    pub scenario: PathBuf,
+    /// The shard file.
+    pub shard: PathBuf,
+    /// The broker.
+    pub broker: BrokerAddress,
+    /// The topics.
+    pub topics: Topics,
+    /// How long the broker may be away.
+    pub patience: Duration,
+}
+
+/// A setting that is missing or wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The configuration file cannot be used.
+    #[error("{}: {what}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A setting that has no default.
+    #[error("no {0}: give --{0}, set OUTPOST_{upper}, or write `{0} = ...` into the file of --config", upper = .0.to_uppercase())]
+    Missing(&'static str),
+    /// A value that cannot be read.
+    #[error("{key}: {what}")]
+    Value {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl Cli {
+    /// Merges file, environment and flags.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file or the setting.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let device = or_parse(self.device, file.device, "device")?.ok_or(ConfigError::Missing("device"))?;
+        let broker = or_parse(self.broker, file.broker, "broker")?;
+        let prefix = self.topic_prefix.or(file.topic_prefix);
+        let topics = prefix.map_or(Ok(Topics::default()), |prefix| Topics::new(&prefix));
+        Ok(Config {
+            device,
+            scenario: self.scenario.or(file.scenario).ok_or(ConfigError::Missing("scenario"))?,
+            shard: self.shard.or(file.shard).ok_or(ConfigError::Missing("shard"))?,
+            broker: broker.unwrap_or(BrokerAddress { host: "localhost".to_owned(), port: 1883 }),
+            topics: topics
+                .map_err(|error| ConfigError::Value { key: "topic-prefix", what: error.to_string() })?,
+            patience: Duration::from_secs(self.patience.or(file.patience).unwrap_or(300)),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let wrong = |what| ConfigError::File { file: path.to_owned(), what };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| wrong(error.message().to_owned()))
+}
+
+/// The flag's value, or the file's text as one.
+fn or_parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+    flag: Option<T>,
+    text: Option<String>,
+    key: &'static str,
+) -> Result<Option<T>, ConfigError> {
+    let parse = |text: String| text.parse().map_err(|e: T::Err| ConfigError::Value { key, what: e.to_string() });
+    flag.map_or_else(|| text.map(parse).transpose(), |value| Ok(Some(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(flags: &[&str]) -> Result<Config, String> {
+        let args = std::iter::once("edge-client").chain(flags.iter().copied());
+        Cli::try_parse_from(args).unwrap().resolve().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("client.toml");
+        std::fs::write(&path, "device = \"device-003\"\nscenario = \"a\"\nshard = \"b\"\npatience = 5\n").unwrap();
+        let path = path.to_str().unwrap();
+        let config = resolve(&["--config", path, "--device", "device-004"]).unwrap();
+        assert_eq!((config.device, config.patience), (DeviceId(4), Duration::from_secs(5)));
+        assert_eq!(config.scenario, Path::new("a"));
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        assert!(resolve(&[]).unwrap_err().contains("--device"));
+        let error = resolve(&["--device", "device-001", "--scenario", "a"]).unwrap_err();
+        assert!(error.contains("OUTPOST_SHARD"), "{error}");
+        let error = resolve(&["--config", "/nowhere/client.toml"]).unwrap_err();
+        assert!(error.contains("/nowhere/client.toml"), "{error}");
+        let flags = ["--device", "device-001", "--scenario", "a", "--shard", "b", "--topic-prefix", "A"];
+        assert!(resolve(&flags).unwrap_err().contains("topic-prefix"));
+    }
+}

@@ -1,0 +1,33 @@
+//! The `edge-client` binary; see [`edge_client`].
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use edge_client::client::{self, Ending};
+use edge_client::config::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt().with_max_level(cli.log).with_target(false).with_writer(std::io::stderr).init();
+    let config = match cli.resolve() {
+        Ok(config) => config,
+        Err(error) => return fail(2, &error.to_string()),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format!("no async runtime: {error}")),
+    };
+    let result = runtime.block_on(client::run(config, mqtt_link::stop_signal()));
+    // A computation that is still under way is of no use any more.
+    runtime.shutdown_background();
+    match result {
+        Ok(Ending::Finished) => ExitCode::SUCCESS,
+        Ok(Ending::Interrupted) => ExitCode::from(130),
+        Err(error) => fail(1, &format!("{error:#}")),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    eprintln!("edge-client: {message}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,146 @@
+//! What a device computes: local training, and crafting of poisoned models. Pure functions of their jobs.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use shared::data::Shard;
+use shared::identity::DeviceId;
+use shared::models::Model;
+use shared::random::{Purpose, stream};
+use shared::scenario::Scenario;
+use shared::training::train;
+
+use crate::attacks::{self, Attack, View};
+
+/// Something to compute.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// Local training from the global model.
+    Train {
+        /// The round.
+        round: u32,
+        /// The global model, length d.
+        global: Arc<[f32]>,
+    },
+    /// Crafting for all colluders.
+    Craft(CraftJob),
+}
+
+/// What the leader of the colluding devices knows of a round; models have length d and come in ascending order of
+/// device.
+#[derive(Clone, Debug)]
+pub struct CraftJob {
+    /// The round.
+    pub round: u32,
+    /// The global model the round started from.
+    pub global: Arc<[f32]>,
+    /// What the compromised devices would honestly send.
+    pub before_attack: Vec<(DeviceId, Arc<[f32]>)>,
+    /// What benign devices sent; empty under partial knowledge.
+    pub benign: Vec<(DeviceId, Arc<[f32]>)>,
+}
+
+/// What came of a [`Job`].
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A local model.
+    Trained(Trained),
+    /// A model for each colluder.
+    Crafted {
+        /// The round.
+        round: u32,
+        /// Who is to send what.
+        models: Vec<(DeviceId, Vec<f32>)>,
+    },
+    /// It could not be computed.
+    Failed {
+        /// The round.
+        round: u32,
+        /// Why.
+        what: String,
+    },
+}
+
+/// A local model.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The round.
+    pub round: u32,
+    /// The model after training, length d.
+    pub parameters: Arc<[f32]>,
+    /// Mean training loss.
+    pub loss: f32,
+    /// How long it took in milliseconds.
+    pub train_ms: u32,
+}
+
+/// Computes for one device.
+pub struct Worker {
+    scenario: Arc<Scenario>,
+    device: DeviceId,
+    model: Arc<dyn Model>,
+    shard: Shard,
+    attack: Option<Box<dyn Attack>>,
+}
+
+impl Worker {
+    /// The worker of `device`. If the scenario makes it poison its own data, `shard` is relabelled here.
+    pub fn new(scenario: Arc<Scenario>, device: DeviceId, model: Arc<dyn Model>, shard: Shard) -> Self {
+        let attack = attacks::build(&scenario).filter(|_| scenario.attackers().contains(&device));
+        let shard = match &attack {
+            Some(attack) => {
+                let classes = shard.classes();
+                shard.with_labels(|label| attack.label(label, classes))
+            }
+            None => shard,
+        };
+        Worker { scenario, device, model, shard, attack }
+    }
+
+    /// Does a job.
+    pub fn perform(&self, job: Job) -> Outcome {
+        match job {
+            Job::Train { round, global } => self.train(round, &global),
+            Job::Craft(job) => self.craft(&job),
+        }
+    }
+
+    fn train(&self, round: u32, global: &[f32]) -> Outcome {
+        let begun = Instant::now();
+        let training = &self.scenario.training;
+        let mut random = stream(self.scenario.seed, Purpose::Batches, Some(self.device), round);
+        let batches = || self.shard.minibatch(training.batch_size as usize, &mut random);
+        let rate = training.learning_rate as f32;
+        match train(self.model.as_ref(), global, batches, rate, training.local_steps) {
+            Ok(trained) => Outcome::Trained(Trained {
+                round,
+                parameters: trained.parameters.into(),
+                loss: trained.loss,
+                train_ms: u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX),
+            }),
+            Err(error) => Outcome::Failed { round, what: format!("training failed: {error}") },
+        }
+    }
+
+    fn craft(&self, job: &CraftJob) -> Outcome {
+        let Some(attack) = &self.attack else {
+            return Outcome::Failed { round: job.round, what: format!("{} is no attacker", self.device) };
+        };
+        let before_attack: Vec<_> = job.before_attack.iter().map(|(id, model)| (*id, &model[..])).collect();
+        let benign: Vec<_> = job.benign.iter().map(|(id, model)| (*id, &model[..])).collect();
+        let view = View {
+            seed: self.scenario.seed,
+            round: job.round,
+            global: &job.global,
+            before_attack: &before_attack,
+            benign: &benign,
+        };
+        match attack.craft(&view) {
+            Ok(models) => {
+                let devices = job.before_attack.iter().map(|(device, _)| *device);
+                Outcome::Crafted { round: job.round, models: devices.zip(models).collect() }
+            }
+            Err(error) => Outcome::Failed { round: job.round, what: format!("nothing crafted: {error}") },
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The MQTT adapter that both ends of the wire put between their state machine and a broker.
+//!
+//! [`Link::open`] starts two tasks: one polls rumqttc's event loop, the other feeds it what the state machine
+//! publishes. They are apart because a publication awaited inside the poll loop would wait for itself. The
+//! state machine sees [`LinkEvent`]s and answers with [`Command`]s; it subscribes anew at every
+//! [`LinkEvent::Connected`], because sessions are clean: what was lost with a connection is recovered by the
+//! application's own acknowledgements, never by the broker's.
+
+mod address;
+mod backoff;
+mod link;
+mod signal;
+
+pub use address::{BrokerAddress, InvalidBrokerAddress};
+pub use link::{Command, LastWill, Link, LinkError, LinkEvent, LinkOptions};
+pub use shared::wire::Publication;
+pub use signal::stop_signal;
+
+/// A random number from the operating system, for what must differ from process to process (a boot id, a
+/// run id) and never influences a result.
+///
+/// # Panics
+/// If the operating system has no randomness to give.
+pub fn nonce() -> u64 {
+    use rand::TryRngCore;
+    rand::rngs::OsRng.try_next_u64().expect("the operating system gives randomness")
+}

@@ -1,0 +1,224 @@
+//! One connection to a broker, kept up.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
+use shared::wire::{MAX_MESSAGE_BYTES, Publication};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, info, warn};
+
+use crate::backoff::Backoff;
+use crate::{BrokerAddress, nonce};
+
+/// Room for a topic and the packet's own header beside the largest message.
+const MAX_PACKET_BYTES: usize = MAX_MESSAGE_BYTES + 4096;
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const QUEUE: usize = 1024;
+
+/// What a link needs to know.
+#[derive(Clone, Debug)]
+pub struct LinkOptions {
+    /// The broker.
+    pub broker: BrokerAddress,
+    /// Client id; two clients of one id would throw each other out for ever, so it must be unique.
+    pub client_id: String,
+    /// What the broker publishes if this client vanishes.
+    pub last_will: Option<LastWill>,
+    /// How long the broker may be away before the link gives up.
+    pub patience: Duration,
+}
+
+/// What the broker publishes, retained, if a client vanishes.
+#[derive(Clone, Debug)]
+pub struct LastWill {
+    /// Topic.
+    pub topic: String,
+    /// Payload.
+    pub payload: Vec<u8>,
+}
+
+/// What happens on a link.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// Connected, with an empty session: subscribe now.
+    Connected,
+    /// The connection is gone; the link is trying to get it back.
+    Disconnected,
+    /// A message.
+    Message {
+        /// Topic.
+        topic: String,
+        /// Payload.
+        payload: Bytes,
+        /// Whether it was lying at the broker rather than published just now.
+        retained: bool,
+    },
+    /// The link is closed for good; no event follows.
+    Closed(Result<(), LinkError>),
+}
+
+/// What a link is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Subscribe to a topic filter at QoS 1.
+    Subscribe(String),
+    /// Publish at QoS 1.
+    Publish(Publication),
+}
+
+/// Why a link gave up.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the broker {broker} was away for {seconds} s ({cause}); start it, or name another one with --broker"
+)]
+pub struct LinkError {
+    broker: BrokerAddress,
+    seconds: u64,
+    cause: String,
+}
+
+/// A connection to a broker that is kept up until it is dropped or gives up.
+#[derive(Debug)]
+pub struct Link {
+    commands: Sender<Command>,
+    events: Receiver<LinkEvent>,
+    /// Events that arrived while a command waited for its turn.
+    held: VecDeque<LinkEvent>,
+}
+
+impl Link {
+    /// Starts connecting. Must be called inside a tokio runtime.
+    pub fn open(options: LinkOptions) -> Link {
+        let mut mqtt = MqttOptions::new(&options.client_id, &options.broker.host, options.broker.port);
+        mqtt.set_keep_alive(KEEP_ALIVE);
+        mqtt.set_clean_session(true);
+        mqtt.set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
+        if let Some(will) = &options.last_will {
+            mqtt.set_last_will(rumqttc::LastWill::new(&will.topic, will.payload.clone(), QoS::AtLeastOnce, true));
+        }
+        let (client, event_loop) = AsyncClient::new(mqtt, QUEUE);
+        let (command_sender, commands) = mpsc::channel(QUEUE);
+        let (events, event_receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(feed(client, commands));
+        tokio::spawn(async move {
+            let result = poll(event_loop, &options, &events).await;
+            // Nobody listens any more if the link was dropped: then there is nobody to tell.
+            let _ = events.send(LinkEvent::Closed(result)).await;
+        });
+        Link { commands: command_sender, events: event_receiver, held: VecDeque::new() }
+    }
+
+    /// The next event; `None` after [`LinkEvent::Closed`].
+    pub async fn next(&mut self) -> Option<LinkEvent> {
+        match self.held.pop_front() {
+            Some(event) => Some(event),
+            None => self.events.recv().await,
+        }
+    }
+
+    /// Queues a command. While the queue is full, events are taken in and kept for [`Link::next`]: a connection
+    /// whose events nobody takes would not send either, and both sides would wait for ever.
+    pub async fn send(&mut self, command: Command) {
+        loop {
+            tokio::select! {
+                biased;
+                room = self.commands.reserve() => {
+                    // No room ever again means that the link has given up, which its last event says.
+                    if let Ok(room) = room {
+                        room.send(command);
+                    }
+                    return;
+                }
+                Some(event) = self.events.recv() => self.held.push_back(event),
+            }
+        }
+    }
+
+    /// Sends what is queued, disconnects (so that the last will is not published) and waits until that is done,
+    /// at most `patience`.
+    pub async fn close(self, patience: Duration) {
+        let Link { commands, mut events, .. } = self;
+        drop(commands);
+        let drained = async { while events.recv().await.is_some() {} };
+        if tokio::time::timeout(patience, drained).await.is_err() {
+            debug!("the broker did not take the last messages within {patience:?}");
+        }
+    }
+}
+
+/// Hands commands to rumqttc; when there are no more, disconnects.
+async fn feed(client: AsyncClient, mut commands: Receiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        let handed_over = match command {
+            Command::Subscribe(filter) => client.subscribe(filter, QoS::AtLeastOnce).await,
+            Command::Publish(Publication { topic, payload, retain }) => {
+                client.publish(topic, QoS::AtLeastOnce, retain, payload).await
+            }
+        };
+        if handed_over.is_err() {
+            return; // the event loop is gone
+        }
+    }
+    let _ = client.disconnect().await;
+}
+
+/// Runs rumqttc's event loop until a disconnect was asked for or the broker was away too long.
+async fn poll(
+    mut event_loop: EventLoop,
+    options: &LinkOptions,
+    events: &Sender<LinkEvent>,
+) -> Result<(), LinkError> {
+    let broker = &options.broker;
+    let mut backoff = Backoff::default();
+    let mut connected = false;
+    let mut away_since = Instant::now();
+    loop {
+        let polled = if connected {
+            event_loop.poll().await
+        } else {
+            let limit = away_since + options.patience;
+            timeout_at(limit, event_loop.poll()).await.unwrap_or(Err(ConnectionError::NetworkTimeout))
+        };
+        match polled {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                info!("connected to {broker}");
+                (connected, away_since) = (true, Instant::now());
+                backoff.reset();
+                let _ = events.send(LinkEvent::Connected).await;
+            }
+            Ok(Event::Incoming(Packet::Publish(message))) => {
+                let event = LinkEvent::Message {
+                    topic: message.topic,
+                    payload: message.payload,
+                    retained: message.retain,
+                };
+                let _ = events.send(event).await;
+            }
+            Ok(Event::Outgoing(Outgoing::Disconnect)) => return Ok(()),
+            Ok(_) => {}
+            Err(ConnectionError::RequestsDone) => return Ok(()),
+            Err(error) => {
+                if connected {
+                    (connected, away_since) = (false, Instant::now());
+                    let _ = events.send(LinkEvent::Disconnected).await;
+                }
+                let away = away_since.elapsed();
+                if away >= options.patience {
+                    let seconds = options.patience.as_secs();
+                    return Err(LinkError { broker: broker.clone(), seconds, cause: error.to_string() });
+                }
+                let left = options.patience.saturating_sub(away);
+                let pause = backoff.pause(nonce()).min(left);
+                warn!(
+                    "the broker {broker} is away ({error}); trying again in {:.1} s, giving up in {:.0} s",
+                    pause.as_secs_f64(),
+                    left.as_secs_f64()
+                );
+                sleep(pause).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Who does what: drawn from the seed, so that every bench and both ends agree without a word.
+
+use std::collections::BTreeSet;
+
+use rand::seq::index::sample;
+
+use super::{AttackKind, Scenario};
+use crate::identity::DeviceId;
+use crate::random::{Purpose, stream};
+use crate::rules::{self, Rule, RuleParameters};
+
+impl Scenario {
+    /// All devices.
+    pub fn devices(&self) -> impl Iterator<Item = DeviceId> + use<> {
+        (0..self.fleet.devices).map(DeviceId)
+    }
+
+    /// The compromised devices if there is an attack, else none: a seeded draw over the whole fleet, since the first
+    /// devices would all be of the first label groups.
+    pub fn attackers(&self) -> BTreeSet<DeviceId> {
+        if self.attack.kind == AttackKind::None {
+            return BTreeSet::new();
+        }
+        let mut random = stream(self.seed, Purpose::Compromise, None, 0);
+        draw(&mut random, self.fleet.devices, self.fleet.compromised)
+    }
+
+    /// The devices that are to take part in `round`.
+    pub fn selection(&self, round: u32) -> BTreeSet<DeviceId> {
+        let selected = self.selected();
+        if selected == self.fleet.devices {
+            return self.devices().collect();
+        }
+        let mut random = stream(self.seed, Purpose::Selection, None, round);
+        draw(&mut random, self.fleet.devices, selected)
+    }
+
+    /// How many devices take part in a round.
+    pub fn selected(&self) -> u32 {
+        self.fleet.selected.unwrap_or(self.fleet.devices)
+    }
+
+    /// The aggregation rule with its parameters.
+    pub fn rule(&self) -> Box<dyn Rule> {
+        let byzantine = self.aggregation.byzantine.unwrap_or(self.fleet.compromised);
+        let trim = self.aggregation.trim.unwrap_or(byzantine);
+        let parameters = RuleParameters { byzantine: byzantine as usize, trim: trim as usize };
+        rules::build(self.aggregation.rule, &parameters)
+    }
+}
+
+fn draw(random: &mut crate::random::Stream, devices: u32, count: u32) -> BTreeSet<DeviceId> {
+    sample(random, devices as usize, count as usize).iter().map(|index| DeviceId(index as u32)).collect()
+}

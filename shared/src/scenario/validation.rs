@@ -1,0 +1,67 @@
+//! What must hold for a scenario to make sense.
+
+use super::{Scenario, ScenarioError};
+
+impl Scenario {
+    /// Checks every value; `file` is what errors call the scenario.
+    pub(super) fn validate(&self, file: &str) -> Result<(), ScenarioError> {
+        self.check().map_err(|(key, message)| ScenarioError::Invalid { file: file.to_owned(), key, message })
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let named = !self.name.is_empty()
+            && self.name.len() <= 64
+            && self.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        require(named, "name", || format!("`{}` must be 1 to 64 characters of a-z, 0-9 and -", self.name))?;
+        at_least_one("rounds", self.rounds)?;
+
+        let training = &self.training;
+        positive("training.learning-rate", training.learning_rate)?;
+        at_least_one("training.batch-size", training.batch_size)?;
+        at_least_one("training.local-steps", training.local_steps)?;
+
+        let fleet = &self.fleet;
+        at_least_one("fleet.devices", fleet.devices)?;
+        require(fleet.devices <= MAX_DEVICES, "fleet.devices", || {
+            format!("{} is more than the {MAX_DEVICES} that one run may have", fleet.devices)
+        })?;
+        require(fleet.compromised < fleet.devices, "fleet.compromised", || {
+            format!("{} of {} devices compromised leaves no benign one", fleet.compromised, fleet.devices)
+        })?;
+        require((0.0..=1.0).contains(&fleet.non_iid), "fleet.non-iid", || {
+            format!("{} must lie between 0 and 1", fleet.non_iid)
+        })?;
+        require((1..=fleet.devices).contains(&self.selected()), "fleet.selected", || {
+            format!("{} must lie between 1 and fleet.devices = {}", self.selected(), fleet.devices)
+        })?;
+
+        self.rule()
+            .check(self.selected() as usize)
+            .map_err(|e| ("aggregation.rule", e.to_string()))?;
+        require(self.attack.spread.is_finite() && self.attack.spread >= 1.0, "attack.spread", || {
+            format!("{} must be a number of at least 1", self.attack.spread)
+        })?;
+        at_least_one("evaluation.every", self.evaluation.every)?;
+        at_least_one("timing.gather-seconds", self.timing.gather_seconds)?;
+        at_least_one("timing.round-seconds", self.timing.round_seconds)
+    }
+}
+
+/// More would not fit the selection of one announcement.
+const MAX_DEVICES: u32 = 100_000;
+
+fn require(
+    holds: bool,
+    key: &'static str,
+    message: impl FnOnce() -> String,
+) -> Result<(), (&'static str, String)> {
+    if holds { Ok(()) } else { Err((key, message())) }
+}
+
+fn at_least_one(key: &'static str, value: u32) -> Result<(), (&'static str, String)> {
+    require(value >= 1, key, || "must be at least 1".to_owned())
+}
+
+fn positive(key: &'static str, value: f64) -> Result<(), (&'static str, String)> {
+    require(value.is_finite() && value > 0.0, key, || format!("{value} must be a positive number"))
+}

@@ -1,0 +1,80 @@
+//! Scenario files as users write them, good and bad.
+
+use shared::scenario::Scenario;
+
+const MINIMAL: &str = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n";
+
+fn parse(more: &str, settings: &[&str]) -> Result<Scenario, String> {
+    let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+    Scenario::parse("s.toml", &format!("{MINIMAL}{more}"), &settings).map_err(|e| e.to_string())
+}
+
+#[test]
+fn defaults_are_the_papers() {
+    let scenario = parse("", &[]).unwrap();
+    assert_eq!((scenario.fleet.devices, scenario.fleet.compromised), (100, 20));
+    assert_eq!((scenario.aggregation.byzantine, scenario.aggregation.trim), (Some(20), Some(20)));
+    assert_eq!(scenario.fleet.selected, Some(100));
+}
+
+#[test]
+fn a_resolved_scenario_reads_back_as_itself() {
+    let scenario = parse("[attack]\nkind = \"gaussian\"\n", &["fleet.non-iid=0.1"]).unwrap();
+    assert_eq!(Scenario::parse("resolved", &scenario.to_toml(), &[]).unwrap(), scenario);
+}
+
+#[test]
+fn settings_override_keys_and_need_no_quotes() {
+    let scenario = parse("", &["aggregation.rule=median", "seed = 9", "training.learning-rate=1"]).unwrap();
+    assert_eq!((scenario.aggregation.rule.to_string().as_str(), scenario.seed), ("median", 9));
+    assert_eq!(scenario.training.learning_rate, 1.0);
+}
+
+#[test]
+fn errors_name_file_line_key_and_setting() {
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        ("[fleet]\ndevcies = 3\n", &[], &["s.toml:6:", "`devcies`", "`devices`"]),
+        ("[fleet\n", &[], &["s.toml:5:"]),
+        ("[fleet]\ndevices = \"many\"\n", &[], &["s.toml:6:", "expected u32"]),
+        ("", &["fleet.sizes=3"], &["--set fleet.sizes=3", "`sizes`"]),
+        ("", &["fleet.devices"], &["--set fleet.devices:", "key=value"]),
+        ("", &["name.part=1"], &["`name` is not a table"]),
+        ("", &["fleet.non-iid=1.5"], &["fleet.non-iid", "between 0 and 1"]),
+        ("", &["fleet.compromised=100"], &["fleet.compromised", "no benign"]),
+        ("", &["training.learning-rate=nan"], &["training.learning-rate", "positive"]),
+        ("", &["rounds=0"], &["rounds", "at least 1"]),
+        ("", &["fleet.selected=101"], &["fleet.selected"]),
+        ("", &["attack.kind=krumm"], &["--set attack.kind=krumm", "`krumm`", "`gaussian`"]),
+        ("", &["name=A b"], &["name", "a-z"]),
+        // Krum with c >= (m-2)/2
+        ("[aggregation]\nrule = \"krum\"\n", &["fleet.devices=42"], &["aggregation.rule", "42", "20"]),
+        ("[aggregation]\nrule = \"trimmed-mean\"\n", &["aggregation.trim=50"], &["aggregation.rule", "50"]),
+    ];
+    for (more, settings, expected) in cases {
+        let error = parse(more, settings).expect_err(&format!("{more} {settings:?}"));
+        assert!(!error.contains('\n'), "one line: {error}");
+        for part in *expected {
+            assert!(error.contains(part), "`{error}` lacks `{part}`");
+        }
+    }
+}
+
+#[test]
+fn attackers_are_a_seeded_draw_over_the_whole_fleet() {
+    let scenario = parse("[attack]\nkind = \"gaussian\"\n", &[]).unwrap();
+    let attackers = scenario.attackers();
+    assert_eq!(attackers.len(), 20);
+    assert_eq!(attackers, scenario.attackers());
+    assert!(attackers.iter().any(|id| id.0 >= 50), "not the first devices: {attackers:?}");
+    let other = parse("[attack]\nkind = \"gaussian\"\n", &["seed=2"]).unwrap();
+    assert_ne!(attackers, other.attackers());
+    assert!(parse("", &[]).unwrap().attackers().is_empty(), "no attack, no attackers");
+}
+
+#[test]
+fn a_subset_is_drawn_anew_each_round() {
+    let scenario = parse("", &["fleet.selected=30", "aggregation.byzantine=3"]).unwrap();
+    assert_eq!(scenario.selection(1).len(), 30);
+    assert_eq!(scenario.selection(1), scenario.selection(1));
+    assert_ne!(scenario.selection(1), scenario.selection(2));
+}
