@@ -1,12 +1,40 @@
 //! Data sets, their partition over devices, and shard files.
+//!
+//! A [`Dataset`] holds examples in memory; [`load()`] reads one of the known [`DatasetName`]s from a folder.
+//! [`partition()`] deals its training part out to devices (paper section 3), and a [`Shard`] is what one
+//! device then trains on: a view of a shared data set on one machine, a file of its own on a board.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use shared::data::{Dataset, Features, Shard, partition};
+//! use shared::random::{Purpose, stream};
+//!
+//! let pixels = Features::Bytes((0..40).collect());
+//! let dataset = Arc::new(Dataset::new(vec![2, 2], 2, pixels, vec![0, 1, 0, 1, 0, 1, 0, 1, 0, 1])?);
+//! let random = &mut stream(1, Purpose::Partition, None, 0);
+//! let parts = partition(dataset.labels(), dataset.classes(), 4, 0.5, random);
+//! let shard = Shard::new(Arc::clone(&dataset), parts[0].clone());
+//! let batch = shard.minibatch(32, &mut stream(1, Purpose::Batches, None, 1));
+//! assert_eq!(batch.len(), shard.len().min(32));
+//! # Ok::<(), shared::data::DatasetError>(())
+//! ```
 
-/// A batch of examples, ready for a model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// Features, example by example, each flattened in row-major order.
-    pub features: Vec<f32>,
-    /// Shape of one example: `[28, 28]` for an image, `[30]` for a table row.
-    pub shape: Vec<usize>,
-    /// One class index per example.
-    pub labels: Vec<u32>,
-}
+mod batch;
+mod breast_cancer;
+mod dataset;
+mod idx;
+mod load;
+mod name;
+mod partition;
+mod shard;
+mod shard_file;
+
+pub use batch::Batch;
+pub use breast_cancer::{BreastCancerError, read_breast_cancer};
+pub use dataset::{Dataset, DatasetError, Features, Split};
+pub use idx::{IdxError, read_idx};
+pub use load::{ContentError, DataError, load, load_test};
+pub use name::{DatasetName, Spec, UnknownDataset};
+pub use partition::partition;
+pub use shard::Shard;
+pub use shard_file::{ShardError, ShardInfo};

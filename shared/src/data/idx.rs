@@ -1,0 +1,201 @@
+//! The IDX format of MNIST and Fashion-MNIST: unsigned bytes with a header of big-endian dimensions.
+
+use std::io::{self, Read};
+
+use flate2::bufread::GzDecoder;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// The third byte of the magic number says that the values are unsigned bytes.
+const UNSIGNED_BYTES: u32 = 0x08 << 8;
+
+/// Why bytes are not the IDX file that was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum IdxError {
+    /// Another kind of file, or IDX with other values or another number of dimensions.
+    #[error("starts with {actual:#010x}, not with {expected:#010x} as an IDX file of this kind does")]
+    Magic {
+        /// First four bytes of the expected file.
+        expected: u32,
+        /// First four bytes of this one.
+        actual: u32,
+    },
+    /// Examples of another shape.
+    #[error("a side of its examples is {actual}, where their shape must be {expected:?}")]
+    Shape {
+        /// The expected shape.
+        expected: Vec<usize>,
+        /// The side that differs.
+        actual: u32,
+    },
+    /// More examples than the data set has.
+    #[error("declares {actual} examples; this data set has at most {max}")]
+    TooMany {
+        /// The most that are read.
+        max: usize,
+        /// What the header declares.
+        actual: u32,
+    },
+    /// Fewer bytes than the header declares.
+    #[error("ends before the last declared example")]
+    Truncated,
+    /// More bytes than the header declares.
+    #[error("goes on after the last declared example")]
+    Trailing,
+    /// Damaged compression.
+    #[error("cannot be decompressed: {0}")]
+    Gzip(io::Error),
+}
+
+impl From<io::Error> for IdxError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => IdxError::Truncated,
+            _ => IdxError::Gzip(error),
+        }
+    }
+}
+
+/// Reads an IDX file of unsigned bytes, plain or gzipped: examples of `shape` (`[28, 28]` for images, `[]`
+/// for labels), one after the other. The result has a multiple of the product of `shape` as its length.
+///
+/// No more is decompressed or allocated than `max_examples` examples take, whatever the file declares.
+///
+/// # Errors
+/// If `bytes` are anything but exactly one such file of at most `max_examples` examples.
+pub fn read_idx(bytes: &[u8], shape: &[usize], max_examples: usize) -> Result<Vec<u8>, IdxError> {
+    if !bytes.starts_with(&GZIP_MAGIC) {
+        return read_plain(bytes, shape, max_examples);
+    }
+    let mut decoder = GzDecoder::new(bytes);
+    let values = read_plain(&mut decoder, shape, max_examples)?;
+    if decoder.into_inner().is_empty() { Ok(values) } else { Err(IdxError::Trailing) }
+}
+
+fn read_plain(mut reader: impl Read, shape: &[usize], max_examples: usize) -> Result<Vec<u8>, IdxError> {
+    let expected = UNSIGNED_BYTES + 1 + shape.len() as u32;
+    let actual = read_word(&mut reader)?;
+    if actual != expected {
+        return Err(IdxError::Magic { expected, actual });
+    }
+    let declared = read_word(&mut reader)?;
+    let examples = declared as usize;
+    if examples > max_examples {
+        return Err(IdxError::TooMany { max: max_examples, actual: declared });
+    }
+    for &side in shape {
+        let actual = read_word(&mut reader)?;
+        if actual as usize != side {
+            return Err(IdxError::Shape { expected: shape.to_vec(), actual });
+        }
+    }
+    let size = examples * shape.iter().product::<usize>();
+    let mut values = Vec::new();
+    // One byte beyond the end tells a file that goes on, and makes gzip check its checksum.
+    reader.take(size as u64 + 1).read_to_end(&mut values)?;
+    match values.len() {
+        len if len < size => Err(IdxError::Truncated),
+        len if len > size => Err(IdxError::Trailing),
+        _ => Ok(values),
+    }
+}
+
+fn read_word(reader: &mut impl Read) -> Result<u32, IdxError> {
+    let mut word = [0; 4];
+    reader.read_exact(&mut word)?;
+    Ok(u32::from_be_bytes(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn images(count: u8, values: &[u8]) -> Vec<u8> {
+        [&[0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 2, 0, 0, 0, 1], values].concat()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<u8>, IdxError> {
+        read_idx(bytes, &[2, 1], 3)
+    }
+
+    #[test]
+    fn plain_and_gzipped_files_read_the_same() {
+        let file = images(2, &[1, 2, 3, 4]);
+        assert_eq!(read(&file).unwrap(), [1, 2, 3, 4]);
+        assert_eq!(read(&gzip(&file)).unwrap(), [1, 2, 3, 4]);
+        assert_eq!(read_idx(&[0, 0, 8, 1, 0, 0, 0, 2, 7, 9], &[], 2).unwrap(), [7, 9]);
+    }
+
+    #[test]
+    fn a_file_that_is_too_short_or_too_long_is_refused() {
+        for (values, truncated) in [(&[1, 2, 3][..], true), (&[1, 2, 3, 4, 5][..], false)] {
+            for file in [images(2, values), gzip(&images(2, values))] {
+                let error = read(&file).unwrap_err();
+                assert_eq!(matches!(error, IdxError::Truncated), truncated, "{error}");
+                assert_eq!(matches!(error, IdxError::Trailing), !truncated, "{error}");
+            }
+        }
+        let two_members = [gzip(&images(1, &[1, 2])), gzip(&[0])].concat();
+        assert!(matches!(read(&two_members), Err(IdxError::Trailing)));
+        assert!(matches!(read(&[0, 0, 8]), Err(IdxError::Truncated)));
+    }
+
+    #[test]
+    fn other_kinds_shapes_and_counts_are_named() {
+        let labels = [0, 0, 8, 1, 0, 0, 0, 0];
+        assert!(matches!(read(&labels), Err(IdxError::Magic { expected: 0x803, actual: 0x801 })));
+        assert!(matches!(read_idx(&images(0, &[]), &[2, 2], 3), Err(IdxError::Shape { actual: 1, .. })));
+        let huge = [0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255];
+        assert!(matches!(read(&huge), Err(IdxError::TooMany { actual: u32::MAX, max: 3 })));
+    }
+
+    #[test]
+    fn a_damaged_checksum_is_found() {
+        let mut file = gzip(&images(1, &[1, 2]));
+        let checksum = file.len() - 8;
+        file[checksum] ^= 1;
+        assert!(matches!(read(&file), Err(IdxError::Gzip(_))));
+    }
+
+    #[test]
+    fn no_more_of_a_bomb_is_decompressed_than_declared() {
+        struct Counting(u64);
+        impl Read for Counting {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 += buffer.len() as u64;
+                buffer.fill(0);
+                Ok(buffer.len())
+            }
+        }
+        let mut zeros = Counting(0);
+        let header = images(3, &[]);
+        assert!(matches!(read_plain(header.chain(&mut zeros), &[2, 1], 3), Err(IdxError::Trailing)));
+        assert!(zeros.0 <= 64, "{} bytes were taken", zeros.0);
+    }
+
+    proptest! {
+        #[test]
+        fn mutated_files_are_read_or_refused(
+            position in 0usize..64, byte: u8, cut in 0usize..64, compressed: bool,
+        ) {
+            let mut file = images(2, &[1, 2, 3, 4]);
+            if compressed { file = gzip(&file) }
+            if let Some(slot) = file.get_mut(position) { *slot = byte }
+            file.truncate(cut);
+            if let Ok(values) = read(&file) {
+                prop_assert!(values.len() % 2 == 0 && values.len() <= 6);
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What one device trains on.
+
+use std::sync::Arc;
+
+use rand::seq::index;
+
+use super::{Batch, Dataset};
+use crate::random::Stream;
+
+/// The examples of one device: a view of a data set, which all devices simulated on one machine share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shard {
+    dataset: Arc<Dataset>,
+    indices: Vec<u32>,
+    /// One label per index: the data set's own, until [`Shard::with_labels`] changes them.
+    labels: Vec<u8>,
+}
+
+impl Shard {
+    /// The examples of `dataset` at `indices`.
+    ///
+    /// # Panics
+    /// If an index is not below the length of `dataset`.
+    pub fn new(dataset: Arc<Dataset>, indices: Vec<u32>) -> Self {
+        let labels = indices.iter().map(|&index| dataset.labels()[index as usize]).collect();
+        Shard { dataset, indices, labels }
+    }
+
+    /// All examples of `dataset`.
+    pub fn whole(dataset: Arc<Dataset>) -> Self {
+        let indices = (0..dataset.len() as u32).collect();
+        Shard::new(dataset, indices)
+    }
+
+    /// The data set it is a view of.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Which examples of the data set, in order.
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
+    /// One label per example.
+    pub fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+
+    /// The same examples with each label replaced by `relabel` of it, as label flipping does. Neither
+    /// features nor the data set are copied or changed.
+    ///
+    /// # Panics
+    /// If `relabel` gives a label that is no class.
+    #[must_use]
+    pub fn with_labels(mut self, relabel: impl Fn(u8) -> u8) -> Self {
+        for label in &mut self.labels {
+            *label = relabel(*label);
+            assert!(usize::from(*label) < self.dataset.classes(), "{label} is no class");
+        }
+        self
+    }
+
+    /// `size` examples drawn without replacement (paper section 2.1); the whole shard, in order and without
+    /// a draw, if it has no more than that.
+    pub fn minibatch(&self, size: usize, random: &mut Stream) -> Batch {
+        if size >= self.len() {
+            return self.batch(&self.indices, self.labels.iter());
+        }
+        let drawn = index::sample(random, self.len(), size);
+        let indices: Vec<u32> = drawn.iter().map(|position| self.indices[position]).collect();
+        self.batch(&indices, drawn.iter().map(|position| &self.labels[position]))
+    }
+
+    fn batch<'a>(&self, indices: &[u32], labels: impl Iterator<Item = &'a u8>) -> Batch {
+        Batch { labels: labels.map(|&label| u32::from(label)).collect(), ..self.dataset.batch(indices) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Features;
+    use crate::random::{Purpose, stream};
+
+    /// Ten examples of one pixel, of which the shard has the odd ones; the label of example i is i mod 3.
+    fn odd_examples() -> Shard {
+        let labels = (0..10).map(|example| example % 3).collect();
+        let dataset = Dataset::new(vec![1], 3, Features::Bytes((0..10).collect()), labels).unwrap();
+        Shard::new(Arc::new(dataset), vec![1, 3, 5, 7, 9])
+    }
+
+    fn examples(batch: &Batch) -> Vec<u32> {
+        batch.features.iter().map(|pixel| (pixel * 255.0).round() as u32).collect()
+    }
+
+    #[test]
+    fn a_minibatch_has_distinct_examples_of_the_shard_with_their_labels() {
+        for round in 0..50 {
+            let batch = odd_examples().minibatch(3, &mut stream(1, Purpose::Batches, None, round));
+            let mut examples = examples(&batch);
+            assert_eq!(batch.labels, examples.iter().map(|example| example % 3).collect::<Vec<_>>());
+            assert!(examples.iter().all(|example| example % 2 == 1));
+            examples.sort_unstable();
+            examples.dedup();
+            assert_eq!(examples.len(), 3);
+        }
+    }
+
+    #[test]
+    fn every_example_is_drawn_equally_often() {
+        let random = &mut stream(1, Purpose::Batches, None, 0);
+        let mut counts = [0; 10];
+        for _ in 0..5000 {
+            for example in examples(&odd_examples().minibatch(2, random)) {
+                counts[example as usize] += 1;
+            }
+        }
+        // Mean 2000, standard deviation 35.
+        assert!(counts.iter().skip(1).step_by(2).all(|count| (1825..2175).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn a_minibatch_larger_than_the_shard_is_the_whole_shard() {
+        let random = &mut stream(1, Purpose::Batches, None, 0);
+        for size in [5, 6, usize::MAX] {
+            assert_eq!(examples(&odd_examples().minibatch(size, random)), [1, 3, 5, 7, 9]);
+        }
+        assert_eq!(*random, stream(1, Purpose::Batches, None, 0), "nothing may be drawn");
+    }
+
+    #[test]
+    fn flipped_labels_reach_batches_but_not_the_data_set() {
+        let flipped = odd_examples().with_labels(|label| 2 - label);
+        assert_eq!(flipped.labels(), [1, 2, 0, 1, 2]);
+        let batch = flipped.minibatch(5, &mut stream(1, Purpose::Batches, None, 0));
+        assert_eq!(batch.labels, [1, 2, 0, 1, 2]);
+        assert_eq!(flipped.dataset(), odd_examples().dataset());
+    }
+}
