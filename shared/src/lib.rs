@@ -5,6 +5,7 @@
 //! - [`random`]: the seeded streams that every random draw comes from.
 //! - [`parameters`]: a model as one flat `f32` vector with a named layout.
 //! - [`models`]: the trainable models, behind one trait.
+//! - [`training`], [`evaluation`]: local gradient descent, and how good its outcome is.
 //! - [`data`]: data sets, their partition over devices, and shard files.
 //! - [`rules`]: Byzantine-robust aggregation rules.
 //! - [`scenario`]: the one file that says everything about a run.
@@ -14,10 +15,12 @@
 //! only functions that touch the file system are the `load` conveniences next to them.
 
 pub mod data;
+pub mod evaluation;
 pub mod identity;
 pub mod models;
 pub mod parameters;
 pub mod random;
 pub mod rules;
 pub mod scenario;
+pub mod training;
 pub mod wire;

@@ -1,9 +1,9 @@
 //! A model as one flat `f32` vector with a named layout.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 /// Names and shapes of a model's tensors, in the order in which the flat vector holds them.
@@ -34,6 +34,11 @@ impl Entry {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Where its elements are in the flat vector.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.len()
+    }
 }
 
 impl Layout {
@@ -61,9 +66,16 @@ impl Layout {
         self.dimension
     }
 
-    /// The part of a flat vector that `entry` names.
-    pub fn slice<'a>(&self, entry: &Entry, values: &'a [f32]) -> &'a [f32] {
-        &values[entry.offset..entry.offset + entry.len()]
+    /// Checks that a flat vector can be one of this layout.
+    ///
+    /// # Errors
+    /// [`ParametersError::Dimension`] if it has another length.
+    pub fn check(&self, values: &[f32]) -> Result<(), ParametersError> {
+        if values.len() == self.dimension {
+            Ok(())
+        } else {
+            Err(ParametersError::Dimension { expected: self.dimension, actual: values.len() })
+        }
     }
 }
 
@@ -89,6 +101,12 @@ pub enum ParametersError {
         /// Expected shape.
         expected: Vec<usize>,
     },
+    /// A safetensors file of a larger model.
+    #[error("the checkpoint has a tensor `{name}` that this model lacks; is it one of another model?")]
+    Surplus {
+        /// Name of the tensor.
+        name: String,
+    },
 }
 
 /// A model's parameters: a flat vector and the layout that names its parts.
@@ -104,11 +122,8 @@ impl Parameters {
     /// # Errors
     /// [`ParametersError::Dimension`] if the number of values is not the layout's.
     pub fn new(layout: Arc<Layout>, values: Vec<f32>) -> Result<Self, ParametersError> {
-        if values.len() == layout.dimension() {
-            Ok(Parameters { layout, values })
-        } else {
-            Err(ParametersError::Dimension { expected: layout.dimension(), actual: values.len() })
-        }
+        layout.check(&values)?;
+        Ok(Parameters { layout, values })
     }
 
     /// All zeros.
@@ -142,21 +157,13 @@ impl Parameters {
         self.values.iter().flat_map(|value| value.to_le_bytes()).collect()
     }
 
-    /// Copies every tensor out as a candle tensor, in layout order.
-    ///
-    /// # Errors
-    /// Whatever candle reports, such as a device out of memory.
-    pub fn to_tensors(&self, device: &Device) -> candle_core::Result<Vec<Tensor>> {
-        let layout = &self.layout;
-        let tensor =
-            |e: &Entry| Tensor::from_slice(layout.slice(e, &self.values), e.shape.as_slice(), device);
-        layout.entries().iter().map(tensor).collect()
-    }
-
     /// Writes a safetensors file with one f32 tensor for each entry, and `metadata` beside them.
     ///
+    /// With more than one entry of metadata their order in the file varies, so that equal models may give
+    /// unequal files: compare [`Parameters::to_le_bytes`] instead.
+    ///
     /// # Errors
-    /// [`ParametersError::Checkpoint`] if safetensors refuses the layout (two entries of one name).
+    /// [`ParametersError::Checkpoint`] if safetensors refuses the header (more than 100 MB of metadata).
     pub fn to_safetensors(&self, metadata: HashMap<String, String>) -> Result<Vec<u8>, ParametersError> {
         let bytes = self.to_le_bytes();
         let views = self
@@ -164,7 +171,8 @@ impl Parameters {
             .entries()
             .iter()
             .map(|e| {
-                let part = &bytes[4 * e.offset..4 * (e.offset + e.len())];
+                let range = e.range();
+                let part = &bytes[4 * range.start..4 * range.end];
                 Ok((e.name.as_str(), TensorView::new(Dtype::F32, e.shape.clone(), part)?))
             })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
@@ -181,6 +189,10 @@ impl Parameters {
     ) -> Result<(Self, HashMap<String, String>), ParametersError> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let file = SafeTensors::deserialize(bytes)?;
+        let surplus = file.names().into_iter().find(|&name| layout.entries().iter().all(|e| e.name != name));
+        if let Some(name) = surplus {
+            return Err(ParametersError::Surplus { name: name.to_owned() });
+        }
         let mut values = Vec::with_capacity(layout.dimension());
         for entry in layout.entries() {
             let view = file.tensor(&entry.name).ok();
@@ -222,10 +234,17 @@ mod tests {
     }
 
     #[test]
-    fn tensors_hold_the_parts_in_layout_order() {
-        let tensors = example().to_tensors(&Device::Cpu).unwrap();
-        assert_eq!(tensors[0].to_vec2::<f32>().unwrap(), [[0., 1., 2.], [3., 4., 5.]]);
-        assert_eq!(tensors[1].to_vec1::<f32>().unwrap(), [6., 7.]);
+    fn a_checkpoint_with_tensors_beyond_the_model_is_refused() {
+        let bytes = example().to_safetensors(HashMap::new()).unwrap();
+        let part = Arc::new(Layout::new([("weight", vec![2, 3])]));
+        let error = Parameters::from_safetensors(part, &bytes).unwrap_err();
+        assert!(matches!(&error, ParametersError::Surplus { name } if name == "bias"), "{error}");
+    }
+
+    #[test]
+    fn ranges_follow_each_other_through_the_flat_vector() {
+        let layout = example().layout().clone();
+        assert_eq!(layout.entries().iter().map(Entry::range).collect::<Vec<_>>(), [0..6, 6..8]);
     }
 
     #[test]

@@ -1,0 +1,188 @@
+//! A network on candle as a [`Model`].
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, Var};
+
+use super::{Model, ModelError, layers};
+use crate::data::Batch;
+use crate::parameters::{Entry, Layout, Parameters};
+use crate::random::Stream;
+
+/// What tells one network from another.
+pub(super) trait Network: Send + Sync {
+    /// Logits `[batch, classes]` of `input`, which is `[batch, ..shape of one example]`, under `parameters`,
+    /// the tensors of the layout in its order.
+    fn forward(&self, parameters: &[Tensor], input: &Tensor) -> candle_core::Result<Tensor>;
+
+    /// Draws the initial values of one tensor of `shape` into `values`, which are zeros.
+    fn initialize(&self, _shape: &[usize], _values: &mut [f32], _random: &mut Stream) {}
+}
+
+/// A network, the parameters it needs and the examples it takes.
+pub(super) struct Classifier<N> {
+    network: N,
+    layout: Arc<Layout>,
+    shape: Vec<usize>,
+    classes: usize,
+}
+
+impl<N: Network> Classifier<N> {
+    /// Joins a network with the `layout` of its parameters, the `shape` of one example and its classes.
+    pub(super) fn new(network: N, layout: Layout, shape: &[usize], classes: usize) -> Self {
+        Classifier { network, layout: Arc::new(layout), shape: shape.to_vec(), classes }
+    }
+
+    /// The parts of a flat vector that has passed [`Layout::check`], in layout order.
+    pub(super) fn tensors(&self, parameters: &[f32]) -> candle_core::Result<Vec<Tensor>> {
+        let tensor = |e: &Entry| Tensor::from_slice(&parameters[e.range()], e.shape.as_slice(), &Device::Cpu);
+        self.layout.entries().iter().map(tensor).collect()
+    }
+
+    /// Logits `[batch, classes]` of a batch that has passed [`Classifier::check`].
+    pub(super) fn forward(&self, parameters: &[Tensor], batch: &Batch) -> candle_core::Result<Tensor> {
+        let shape = [&[batch.labels.len()], self.shape.as_slice()].concat();
+        let input = Tensor::from_slice(&batch.features, shape, &Device::Cpu)?;
+        // Training has 32 bits; 64 serve to check gradients.
+        let input = input.to_dtype(parameters[0].dtype())?;
+        self.network.forward(parameters, &input)
+    }
+
+    fn check(&self, parameters: &[f32], batch: &Batch) -> Result<(), ModelError> {
+        self.layout.check(parameters)?;
+        if batch.shape != self.shape {
+            return Err(ModelError::BatchShape { expected: self.shape.clone(), actual: batch.shape.clone() });
+        }
+        let (features, labels) = (batch.features.len(), batch.labels.len());
+        let each = self.shape.iter().product();
+        if labels.checked_mul(each) != Some(features) {
+            return Err(ModelError::BatchLength { features, labels, each });
+        }
+        if labels == 0 {
+            return Err(ModelError::Empty);
+        }
+        let classes = self.classes;
+        match batch.labels.iter().position(|&label| label as usize >= classes) {
+            Some(example) => Err(ModelError::Label { example, label: batch.labels[example], classes }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<N: Network> Model for Classifier<N> {
+    fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    fn initial(&self, random: &mut Stream) -> Parameters {
+        let mut parameters = Parameters::zeros(self.layout.clone());
+        for entry in self.layout.entries() {
+            let values = &mut parameters.values_mut()[entry.range()];
+            self.network.initialize(&entry.shape, values, random);
+        }
+        parameters
+    }
+
+    fn loss_and_gradient(&self, parameters: &[f32], batch: &Batch) -> Result<(f32, Vec<f32>), ModelError> {
+        self.check(parameters, batch)?;
+        let tensors = self.tensors(parameters)?;
+        let variables = tensors.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
+        let tensors: Vec<Tensor> = variables.into_iter().map(Var::into_inner).collect();
+
+        let loss = layers::cross_entropy(&self.forward(&tensors, batch)?, &batch.labels)?;
+        let gradients = loss.backward()?;
+        let mut gradient = Vec::with_capacity(self.layout.dimension());
+        for (tensor, entry) in tensors.iter().zip(self.layout.entries()) {
+            match gradients.get(tensor) {
+                Some(part) => gradient.extend(part.flatten_all()?.to_vec1::<f32>()?),
+                // The loss does not depend on it.
+                None => gradient.resize(entry.range().end, 0.0),
+            }
+        }
+        Ok((loss.to_scalar()?, gradient))
+    }
+
+    fn logits(&self, parameters: &[f32], batch: &Batch) -> Result<Vec<f32>, ModelError> {
+        self.check(parameters, batch)?;
+        let tensors = self.tensors(parameters)?;
+        Ok(self.forward(&tensors, batch)?.flatten_all()?.to_vec1()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gradient_check::random_batch;
+    use super::super::{ModelName, build};
+    use super::*;
+    use crate::identity::Digest;
+    use crate::random::{Purpose, stream};
+
+    #[test]
+    fn a_batch_that_does_not_fit_is_named() {
+        for name in ModelName::ALL {
+            let model = build(name, &[3], 2).unwrap();
+            let parameters = vec![0.0; model.layout().dimension()];
+            let refusal = |parameters: &[f32], features: usize, shape: &[usize], labels: &[u32]| {
+                let batch =
+                    Batch { features: vec![0.0; features], shape: shape.to_vec(), labels: labels.to_vec() };
+                let refused = model.loss_and_gradient(parameters, &batch).unwrap_err();
+                assert_eq!(refused.to_string(), model.logits(parameters, &batch).unwrap_err().to_string());
+                refused
+            };
+            assert!(matches!(refusal(&parameters[1..], 3, &[3], &[0]), ModelError::Parameters(_)));
+            assert!(matches!(refusal(&parameters, 3, &[3, 1], &[0]), ModelError::BatchShape { .. }));
+            assert!(matches!(refusal(&parameters, 4, &[3], &[0]), ModelError::BatchLength { .. }));
+            assert!(matches!(refusal(&parameters, 0, &[3], &[]), ModelError::Empty));
+            let label = refusal(&parameters, 6, &[3], &[1, 2]);
+            assert!(matches!(label, ModelError::Label { example: 1, label: 2, classes: 2 }), "{label}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_are_not_finite_give_values_that_are_not_finite() {
+        for name in ModelName::ALL {
+            let model = build(name, &[12, 12], 3).unwrap();
+            let batch = random_batch(&[12, 12], 3, 2);
+            for value in [f32::NAN, f32::INFINITY, f32::MAX] {
+                let parameters = vec![value; model.layout().dimension()];
+                let (loss, gradient) = model.loss_and_gradient(&parameters, &batch).unwrap();
+                assert!(!loss.is_finite(), "{name} {value}");
+                assert_eq!(gradient.len(), parameters.len());
+                assert_eq!(model.logits(&parameters, &batch).unwrap().len(), 6);
+            }
+        }
+    }
+
+    /// Not a check of its own: prints what the next test compares, for it to run in processes of its own,
+    /// because candle reads the number of threads from the environment, once for each process.
+    #[test]
+    #[ignore = "run by `the_number_of_threads_does_not_change_a_bit`"]
+    fn digest_of_gradients() {
+        for name in ModelName::ALL {
+            let model = build(name, &[28, 28], 10).unwrap();
+            let parameters = model.initial(&mut stream(1, Purpose::Weights, None, 0));
+            let batch = random_batch(&[28, 28], 10, 8);
+            let (loss, gradient) = model.loss_and_gradient(parameters.values(), &batch).unwrap();
+            let bytes: Vec<u8> = gradient.iter().flat_map(|value| value.to_le_bytes()).collect();
+            println!("digest {name} {loss} {}", Digest::of(&bytes));
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_change_a_bit() {
+        let digests = |threads: &str| {
+            let output = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["digest_of_gradients", "--ignored", "--nocapture"])
+                .env("RAYON_NUM_THREADS", threads)
+                .output()
+                .unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            let digest = |line: &str| line.find("digest ").map(|start| line[start..].to_owned());
+            text.lines().filter_map(digest).collect::<Vec<_>>()
+        };
+        let one = digests("1");
+        assert_eq!(one.len(), ModelName::ALL.len());
+        assert_eq!(one, digests("2"));
+        assert_eq!(one, digests("5"));
+    }
+}

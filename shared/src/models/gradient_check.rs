@@ -1,0 +1,93 @@
+//! Gradients against central finite differences, in 64 bits.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use rand::seq::index::sample;
+use rand::{Rng, SeedableRng};
+
+use super::classifier::{Classifier, Network};
+use super::{Model, layers};
+use crate::data::Batch;
+use crate::random::Stream;
+
+const STEP: f64 = 1e-6;
+
+/// A 64-bit tensor of values in [-1, 1).
+pub(super) fn random_tensor(shape: &[usize], seed: u64) -> Tensor {
+    let mut random = Stream::seed_from_u64(seed);
+    let values = (0..shape.iter().product()).map(|_| random.random_range(-1.0..1.0));
+    Tensor::from_vec(values.collect::<Vec<f64>>(), shape, &Device::Cpu).unwrap()
+}
+
+/// `examples` examples of features in [-1, 1), the labels in turn.
+pub(super) fn random_batch(shape: &[usize], classes: u32, examples: usize) -> Batch {
+    let features = random_tensor(&[&[examples], shape].concat(), 17).flatten_all().unwrap();
+    let features = features.to_dtype(DType::F32).unwrap().to_vec1().unwrap();
+    Batch { features, shape: shape.to_vec(), labels: (0..classes).cycle().take(examples).collect() }
+}
+
+/// Checks each derivative of a weighted sum of what `layer` computes from 64-bit `inputs`.
+pub(super) fn assert_gradient(inputs: &[Tensor], layer: impl Fn(&[Tensor]) -> Result<Tensor>) {
+    // Weights, because the derivatives of a plain sum hide what is exchanged for what.
+    let weighted = |inputs: &[Tensor]| {
+        let output = layer(inputs)?;
+        (&output * random_tensor(output.dims(), 99))?.sum_all()
+    };
+    let variables: Vec<Var> = inputs.iter().map(|input| Var::from_tensor(input).unwrap()).collect();
+    let tensors: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
+    let gradients = weighted(&tensors).unwrap().backward().unwrap();
+    for (i, tensor) in tensors.iter().enumerate() {
+        let gradient = gradients.get(tensor).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        for (j, &derivative) in gradient.iter().enumerate() {
+            let expected = central_difference(inputs, i, j, &weighted);
+            assert!(
+                (derivative - expected).abs() <= 1e-7 * (1.0 + expected.abs()),
+                "value {j} of input {i}: {derivative} instead of {expected}"
+            );
+        }
+    }
+}
+
+/// Checks the gradient that a model hands out, in 32 bits and flat, at some values of each of its tensors.
+pub(super) fn assert_model_gradient<N: Network>(model: &Classifier<N>, batch: &Batch) {
+    let mut random = Stream::seed_from_u64(5);
+    let parameters: Vec<f32> =
+        (0..model.layout().dimension()).map(|_| random.random_range(-0.1..0.1)).collect();
+    let (loss, gradient) = model.loss_and_gradient(&parameters, batch).unwrap();
+
+    let tensors = model.tensors(&parameters).unwrap();
+    let tensors: Vec<Tensor> = tensors.iter().map(|tensor| tensor.to_dtype(DType::F64).unwrap()).collect();
+    let precise = |tensors: &[Tensor]| layers::cross_entropy(&model.forward(tensors, batch)?, &batch.labels);
+    let expected_loss = precise(&tensors).unwrap().to_scalar::<f64>().unwrap();
+    assert!((f64::from(loss) - expected_loss).abs() < 1e-5, "loss {loss} instead of {expected_loss}");
+    for (i, entry) in model.layout().entries().iter().enumerate() {
+        let part = &gradient[entry.range()];
+        let scale = f64::from(part.iter().fold(0.0f32, |largest, value| largest.max(value.abs())));
+        assert!(scale > 0.0, "{}: nothing to check", entry.name);
+        for j in sample(&mut random, entry.len(), entry.len().min(8)) {
+            let expected = central_difference(&tensors, i, j, &precise);
+            let derivative = f64::from(part[j]);
+            assert!(
+                (derivative - expected).abs() <= 1e-4 * scale,
+                "{} at {j}: {derivative} instead of {expected}",
+                entry.name
+            );
+        }
+    }
+}
+
+/// The derivative of the scalar `function` by value `j` of `inputs[i]`.
+fn central_difference(
+    inputs: &[Tensor],
+    i: usize,
+    j: usize,
+    function: &impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> f64 {
+    let at = |step: f64| {
+        let mut values = inputs[i].flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        values[j] += step;
+        let mut inputs = inputs.to_vec();
+        inputs[i] = Tensor::from_vec(values, inputs[i].shape(), &Device::Cpu).unwrap();
+        function(&inputs).unwrap().to_scalar::<f64>().unwrap()
+    };
+    (at(STEP) - at(-STEP)) / (2.0 * STEP)
+}

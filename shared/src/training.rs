@@ -1,0 +1,130 @@
+//! Local training: what an honest device does in a round.
+
+use crate::data::Batch;
+use crate::models::{Model, ModelError};
+
+/// What local training ends in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// The local model, d values; not finite if training diverged.
+    pub parameters: Vec<f32>,
+    /// Mean over the steps of the minibatch loss before each; 0 if there was none.
+    pub loss: f32,
+}
+
+/// Takes `steps` steps of stochastic gradient descent from the model `global` (d values): step i goes
+/// against the gradient of the mean loss of `minibatch(i)`, `learning_rate` times its length
+/// (paper, section 2.1).
+///
+/// Draws nothing by itself: the same minibatches give the same bits.
+///
+/// # Errors
+/// If `global` or a minibatch does not fit the model; see [`Model::loss_and_gradient`].
+pub fn train(
+    model: &dyn Model,
+    global: &[f32],
+    learning_rate: f32,
+    steps: usize,
+    mut minibatch: impl FnMut(usize) -> Batch,
+) -> Result<Trained, ModelError> {
+    let mut parameters = global.to_vec();
+    let mut total = 0.0;
+    for step in 0..steps {
+        let (loss, gradient) = model.loss_and_gradient(&parameters, &minibatch(step))?;
+        for (parameter, derivative) in parameters.iter_mut().zip(gradient) {
+            *parameter -= learning_rate * derivative;
+        }
+        total += f64::from(loss);
+    }
+    Ok(Trained { parameters, loss: (total / steps.max(1) as f64) as f32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::evaluation::evaluate;
+    use crate::models::{ModelName, build};
+    use crate::random::{Purpose, Stream, stream};
+
+    fn noise(values: usize) -> Vec<f32> {
+        let mut random = Stream::seed_from_u64(7);
+        (0..values).map(|_| random.random_range(0.0..1.0)).collect()
+    }
+
+    /// Three classes, told apart by which of three features is the large one.
+    fn separable() -> Batch {
+        let labels: Vec<u32> = (0..3).cycle().take(30).collect();
+        let mut features = noise(90);
+        for (row, &label) in features.chunks_exact_mut(3).zip(&labels) {
+            row[label as usize] += 2.0;
+        }
+        Batch { features, shape: vec![3], labels }
+    }
+
+    #[test]
+    fn a_step_goes_against_the_gradient() {
+        let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
+        let global = noise(12);
+        let (loss, gradient) = model.loss_and_gradient(&global, &separable()).unwrap();
+        let trained = train(model.as_ref(), &global, 0.25, 1, |_| separable()).unwrap();
+        let expected: Vec<f32> = global.iter().zip(gradient).map(|(v, g)| v - 0.25 * g).collect();
+        assert_eq!(trained, Trained { parameters: expected, loss });
+    }
+
+    #[test]
+    fn steps_follow_each_other_and_their_losses_are_averaged() {
+        let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
+        let mut drawn = Vec::new();
+        let both = train(model.as_ref(), &noise(12), 0.25, 2, |step| {
+            drawn.push(step);
+            separable()
+        });
+        let first = train(model.as_ref(), &noise(12), 0.25, 1, |_| separable()).unwrap();
+        let second = train(model.as_ref(), &first.parameters, 0.25, 1, |_| separable()).unwrap();
+        let both = both.unwrap();
+        assert_eq!(both.parameters, second.parameters);
+        assert!((both.loss - f32::midpoint(first.loss, second.loss)).abs() < 1e-6);
+        assert!(second.loss < first.loss);
+        assert_eq!(drawn, [0, 1]);
+    }
+
+    #[test]
+    fn no_step_leaves_the_model_as_it_is() {
+        let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
+        let trained = train(model.as_ref(), &noise(12), 0.25, 0, |_| separable()).unwrap();
+        assert_eq!(trained, Trained { parameters: noise(12), loss: 0.0 });
+    }
+
+    #[test]
+    fn logistic_regression_learns_a_separable_problem() {
+        let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
+        let trained = train(model.as_ref(), &[0.0; 12], 1.0, 300, |_| separable()).unwrap();
+        let evaluation = evaluate(model.as_ref(), &trained.parameters, [separable()]).unwrap();
+        assert_eq!(evaluation.errors, 0);
+        assert!(evaluation.loss < 0.05, "{evaluation:?}");
+    }
+
+    #[test]
+    fn the_dnn_learns_eight_random_images_by_heart() {
+        let images = || Batch {
+            features: noise(8 * 12 * 13),
+            shape: vec![12, 13],
+            labels: vec![0, 1, 2, 3, 3, 2, 1, 0],
+        };
+        let model = build(ModelName::Dnn, &[12, 13], 4).unwrap();
+        let initial = model.initial(&mut stream(3, Purpose::Weights, None, 0));
+        let trained = train(model.as_ref(), initial.values(), 0.1, 300, |_| images()).unwrap();
+        let evaluation = evaluate(model.as_ref(), &trained.parameters, [images()]).unwrap();
+        assert_eq!(evaluation.errors, 0, "{evaluation:?}");
+        assert!(evaluation.loss < 0.05, "{evaluation:?}");
+    }
+
+    #[test]
+    fn a_minibatch_of_another_data_set_is_refused() {
+        let model = build(ModelName::LogisticRegression, &[4], 3).unwrap();
+        let refused = train(model.as_ref(), &[0.0; 15], 1.0, 1, |_| separable());
+        assert!(matches!(refused, Err(ModelError::BatchShape { .. })), "{refused:?}");
+    }
+}
