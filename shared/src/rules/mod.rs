@@ -1,1 +1,92 @@
-//! Byzantine-robust aggregation rules (paper section 2.2).
+//! Byzantine-robust aggregation rules: what turns the updates of a round into the next global model.
+//!
+//! These are the reference implementations; accelerated ones are tested against them. Notation of the
+//! paper (Fang et al., USENIX Security 2020, section 2.2): m devices, c of them Byzantine, d parameters.
+//!
+//! | rule | output | condition |
+//! |---|---|---|
+//! | [`Mean`] | coordinate-wise mean, weighted by examples where weights are given | - |
+//! | [`Krum`] | the update with the nearest neighbours | c < (m - 2) / 2 |
+//! | [`TrimmedMean`] | coordinate-wise mean without the β largest and β smallest values | β < m / 2 |
+//! | [`Median`] | coordinate-wise median | - |
+//!
+//! # Adding a rule
+//! Write its file, declare it below, give it a variant of [`RuleName`] and a line in [`build`].
+//!
+//! # Example
+//! ```
+//! use shared::rules::{RuleName, RuleParameters, Updates, build};
+//!
+//! let rows: [&[f32]; 3] = [&[1.0, 2.0], &[3.0, 4.0], &[1e30, -1e30]];
+//! let median = build(RuleName::Median, &RuleParameters { byzantine: 1, trim: 1 });
+//! assert_eq!(median.aggregate(&Updates::new(&rows, None)?)?, [3.0, 2.0]);
+//! # Ok::<(), shared::rules::RuleError>(())
+//! ```
+
+mod columns;
+mod distances;
+mod error;
+mod krum;
+mod mean;
+mod median;
+mod name;
+#[cfg(test)]
+mod properties;
+mod trimmed_mean;
+mod updates;
+
+pub use distances::Distances;
+pub use error::RuleError;
+pub use krum::Krum;
+pub use mean::Mean;
+pub use median::Median;
+pub use name::{RuleName, UnknownRule};
+pub use trimmed_mean::TrimmedMean;
+pub use updates::Updates;
+
+/// One way to aggregate the updates of a round.
+///
+/// # Behavior
+/// - The result depends on the updates alone: not on the number of threads, and not on earlier rounds.
+/// - A rule whose condition fails refuses to aggregate; it never degrades to a weaker one.
+/// - Values must be finite, which is for the receiver of an update to check. Others never panic, but what
+///   comes out of them is unspecified.
+pub trait Rule: Send + Sync {
+    /// The name in scenario files and reports: that of the [`RuleName`] it was built from.
+    fn name(&self) -> &'static str;
+
+    /// Whether the rule can aggregate the updates of `devices` devices.
+    ///
+    /// # Errors
+    /// By default [`RuleError::NoUpdates`] if there is none; rules with a condition name it and the numbers.
+    fn check(&self, devices: usize) -> Result<(), RuleError> {
+        if devices == 0 { Err(RuleError::NoUpdates) } else { Ok(()) }
+    }
+
+    /// Aggregates m updates of d values each into one of d values.
+    ///
+    /// # Errors
+    /// What [`Rule::check`] reports for the number of rows.
+    fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError>;
+}
+
+/// What the aggregator assumes about the fleet; each rule takes what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleParameters {
+    /// Number of Byzantine devices that Krum is to withstand (the paper's c).
+    pub byzantine: usize,
+    /// Number of values the trimmed mean drops at each end (the paper's β).
+    pub trim: usize,
+}
+
+/// The registry: the rule called `name`.
+///
+/// Parameters are checked against a number of devices, which may change with the round: [`Rule::check`].
+pub fn build(name: RuleName, parameters: &RuleParameters) -> Box<dyn Rule> {
+    match name {
+        RuleName::Mean => Box::new(Mean),
+        RuleName::Krum => Box::new(Krum { byzantine: parameters.byzantine }),
+        RuleName::TrimmedMean => Box::new(TrimmedMean { trim: parameters.trim }),
+        RuleName::Median => Box::new(Median),
+    }
+}

@@ -1,0 +1,60 @@
+//! Why a rule refuses to aggregate.
+
+/// What is wrong with the updates, or with a rule's parameters for that many of them.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RuleError {
+    /// There is nothing to aggregate.
+    #[error("there are no updates to aggregate: wait for at least one device")]
+    NoUpdates,
+    /// Updates of different models.
+    #[error(
+        "row {row} has {actual} values where row 0 has {expected}: all updates of a round must be of one model"
+    )]
+    Dimension {
+        /// Index of the row.
+        row: usize,
+        /// Length of the first row.
+        expected: usize,
+        /// Length of this row.
+        actual: usize,
+    },
+    /// Not one weight for each row.
+    #[error("{weights} weights for {rows} updates: give each update one weight, or none at all")]
+    WeightCount {
+        /// Number of updates.
+        rows: usize,
+        /// Number of weights.
+        weights: usize,
+    },
+    /// A weight that is no number of examples.
+    #[error("the weight of row {row} is {weight}: a weight is a number of examples, finite and not negative")]
+    Weight {
+        /// Index of the row.
+        row: usize,
+        /// Its weight.
+        weight: f64,
+    },
+    /// All weights are zero, so that their mean is undefined.
+    #[error("all {rows} updates have weight 0: at least one device must have trained on an example")]
+    NoWeight {
+        /// Number of updates.
+        rows: usize,
+    },
+    /// The rule's guarantee does not hold for these numbers.
+    #[error(
+        "{rule} needs {condition}, but {parameter} = {value} and devices = {devices}: \
+         raise the number of devices or lower aggregation.{parameter}"
+    )]
+    Condition {
+        /// Name of the rule.
+        rule: &'static str,
+        /// The condition, in terms of `parameter` and `devices`.
+        condition: &'static str,
+        /// Key of the parameter in the scenario's `[aggregation]` table.
+        parameter: &'static str,
+        /// Value of the parameter.
+        value: usize,
+        /// Number of updates (the paper's m).
+        devices: usize,
+    },
+}

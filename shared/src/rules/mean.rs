@@ -1,0 +1,84 @@
+//! The mean: what federated learning uses where nobody is assumed Byzantine.
+
+use super::columns::map_columns;
+use super::{Rule, RuleError, Updates};
+
+/// Coordinate-wise mean, weighted by examples where [`Updates::weights`] are given (`FedAvg`).
+///
+/// One Byzantine device can move it anywhere (paper, section 2.2). Sums are taken in `f64` and in device
+/// order.
+#[derive(Clone, Copy, Debug)]
+pub struct Mean;
+
+impl Rule for Mean {
+    fn name(&self) -> &'static str {
+        "mean"
+    }
+
+    fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
+        self.check(updates.len())?;
+        let weights = relative_weights(updates);
+        let total: f64 = weights.iter().sum();
+        let weighted_mean = |column: &mut [f32]| {
+            let products = column.iter().zip(&weights).map(|(&value, weight)| f64::from(value) * weight);
+            (products.sum::<f64>() / total) as f32
+        };
+        Ok(map_columns(updates, weighted_mean))
+    }
+}
+
+/// Weights as fractions of the largest: no product overflows, and equal weights give the same bits as none.
+fn relative_weights(updates: &Updates<'_>) -> Vec<f64> {
+    match updates.weights() {
+        None => vec![1.0; updates.len()],
+        Some(weights) => {
+            let largest = weights.iter().copied().fold(0.0, f64::max);
+            weights.iter().map(|weight| weight / largest).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: [&[f32]; 3] = [&[1.0, -3.0], &[2.0, 0.0], &[6.0, 9.0]];
+
+    fn mean(rows: &[&[f32]], weights: Option<&[f64]>) -> Vec<f32> {
+        Mean.aggregate(&Updates::new(rows, weights).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn without_weights_every_device_counts_the_same() {
+        assert_eq!(mean(&ROWS, None), [3.0, 2.0]);
+    }
+
+    #[test]
+    fn with_weights_a_device_counts_by_its_examples() {
+        assert_eq!(mean(&ROWS, Some(&[100.0, 100.0, 200.0])), [3.75, 3.75]);
+        assert_eq!(mean(&ROWS, Some(&[0.0, 7.0, 0.0])), ROWS[1]);
+    }
+
+    #[test]
+    fn equal_weights_change_no_bit() {
+        let rows: [&[f32]; 3] = [&[0.1, 1e-20], &[0.7, 3e10], &[-0.3, 0.5]];
+        assert_eq!(mean(&rows, Some(&[601.0; 3])), mean(&rows, None));
+    }
+
+    #[test]
+    fn the_largest_values_and_weights_do_not_overflow() {
+        let rows: [&[f32]; 2] = [&[f32::MAX], &[f32::MAX]];
+        assert_eq!(mean(&rows, Some(&[f64::MAX, f64::MAX])), [f32::MAX]);
+    }
+
+    #[test]
+    fn a_small_value_is_not_lost_beside_large_ones_that_cancel() {
+        assert_eq!(mean(&[&[1e8], &[3.0], &[-1e8]], None), [1.0]);
+    }
+
+    #[test]
+    fn no_devices_are_refused() {
+        assert_eq!(Mean.check(0), Err(RuleError::NoUpdates));
+        assert_eq!(Mean.check(1), Ok(()));
+    }
+}

@@ -1,0 +1,80 @@
+//! The coordinate-wise median.
+
+use super::columns::map_columns;
+use super::{Rule, RuleError, Updates};
+
+/// Coordinate-wise median; for an even number of devices the mean of the two middle values (paper, section
+/// 2.2; Yin et al., ICML 2018).
+///
+/// While fewer than half of the devices are Byzantine, each coordinate of the result lies between the
+/// smallest and the largest benign value. Weights are ignored.
+#[derive(Clone, Copy, Debug)]
+pub struct Median;
+
+impl Rule for Median {
+    fn name(&self) -> &'static str {
+        "median"
+    }
+
+    fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
+        self.check(updates.len())?;
+        Ok(map_columns(updates, median))
+    }
+}
+
+/// Median of at least one value.
+fn median(values: &mut [f32]) -> f32 {
+    let even = values.len().is_multiple_of(2);
+    let (below, &mut upper, _) = values.select_nth_unstable_by(values.len() / 2, f32::total_cmp);
+    match below.iter().copied().max_by(f32::total_cmp) {
+        Some(lower) if even => f64::midpoint(f64::from(lower), f64::from(upper)) as f32,
+        _ => upper,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::properties::{aggregate, matrix};
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_odd_number_of_devices_has_one_middle_value() {
+        let rows = [vec![5.0, -1.0], vec![1.0, -3.0], vec![2.0, 1e30]];
+        assert_eq!(aggregate(&Median, &rows), [2.0, -1.0]);
+        assert_eq!(aggregate(&Median, &rows[..1]), rows[0]);
+    }
+
+    #[test]
+    fn an_even_number_of_devices_gives_the_mean_of_the_two_middle_values() {
+        let rows = [vec![5.0, 8.0], vec![1.0, 8.0], vec![2.0, -8.0], vec![-1e30, 8.0]];
+        assert_eq!(aggregate(&Median, &rows), [1.5, 8.0]);
+        assert_eq!(aggregate(&Median, &[vec![f32::MAX], vec![f32::MAX]]), [f32::MAX]);
+    }
+
+    #[test]
+    fn values_that_are_not_finite_do_not_panic() {
+        let rows = [vec![f32::NAN], vec![f32::INFINITY], vec![-f32::NAN], vec![1.0], vec![2.0]];
+        assert_eq!(aggregate(&Median, &rows), [2.0]);
+    }
+
+    /// The definition by counting: the value at sorted position `rank` has at most `rank` values below it,
+    /// and more than `rank` that are not above it.
+    fn at_rank(values: &[f32], rank: usize) -> f32 {
+        let below = |x: f32| values.iter().filter(|&&v| v < x).count();
+        let not_above = |x: f32| values.iter().filter(|&&v| v <= x).count();
+        values.iter().copied().find(|&x| below(x) <= rank && rank < not_above(x)).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_definition_by_counting(rows in matrix(1..12)) {
+            let m = rows.len();
+            for (j, actual) in aggregate(&Median, &rows).into_iter().enumerate() {
+                let column: Vec<f32> = rows.iter().map(|row| row[j]).collect();
+                let (lower, upper) = (at_rank(&column, (m - 1) / 2), at_rank(&column, m / 2));
+                prop_assert_eq!(actual, lower / 2.0 + upper / 2.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The algebra that rules obey whatever the updates, and what the tests of single rules share.
+
+use std::ops::Range;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::columns::BLOCK;
+use super::{Distances, Krum, Mean, Median, Rule, TrimmedMean, Updates};
+
+/// The aggregate of owned rows that are known to be fine.
+pub(super) fn aggregate(rule: &dyn Rule, rows: &[Vec<f32>]) -> Vec<f32> {
+    let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+    rule.aggregate(&Updates::new(&rows, None).unwrap()).unwrap()
+}
+
+/// The row that Krum selects among owned rows that are known to be fine.
+pub(super) fn select(krum: Krum, rows: &[Vec<f32>]) -> usize {
+    let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+    krum.select(&Updates::new(&rows, None).unwrap()).unwrap()
+}
+
+/// Rows of small whole numbers, whose sums, squares and halves are exact in `f32`; ties are common.
+pub(super) fn matrix(devices: Range<usize>) -> impl Strategy<Value = Vec<Vec<f32>>> {
+    let dimension = prop_oneof![1..4_usize, BLOCK - 1..2 * BLOCK + 2];
+    (devices, dimension).prop_flat_map(|(m, d)| vec(vec((-50..=50_i8).prop_map(f32::from), d), m))
+}
+
+/// Benign rows of small whole numbers and, of the same length, fewer Byzantine rows of any finite values.
+fn attacked(largest_c: usize, spare: usize) -> impl Strategy<Value = (Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+    let finite = any::<f32>().prop_filter("finite", |value| value.is_finite());
+    (matrix(1..8), 0..=largest_c).prop_flat_map(move |(mut benign, c)| {
+        let d = benign[0].len();
+        while benign.len() < c + spare {
+            benign.extend_from_within(..1);
+        }
+        (Just(benign), vec(vec(finite.clone(), d), c))
+    })
+}
+
+/// Every rule, with parameters that suit `devices` >= 3.
+fn rules(devices: usize) -> [Box<dyn Rule>; 4] {
+    let byzantine = (devices - 3) / 2;
+    [
+        Box::new(Mean),
+        Box::new(Krum { byzantine }),
+        Box::new(TrimmedMean { trim: byzantine }),
+        Box::new(Median),
+    ]
+}
+
+fn map(rows: &[Vec<f32>], change: impl Fn(f32) -> f32) -> Vec<Vec<f32>> {
+    rows.iter().map(|row| row.iter().map(|&value| change(value)).collect()).collect()
+}
+
+/// Bit patterns, for comparisons that tell -0 from 0.
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_devices_changes_no_bit(
+        (rows, shuffled) in vec(vec(-1e6..1e6_f32, 3), 3..12).prop_flat_map(|rows| {
+            (Just(rows.clone()), Just(rows).prop_shuffle())
+        }),
+    ) {
+        let trimmed_mean = TrimmedMean { trim: 1 };
+        for rule in [&trimmed_mean as &dyn Rule, &Median] {
+            prop_assert_eq!(bits(&aggregate(rule, &rows)), bits(&aggregate(rule, &shuffled)));
+        }
+    }
+
+    #[test]
+    fn the_order_of_devices_changes_neither_the_mean_of_whole_numbers_nor_krums_least_score(
+        (rows, shuffled) in matrix(3..12).prop_flat_map(|rows| {
+            (Just(rows.clone()), Just(rows).prop_shuffle())
+        }),
+    ) {
+        prop_assert_eq!(aggregate(&Mean, &rows), aggregate(&Mean, &shuffled));
+        let krum = Krum { byzantine: (rows.len() - 3) / 2 };
+        let least_score = |rows: &[Vec<f32>]| {
+            let views: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            Distances::of(&Updates::new(&views, None).unwrap())
+                .sum_to_nearest(select(krum, rows), rows.len() - krum.byzantine - 2)
+        };
+        prop_assert_eq!(least_score(&rows), least_score(&shuffled));
+    }
+
+    #[test]
+    fn translating_every_update_translates_the_aggregate(rows in matrix(3..12), shift in -100..=100_i8) {
+        let shift = f32::from(shift);
+        let translated = map(&rows, |value| value + shift);
+        for rule in rules(rows.len()) {
+            for (before, after) in aggregate(&*rule, &rows).into_iter().zip(aggregate(&*rule, &translated)) {
+                // Means of whole numbers are rounded once to f32, on either side of the translation.
+                prop_assert!((before + shift - after).abs() <= 2e-5, "{}", rule.name());
+            }
+        }
+    }
+
+    #[test]
+    fn scaling_by_a_power_of_two_scales_the_aggregate_exactly(rows in matrix(3..12), exponent in -20..20_i32) {
+        let scale = 2.0_f32.powi(exponent);
+        let scaled = map(&rows, |value| value * scale);
+        for rule in rules(rows.len()) {
+            let expected: Vec<f32> = aggregate(&*rule, &rows).iter().map(|value| value * scale).collect();
+            prop_assert_eq!(aggregate(&*rule, &scaled), expected, "{}", rule.name());
+        }
+    }
+
+    #[test]
+    fn byzantine_updates_cannot_push_median_or_trimmed_mean_out_of_the_benign_range(
+        (benign, byzantine) in attacked(5, 1),
+    ) {
+        let rows = [byzantine.clone(), benign.clone()].concat();
+        let trimmed_mean = TrimmedMean { trim: byzantine.len() };
+        for rule in [&trimmed_mean as &dyn Rule, &Median] {
+            for (j, value) in aggregate(rule, &rows).into_iter().enumerate() {
+                let column = || benign.iter().map(|row| row[j]);
+                let (min, max) = (column().reduce(f32::min).unwrap(), column().reduce(f32::max).unwrap());
+                prop_assert!((min..=max).contains(&value), "{}: {value}", rule.name());
+            }
+        }
+    }
+
+    #[test]
+    fn krum_selects_a_benign_update_where_these_are_clustered(
+        (benign, mut byzantine) in attacked(5, 3),
+        distance in 1e5..1e38_f32,
+    ) {
+        // Byzantine updates far from the cluster, though as near each other as they like.
+        for row in &mut byzantine {
+            row[0] = distance;
+        }
+        let krum = Krum { byzantine: byzantine.len() };
+        let selected = select(krum, &[byzantine.clone(), benign].concat());
+        prop_assert!(selected >= byzantine.len());
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let rows: Vec<Vec<f32>> = (0..9_u16)
+        .map(|i| (0..1000_u16).map(|j| (f32::from(i) * 0.7 + f32::from(j)).sin()).collect())
+        .collect();
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| rules(rows.len()).map(|rule| bits(&aggregate(&*rule, &rows))))
+    };
+    assert_eq!(on(1), on(4));
+}

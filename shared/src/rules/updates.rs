@@ -1,0 +1,99 @@
+//! The updates of one round, borrowed from wherever they were received.
+
+use super::RuleError;
+
+/// A matrix of m updates of d values each, in ascending order of their devices, and optionally the number
+/// of examples that each was trained on.
+///
+/// Rows need not be contiguous: an aggregate without one device takes a list without its row, and no copy
+/// of the values.
+#[derive(Clone, Copy, Debug)]
+pub struct Updates<'a> {
+    rows: &'a [&'a [f32]],
+    weights: Option<&'a [f64]>,
+}
+
+impl<'a> Updates<'a> {
+    /// Borrows the updates. Their values must be finite; that is not checked again here.
+    ///
+    /// # Errors
+    /// If there is no row, rows differ in length, weights are not one for each row, a weight is negative or
+    /// not finite, or all are zero.
+    pub fn new(rows: &'a [&'a [f32]], weights: Option<&'a [f64]>) -> Result<Self, RuleError> {
+        let expected = rows.first().ok_or(RuleError::NoUpdates)?.len();
+        if let Some(row) = rows.iter().position(|row| row.len() != expected) {
+            return Err(RuleError::Dimension { row, expected, actual: rows[row].len() });
+        }
+        if let Some(weights) = weights {
+            check_weights(rows.len(), weights)?;
+        }
+        Ok(Updates { rows, weights })
+    }
+
+    /// The updates; at least one.
+    pub fn rows(&self) -> &'a [&'a [f32]] {
+        self.rows
+    }
+
+    /// Number of updates (the paper's m).
+    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Number of values of each update (the paper's d).
+    pub fn dimension(&self) -> usize {
+        self.rows[0].len()
+    }
+
+    /// Examples of each update, if given: finite, not negative, not all zero.
+    pub fn weights(&self) -> Option<&'a [f64]> {
+        self.weights
+    }
+}
+
+fn check_weights(rows: usize, weights: &[f64]) -> Result<(), RuleError> {
+    if weights.len() != rows {
+        return Err(RuleError::WeightCount { rows, weights: weights.len() });
+    }
+    if let Some(row) = weights.iter().position(|weight| !weight.is_finite() || *weight < 0.0) {
+        return Err(RuleError::Weight { row, weight: weights[row] });
+    }
+    if weights.iter().all(|&weight| weight == 0.0) {
+        return Err(RuleError::NoWeight { rows });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_one_length_are_taken_as_they_are() {
+        let rows: [&[f32]; 2] = [&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]];
+        let updates = Updates::new(&rows, Some(&[0.0, 600.0])).unwrap();
+        assert_eq!((updates.len(), updates.dimension()), (2, 3));
+        assert_eq!(updates.rows()[1], [4.0, 5.0, 6.0]);
+        assert_eq!(updates.weights(), Some([0.0, 600.0].as_slice()));
+    }
+
+    #[test]
+    fn no_rows_and_uneven_rows_are_refused() {
+        assert_eq!(Updates::new(&[], None).unwrap_err(), RuleError::NoUpdates);
+        let uneven: [&[f32]; 3] = [&[1.0, 2.0], &[3.0, 4.0], &[5.0]];
+        let error = Updates::new(&uneven, None).unwrap_err();
+        assert_eq!(error, RuleError::Dimension { row: 2, expected: 2, actual: 1 });
+    }
+
+    #[test]
+    fn weights_that_are_no_numbers_of_examples_are_refused() {
+        let rows: [&[f32]; 2] = [&[1.0], &[2.0]];
+        let refused = |weights: &[f64]| Updates::new(&rows, Some(weights)).unwrap_err();
+        assert_eq!(refused(&[1.0]), RuleError::WeightCount { rows: 2, weights: 1 });
+        assert_eq!(refused(&[1.0, -1.0]), RuleError::Weight { row: 1, weight: -1.0 });
+        assert_eq!(refused(&[f64::INFINITY, 1.0]), RuleError::Weight { row: 0, weight: f64::INFINITY });
+        assert!(matches!(refused(&[f64::NAN, 1.0]), RuleError::Weight { row: 0, .. }));
+        assert_eq!(refused(&[0.0, -0.0]), RuleError::NoWeight { rows: 2 });
+    }
+}
