@@ -98,6 +98,17 @@ mod tests {
     }
 
     #[test]
+    fn measurements_read_back_to_the_last_bit() {
+        // serde_json rounds some of these unless its feature float_roundtrip is on.
+        for wrong in 1..10_000u32 {
+            let test_error = Some(f64::from(wrong) / 9_999.0);
+            let record = RoundRecord { test_error, ..examples::record(1) };
+            let json = serde_json::to_vec(&record).unwrap();
+            assert_eq!(serde_json::from_slice::<RoundRecord>(&json).unwrap().test_error, test_error);
+        }
+    }
+
+    #[test]
     fn the_summary_has_exactly_the_documented_keys() {
         let json = serde_json::to_value(examples::summary("a")).unwrap();
         let mut keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
