@@ -1,0 +1,80 @@
+//! A small run for the tests of this module.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared::identity::{DeviceId, RunId};
+use shared::parameters::{Layout, Parameters};
+use shared::wire::Refusal;
+
+use super::{Arm, FORMAT, Manifest, RefusedDevice, RoundRecord, Summary, TensorShape};
+
+pub(super) const SCENARIO_TOML: &str = "name = \"example\"\nseed = 1\n";
+
+pub(super) fn parameters(value: f32) -> Parameters {
+    let layout = Layout::new([("weight", vec![2, 3]), ("bias", vec![2])]);
+    Parameters::new(Arc::new(layout), vec![value; 8]).unwrap()
+}
+
+pub(super) fn manifest() -> Manifest {
+    Manifest {
+        format: FORMAT,
+        run: RunId(0xfedc_ba98_7654_3210),
+        scenario_sha256: "5c".repeat(32),
+        seed: 1,
+        bench: "software".into(),
+        created_unix: 1_800_000_000,
+        versions: BTreeMap::from([("outpost".into(), "0.1.0".into())]),
+        data: BTreeMap::from([("mnist".into(), "ab".repeat(32))]),
+        layout: TensorShape::list(parameters(0.0).layout()),
+    }
+}
+
+pub(super) fn record(round: u32) -> RoundRecord {
+    RoundRecord {
+        round,
+        selected: 10,
+        accepted: 7,
+        absent: vec![DeviceId(4)],
+        refused: BTreeMap::from([(Refusal::Late, 1), (Refusal::NonFinite, 1)]),
+        refused_devices: vec![
+            RefusedDevice { device: Some(DeviceId(2)), reason: Refusal::Late },
+            RefusedDevice { device: None, reason: Refusal::NonFinite },
+        ],
+        aggregated: true,
+        train_loss: Some(0.1),
+        test_error: Some(0.25),
+        test_loss: Some(0.5),
+        bytes_up: 7000,
+        bytes_down: 10000,
+        seconds: 0.5,
+    }
+}
+
+pub(super) fn summary(name: &str) -> Summary {
+    Summary {
+        name: name.into(),
+        seed: 1,
+        bench: "software".into(),
+        rounds: 3,
+        final_test_error: Some(0.25),
+        best_test_error: Some(0.125),
+        model_sha256: "0f".repeat(32),
+        seconds: 1.5,
+        rounds_per_second: 2.0,
+        bytes_up: 21_000,
+        bytes_down: 30_000,
+        devices: 10,
+        refused: BTreeMap::from([(Refusal::Late, 3), (Refusal::NonFinite, 3)]),
+    }
+}
+
+pub(super) fn arm(label: &str, records: Vec<RoundRecord>) -> Arm {
+    Arm {
+        label: label.into(),
+        summary: summary(label),
+        manifest: manifest(),
+        records,
+        scenario_toml: SCENARIO_TOML.into(),
+    }
+}

@@ -1,0 +1,97 @@
+//! What a run is made of.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use shared::identity::RunId;
+use shared::parameters::Layout;
+
+/// Version of the run directory's format.
+pub const FORMAT: u32 = 1;
+
+/// What a run is made of: enough to tell whether two runs are comparable, and to read the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`] of the program that wrote it.
+    pub format: u32,
+    /// The run, as 16 hexadecimal digits; kept when the run resumes.
+    #[serde(serialize_with = "write_run", deserialize_with = "read_run")]
+    pub run: RunId,
+    /// Digest of the resolved scenario, in hexadecimal.
+    pub scenario_sha256: String,
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// Where the devices run: `software`, `processes`, `emulated` or `boards`.
+    pub bench: String,
+    /// Seconds since 1970 (UTC) at which the run was made.
+    pub created_unix: u64,
+    /// Versions of what computed the run: program, compiler, operating system.
+    pub versions: BTreeMap<String, String>,
+    /// SHA-256 of each data file, in hexadecimal.
+    pub data: BTreeMap<String, String>,
+    /// The model's tensors, in the order of the flat parameter vector.
+    pub layout: Vec<TensorShape>,
+}
+
+/// Name and shape of one tensor of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorShape {
+    /// Name, as in the checkpoint.
+    pub name: String,
+    /// Shape.
+    pub shape: Vec<usize>,
+}
+
+impl TensorShape {
+    /// The tensors of `layout`, for [`Manifest::layout`].
+    pub fn list(layout: &Layout) -> Vec<Self> {
+        let tensors = layout.entries().iter();
+        tensors.map(|entry| TensorShape { name: entry.name.clone(), shape: entry.shape.clone() }).collect()
+    }
+}
+
+impl Manifest {
+    /// The model's layout; `None` if its number of parameters overflows, which no model's does.
+    pub(super) fn model_layout(&self) -> Option<Layout> {
+        let size =
+            |tensor: &TensorShape| tensor.shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side));
+        // In bytes, because that is what the readers of the checkpoint compute with.
+        let total = self.layout.iter().try_fold(0usize, |n, tensor| n.checked_add(size(tensor)?));
+        total?.checked_mul(4)?;
+        Some(Layout::new(self.layout.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone()))))
+    }
+}
+
+// JSON readers that hold numbers as floats would round a 64-bit number: the run is written as text.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn write_run<S: Serializer>(run: &RunId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(run)
+}
+
+fn read_run<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunId, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::examples;
+
+    #[test]
+    fn the_run_is_written_in_hexadecimal_and_read_back() {
+        let manifest = examples::manifest();
+        let json = serde_json::to_value(&manifest).unwrap();
+        assert_eq!(json["run"], manifest.run.to_string());
+        assert_eq!(serde_json::from_value::<Manifest>(json).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_layout_of_overflowing_size_is_none_and_not_a_panic() {
+        let mut manifest = examples::manifest();
+        assert_eq!(TensorShape::list(&manifest.model_layout().unwrap()), manifest.layout);
+        for shape in [vec![usize::MAX, 2], vec![usize::MAX / 2]] {
+            manifest.layout[0].shape = shape;
+            assert_eq!(manifest.model_layout(), None);
+        }
+    }
+}

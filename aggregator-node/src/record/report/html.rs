@@ -1,0 +1,289 @@
+//! The page. maud escapes every text; only plots and style sheets, which hold nothing from outside, are not.
+
+use std::collections::BTreeMap;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use shared::identity::DeviceId;
+
+use super::plot::{self, Series};
+use super::text;
+use crate::record::{Manifest, RecordError, RefusedDevice, RoundRecord, Summary};
+
+const CSS: &str = include_str!("report.css");
+/// The senders of most refused updates are listed, up to this many.
+const LISTED_SENDERS: usize = 20;
+
+/// One run of a report.
+#[derive(Clone, Debug)]
+pub struct Arm {
+    /// What tells it from the other runs: `mean, attacked`.
+    pub label: String,
+    /// Its summary.
+    pub summary: Summary,
+    /// What it is made of.
+    pub manifest: Manifest,
+    /// Its rounds, in order.
+    pub records: Vec<RoundRecord>,
+    /// Its resolved scenario.
+    pub scenario_toml: String,
+}
+
+/// Renders the report of one run, or of several that are compared, as one page of HTML that loads nothing.
+///
+/// # Errors
+/// [`RecordError::Plot`] if a plot cannot be drawn.
+pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
+    let error = lines(arms, |record| record.test_error);
+    let loss = lines(arms, |record| record.train_loss.map(f64::from));
+    let labels: Vec<_> = arms.iter().map(|arm| arm.label.as_str()).collect();
+    let with_trouble = || arms.iter().filter(|arm| arm.records.iter().any(has_trouble));
+    let participation = with_trouble().map(participation).collect::<Result<Vec<_>, _>>()?;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+                title { (title) }
+                style { (PreEscaped(CSS)) (PreEscaped(plot::style_sheet())) }
+            }
+            body {
+                h1 { (title) }
+                p.note { (subtitle(arms)) }
+                h2 { "Summary" }
+                (summary_table(arms))
+                (figure("Testing error", "Share of test examples that the global model gets wrong.", &labels, &error)?)
+                (figure("Training loss", "Mean cross-entropy that the devices report.", &labels, &loss)?)
+                @if !participation.is_empty() {
+                    h2 { "Participation" }
+                    @for plot in &participation { (plot) }
+                }
+                h2 { (if arms.len() == 1 { "Run" } else { "Runs" }) }
+                @for arm in arms { (details(arm, arms.len() > 1)) }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn subtitle(arms: &[Arm]) -> String {
+    match arms {
+        [] => "No runs.".to_owned(),
+        [Arm { summary, manifest, .. }] => format!(
+            "{} devices · bench {} · seed {} · {} UTC",
+            summary.devices,
+            summary.bench,
+            summary.seed,
+            text::date(manifest.created_unix)
+        ),
+        arms => format!("{} runs compared", arms.len()),
+    }
+}
+
+fn summary_table(arms: &[Arm]) -> Markup {
+    let columns = [
+        "Run",
+        "Final error",
+        "Best error",
+        "Rounds",
+        "Time",
+        "Rounds/s",
+        "Up",
+        "Down",
+        "Refused",
+        "Absent",
+        "Skipped",
+    ];
+    html! {
+        div.scroll { table {
+            thead { tr { @for column in columns { th scope="col" { (column) } } } }
+            tbody { @for Arm { label, summary, records, .. } in arms { tr {
+                th scope="row" { (label) }
+                td { (text::rate(summary.final_test_error)) }
+                td { (text::rate(summary.best_test_error)) }
+                td { (summary.rounds) }
+                td { (text::duration(summary.seconds)) }
+                td { (format!("{:.2}", summary.rounds_per_second)) }
+                td { (text::bytes(summary.bytes_up)) }
+                td { (text::bytes(summary.bytes_down)) }
+                td { (summary.refused.values().sum::<u64>()) }
+                td { (records.iter().map(|record| record.absent.len()).sum::<usize>()) }
+                td { (records.iter().filter(|record| !record.aggregated).count()) }
+            } } }
+        } }
+        p.note {
+            "Errors are shares of the test examples. Up: from devices to aggregator. Refused and absent count updates. \
+             Skipped: rounds with too few updates for the rule, which leave the model unchanged."
+        }
+    }
+}
+
+/// One series for each arm, of the rounds in which `value` was measured.
+fn lines(arms: &[Arm], value: impl Fn(&RoundRecord) -> Option<f64>) -> Vec<Series> {
+    let points =
+        |arm: &Arm| arm.records.iter().filter_map(|record| Some((record.round, value(record)?))).collect();
+    arms.iter().enumerate().map(|(stroke, arm)| Series { stroke, points: points(arm) }).collect()
+}
+
+/// A titled plot of `series`, which `labels` names one by one.
+fn figure(title: &str, explanation: &str, labels: &[&str], series: &[Series]) -> Result<Markup, RecordError> {
+    Ok(html! { h2 { (title) } p.note { (explanation) } (legend_and_plot(title, labels, series)?) })
+}
+
+fn legend_and_plot(title: &str, labels: &[&str], series: &[Series]) -> Result<Markup, RecordError> {
+    let svg =
+        plot::over_rounds(series).map_err(|reason| RecordError::Plot { plot: title.to_owned(), reason })?;
+    let Some(svg) = svg else { return Ok(html! { p.note { "Not measured in any round." } }) };
+    Ok(html! {
+        figure {
+            // A single line needs no key: the title says what it is.
+            @if labels.len() > 1 { ul.legend {
+                @for (series, label) in series.iter().zip(labels) {
+                    li { (PreEscaped(plot::legend_line(series.stroke))) span { (label) } }
+                }
+            } }
+            div role="img" aria-label=(format!("{title} over rounds: {}", labels.join("; "))) { (PreEscaped(svg)) }
+        }
+    })
+}
+
+fn has_trouble(record: &RoundRecord) -> bool {
+    !record.absent.is_empty() || record.refusals() > 0
+}
+
+/// How many updates of `arm` were accepted, refused and missing, and whose were refused.
+fn participation(arm: &Arm) -> Result<Markup, RecordError> {
+    let count = |stroke, value: fn(&RoundRecord) -> f64| Series {
+        stroke,
+        points: arm.records.iter().map(|record| (record.round, value(record))).collect(),
+    };
+    let series = [
+        count(0, |record| f64::from(record.accepted)),
+        count(1, |record| record.refusals() as f64),
+        count(2, |record| record.absent.len() as f64),
+    ];
+    let title = format!("Updates of {}", arm.label);
+    let plot = legend_and_plot(&title, &["accepted", "refused", "absent"], &series)?;
+    Ok(html! { h3 { (arm.label) } (plot) (refusals(arm)) })
+}
+
+fn refusals(arm: &Arm) -> Markup {
+    let mut counts = BTreeMap::<RefusedDevice, u64>::new();
+    for &refused in arm.records.iter().flat_map(|record| &record.refused_devices) {
+        *counts.entry(refused).or_default() += 1;
+    }
+    let mut rows: Vec<_> = counts.into_iter().collect();
+    // Stable: equal counts stay in the order of devices.
+    rows.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let sender = |device: Option<DeviceId>| device.map_or("unknown".to_owned(), |device| device.to_string());
+    html! {
+        @if !rows.is_empty() {
+            div.scroll { table {
+                thead { tr { th scope="col" { "Sender" } th.text scope="col" { "Reason" } th scope="col" { "Refused updates" } } }
+                tbody { @for (refused, count) in rows.iter().take(LISTED_SENDERS) { tr {
+                    td { (sender(refused.device)) } td.text { (reason(refused)) } td { (count) }
+                } } }
+            } }
+            @if rows.len() > LISTED_SENDERS {
+                p.note { "and " (rows.len() - LISTED_SENDERS) " more; rounds.jsonl lists all" }
+            }
+        }
+    }
+}
+
+/// The reason as it is spelled in the files.
+fn reason(refused: &RefusedDevice) -> String {
+    let json = serde_json::to_value(refused.reason).ok();
+    json.as_ref().and_then(|json| json.as_str()).unwrap_or_default().to_owned()
+}
+
+fn details(arm: &Arm, compared: bool) -> Markup {
+    let Arm { label, summary, manifest, scenario_toml, .. } = arm;
+    html! {
+        @if compared { h3 { (label) } }
+        dl {
+            dt { "scenario" } dd { (summary.name) ", seed " (summary.seed) ", bench " (summary.bench) ", " (summary.devices) " devices" }
+            dt { "model" } dd { code { (summary.model_sha256) } }
+            dt { "scenario digest" } dd { code { (manifest.scenario_sha256) } }
+            dt { "run" } dd { code { (manifest.run) } ", made " (text::date(manifest.created_unix)) " UTC" }
+            @for (name, version) in &manifest.versions { dt { (name) } dd { (version) } }
+            @for (name, digest) in &manifest.data { dt { (name) } dd { code { (digest) } } }
+        }
+        pre { (scenario_toml.trim_end()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::examples;
+
+    fn calm(round: u32) -> RoundRecord {
+        RoundRecord {
+            absent: Vec::new(),
+            refused: BTreeMap::new(),
+            refused_devices: Vec::new(),
+            accepted: 10,
+            ..examples::record(round)
+        }
+    }
+
+    #[test]
+    fn arms_share_a_plot_and_each_has_a_key_and_a_row() {
+        let arms =
+            ["mean, no attack", "mean, attacked"].map(|l| examples::arm(l, (1..4).map(calm).collect()));
+        let page = render("A comparison", &arms).unwrap();
+        // Testing error and training loss, each with a key for each arm.
+        assert_eq!(page.matches("class=\"key\"").count(), 4);
+        assert_eq!(page.matches("role=\"img\"").count(), 2);
+        assert_eq!(page.matches("<th scope=\"row\">").count(), 2);
+        assert!(page.contains("<td>0.2500</td><td>0.1250</td>"));
+    }
+
+    #[test]
+    fn participation_is_shown_only_of_arms_that_lost_updates() {
+        let arms = [
+            examples::arm("undisturbed", vec![calm(1)]),
+            examples::arm("disturbed", vec![examples::record(1), examples::record(2)]),
+        ];
+        assert!(!render("t", &arms[..1]).unwrap().contains("Participation"));
+        let page = render("t", &arms).unwrap();
+        assert!(page.contains("Updates of disturbed") && !page.contains("Updates of undisturbed"));
+        assert!(page.contains("<td>device-002</td><td class=\"text\">late</td><td>2</td>"));
+        assert!(page.contains("<td>unknown</td><td class=\"text\">non-finite</td><td>2</td>"));
+    }
+
+    #[test]
+    fn text_from_outside_is_escaped_everywhere() {
+        let hostile = "</style></title><script>alert(\"1\")</script>";
+        let mut arm = examples::arm(hostile, vec![examples::record(1), examples::record(2)]);
+        arm.scenario_toml = hostile.into();
+        arm.summary.name = hostile.into();
+        arm.summary.bench = hostile.into();
+        arm.summary.model_sha256 = hostile.into();
+        arm.manifest.versions.insert(hostile.into(), hostile.into());
+        arm.manifest.data.insert(hostile.into(), hostile.into());
+        let page = render(hostile, &[arm.clone(), arm]).unwrap();
+        assert!(!page.contains("<script") && !page.contains("alert(\"1\")"));
+        assert_eq!(page.matches("</style>").count(), 1);
+    }
+
+    #[test]
+    fn no_arms_no_rounds_and_no_measurements_still_make_a_page() {
+        let diverged = RoundRecord { train_loss: Some(f32::NAN), test_error: None, ..calm(1) };
+        for arms in [vec![], vec![examples::arm("a", vec![])], vec![examples::arm("a", vec![diverged])]] {
+            let page = render("t", &arms).unwrap();
+            assert_eq!(page.matches("Not measured in any round.").count(), 2);
+        }
+    }
+
+    #[test]
+    fn the_page_loads_nothing() {
+        let page = render("t", &[examples::arm("a", vec![examples::record(1)])]).unwrap();
+        let page = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+        for reference in ["http://", "https://", "src=", "href=", "url(", "@import"] {
+            assert!(!page.contains(reference), "{reference}");
+        }
+    }
+}

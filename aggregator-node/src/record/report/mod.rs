@@ -1,0 +1,7 @@
+//! The report: one page of HTML that needs nothing but a browser.
+
+mod html;
+mod plot;
+mod text;
+
+pub use html::{Arm, render};

@@ -1,0 +1,81 @@
+//! Numbers as people read them.
+
+/// A byte count in binary units: `12.3 MiB`.
+pub(super) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    // 1023.95 and above would be shown as 1024.0.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A duration: `0.84 s`, `12.5 s`, `3 min 20 s`, `2 h 05 min`.
+pub(super) fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return "–".to_owned();
+    }
+    if seconds < 9.995 {
+        return format!("{seconds:.2} s");
+    }
+    if seconds < 99.95 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    if whole < 3600 {
+        return format!("{} min {:02} s", whole / 60, whole % 60);
+    }
+    format!("{} h {:02} min", whole / 3600, whole % 3600 / 60)
+}
+
+/// An error rate, 0 to 1, or a dash.
+pub(super) fn rate(value: Option<f64>) -> String {
+    value.filter(|value| value.is_finite()).map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
+}
+
+/// A date and time in UTC: `2026-11-23 07:33`.
+pub(super) fn date(unix: u64) -> String {
+    let (days, minutes) = (unix / 86_400, unix % 86_400 / 60);
+    // Civil calendar from a day count, in years that begin in March, so that leap days come last
+    // (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = 400 * era + year_of_era + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_keep_three_to_five_digits() {
+        let shown = [0, 1023, 1024, 1_048_575, 1_048_576, 123_456_789, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "1.0 MiB", "117.7 MiB", "16.0 EiB"]);
+    }
+
+    #[test]
+    fn durations_change_unit_where_digits_stop_to_matter() {
+        let shown = [0.0, 9.994, 9.996, 99.96, 200.0, 3599.6, 7500.0, f64::NAN].map(duration);
+        let expected =
+            ["0.00 s", "9.99 s", "10.0 s", "1 min 40 s", "3 min 20 s", "1 h 00 min", "2 h 05 min", "–"];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let shown = [0, 951_782_400, 1_735_689_599, 1_800_000_000].map(date);
+        assert_eq!(shown, ["1970-01-01 00:00", "2000-02-29 00:00", "2024-12-31 23:59", "2027-01-15 08:00"]);
+    }
+}

@@ -1,0 +1,122 @@
+//! What is remembered of one round, and of a whole run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shared::identity::DeviceId;
+use shared::wire::Refusal;
+
+/// One finished round: a line of `rounds.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoundRecord {
+    /// The round.
+    pub round: u32,
+    /// Number of devices that were asked for an update (the paper's m).
+    pub selected: u32,
+    /// Number of updates that went into the aggregation.
+    pub accepted: u32,
+    /// Selected devices that sent no acceptable update before the round was closed.
+    pub absent: Vec<DeviceId>,
+    /// Number of refused updates by reason.
+    pub refused: BTreeMap<Refusal, u32>,
+    /// Who sent what was refused.
+    pub refused_devices: Vec<RefusedDevice>,
+    /// False if there were too few updates for the rule: the model is the previous round's.
+    pub aggregated: bool,
+    /// Mean training loss that the devices reported (cross-entropy, nats).
+    pub train_loss: Option<f32>,
+    /// Share of test examples that the global model gets wrong, 0 to 1; `None` in rounds without evaluation.
+    pub test_error: Option<f64>,
+    /// Mean test loss of the global model (cross-entropy, nats); `None` in rounds without evaluation.
+    pub test_loss: Option<f64>,
+    /// Bytes from the devices to the aggregator.
+    pub bytes_up: u64,
+    /// Bytes from the aggregator to the devices.
+    pub bytes_down: u64,
+    /// Wall time of the round, in seconds.
+    pub seconds: f64,
+}
+
+impl RoundRecord {
+    /// Number of refused updates, whatever the reason.
+    pub fn refusals(&self) -> u64 {
+        self.refused.values().copied().map(u64::from).sum()
+    }
+}
+
+/// One refused update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RefusedDevice {
+    /// Its sender; `None` if that is unknown.
+    pub device: Option<DeviceId>,
+    /// Why it was refused.
+    pub reason: Refusal,
+}
+
+/// A run in a dozen numbers: `summary.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Name of the scenario.
+    pub name: String,
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// Where the devices ran: `software`, `processes`, `emulated` or `boards`.
+    pub bench: String,
+    /// Number of rounds.
+    pub rounds: u32,
+    /// Testing error of the last evaluation, 0 to 1.
+    pub final_test_error: Option<f64>,
+    /// Lowest testing error of all evaluations, 0 to 1.
+    pub best_test_error: Option<f64>,
+    /// Digest of the resulting model's values, in hexadecimal.
+    pub model_sha256: String,
+    /// Wall time of all rounds, in seconds.
+    pub seconds: f64,
+    /// Rounds per second of wall time.
+    pub rounds_per_second: f64,
+    /// Bytes from the devices to the aggregator.
+    pub bytes_up: u64,
+    /// Bytes from the aggregator to the devices.
+    pub bytes_down: u64,
+    /// Number of devices in the fleet.
+    pub devices: u32,
+    /// Number of refused updates by reason.
+    pub refused: BTreeMap<Refusal, u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::examples;
+
+    #[test]
+    fn a_round_is_one_line_that_reads_back() {
+        let record = examples::record(3);
+        let line = serde_json::to_string(&record).unwrap();
+        assert!(!line.contains('\n') && line.contains(r#""refused":{"late":1,"non-finite":1}"#), "{line}");
+        assert_eq!(serde_json::from_str::<RoundRecord>(&line).unwrap(), record);
+    }
+
+    #[test]
+    fn measurements_read_back_to_the_last_bit() {
+        // serde_json rounds some of these unless its feature float_roundtrip is on.
+        for wrong in 1..10_000u32 {
+            let test_error = Some(f64::from(wrong) / 9_999.0);
+            let record = RoundRecord { test_error, ..examples::record(1) };
+            let json = serde_json::to_vec(&record).unwrap();
+            assert_eq!(serde_json::from_slice::<RoundRecord>(&json).unwrap().test_error, test_error);
+        }
+    }
+
+    #[test]
+    fn the_summary_has_exactly_the_documented_keys() {
+        let json = serde_json::to_value(examples::summary("a")).unwrap();
+        let mut keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let documented = "name, seed, bench, rounds, final_test_error, best_test_error, model_sha256, seconds, \
+                          rounds_per_second, bytes_up, bytes_down, devices, refused";
+        let mut expected: Vec<_> = documented.split(", ").collect();
+        keys.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(keys, expected);
+    }
+}
