@@ -1,6 +1,18 @@
-//! The other end of the wire: what the devices send becomes the next global model, and a record of it.
+//! The other end of the wire: rounds, robust aggregation, records, and a broker if there is none.
 //!
 //! # Layout
+//! - [`machine`]: the rounds of a run, as a state machine without I/O.
+//! - [`worker`]: what the aggregator computes: the aggregate, and how good it is.
 //! - [`record`]: a run's directory and its report.
+//! - [`run`]: a run in progress: where it starts or goes on, and what of it is on disk.
+//! - [`broker`]: the embedded MQTT broker.
+//! - [`config`]: where the binary takes its settings from.
+//! - [`node`]: the rim that joins machine, worker, record, MQTT and the clock.
 
+pub mod broker;
+pub mod config;
+pub mod machine;
+pub mod node;
 pub mod record;
+pub mod run;
+pub mod worker;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use edge_client::client::{self, Ending};
 use edge_client::config::Cli;
+use shared::scenario::ScenarioError;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
     match result {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(130),
-        Err(error) => fail(1, &format!("{error:#}")),
+        Err(error) => fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &format!("{error:#}")),
     }
 }
 

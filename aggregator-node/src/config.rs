@@ -1,0 +1,52 @@
+//! The command line of the binary.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use mqtt_link::BrokerAddress;
+use shared::wire::Topics;
+
+/// The aggregator of an Outpost fleet: gathers the devices, calls rounds, aggregates their updates with the
+/// scenario's rule, evaluates the global model and keeps the record.
+///
+/// Without --broker it brings its own broker. A run that was interrupted or killed goes on where it was when it is
+/// started again with the same --out.
+///
+///   aggregator-node scenario.toml --out runs/first
+///   aggregator-node scenario.toml --out runs/second --broker mqtt://192.168.1.10:1883
+///
+/// Exit codes: 0 the run is finished, 1 failure, 2 wrong usage, 130 interrupted (run it again to go on).
+#[derive(Clone, Debug, Parser)]
+#[command(name = "aggregator-node", version, verbatim_doc_comment)]
+pub struct Cli {
+    /// The scenario file
+    pub scenario: PathBuf,
+    /// The run's directory
+    #[arg(long, value_name = "DIR", env = "OUTPOST_OUT")]
+    pub out: PathBuf,
+    /// Override one key of the scenario, as in --set fleet.devices=20; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Folder that holds the data sets
+    #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS", default_value = "datasets")]
+    pub datasets: PathBuf,
+    /// Use this broker instead of the embedded one
+    #[arg(long, value_name = "URL", env = "OUTPOST_BROKER", conflicts_with = "listen")]
+    pub broker: Option<BrokerAddress>,
+    /// Where the embedded broker listens; it knows neither passwords nor TLS, so open it to trusted networks only
+    #[arg(long, value_name = "ADDRESS", env = "OUTPOST_LISTEN", default_value = "127.0.0.1:1883")]
+    pub listen: SocketAddr,
+    /// First level(s) of every topic
+    #[arg(long, value_name = "PREFIX", env = "OUTPOST_TOPIC_PREFIX", default_value = "outpost", value_parser = Topics::new)]
+    pub topic_prefix: Topics,
+    /// Seconds that the broker may be away before the aggregator gives up
+    #[arg(long, value_name = "SECONDS", env = "OUTPOST_PATIENCE", default_value_t = 60)]
+    pub patience: u64,
+    /// What the record calls the place where the devices run
+    #[arg(long, value_name = "NAME", env = "OUTPOST_BENCH", default_value = "boards")]
+    pub bench: String,
+    /// How much to log: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", env = "OUTPOST_LOG", default_value = "info")]
+    pub log: tracing::Level,
+}

@@ -1,0 +1,48 @@
+//! The `aggregator-node` binary; see [`aggregator_node`].
+
+use std::process::ExitCode;
+
+use aggregator_node::config::Cli;
+use aggregator_node::node::{self, Ending};
+use clap::Parser;
+use shared::scenario::ScenarioError;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The embedded broker logs through the same channel, and says more than a user of a run wants to know.
+    let quiet = tracing_subscriber::filter::Targets::new()
+        .with_default(cli.log)
+        .with_target("rumqttd", cli.log.min(tracing::Level::ERROR));
+    use_subscriber(quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format!("no async runtime: {error}")),
+    };
+    let result = runtime.block_on(node::run(cli, mqtt_link::stop_signal()));
+    // A computation that is still under way is of no use any more.
+    runtime.shutdown_background();
+    match result {
+        Ok(Ending::Finished(summary)) => {
+            let error = summary.final_test_error.map_or_else(|| "unknown".to_owned(), |e| format!("{e:.4}"));
+            println!("{}: {} rounds, final test error {error}", summary.name, summary.rounds);
+            ExitCode::SUCCESS
+        }
+        Ok(Ending::Interrupted) => {
+            eprintln!("aggregator-node: interrupted; run it again with the same --out to go on");
+            ExitCode::from(130)
+        }
+        Err(error) => fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &format!("{error:#}")),
+    }
+}
+
+fn use_subscriber(filter: tracing_subscriber::filter::Targets) {
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    let layer = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(layer).with(filter).init();
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    eprintln!("aggregator-node: {message}");
+    ExitCode::from(code)
+}

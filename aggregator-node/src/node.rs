@@ -1,0 +1,125 @@
+//! The rim: joins machine, worker, record, MQTT and the clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use mqtt_link::{BrokerAddress, Command, Link, LinkEvent, LinkOptions, nonce};
+use shared::scenario::Scenario;
+use shared::wire::Millis;
+use shared::{data, models};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tracing::info;
+
+use crate::broker;
+use crate::config::Cli;
+use crate::machine::{Action, Event, Machine};
+use crate::record::{RoundRecord, Summary};
+use crate::run::Run;
+use crate::worker::Worker;
+
+/// How long leaving may take.
+const PARTING: Duration = Duration::from_secs(5);
+
+/// How an aggregator ended.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// The run is finished.
+    Finished(Box<Summary>),
+    /// Asked to stop by a signal; the run can be resumed.
+    Interrupted,
+}
+
+/// Runs the aggregator until the run is finished or `stop` resolves.
+///
+/// # Errors
+/// If the scenario or a file is unusable, the broker is away for too long, or the run cannot go on.
+pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<Ending> {
+    let scenario = Arc::new(Scenario::load(&cli.scenario, &cli.settings)?);
+    let test = Arc::new(data::load_test(scenario.dataset, &cli.datasets, scenario.seed)?);
+    let model: Arc<dyn models::Model> = models::build(scenario.model, test.shape(), test.classes())?.into();
+    // Every round: on a fleet a round is worth more than the write.
+    let mut run = Run::open(&cli.out, &scenario, &cli.bench, model.as_ref(), &test, Duration::ZERO)?;
+    if run.is_complete() {
+        info!("every round of this run is there already");
+        return Ok(Ending::Finished(Box::new(run.finish()?)));
+    }
+    let worker = Arc::new(Worker::new(scenario.rule(), model, test));
+    let mut link = open_link(&cli)?;
+
+    let origin = Instant::now();
+    let clock = move || Millis(origin.elapsed().as_millis() as u64);
+    let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, run.start(), clock());
+    let (report, mut reports) = mpsc::channel(4);
+    tokio::pin!(stop);
+    loop {
+        let alarm = machine.wake_at().map(|at| origin + Duration::from_millis(at.0));
+        let actions = tokio::select! {
+            event = link.next() => match event {
+                Some(LinkEvent::Connected) => machine.handle(clock(), Event::Connected),
+                Some(LinkEvent::Message { topic, payload, .. }) => {
+                    machine.handle(clock(), Event::Message { topic: &topic, payload: &payload })
+                }
+                Some(LinkEvent::Disconnected) => Vec::new(),
+                Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
+                Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
+            },
+            Some(outcome) = reports.recv() => machine.handle(clock(), Event::Done(outcome)),
+            () = sleep_until(alarm.unwrap_or(origin)), if alarm.is_some() => machine.handle(clock(), Event::Tick),
+            () = &mut stop => {
+                run.checkpoint()?;
+                link.close(PARTING).await;
+                return Ok(Ending::Interrupted);
+            }
+        };
+        for action in actions {
+            match action {
+                Action::Subscribe(filter) => link.send(Command::Subscribe(filter)).await,
+                Action::Publish(publication) => link.send(Command::Publish(publication)).await,
+                Action::Compute(job) => {
+                    let (worker, report) = (worker.clone(), report.clone());
+                    tokio::task::spawn_blocking(move || {
+                        let outcome = worker.perform(job);
+                        // The node may be gone meanwhile; then nobody waits for the outcome.
+                        let _ = report.blocking_send(outcome);
+                    });
+                }
+                Action::Record { record, global } => {
+                    log_round(&record, &scenario);
+                    run.record(record, global)?;
+                }
+                Action::Finish(Ok(())) => {
+                    let summary = run.finish()?;
+                    link.close(PARTING).await;
+                    return Ok(Ending::Finished(Box::new(summary)));
+                }
+                Action::Finish(Err(failure)) => {
+                    run.checkpoint()?;
+                    link.close(PARTING).await;
+                    return Err(failure.into());
+                }
+            }
+        }
+    }
+}
+
+fn open_link(cli: &Cli) -> anyhow::Result<Link> {
+    let broker: BrokerAddress = match &cli.broker {
+        Some(address) => address.clone(),
+        None => broker::start(cli.listen)?,
+    };
+    Ok(Link::open(LinkOptions {
+        broker,
+        client_id: format!("aggregator-{:016x}", nonce()),
+        last_will: None,
+        patience: Duration::from_secs(cli.patience),
+    }))
+}
+
+fn log_round(record: &RoundRecord, scenario: &Scenario) {
+    if let Some(error) = record.test_error {
+        let RoundRecord { round, accepted, selected, .. } = record;
+        info!("round {round} of {}: test error {error:.4}, {accepted} of {selected} updates", scenario.rounds);
+    }
+}
