@@ -44,7 +44,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
         scenario.fleet.devices
     );
     let shard = load_shard(&config.shard, &scenario)?;
-    let model = models::build(scenario.model, shard.shape(), shard.classes())?;
+    let model = models::build(scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
     let identity = Identity { device, boot: nonce(), examples: shard.len() as u32 };
     let start = Instant::now();
     let clock = move || Millis(start.elapsed().as_millis() as u64);

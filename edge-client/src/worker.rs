@@ -89,7 +89,7 @@ impl Worker {
         let attack = attacks::build(&scenario).filter(|_| scenario.attackers().contains(&device));
         let shard = match &attack {
             Some(attack) => {
-                let classes = shard.classes();
+                let classes = shard.dataset().classes();
                 shard.with_labels(|label| attack.label(label, classes))
             }
             None => shard,
@@ -109,9 +109,9 @@ impl Worker {
         let begun = Instant::now();
         let training = &self.scenario.training;
         let mut random = stream(self.scenario.seed, Purpose::Batches, Some(self.device), round);
-        let batches = || self.shard.minibatch(training.batch_size as usize, &mut random);
-        let rate = training.learning_rate as f32;
-        match train(self.model.as_ref(), global, batches, rate, training.local_steps) {
+        let minibatch = |_step| self.shard.minibatch(training.batch_size as usize, &mut random);
+        let (rate, steps) = (training.learning_rate as f32, training.local_steps as usize);
+        match train(self.model.as_ref(), global, rate, steps, minibatch) {
             Ok(trained) => Outcome::Trained(Trained {
                 round,
                 parameters: trained.parameters.into(),

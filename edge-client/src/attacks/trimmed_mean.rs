@@ -53,7 +53,7 @@ impl FullTrimmedMean {
         match &self.rule {
             None => Ok((0..view.global.len()).map(|j| mean_and_deviation(&everyone, j).0).collect()),
             Some(rule) => {
-                let aggregate = rule.aggregate(&Updates::new(&everyone)?)?;
+                let aggregate = rule.aggregate(&Updates::new(&everyone, None)?)?;
                 Ok(aggregate.into_iter().map(f64::from).collect())
             }
         }

@@ -1,6 +1,9 @@
 //! Labelled examples in memory.
 
+use sha2::{Digest as _, Sha256};
+
 use super::Batch;
+use crate::identity::Digest;
 
 /// Labels are bytes, so no data set has more classes.
 const MAX_CLASSES: usize = 256;
@@ -135,6 +138,17 @@ impl Dataset {
     /// Number of classes (the paper's L).
     pub fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// Digest of features (pixels, or floats in little-endian order) and labels: names the data in a record.
+    pub fn digest(&self) -> Digest {
+        let mut hash = Sha256::new();
+        match &self.features {
+            Features::Bytes(values) => hash.update(values),
+            Features::Floats(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
+        }
+        hash.update(&self.labels);
+        Digest(hash.finalize().into())
     }
 
     /// Number of examples.

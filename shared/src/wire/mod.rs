@@ -1,9 +1,25 @@
 //! Messages, topics, codec and chunked transfer: everything of the wire but the socket.
 //!
 //! The schema is `outpost.cddl` beside this file; `docs/protocol.md` tells the sequence of a round.
+//!
+//! A receiver goes `Topics::parse` -> [`Message::decode`] -> check of sender, run and round ->
+//! [`Assembler::accept`] -> [`decode`] of the content.
 
+mod codec;
 mod float32_array;
 mod messages;
+mod millis;
+mod publication;
+mod topics;
+mod transfer;
 
+pub use codec::{CodecError, MAX_MESSAGE_BYTES, decode, encode};
 pub use float32_array::Float32Array;
 pub use messages::*;
+pub use millis::Millis;
+pub use publication::Publication;
+pub use topics::{InvalidPrefix, MAX_SLASHES, Topic, Topics};
+pub use transfer::{
+    Assembler, CHUNK_BYTES, Limits, MAX_ASKED, MAX_TRANSFERS_PER_SENDER, MIN_CHUNK_BYTES, Outgoing, Progress,
+    TransferError,
+};
