@@ -248,12 +248,10 @@ impl Agent {
 
     /// The leader crafts as soon as it has all, or when its patience ends.
     pub(super) fn craft_if_ready(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let (Some(global), Some(round)) = (self.global(), &self.round) else { return };
-        let Some(collusion) = &mut self.collusion else { return };
-        if collusion.leader() != self.me.device {
-            collusion.craft_at = None;
-            return;
-        }
+        let global = self.global();
+        let (Some(collusion), Some(round)) = (&mut self.collusion, &self.round) else { return };
+        collusion.craft_at = None;
+        let Some(global) = global.filter(|_| collusion.leader() == self.me.device) else { return };
         let (needs, patience_ends) = (collusion.needs, round.share_of_time(LEADER_PATIENCE));
         let Some(hand) = collusion.hands.get_mut(&round.call.round) else { return };
         if hand.progress != hand::Progress::Collecting || !hand.enough(needs) {
@@ -261,7 +259,6 @@ impl Agent {
         }
         if hand.complete(&round.call, &collusion.attackers, &collusion.gone, needs) || patience_ends <= now {
             hand.progress = hand::Progress::Crafted;
-            collusion.craft_at = None;
             out.push(Action::Compute(Job::Craft(CraftJob {
                 round: round.call.round,
                 global,

@@ -1,0 +1,52 @@
+//! What every bench has in common.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aggregator_node::record::{RoundRecord, Summary};
+use shared::scenario::Scenario;
+
+use crate::fleet_data::FleetData;
+
+/// A place where scenarios run. The same scenario ends in the same model on every bench of one architecture.
+pub trait Bench {
+    /// The name on the command line and in records.
+    fn name(&self) -> &'static str;
+
+    /// Runs `task` to its end, or goes on with it where an earlier start was interrupted. `None` if `watch` asked to
+    /// stop before the end.
+    ///
+    /// # Errors
+    /// If the run cannot go on; what is recorded of it stays.
+    fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>>;
+}
+
+/// A scenario to run.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The scenario.
+    pub scenario: Arc<Scenario>,
+    /// Its data.
+    pub data: FleetData,
+    /// Folder that holds the data sets.
+    pub datasets: PathBuf,
+    /// The run's directory.
+    pub out: PathBuf,
+}
+
+/// How a run is watched and stopped.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Called with every finished round.
+    pub on_round: &'a (dyn Fn(&RoundRecord) + Sync),
+    /// Set when the run is to stop.
+    pub stop: &'a AtomicBool,
+}
+
+impl Watch<'_> {
+    /// Whether the run is to stop.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}

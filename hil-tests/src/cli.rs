@@ -1,0 +1,203 @@
+//! The command line of `hil`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mqtt_link::BrokerAddress;
+use shared::scenario::Scenario;
+
+use crate::bench::{Bench, Task, Watch};
+use crate::fleet_data::FleetData;
+use crate::processes::{Binaries, Processes};
+use crate::progress::Progress;
+use crate::software::{Faults, Software};
+use crate::{demo, table};
+
+/// The bench: runs federated-learning scenarios with attacks and defenses, in software or as real processes.
+///
+///   cargo hil demo
+///   cargo hil run scenarios/mnist-trimmed-mean-partial.toml --on software
+///   cargo hil run scenarios/mnist-trimmed-mean-partial.toml --on processes --set fleet.devices=20 --set fleet.compromised=4
+///
+/// Exit codes: 0 finished, 1 failure, 2 wrong usage, 130 interrupted (the same command goes on from there).
+#[derive(Debug, Parser)]
+#[command(name = "hil", version, verbatim_doc_comment)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How much to log: error, warn, info, debug
+    #[arg(long, global = true, value_name = "LEVEL", env = "OUTPOST_LOG", default_value = "warn")]
+    pub log: tracing::Level,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One real experiment: 20 client processes over MQTT, 4 of them poisoning; does plain averaging fall, does a
+    /// robust rule hold?
+    Demo(DemoArgs),
+    /// Run one scenario
+    Run(RunArgs),
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Where to put the runs and the report [default: runs/demo, or the next free runs/demo-N]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where the devices run
+    #[arg(long, value_name = "BENCH", default_value = "processes")]
+    on: On,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The scenario file
+    scenario: PathBuf,
+    /// Where the devices run
+    #[arg(long, value_name = "BENCH")]
+    on: On,
+    #[command(flatten)]
+    common: Common,
+    /// The run's directory [default: runs/NAME-BENCH]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+    /// Use this broker instead of an embedded one (processes)
+    #[arg(long, value_name = "URL", env = "OUTPOST_BROKER")]
+    broker: Option<BrokerAddress>,
+    #[command(flatten)]
+    faults: Faults,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Override one key of the scenario, as in --set fleet.devices=20; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Folder that holds the data sets [default: datasets]
+    #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS")]
+    datasets: Option<PathBuf>,
+}
+
+impl Common {
+    /// The folder as given; else the one here, or that of the checkout that `cargo` runs this program from.
+    fn datasets(&self) -> PathBuf {
+        let here = PathBuf::from("datasets");
+        let checkout = || std::env::var_os("CARGO_MANIFEST_DIR").map(|path| Path::new(&path).join("../datasets"));
+        match &self.datasets {
+            Some(given) => given.clone(),
+            None if here.is_dir() => here,
+            None => checkout().filter(|path| path.is_dir()).unwrap_or(here),
+        }
+    }
+}
+
+/// Where the devices run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum On {
+    /// In this process, with virtual time
+    Software,
+    /// As processes on this machine, over MQTT
+    Processes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+impl On {
+    fn bench(self, faults: Faults, broker: Option<BrokerAddress>) -> anyhow::Result<Box<dyn Bench>> {
+        Ok(match self {
+            On::Software => Box::new(Software { faults }),
+            On::Processes => Box::new(Processes { binaries: Binaries::find()?, broker }),
+        })
+    }
+}
+
+/// Whether a command ran to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It did.
+    Finished,
+    /// It was asked to stop.
+    Interrupted,
+}
+
+/// A combination of flags that makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(&'static str);
+
+impl Cli {
+    /// Does what the command line says, until done or `stop` is set.
+    ///
+    /// # Errors
+    /// A scenario, file or process that fails, in one line.
+    pub fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        match self.command {
+            Command::Demo(args) => args.run(stop),
+            Command::Run(args) => args.run(stop),
+        }
+    }
+}
+
+impl DemoArgs {
+    fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        let out = self.out.unwrap_or_else(free_demo_folder);
+        let bench = self.on.bench(Faults::default(), None)?;
+        let outcome = demo::run(bench.as_ref(), &out, &self.common.datasets(), &self.common.settings, stop)?;
+        let Some(outcome) = outcome else { return Ok(Ending::Interrupted) };
+        print!("\n{}", table::summaries(&outcome.arms));
+        println!("\nreport: {}", outcome.report.display());
+        Ok(Ending::Finished)
+    }
+}
+
+/// The first of `runs/demo`, `runs/demo-2`, ... without a report: a finished demo is left alone, an interrupted one
+/// goes on.
+fn free_demo_folder() -> PathBuf {
+    let names = std::iter::once("runs/demo".to_owned()).chain((2..).map(|n| format!("runs/demo-{n}")));
+    names.map(PathBuf::from).find(|path| !path.join("report.html").exists()).unwrap_or_default()
+}
+
+impl RunArgs {
+    fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        if self.on != On::Software && self.faults.any() {
+            return Err(UsageError("faults can be injected --on software only").into());
+        }
+        if self.on != On::Processes && self.broker.is_some() {
+            return Err(UsageError("a broker is used --on processes only").into());
+        }
+        let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
+        let datasets = self.common.datasets();
+        let data = FleetData::load(&scenario, &datasets)?;
+        let bench = self.on.bench(self.faults, self.broker)?;
+        let name = scenario.name.clone();
+        let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{name}-{}", bench.name())));
+        if out.join("summary.json").exists() {
+            eprintln!("{} is already finished; give another --out to run it anew", out.display());
+        }
+        let progress = Progress::new(&name, scenario.rounds);
+        let on_round = |record: &_| progress.round(record);
+        let task = Task { scenario, data, datasets, out };
+        let summary = bench.run(&task, &Watch { on_round: &on_round, stop })?;
+        progress.finish();
+        let Some(summary) = summary else { return Ok(Ending::Interrupted) };
+        match self.format {
+            Format::Json => println!("{}", serde_json::to_string_pretty(&summary)?),
+            Format::Table => {
+                print!("{}", table::summaries(&[(name, summary)]));
+                println!("\nreport: {}", task.out.join("report.html").display());
+            }
+        }
+        Ok(Ending::Finished)
+    }
+}

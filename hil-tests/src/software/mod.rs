@@ -1,0 +1,148 @@
+//! The software bench: the agents and the round machine that run on devices, in one process.
+//!
+//! Time is virtual and advances from event to event, so that nothing waits; computing takes no virtual time.
+//! Participants that have something to do at the same instant work in parallel; what they say is carried out in
+//! the order of the participants, so that a run depends on its seeds alone.
+
+mod faults;
+mod network;
+mod seats;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregator_node::machine::Machine;
+use aggregator_node::record::Summary;
+use aggregator_node::run::Run;
+use aggregator_node::worker::Worker;
+use anyhow::{bail, ensure};
+use edge_client::agent::{Agent, Identity};
+use rayon::prelude::*;
+use shared::identity::DeviceId;
+use shared::models::{self, Model};
+use shared::wire::{Millis, Topics};
+
+use crate::bench::{Bench, Task, Watch};
+pub use faults::Faults;
+use network::Network;
+use seats::{AggregatorSeat, DeviceSeat, Effect, Seat};
+
+/// How much computing may be lost to a crash. What is computed again ends in the same bytes.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
+
+/// The software bench.
+#[derive(Clone, Debug, Default)]
+pub struct Software {
+    /// What goes wrong on the link.
+    pub faults: Faults,
+}
+
+impl Bench for Software {
+    fn name(&self) -> &'static str {
+        "software"
+    }
+
+    fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
+        let Task { scenario, data, .. } = task;
+        let (shape, classes) = (data.test.shape(), data.test.classes());
+        let model: Arc<dyn Model> = models::build(scenario.model, shape, classes)?.into();
+        let mut run =
+            Run::open(&task.out, scenario, self.name(), model.as_ref(), &data.test, CHECKPOINT_EVERY)?;
+        if run.is_complete() {
+            return Ok(Some(run.finish()?));
+        }
+        let topics = Topics::default();
+        let machine = Machine::new(scenario.clone(), topics.clone(), run.start(), Millis(0));
+        let worker = Worker::new(scenario.rule(), model.clone(), data.test.clone());
+        let mut stage = Stage {
+            network: Network::new(&self.faults),
+            aggregator: AggregatorSeat::new(machine, worker),
+            devices: seat_devices(task, &model, &topics),
+            now: Millis(0),
+        };
+        stage.connect();
+        let finished = loop {
+            if watch.stopped() {
+                run.checkpoint()?;
+                break false;
+            }
+            match stage.advance(&mut run, watch) {
+                Ok(false) => {}
+                Ok(true) => break true,
+                Err(error) => {
+                    run.checkpoint()?;
+                    return Err(error);
+                }
+            }
+        };
+        if finished { Ok(Some(run.finish()?)) } else { Ok(None) }
+    }
+}
+
+fn seat_devices(task: &Task, model: &Arc<dyn Model>, topics: &Topics) -> Vec<DeviceSeat> {
+    let scenario = &task.scenario;
+    let dimension = model.layout().dimension();
+    let seat = |(index, shard): (usize, shared::data::Shard)| {
+        let device = DeviceId(index as u32);
+        let me = Identity { device, boot: u64::from(device.0), examples: shard.len() as u32 };
+        let agent = Agent::new(me, topics.clone(), scenario, dimension, Millis(0));
+        let worker = edge_client::worker::Worker::new(scenario.clone(), device, model.clone(), shard);
+        DeviceSeat::new(agent, worker)
+    };
+    task.data.shards(scenario).into_iter().enumerate().map(seat).collect()
+}
+
+/// All participants and what is between them. Participant 0 is the aggregator, the devices follow.
+struct Stage {
+    network: Network,
+    aggregator: AggregatorSeat,
+    devices: Vec<DeviceSeat>,
+    now: Millis,
+}
+
+impl Stage {
+    /// Everybody reaches the broker.
+    fn connect(&mut self) {
+        self.aggregator.connect();
+        self.devices.iter_mut().for_each(Seat::connect);
+    }
+
+    /// Goes to the next instant at which something happens. True when the run is over.
+    fn advance(&mut self, run: &mut Run, watch: &Watch<'_>) -> anyhow::Result<bool> {
+        let seats = || self.devices.iter().map(Seat::due).chain([self.aggregator.due()]);
+        let Some(next) = seats().chain([self.network.due()]).flatten().min() else {
+            bail!("the simulation stands still: no message is under way and nobody waits for anything");
+        };
+        ensure!(next < Millis(u64::MAX), "the simulation has reached the end of time");
+        self.now = self.now.max(next);
+        let now = self.now;
+        for (recipient, delivery) in self.network.deliver(now) {
+            match recipient {
+                0 => self.aggregator.receive(delivery),
+                device => self.devices[device - 1].receive(delivery),
+            }
+        }
+        let mut effects = self.aggregator.act(now);
+        let said: Vec<Vec<Effect>> = self.devices.par_iter_mut().map(|device| device.act(now)).collect();
+        let mut over = false;
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Record { record, global } => {
+                    (watch.on_round)(&record);
+                    run.record(record, global)?;
+                }
+                Effect::Finish(result) => {
+                    result?;
+                    over = true;
+                }
+                effect => self.network.carry_out(now, 0, effect),
+            }
+        }
+        for (index, effects) in said.into_iter().enumerate() {
+            for effect in effects {
+                self.network.carry_out(now, index + 1, effect);
+            }
+        }
+        Ok(over)
+    }
+}

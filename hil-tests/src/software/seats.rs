@@ -1,0 +1,172 @@
+//! A participant's place: its state machine, its worker, and what has arrived for it.
+
+use std::sync::Arc;
+
+use aggregator_node::machine::{self, Failure, Machine};
+use aggregator_node::record::RoundRecord;
+use edge_client::agent::{self, Agent};
+use shared::wire::{Millis, Publication};
+
+/// A message that has arrived.
+pub(super) struct Delivery {
+    pub(super) topic: Arc<str>,
+    pub(super) payload: Arc<[u8]>,
+    pub(super) retained: bool,
+}
+
+/// What a participant wants of the rest of the world.
+pub(super) enum Effect {
+    Subscribe(String),
+    Publish(Publication),
+    Record { record: RoundRecord, global: Arc<[f32]> },
+    Finish(Result<(), Failure>),
+    Leave,
+}
+
+/// What has happened to a participant since it last acted.
+#[derive(Default)]
+pub(super) struct Inbox {
+    connected: bool,
+    deliveries: Vec<Delivery>,
+}
+
+impl Inbox {
+    fn is_empty(&self) -> bool {
+        !self.connected && self.deliveries.is_empty()
+    }
+}
+
+/// A participant's place.
+pub(super) trait Seat {
+    fn inbox(&mut self) -> &mut Inbox;
+
+    /// When it next wants to act by itself.
+    fn due(&self) -> Option<Millis>;
+
+    /// Takes what has arrived, computes what is to be computed, and says what it wants.
+    fn act(&mut self, now: Millis) -> Vec<Effect>;
+
+    /// The broker is there from the start.
+    fn connect(&mut self) {
+        self.inbox().connected = true;
+    }
+
+    fn receive(&mut self, delivery: Delivery) {
+        self.inbox().deliveries.push(delivery);
+    }
+}
+
+/// A device's place.
+pub(super) struct DeviceSeat {
+    agent: Agent,
+    worker: edge_client::worker::Worker,
+    inbox: Inbox,
+    left: bool,
+}
+
+impl DeviceSeat {
+    pub(super) fn new(agent: Agent, worker: edge_client::worker::Worker) -> Self {
+        DeviceSeat { agent, worker, inbox: Inbox::default(), left: false }
+    }
+
+    fn take(&mut self, now: Millis, event: agent::Event<'_>, effects: &mut Vec<Effect>) {
+        for action in self.agent.handle(now, event) {
+            match action {
+                agent::Action::Subscribe(filter) => effects.push(Effect::Subscribe(filter)),
+                agent::Action::Publish(publication) => effects.push(Effect::Publish(publication)),
+                agent::Action::Compute(job) => {
+                    let outcome = self.worker.perform(job);
+                    self.take(now, agent::Event::Done(outcome), effects);
+                }
+                agent::Action::Leave(_) => {
+                    self.left = true;
+                    effects.push(Effect::Leave);
+                }
+            }
+        }
+    }
+}
+
+impl Seat for DeviceSeat {
+    fn inbox(&mut self) -> &mut Inbox {
+        &mut self.inbox
+    }
+
+    fn due(&self) -> Option<Millis> {
+        if self.left { None } else { self.agent.wake_at() }
+    }
+
+    fn act(&mut self, now: Millis) -> Vec<Effect> {
+        let ticks = self.due().is_some_and(|due| due <= now);
+        let mut effects = Vec::new();
+        if self.left || (self.inbox.is_empty() && !ticks) {
+            return effects;
+        }
+        let Inbox { connected, deliveries } = std::mem::take(&mut self.inbox);
+        if connected {
+            self.take(now, agent::Event::Connected, &mut effects);
+        }
+        for Delivery { topic, payload, retained } in deliveries {
+            let event = agent::Event::Message { topic: &topic, payload: &payload, retained };
+            self.take(now, event, &mut effects);
+        }
+        if ticks {
+            self.take(now, agent::Event::Tick, &mut effects);
+        }
+        effects
+    }
+}
+
+/// The aggregator's place.
+pub(super) struct AggregatorSeat {
+    machine: Machine,
+    worker: aggregator_node::worker::Worker,
+    inbox: Inbox,
+}
+
+impl AggregatorSeat {
+    pub(super) fn new(machine: Machine, worker: aggregator_node::worker::Worker) -> Self {
+        AggregatorSeat { machine, worker, inbox: Inbox::default() }
+    }
+
+    fn take(&mut self, now: Millis, event: machine::Event<'_>, effects: &mut Vec<Effect>) {
+        for action in self.machine.handle(now, event) {
+            match action {
+                machine::Action::Subscribe(filter) => effects.push(Effect::Subscribe(filter)),
+                machine::Action::Publish(publication) => effects.push(Effect::Publish(publication)),
+                machine::Action::Record { record, global } => effects.push(Effect::Record { record, global }),
+                machine::Action::Finish(result) => effects.push(Effect::Finish(result)),
+                machine::Action::Compute(job) => {
+                    let outcome = self.worker.perform(job);
+                    self.take(now, machine::Event::Done(outcome), effects);
+                }
+            }
+        }
+    }
+}
+
+impl Seat for AggregatorSeat {
+    fn inbox(&mut self) -> &mut Inbox {
+        &mut self.inbox
+    }
+
+    fn due(&self) -> Option<Millis> {
+        self.machine.wake_at()
+    }
+
+    fn act(&mut self, now: Millis) -> Vec<Effect> {
+        let ticks = self.due().is_some_and(|due| due <= now);
+        let mut effects = Vec::new();
+        let Inbox { connected, deliveries } = std::mem::take(&mut self.inbox);
+        if connected {
+            self.take(now, machine::Event::Connected, &mut effects);
+        }
+        for Delivery { topic, payload, .. } in deliveries {
+            self.take(now, machine::Event::Message { topic: &topic, payload: &payload }, &mut effects);
+        }
+        if ticks {
+            self.take(now, machine::Event::Tick, &mut effects);
+        }
+        effects
+    }
+}

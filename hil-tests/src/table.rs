@@ -1,0 +1,60 @@
+//! Results as a table.
+
+use aggregator_node::record::Summary;
+
+/// A table of labelled summaries, one line each, for a terminal.
+pub fn summaries(rows: &[(String, Summary)]) -> String {
+    let header = ["run", "bench", "rounds", "final error", "best error", "rounds/s", "up", "down", "refused"];
+    let mut lines = vec![header.map(ToOwned::to_owned).to_vec()];
+    lines.extend(rows.iter().map(|(label, summary)| {
+        vec![
+            label.clone(),
+            summary.bench.clone(),
+            summary.rounds.to_string(),
+            error(summary.final_test_error),
+            error(summary.best_test_error),
+            format!("{:.1}", summary.rounds_per_second),
+            bytes(summary.bytes_up),
+            bytes(summary.bytes_down),
+            summary.refused.values().sum::<u64>().to_string(),
+        ]
+    }));
+    align(&lines)
+}
+
+/// Left-aligns the first column and right-aligns the others.
+fn align(lines: &[Vec<String>]) -> String {
+    let columns = lines.first().map_or(0, Vec::len);
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for line in lines {
+        let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+            0 => format!("{cell:width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn error(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
+}
+
+fn bytes(count: u64) -> String {
+    format!("{}", indicatif::BinaryBytes(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let line = |cells: [&str; 2]| cells.map(ToOwned::to_owned).to_vec();
+        let text = align(&[line(["run", "error"]), line(["a longer one", "0.1"])]);
+        assert_eq!(text, "run           error\na longer one    0.1\n");
+    }
+}
