@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mqtt_link::BrokerAddress;
+use rim::BrokerAddress;
 use rumqttd::{Broker, Config, ConnectionSettings, RouterConfig, ServerSettings};
 use shared::wire::MAX_MESSAGE_BYTES;
 
@@ -19,7 +19,9 @@ const START: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; name another one with --listen, or a running broker with --broker")]
+    #[error(
+        "cannot listen on {address}: {source}; name another one with --listen, or a running broker with --broker"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -1,10 +1,12 @@
 //! The command line of the binary.
 
+#![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints these comments as they stand")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
-use mqtt_link::BrokerAddress;
+use rim::BrokerAddress;
 use shared::wire::Topics;
 
 /// The aggregator of an Outpost fleet: gathers the devices, calls rounds, aggregates their updates with the

@@ -9,16 +9,12 @@ use shared::scenario::ScenarioError;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The embedded broker logs through the same channel, and says more than a user of a run wants to know.
-    let quiet = tracing_subscriber::filter::Targets::new()
-        .with_default(cli.log)
-        .with_target("rumqttd", cli.log.min(tracing::Level::ERROR));
-    use_subscriber(quiet);
+    rim::log_to_stderr(cli.log);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("no async runtime: {error}")),
     };
-    let result = runtime.block_on(node::run(cli, mqtt_link::stop_signal()));
+    let result = runtime.block_on(node::run(cli, rim::stop_signal()));
     // A computation that is still under way is of no use any more.
     runtime.shutdown_background();
     match result {
@@ -33,13 +29,6 @@ fn main() -> ExitCode {
         }
         Err(error) => fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &format!("{error:#}")),
     }
-}
-
-fn use_subscriber(filter: tracing_subscriber::filter::Targets) {
-    use tracing_subscriber::layer::SubscriberExt as _;
-    use tracing_subscriber::util::SubscriberInitExt as _;
-    let layer = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(layer).with(filter).init();
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {

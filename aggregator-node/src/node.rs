@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use mqtt_link::{BrokerAddress, Command, Link, LinkEvent, LinkOptions, nonce};
+use rim::{BrokerAddress, Command, Link, LinkEvent, LinkOptions, nonce};
 use shared::scenario::Scenario;
 use shared::wire::Millis;
 use shared::{data, models};
@@ -120,6 +120,9 @@ fn open_link(cli: &Cli) -> anyhow::Result<Link> {
 fn log_round(record: &RoundRecord, scenario: &Scenario) {
     if let Some(error) = record.test_error {
         let RoundRecord { round, accepted, selected, .. } = record;
-        info!("round {round} of {}: test error {error:.4}, {accepted} of {selected} updates", scenario.rounds);
+        info!(
+            "round {round} of {}: test error {error:.4}, {accepted} of {selected} updates",
+            scenario.rounds
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mqtt_link::nonce;
+use rim::nonce;
 use shared::data::Dataset;
 use shared::identity::{Digest, RunId};
 use shared::models::Model;
@@ -60,15 +60,12 @@ impl Run {
             layout: TensorShape::list(&layout),
         };
         let mut directory = RunDirectory::create(path, &scenario.to_toml(), &manifest)?;
-        let latest = match directory.resume()? {
-            Some((round, parameters, _)) => {
-                info!("going on after round {round} of {}", scenario.rounds);
-                (round, parameters.into_values().into())
-            }
-            None => {
-                let mut random = stream(scenario.seed, Purpose::Weights, None, 0);
-                (0, model.initial(&mut random).into_values().into())
-            }
+        let latest = if let Some((round, parameters, _)) = directory.resume()? {
+            info!("going on after round {round} of {}", scenario.rounds);
+            (round, parameters.into_values().into())
+        } else {
+            let mut random = stream(scenario.seed, Purpose::Weights, None, 0);
+            (0, model.initial(&mut random).into_values().into())
         };
         let now = Instant::now();
         Ok(Run {

@@ -68,7 +68,8 @@ impl Worker {
         match job {
             Job::Aggregate { round, updates, weights } => {
                 let rows: Vec<&[f32]> = updates.iter().map(|update| &update[..]).collect();
-                let result = Updates::new(&rows, Some(&weights)).and_then(|updates| self.rule.aggregate(&updates));
+                let result =
+                    Updates::new(&rows, Some(&weights)).and_then(|updates| self.rule.aggregate(&updates));
                 Outcome::Aggregated { round, result: result.map_err(|error| error.to_string()) }
             }
             Job::Evaluate { round, global } => {

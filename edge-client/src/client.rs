@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use mqtt_link::{Command, LastWill, Link, LinkEvent, LinkOptions, nonce};
+use rim::{Command, LastWill, Link, LinkEvent, LinkOptions, nonce};
 use shared::data::Shard;
 use shared::models;
 use shared::scenario::Scenario;

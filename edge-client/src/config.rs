@@ -1,10 +1,12 @@
 //! Where the binary takes its settings from: a TOML file, then the environment, then flags.
 
+#![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints these comments as they stand")]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
-use mqtt_link::BrokerAddress;
+use rim::BrokerAddress;
 use serde::{Deserialize, Serialize};
 use shared::identity::DeviceId;
 use shared::wire::Topics;
@@ -145,7 +147,8 @@ fn or_parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     text: Option<String>,
     key: &'static str,
 ) -> Result<Option<T>, ConfigError> {
-    let parse = |text: String| text.parse().map_err(|e: T::Err| ConfigError::Value { key, what: e.to_string() });
+    let parse =
+        |text: String| text.parse().map_err(|e: T::Err| ConfigError::Value { key, what: e.to_string() });
     flag.map_or_else(|| text.map(parse).transpose(), |value| Ok(Some(value)))
 }
 
@@ -162,7 +165,8 @@ mod tests {
     fn flags_win_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("client.toml");
-        std::fs::write(&path, "device = \"device-003\"\nscenario = \"a\"\nshard = \"b\"\npatience = 5\n").unwrap();
+        std::fs::write(&path, "device = \"device-003\"\nscenario = \"a\"\nshard = \"b\"\npatience = 5\n")
+            .unwrap();
         let path = path.to_str().unwrap();
         let config = resolve(&["--config", path, "--device", "device-004"]).unwrap();
         assert_eq!((config.device, config.patience), (DeviceId(4), Duration::from_secs(5)));

@@ -9,7 +9,7 @@ use shared::scenario::ScenarioError;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt().with_max_level(cli.log).with_target(false).with_writer(std::io::stderr).init();
+    rim::log_to_stderr(cli.log);
     let config = match cli.resolve() {
         Ok(config) => config,
         Err(error) => return fail(2, &error.to_string()),
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("no async runtime: {error}")),
     };
-    let result = runtime.block_on(client::run(config, mqtt_link::stop_signal()));
+    let result = runtime.block_on(client::run(config, rim::stop_signal()));
     // A computation that is still under way is of no use any more.
     runtime.shutdown_background();
     match result {

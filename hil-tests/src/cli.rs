@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mqtt_link::BrokerAddress;
+use rim::BrokerAddress;
 use shared::scenario::Scenario;
 
 use crate::bench::{Bench, Task, Watch};
@@ -89,7 +89,8 @@ impl Common {
     /// The folder as given; else the one here, or that of the checkout that `cargo` runs this program from.
     fn datasets(&self) -> PathBuf {
         let here = PathBuf::from("datasets");
-        let checkout = || std::env::var_os("CARGO_MANIFEST_DIR").map(|path| Path::new(&path).join("../datasets"));
+        let checkout =
+            || std::env::var_os("CARGO_MANIFEST_DIR").map(|path| Path::new(&path).join("../datasets"));
         match &self.datasets {
             Some(given) => given.clone(),
             None if here.is_dir() => here,

@@ -68,7 +68,10 @@ pub fn run(
         .map(|(label, folder, _)| RunDirectory::open(&out.join(folder))?.arm(label))
         .collect::<Result<_, _>>()?;
     let report = out.join("report.html");
-    write_atomically(&report, render("Does the attack work, and does the robust rule hold?", &arms)?.as_bytes())?;
+    write_atomically(
+        &report,
+        render("Does the attack work, and does the robust rule hold?", &arms)?.as_bytes(),
+    )?;
     let report = report.canonicalize().with_context(|| report.display().to_string())?;
     Ok(Some(Outcome { arms: summaries, report }))
 }

@@ -13,7 +13,7 @@ const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt().with_max_level(cli.log).with_target(false).with_writer(std::io::stderr).init();
+    rim::log_to_stderr(cli.log);
     let stop = Arc::new(AtomicBool::new(false));
     if let Err(error) = listen_for_signals(stop.clone()) {
         eprintln!("hil: Ctrl-C will stop this program at once: {error}");
@@ -36,10 +36,10 @@ fn main() -> ExitCode {
 fn listen_for_signals(stop: Arc<AtomicBool>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(mqtt_link::stop_signal());
+        runtime.block_on(rim::stop_signal());
         eprintln!("hil: stopping after the current round; once more to stop at once");
         stop.store(true, Ordering::Relaxed);
-        runtime.block_on(mqtt_link::stop_signal());
+        runtime.block_on(rim::stop_signal());
         std::process::exit(i32::from(INTERRUPTED));
     })?;
     Ok(())

@@ -22,7 +22,13 @@ const RUN: RunId = RunId(0x0123_4567_89ab_cdef);
 const DIGEST: Digest = Digest([0xab; 32]);
 
 fn announcement(stage: Stage) -> Message {
-    Message::Announcement(Announcement { protocol: PROTOCOL_VERSION, run: RUN, term: 3, scenario: DIGEST, stage })
+    Message::Announcement(Announcement {
+        protocol: PROTOCOL_VERSION,
+        run: RUN,
+        term: 3,
+        scenario: DIGEST,
+        stage,
+    })
 }
 
 fn transfer(kind: Kind, device: Option<DeviceId>) -> TransferId {

@@ -17,7 +17,8 @@ impl Machine {
             let names: Vec<_> = absent.iter().map(ToString::to_string).collect();
             warn!("round {round}: nothing in time from {}", names.join(", "));
         }
-        let losses: Vec<f32> = updates.iter().map(|(_, update)| update.loss).filter(|l| l.is_finite()).collect();
+        let losses: Vec<f32> =
+            updates.iter().map(|(_, update)| update.loss).filter(|l| l.is_finite()).collect();
         let train_loss = (!losses.is_empty()).then(|| losses.iter().sum::<f32>() / losses.len() as f32);
         let closed = Closed {
             selected: call.selected.len() as u32,

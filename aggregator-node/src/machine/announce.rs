@@ -38,10 +38,11 @@ impl Machine {
     }
 
     /// Says again where the run stands, to a broker that may have forgotten.
-    pub(super) fn speak_up(&self, _now: Millis, out: &mut Vec<Action>) {
+    pub(super) fn speak_up(&self, out: &mut Vec<Action>) {
         match &self.phase {
             Phase::Gather(gather) => out.push(self.announce(gather.stage())),
             Phase::Collect(collect) => out.push(self.announce(Stage::Round(collect.call().clone()))),
+            Phase::Part(_) => out.push(self.announce(Stage::Finished)),
             Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => {}
         }
     }

@@ -7,6 +7,9 @@ use super::evaluate::Closed;
 use super::{Action, Failure, Machine, Phase};
 use crate::record::RoundRecord;
 
+/// How long devices may take to leave once the run is over.
+const PARTING: Millis = Millis(5_000);
+
 impl Machine {
     /// Records the round, and goes on to the next or ends the run.
     pub(super) fn conclude(
@@ -35,17 +38,22 @@ impl Machine {
         };
         out.push(Action::Record { record, global: self.global.clone() });
         if self.round == self.scenario.rounds {
-            self.finish(Ok(()), out);
+            out.push(self.announce(Stage::Finished));
+            self.phase = Phase::Part(now + PARTING);
         } else {
             self.next_round(now, out);
         }
     }
 
+    /// The devices leave; the embedded broker ends with this process, and must not do so before they have heard.
+    pub(super) fn part(&mut self, now: Millis, until: Millis, out: &mut Vec<Action>) {
+        if self.roster.online() == 0 || until <= now {
+            self.finish(Ok(()), out);
+        }
+    }
+
     pub(super) fn finish(&mut self, result: Result<(), Failure>, out: &mut Vec<Action>) {
         self.phase = Phase::Over;
-        if result.is_ok() {
-            out.push(self.announce(Stage::Finished));
-        }
         out.push(Action::Finish(result));
     }
 }

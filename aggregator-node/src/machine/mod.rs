@@ -9,7 +9,7 @@
 //!                                                └─────┴──────────────── record ◄───────────── Evaluate
 //!                                                                          │ last round   (when it is due)
 //!                                                                          ▼
-//!                                                                         Over
+//!                                                                        Part ── all have left ──► Over
 //! ```
 //!
 //! Events go in through [`Machine::handle`], actions come out. Whoever drives it carries them out in order (the
@@ -22,6 +22,7 @@
 //! | Collect | `collect.rs`, opened by `announce.rs` | every selected device has a verdict, or the deadline |
 //! | Aggregate | `aggregate.rs` | the worker has the new global model, or there is none to be had |
 //! | Evaluate | `evaluate.rs` | the worker has the test error, if this round is to be evaluated |
+//! | Part | `conclude.rs` | every device has heard that the run is over and left, or time is up |
 //! | Over | `conclude.rs` | never |
 //!
 //! Whatever a device sends is checked in `validate.rs`, and what is refused is entered in the `ledger.rs`.
@@ -153,6 +154,8 @@ enum Phase {
     Collect(Box<Collect>),
     Aggregate(Closed),
     Evaluate(Closed),
+    /// Until when is waited for devices to leave.
+    Part(Millis),
     Over,
 }
 
@@ -195,12 +198,14 @@ impl Machine {
     pub fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
         let mut out = Vec::new();
         match event {
-            Event::Connected => self.connected(now, &mut out),
+            Event::Connected => self.connected(&mut out),
             Event::Message { topic, payload } => {
                 self.traffic.up += payload.len() as u64;
                 self.message(now, topic, payload, &mut out);
             }
-            Event::Done(Outcome::Aggregated { round, result }) => self.aggregated(now, round, result, &mut out),
+            Event::Done(Outcome::Aggregated { round, result }) => {
+                self.aggregated(now, round, result, &mut out);
+            }
             Event::Done(Outcome::Evaluated { round, result }) => self.evaluated(now, round, result, &mut out),
             Event::Tick => {}
         }
@@ -218,6 +223,7 @@ impl Machine {
         match &self.phase {
             Phase::Gather(gather) => Some(gather.wake_at()),
             Phase::Collect(collect) => self.collect_wakes_at(collect),
+            Phase::Part(until) => Some(*until),
             Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => None,
         }
     }
@@ -227,17 +233,18 @@ impl Machine {
         &self.global
     }
 
-    fn connected(&mut self, now: Millis, out: &mut Vec<Action>) {
+    fn connected(&self, out: &mut Vec<Action>) {
         let topics = &self.topics;
         let filters = [topics.every_status(), topics.every_update(), topics.every_ask()];
         out.extend(filters.map(Action::Subscribe));
-        self.speak_up(now, out);
+        self.speak_up(out);
     }
 
     fn advance(&mut self, now: Millis, out: &mut Vec<Action>) {
         match &self.phase {
             Phase::Gather(_) => self.gather(now, out),
             Phase::Collect(_) => self.collect(now, out),
+            Phase::Part(until) => self.part(now, *until, out),
             Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => {}
         }
     }

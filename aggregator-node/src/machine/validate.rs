@@ -11,9 +11,9 @@ use super::{Action, Machine, Phase};
 
 impl Machine {
     pub(super) fn message(&mut self, now: Millis, topic: &str, payload: &[u8], out: &mut Vec<Action>) {
-        let (device, parsed) = match self.topics.parse(topic) {
-            Some(topic @ (Topic::Status(device) | Topic::Update(device) | Topic::Ask(device))) => (device, topic),
-            _ => return self.ledger.refuse(None, None, Refusal::Unknown, "a topic that no device has"),
+        let parsed = self.topics.parse(topic);
+        let Some(Topic::Status(device) | Topic::Update(device) | Topic::Ask(device)) = parsed else {
+            return self.ledger.refuse(None, None, Refusal::Unknown, "a topic that no device has");
         };
         if !self.roster.is_of_fleet(device) {
             let detail = format!("{device} is not of this fleet");
@@ -28,20 +28,20 @@ impl Machine {
             }
         };
         match (parsed, message) {
-            (Topic::Status(_), Message::Status(status)) => self.status(device, &status),
-            (Topic::Update(_), Message::Chunk(chunk)) => self.update_chunk(now, device, chunk, out),
-            (Topic::Ask(_), Message::Missing(missing)) => self.send_model(device, &missing, out),
+            (Some(Topic::Status(_)), Message::Status(status)) => self.status(device, &status),
+            (Some(Topic::Update(_)), Message::Chunk(chunk)) => self.update_chunk(now, device, chunk, out),
+            (Some(Topic::Ask(_)), Message::Missing(missing)) => self.send_model(device, &missing, out),
             _ => self.ledger.refuse(Some(device), None, Refusal::Malformed, "a message of another topic"),
         }
     }
 
     fn status(&mut self, device: DeviceId, status: &Status) {
-        let mut refuse =
-            |reason, detail: &str| self.ledger.refuse(Some(device), None, reason, detail);
+        let mut refuse = |reason, detail: &str| self.ledger.refuse(Some(device), None, reason, detail);
         if status.device != device {
             refuse(Refusal::Impostor, "a status of another device");
         } else if status.online && status.protocol != PROTOCOL_VERSION {
-            let detail = format!("speaks protocol {}, not {PROTOCOL_VERSION}: update one end", status.protocol);
+            let detail =
+                format!("speaks protocol {}, not {PROTOCOL_VERSION}: update one end", status.protocol);
             refuse(Refusal::Malformed, &detail);
         } else if status.online && status.scenario != self.digest {
             refuse(Refusal::WrongRun, "holds another scenario; give both ends the same file");
@@ -66,7 +66,12 @@ impl Machine {
                 // The receipt was lost.
                 out.push(self.acknowledge(device, id, refused));
             } else {
-                self.ledger.refuse(Some(device), Some(id), Refusal::Duplicate, "a second update in one round");
+                self.ledger.refuse(
+                    Some(device),
+                    Some(id),
+                    Refusal::Duplicate,
+                    "a second update in one round",
+                );
                 out.push(self.acknowledge(device, id, Some(Refusal::Duplicate)));
             }
             return;
@@ -145,8 +150,8 @@ impl Machine {
 }
 
 fn read_update(content: &[u8], dimension: usize) -> Result<Update, (Refusal, String)> {
-    let update: UpdateContent = decode(content, content_limit(dimension))
-        .map_err(|error| (Refusal::Malformed, error.to_string()))?;
+    let update: UpdateContent =
+        decode(content, content_limit(dimension)).map_err(|error| (Refusal::Malformed, error.to_string()))?;
     let values = update.parameters.0;
     if values.len() != dimension {
         let detail = format!("{} parameters where the model has {dimension}", values.len());

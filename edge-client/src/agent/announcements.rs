@@ -15,7 +15,9 @@ impl Agent {
     ) {
         let Announcement { protocol, run, term, scenario, stage } = announcement;
         if protocol != PROTOCOL_VERSION {
-            return warn!("the aggregator speaks protocol {protocol}, this device {PROTOCOL_VERSION}: update one");
+            return warn!(
+                "the aggregator speaks protocol {protocol}, this device {PROTOCOL_VERSION}: update one"
+            );
         }
         if scenario != self.scenario {
             // Once a run, not once a round: a fleet's log must not fill up with it.

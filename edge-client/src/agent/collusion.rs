@@ -119,7 +119,8 @@ impl Collusion {
 impl Agent {
     /// Trained, and now up to the accomplices.
     pub(super) fn collude(&mut self, now: Millis, trained: Trained, out: &mut Vec<Action>) {
-        let (Some(round), Some(collusion), Some(run)) = (&mut self.round, &mut self.collusion, self.run) else {
+        let (Some(round), Some(collusion), Some(run)) = (&mut self.round, &mut self.collusion, self.run)
+        else {
             return;
         };
         let me = self.me.device;
@@ -196,7 +197,7 @@ impl Agent {
         }
         match self.incoming.accept(now, Some(peer), chunk) {
             Ok(Progress::Complete(content)) => {
-                self.tell(peer, Message::Receipt(Receipt { id, refused: None }), out);
+                self.tell(peer, &Message::Receipt(Receipt { id, refused: None }), out);
                 match decode::<ModelContent>(&content, content_limit(self.dimension)) {
                     Ok(model) if id.kind == Kind::BeforeAttack => {
                         if let Some(collusion) = &mut self.collusion {
@@ -220,7 +221,7 @@ impl Agent {
                     Some(missing) => Message::Missing(missing),
                     None => Message::Receipt(Receipt { id, refused: None }),
                 };
-                self.tell(peer, answer, out);
+                self.tell(peer, &answer, out);
                 self.hand_out_again(now, id.round, peer, out);
             }
             Ok(Progress::Incomplete) => {}
@@ -238,11 +239,11 @@ impl Agent {
         if !(benign && near && expected) {
             return;
         }
-        if let Ok(Progress::Complete(content)) = collusion.tap.accept(now, Some(device), chunk) {
-            if let Ok(update) = decode::<UpdateContent>(&content, content_limit(self.dimension)) {
-                collusion.keep(&id, device, update.parameters.0);
-                self.craft_if_ready(now, out);
-            }
+        if let Ok(Progress::Complete(content)) = collusion.tap.accept(now, Some(device), chunk)
+            && let Ok(update) = decode::<UpdateContent>(&content, content_limit(self.dimension))
+        {
+            collusion.keep(&id, device, update.parameters.0);
+            self.craft_if_ready(now, out);
         }
     }
 
@@ -287,8 +288,7 @@ impl Agent {
             if device == self.me.device {
                 hand.received = Some(model);
             } else {
-                let transfer =
-                    Outgoing::new(run, round, Kind::Crafted, Some(device), model_content(model));
+                let transfer = Outgoing::new(run, round, Kind::Crafted, Some(device), model_content(model));
                 let topic = self.topics.name(Topic::Collusion(device));
                 hand.crafted.insert(device, transfer.clone());
                 self.outbox.post(now, topic, transfer, out);
@@ -312,10 +312,10 @@ impl Agent {
             return;
         }
         let received = collusion.hands.get_mut(&round.call.round).and_then(|hand| hand.received.take());
-        if let Some(crafted) = received.filter(|crafted| crafted.len() == self.dimension) {
-            if let Stage::Colluding { trained, .. } = std::mem::replace(&mut round.stage, Stage::Delivered) {
-                self.deliver(now, &trained, Some(crafted), out);
-            }
+        if let Some(crafted) = received.filter(|crafted| crafted.len() == self.dimension)
+            && let Stage::Colluding { trained, .. } = std::mem::replace(&mut round.stage, Stage::Delivered)
+        {
+            self.deliver(now, &trained, Some(crafted), out);
         }
     }
 
@@ -344,9 +344,9 @@ impl Agent {
         }
     }
 
-    fn tell(&self, peer: DeviceId, message: Message, out: &mut Vec<Action>) {
+    fn tell(&self, peer: DeviceId, message: &Message, out: &mut Vec<Action>) {
         let topic = self.topics.name(Topic::Collusion(peer));
-        out.push(Action::Publish(Publication::live(topic, &message)));
+        out.push(Action::Publish(Publication::live(topic, message)));
     }
 }
 

@@ -98,9 +98,13 @@ mod tests {
     use super::*;
     use shared::identity::DeviceId;
 
-    const COLLUDERS: [(DeviceId, &[f32]); 2] = [(DeviceId(1), &[2.0, -2.0, 1.0]), (DeviceId(3), &[4.0, -4.0, 1.0])];
-    const BENIGN: [(DeviceId, &[f32]); 3] =
-        [(DeviceId(0), &[1.0, -1.0, 0.5]), (DeviceId(2), &[5.0, -5.0, 0.2]), (DeviceId(4), &[3.0, -3.0, -0.5])];
+    const COLLUDERS: [(DeviceId, &[f32]); 2] =
+        [(DeviceId(1), &[2.0, -2.0, 1.0]), (DeviceId(3), &[4.0, -4.0, 1.0])];
+    const BENIGN: [(DeviceId, &[f32]); 3] = [
+        (DeviceId(0), &[1.0, -1.0, 0.5]),
+        (DeviceId(2), &[5.0, -5.0, 0.2]),
+        (DeviceId(4), &[3.0, -3.0, -0.5]),
+    ];
 
     fn view(global: &[f32]) -> View<'_> {
         View { seed: 1, round: 1, global, before_attack: &COLLUDERS, benign: &BENIGN }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use edge_client::config::File;
-use mqtt_link::nonce;
+use rim::nonce;
 use shared::data::ShardInfo;
 use shared::identity::DeviceId;
 use tempfile::TempDir;

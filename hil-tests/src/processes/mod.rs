@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use aggregator_node::record::Summary;
 use anyhow::{Context, bail};
-use mqtt_link::BrokerAddress;
+use rim::BrokerAddress;
 
 use crate::bench::{Bench, Task, Watch};
 pub use binaries::Binaries;
@@ -126,7 +126,9 @@ fn end(
     let deadline = Instant::now() + PARTING;
     if aggregator.succeeded()? {
         // They have been told that the run is over. One that has not heard is stopped when it is dropped.
-        while Instant::now() < deadline && !clients.iter_mut().all(|client| client.has_ended().unwrap_or(true)) {
+        while Instant::now() < deadline
+            && !clients.iter_mut().all(|client| client.has_ended().unwrap_or(true))
+        {
             sleep(POLL);
         }
     }

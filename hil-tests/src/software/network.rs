@@ -74,7 +74,8 @@ impl Network {
     pub(super) fn deliver(&mut self, now: Millis) -> Vec<(usize, Delivery)> {
         let mut arrived = Vec::new();
         while self.due().is_some_and(|due| due <= now) {
-            let Some(Reverse(UnderWay { recipient, topic, payload, retained, .. })) = self.under_way.pop() else {
+            let Some(Reverse(UnderWay { recipient, topic, payload, retained, .. })) = self.under_way.pop()
+            else {
                 break;
             };
             arrived.push((recipient, Delivery { topic, payload, retained }));

@@ -35,9 +35,7 @@ impl Scenario {
             format!("{} must lie between 1 and fleet.devices = {}", self.selected(), fleet.devices)
         })?;
 
-        self.rule()
-            .check(self.selected() as usize)
-            .map_err(|e| ("aggregation.rule", e.to_string()))?;
+        self.rule().check(self.selected() as usize).map_err(|e| ("aggregation.rule", e.to_string()))?;
         require(self.attack.spread.is_finite() && self.attack.spread >= 1.0, "attack.spread", || {
             format!("{} must be a number of at least 1", self.attack.spread)
         })?;

@@ -28,7 +28,8 @@ impl FromStr for BrokerAddress {
                 _ => (rest, 1883),
             };
             let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-            let plain = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "/@?#[]".contains(c));
+            let plain =
+                !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "/@?#[]".contains(c));
             plain.then(|| BrokerAddress { host: host.to_owned(), port })
         };
         parse().ok_or_else(|| InvalidBrokerAddress(text.to_owned()))
@@ -38,7 +39,11 @@ impl FromStr for BrokerAddress {
 impl fmt::Display for BrokerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let BrokerAddress { host, port } = self;
-        if host.contains(':') { write!(f, "mqtt://[{host}]:{port}") } else { write!(f, "mqtt://{host}:{port}") }
+        if host.contains(':') {
+            write!(f, "mqtt://[{host}]:{port}")
+        } else {
+            write!(f, "mqtt://{host}:{port}")
+        }
     }
 }
 
@@ -62,7 +67,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_the_expected_form() {
-        for wrong in ["localhost:1883", "mqtt://", "mqtt://h:99999", "mqtt://u@h", "mqtts://h", "mqtt://a b"] {
+        for wrong in ["localhost:1883", "mqtt://", "mqtt://h:99999", "mqtt://u@h", "mqtts://h", "mqtt://a b"]
+        {
             let error = wrong.parse::<BrokerAddress>().unwrap_err().to_string();
             assert!(error.contains("mqtt://HOST"), "{error}");
         }

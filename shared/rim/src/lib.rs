@@ -1,4 +1,5 @@
-//! The MQTT adapter that both ends of the wire put between their state machine and a broker.
+//! What a process needs where it touches the world: the MQTT link, signals, the log, and randomness that never
+//! influences a result. The state machines of `edge-client` and `aggregator-node` know none of it.
 //!
 //! [`Link::open`] starts two tasks: one polls rumqttc's event loop, the other feeds it what the state machine
 //! publishes. They are apart because a publication awaited inside the poll loop would wait for itself. The
@@ -9,15 +10,15 @@
 mod address;
 mod backoff;
 mod link;
+mod log;
 mod signal;
 
 pub use address::{BrokerAddress, InvalidBrokerAddress};
 pub use link::{Command, LastWill, Link, LinkError, LinkEvent, LinkOptions};
-pub use shared::wire::Publication;
+pub use log::log_to_stderr;
 pub use signal::stop_signal;
 
-/// A random number from the operating system, for what must differ from process to process (a boot id, a
-/// run id) and never influences a result.
+/// A random number from the operating system, for what must differ from process to process: a boot id, a run id.
 ///
 /// # Panics
 /// If the operating system has no randomness to give.

@@ -1,0 +1,23 @@
+//! The log.
+
+use std::io::IsTerminal as _;
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Logs up to `level` to standard error, in colour on a terminal. To be called once, at the start of a process.
+///
+/// # Panics
+/// If the process logs elsewhere already.
+pub fn log_to_stderr(level: Level) {
+    // The embedded broker reports every connection that is closed as an error: for those who debug it.
+    let broker = if level >= Level::DEBUG { LevelFilter::DEBUG } else { LevelFilter::OFF };
+    let levels = Targets::new().with_default(level).with_target("rumqttd", broker);
+    let ansi = std::io::stderr().is_terminal();
+    let layer = fmt::layer().with_target(false).with_ansi(ansi).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(layer).with(levels).init();
+}
