@@ -11,7 +11,7 @@ use shared::identity::{Digest, RunId};
 use shared::models::Model;
 use shared::parameters::{Layout, Parameters};
 use shared::random::{Purpose, stream};
-use shared::scenario::Scenario;
+use shared::scenario::{ResultModel, Scenario};
 use tracing::info;
 
 use crate::machine::Start;
@@ -25,6 +25,8 @@ pub struct Run {
     layout: Arc<Layout>,
     /// The last recorded round and the global model after it.
     latest: (u32, Arc<[f32]>),
+    /// Lowest testing error of the recorded rounds.
+    best_error: f64,
     checkpointed: u32,
     checkpoint_every: Duration,
     last_checkpoint: Instant,
@@ -60,7 +62,9 @@ impl Run {
             layout: TensorShape::list(&layout),
         };
         let mut directory = RunDirectory::create(path, &scenario.to_toml(), &manifest)?;
-        let latest = if let Some((round, parameters, _)) = directory.resume()? {
+        let mut best_error = f64::INFINITY;
+        let latest = if let Some((round, parameters, records)) = directory.resume()? {
+            best_error = errors(&records).fold(best_error, f64::min);
             info!("going on after round {round} of {}", scenario.rounds);
             (round, parameters.into_values().into())
         } else {
@@ -74,6 +78,7 @@ impl Run {
             scenario: scenario.clone(),
             layout,
             latest,
+            best_error,
             checkpoint_every,
             last_checkpoint: now,
             last_record: now,
@@ -100,8 +105,15 @@ impl Run {
         let now = Instant::now();
         let seconds = now.duration_since(self.last_record).as_secs_f64();
         self.last_record = now;
+        let (round, error) = (record.round, record.test_error.unwrap_or(f64::INFINITY));
         self.directory.append(&RoundRecord { seconds, ..record })?;
-        self.latest = (record.round, global);
+        self.latest = (round, global);
+        if error < self.best_error {
+            self.best_error = error;
+            if self.scenario.evaluation.model == ResultModel::Best {
+                self.directory.keep_best(round, &self.parameters())?;
+            }
+        }
         if now.duration_since(self.last_checkpoint) >= self.checkpoint_every {
             self.checkpoint()?;
         }
@@ -128,7 +140,10 @@ impl Run {
     pub fn finish(mut self) -> Result<Summary, RecordError> {
         self.checkpoint()?;
         let records = self.directory.records()?;
-        let errors = || records.iter().filter_map(|record| record.test_error);
+        let result = match self.scenario.evaluation.model {
+            ResultModel::Last => None,
+            ResultModel::Best => self.directory.best()?.map(|(_, parameters)| parameters),
+        };
         let seconds: f64 = records.iter().map(|record| record.seconds).sum();
         let mut refused = BTreeMap::new();
         for (reason, count) in records.iter().flat_map(|record| &record.refused) {
@@ -139,9 +154,9 @@ impl Run {
             seed: self.scenario.seed,
             bench: self.directory.manifest().bench.clone(),
             rounds: self.scenario.rounds,
-            final_test_error: errors().next_back(),
-            best_test_error: errors().reduce(f64::min),
-            model_sha256: Digest::of(&self.parameters().to_le_bytes()).to_string(),
+            final_test_error: errors(&records).next_back(),
+            best_test_error: errors(&records).reduce(f64::min),
+            model_sha256: Digest::of(&result.unwrap_or_else(|| self.parameters()).to_le_bytes()).to_string(),
             seconds,
             rounds_per_second: if seconds > 0.0 { f64::from(self.scenario.rounds) / seconds } else { 0.0 },
             bytes_up: records.iter().map(|record| record.bytes_up).sum(),
@@ -156,6 +171,11 @@ impl Run {
     fn parameters(&self) -> Parameters {
         Parameters::new(self.layout.clone(), self.latest.1.to_vec()).expect("the model's own dimension")
     }
+}
+
+/// The testing errors of the rounds that were evaluated.
+fn errors(records: &[RoundRecord]) -> impl DoubleEndedIterator<Item = f64> + '_ {
+    records.iter().filter_map(|record| record.test_error)
 }
 
 fn versions() -> BTreeMap<String, String> {

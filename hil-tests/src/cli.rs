@@ -10,9 +10,11 @@ use shared::scenario::Scenario;
 
 use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::FleetData;
+use crate::paper_command::PaperArgs;
 use crate::processes::{Binaries, Processes};
 use crate::progress::Progress;
 use crate::software::{Faults, Software};
+use crate::sweep_command::SweepArgs;
 use crate::{demo, table};
 
 /// The bench: runs federated-learning scenarios with attacks and defenses, in software or as real processes.
@@ -39,6 +41,8 @@ enum Command {
     Demo(DemoArgs),
     /// Run one scenario
     Run(RunArgs),
+    Sweep(SweepArgs),
+    Paper(PaperArgs),
 }
 
 #[derive(Debug, Args)]
@@ -85,17 +89,15 @@ struct Common {
     datasets: Option<PathBuf>,
 }
 
-impl Common {
-    /// The folder as given; else the one here, or that of the checkout that `cargo` runs this program from.
-    fn datasets(&self) -> PathBuf {
-        let here = PathBuf::from("datasets");
-        let checkout =
-            || std::env::var_os("CARGO_MANIFEST_DIR").map(|path| Path::new(&path).join("../datasets"));
-        match &self.datasets {
-            Some(given) => given.clone(),
-            None if here.is_dir() => here,
-            None => checkout().filter(|path| path.is_dir()).unwrap_or(here),
-        }
+/// The folder of the data sets as given; else the one here, or that of the checkout that `cargo` runs this program
+/// from.
+pub(crate) fn datasets_folder(given: Option<&PathBuf>) -> PathBuf {
+    let here = PathBuf::from("datasets");
+    let checkout = || std::env::var_os("CARGO_MANIFEST_DIR").map(|path| Path::new(&path).join("../datasets"));
+    match given {
+        Some(given) => given.clone(),
+        None if here.is_dir() => here,
+        None => checkout().filter(|path| path.is_dir()).unwrap_or(here),
     }
 }
 
@@ -135,7 +137,7 @@ pub enum Ending {
 /// A combination of flags that makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct UsageError(&'static str);
+pub struct UsageError(pub(crate) String);
 
 impl Cli {
     /// Does what the command line says, until done or `stop` is set.
@@ -146,6 +148,8 @@ impl Cli {
         match self.command {
             Command::Demo(args) => args.run(stop),
             Command::Run(args) => args.run(stop),
+            Command::Sweep(args) => args.run(stop),
+            Command::Paper(args) => args.run(stop),
         }
     }
 }
@@ -154,7 +158,13 @@ impl DemoArgs {
     fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         let out = self.out.unwrap_or_else(free_demo_folder);
         let bench = self.on.bench(Faults::default(), None)?;
-        let outcome = demo::run(bench.as_ref(), &out, &self.common.datasets(), &self.common.settings, stop)?;
+        let outcome = demo::run(
+            bench.as_ref(),
+            &out,
+            &datasets_folder(self.common.datasets.as_ref()),
+            &self.common.settings,
+            stop,
+        )?;
         let Some(outcome) = outcome else { return Ok(Ending::Interrupted) };
         print!("\n{}", table::summaries(&outcome.arms));
         println!("\nreport: {}", outcome.report.display());
@@ -172,13 +182,13 @@ fn free_demo_folder() -> PathBuf {
 impl RunArgs {
     fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         if self.on != On::Software && self.faults.any() {
-            return Err(UsageError("faults can be injected --on software only").into());
+            return Err(UsageError("faults can be injected --on software only".to_owned()).into());
         }
         if self.on != On::Processes && self.broker.is_some() {
-            return Err(UsageError("a broker is used --on processes only").into());
+            return Err(UsageError("a broker is used --on processes only".to_owned()).into());
         }
         let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
-        let datasets = self.common.datasets();
+        let datasets = datasets_folder(self.common.datasets.as_ref());
         let data = FleetData::load(&scenario, &datasets)?;
         let bench = self.on.bench(self.faults, self.broker)?;
         let name = scenario.name.clone();

@@ -7,15 +7,21 @@
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
 //! - [`demo`]: the experiment of the README's first command.
+//! - [`sweep`]: many runs, as a grid over scenario keys.
+//! - [`paper`]: the tables and figures of the paper.
 //! - [`progress`]: what a waiting user sees.
 //! - [`table`]: results as a table.
-//! - [`cli`]: the command line of `hil`.
+//! - [`cli`]: the command line of `hil`; [`sweep_command`] and [`paper_command`] are two of its commands.
 
 pub mod bench;
 pub mod cli;
 pub mod demo;
 pub mod fleet_data;
+pub mod paper;
+pub mod paper_command;
 pub mod processes;
 pub mod progress;
 pub mod software;
+pub mod sweep;
+pub mod sweep_command;
 pub mod table;

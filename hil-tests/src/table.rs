@@ -23,7 +23,7 @@ pub fn summaries(rows: &[(String, Summary)]) -> String {
 }
 
 /// Left-aligns the first column and right-aligns the others.
-fn align(lines: &[Vec<String>]) -> String {
+pub(crate) fn align(lines: &[Vec<String>]) -> String {
     let columns = lines.first().map_or(0, Vec::len);
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

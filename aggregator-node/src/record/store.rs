@@ -18,6 +18,8 @@ const MANIFEST: &str = "manifest.json";
 const SCENARIO: &str = "scenario.toml";
 const ROUNDS: &str = "rounds.jsonl";
 const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The global model of lowest testing error, where the scenario asks for it.
+const BEST: &str = "best.safetensors";
 const METRICS: &str = "metrics.csv";
 const SUMMARY: &str = "summary.json";
 const REPORT: &str = "report.html";
@@ -120,7 +122,29 @@ impl RunDirectory {
     /// # Errors
     /// [`RecordError::Checkpoint`] or [`RecordError::Io`]; the previous checkpoint is then still there.
     pub fn checkpoint(&mut self, round: u32, parameters: &Parameters) -> Result<(), RecordError> {
-        let path = self.path.join(CHECKPOINT);
+        // A checkpoint that survives a power failure must not be ahead of the rounds that do.
+        self.rounds.sync_data().map_err(RecordError::io("sync", &self.path.join(ROUNDS)))?;
+        self.write_model(CHECKPOINT, round, parameters)
+    }
+
+    /// Keeps the global model after `round` as the best so far.
+    ///
+    /// # Errors
+    /// As [`RunDirectory::checkpoint`].
+    pub fn keep_best(&mut self, round: u32, parameters: &Parameters) -> Result<(), RecordError> {
+        self.write_model(BEST, round, parameters)
+    }
+
+    /// What [`RunDirectory::keep_best`] kept last: the round and the global model after it.
+    ///
+    /// # Errors
+    /// [`RecordError::Damaged`] if it is not what this program wrote, or [`RecordError::Io`].
+    pub fn best(&self) -> Result<Option<(u32, Parameters)>, RecordError> {
+        self.read_model(BEST)
+    }
+
+    fn write_model(&self, file: &str, round: u32, parameters: &Parameters) -> Result<(), RecordError> {
+        let path = self.path.join(file);
         // safetensors has no checksum of its own, and a flipped bit of a float is still a float.
         let digest = Digest::of(&parameters.to_le_bytes());
         let run = self.manifest.run;
@@ -130,8 +154,6 @@ impl RunDirectory {
         let bytes = parameters
             .to_safetensors(metadata)
             .map_err(|source| RecordError::Checkpoint { path: path.clone(), source })?;
-        // A checkpoint that survives a power failure must not be ahead of the rounds that do.
-        self.rounds.sync_data().map_err(RecordError::io("sync", &self.path.join(ROUNDS)))?;
         write_atomically(&path, &bytes)
     }
 
@@ -144,7 +166,7 @@ impl RunDirectory {
     /// [`RecordError::Io`].
     pub fn resume(&mut self) -> Result<Option<(u32, Parameters, Vec<RoundRecord>)>, RecordError> {
         let rounds_path = self.path.join(ROUNDS);
-        let checkpoint = self.read_checkpoint()?;
+        let checkpoint = self.read_model(CHECKPOINT)?;
         let (records, length) = match &checkpoint {
             Some((round, _)) => records_up_to(&rounds_path, &read(&rounds_path)?, *round)?,
             None => (Vec::new(), 0),
@@ -193,8 +215,8 @@ impl RunDirectory {
         Ok(Arm { label: label.to_owned(), summary, manifest, records: self.records()?, scenario_toml })
     }
 
-    fn read_checkpoint(&self) -> Result<Option<(u32, Parameters)>, RecordError> {
-        let path = self.path.join(CHECKPOINT);
+    fn read_model(&self, file: &str) -> Result<Option<(u32, Parameters)>, RecordError> {
+        let path = self.path.join(file);
         let damaged = |what: &str| RecordError::damaged(&path, what);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -208,7 +230,7 @@ impl RunDirectory {
         let (parameters, metadata) = Parameters::from_safetensors(self.layout.clone(), &bytes)
             .map_err(|error| RecordError::damaged(&path, error.to_string()))?;
         if metadata.get("run") != Some(&self.manifest.run.to_string()) {
-            return Err(damaged("it is the checkpoint of another run than the manifest's"));
+            return Err(damaged("it is of another run than the manifest's"));
         }
         if metadata.get("sha256") != Some(&Digest::of(&parameters.to_le_bytes()).to_string()) {
             return Err(damaged("its parameters do not have the digest it states"));

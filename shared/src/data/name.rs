@@ -44,6 +44,11 @@ impl DatasetName {
         }
     }
 
+    /// Whether training and test examples come apart; of the others the seed decides which are which.
+    pub fn comes_split(self) -> bool {
+        matches!(self, DatasetName::Mnist | DatasetName::FashionMnist)
+    }
+
     /// Shape, classes, folder and size (paper section 4.1).
     pub fn spec(self) -> Spec {
         let digits = Spec { shape: &[28, 28], classes: 10, folder: "mnist", max_examples: 60_000 };

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ScenarioError;
 pub use sections::{
-    Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Knowledge, Timing, Training,
+    Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Knowledge, ResultModel, Timing, Training,
 };
 
 use crate::data::DatasetName;

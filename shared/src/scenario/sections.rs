@@ -134,11 +134,23 @@ pub enum Direction {
 pub struct Evaluation {
     /// Every so many rounds, and after the last.
     pub every: u32,
+    /// Which global model is the result of the run (the paper's training strategy, its section 6).
+    pub model: ResultModel,
+}
+
+/// Which global model is the result of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResultModel {
+    /// The last.
+    Last,
+    /// The one of lowest testing error among those that were evaluated.
+    Best,
 }
 
 impl Default for Evaluation {
     fn default() -> Self {
-        Evaluation { every: 10 }
+        Evaluation { every: 10, model: ResultModel::Last }
     }
 }
 

@@ -1,0 +1,164 @@
+//! What an experiment is, and what comes of it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use aggregator_node::record::Summary;
+use anyhow::Context;
+use shared::scenario::{ResultModel, Scenario};
+
+use crate::sweep::Cell;
+
+/// The paper's defaults (its Table 1).
+const BASE: &str = include_str!("base.toml");
+/// With `--quick`: one seed, and so many times fewer rounds, but at least [`QUICK_AT_LEAST`].
+const QUICK_DIVISOR: u32 = 10;
+const QUICK_AT_LEAST: u32 = 50;
+
+/// A table or figure of the paper.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    /// As on the command line: `table2a`.
+    pub id: &'static str,
+    /// What it shows.
+    pub title: &'static str,
+    /// How it is shown.
+    pub shape: Shape,
+    /// What its rows (a figure's lines) vary.
+    pub rows: Vec<Line>,
+    /// What its columns (a figure's positions) vary.
+    pub columns: Vec<Line>,
+    /// One case for each row and column, row by row.
+    pub cases: Vec<Case>,
+    /// What a reader should know of how it is run.
+    pub note: &'static str,
+}
+
+/// How an experiment is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As a table of numbers.
+    Table,
+    /// As a plot: a line for each row over the columns, whose labels are numbers.
+    Figure {
+        /// Title of the horizontal axis.
+        axis: &'static str,
+    },
+}
+
+/// A row or a column.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// As the paper calls it.
+    pub label: String,
+}
+
+/// One cell of an experiment.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Settings on top of the paper's defaults, `key=value`.
+    pub settings: Vec<String>,
+    /// The paper's testing error rate, where it gives one.
+    pub paper: Option<f64>,
+}
+
+/// How an experiment is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Repetitions with seeds 1, 2, ...
+    pub seeds: u64,
+    /// A tenth of the rounds.
+    pub quick: bool,
+    /// Settings on top of everything.
+    pub settings: Vec<String>,
+}
+
+/// What came of an experiment: for each case, the errors over the seeds.
+#[derive(Clone, Debug)]
+pub struct Reproduction {
+    /// The experiment.
+    pub experiment: Experiment,
+    /// For each case, the testing error of each seed.
+    pub errors: Vec<Vec<f64>>,
+}
+
+impl Experiment {
+    /// The cells to run: every case with every seed, case by case.
+    ///
+    /// # Errors
+    /// If a setting of `options` does not fit.
+    pub fn cells(&self, options: &Options) -> anyhow::Result<Vec<Cell>> {
+        let mut cells = Vec::new();
+        for (position, case) in self.cases.iter().enumerate() {
+            let row = &self.rows[position / self.columns.len()].label;
+            let column = &self.columns[position % self.columns.len()].label;
+            for seed in 1..=options.seeds {
+                let scenario =
+                    case.scenario(seed, options).with_context(|| format!("{}: {row}, {column}", self.id))?;
+                let labels = [("row", row.clone()), ("column", column.clone()), ("seed", seed.to_string())];
+                cells.push(Cell {
+                    labels: labels.map(|(axis, label)| (axis.to_owned(), label)).to_vec(),
+                    scenario: Arc::new(scenario),
+                });
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Puts the results of [`Experiment::cells`] back into their places.
+    pub fn collect(self, results: &[(Cell, Summary)], seeds: u64) -> Reproduction {
+        let error = |(cell, summary): &(Cell, Summary)| match cell.scenario.evaluation.model {
+            ResultModel::Last => summary.final_test_error.unwrap_or(f64::NAN),
+            ResultModel::Best => summary.best_test_error.unwrap_or(f64::NAN),
+        };
+        let errors = results.chunks(seeds.max(1) as usize).map(|chunk| chunk.iter().map(error).collect());
+        Reproduction { errors: errors.collect(), experiment: self }
+    }
+}
+
+impl Case {
+    fn scenario(&self, seed: u64, options: &Options) -> anyhow::Result<Scenario> {
+        let mut settings = self.settings.clone();
+        settings.push(format!("seed={seed}"));
+        settings.extend(options.settings.iter().cloned());
+        let mut scenario = Scenario::parse("the paper's defaults", BASE, &settings)?;
+        if options.quick {
+            let rounds = (scenario.rounds / QUICK_DIVISOR).max(QUICK_AT_LEAST.min(scenario.rounds));
+            settings.push(format!("rounds={rounds}"));
+            scenario = Scenario::parse("the paper's defaults", BASE, &settings)?;
+        }
+        Ok(scenario)
+    }
+}
+
+impl Reproduction {
+    /// Mean and sample standard deviation of a case's errors; no deviation with a single seed.
+    pub fn statistics(&self, case: usize) -> (f64, Option<f64>) {
+        let errors = &self.errors[case];
+        let n = errors.len() as f64;
+        let mean = errors.iter().sum::<f64>() / n;
+        let squares: f64 = errors.iter().map(|error| (error - mean).powi(2)).sum();
+        (mean, (errors.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
+    }
+
+    /// Whether a case differs from the paper by more than 0.05.
+    pub fn differs(&self, case: usize) -> bool {
+        let paper = self.experiment.cases[case].paper;
+        paper.is_some_and(|paper| (self.statistics(case).0 - paper).abs() > 0.05)
+    }
+
+    /// Writes the table as CSV, the page, and a figure's SVG into `out`.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write(&self, out: &Path, options: &Options) -> anyhow::Result<()> {
+        use aggregator_node::record::write_atomically;
+        let id = self.experiment.id;
+        write_atomically(&out.join(format!("{id}.csv")), super::to_csv(self)?.as_bytes())?;
+        if let Shape::Figure { axis } = self.experiment.shape {
+            write_atomically(&out.join(format!("{id}.svg")), super::svg(self, axis)?.as_bytes())?;
+        }
+        let page = super::render(self, options)?;
+        Ok(write_atomically(&out.join(format!("{id}.html")), page.as_bytes())?)
+    }
+}

@@ -1,0 +1,134 @@
+//! A reproduction beside the paper: as text, as CSV, and as a page.
+
+use anyhow::Context;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::experiment::{Options, Reproduction, Shape};
+use crate::table::align;
+
+const CSS: &str = include_str!("page.css");
+
+/// One line for each case: ours, its spread, the paper's, and whether they differ by more than 0.05.
+///
+/// # Errors
+/// None in practice: labels are text.
+pub fn to_csv(reproduction: &Reproduction) -> anyhow::Result<String> {
+    let experiment = &reproduction.experiment;
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(["row", "column", "seeds", "mean", "standard_deviation", "paper", "differs"])?;
+    for (position, case) in experiment.cases.iter().enumerate() {
+        let (mean, deviation) = reproduction.statistics(position);
+        let columns = experiment.columns.len();
+        csv.write_record([
+            experiment.rows[position / columns].label.clone(),
+            experiment.columns[position % columns].label.clone(),
+            reproduction.errors[position].len().to_string(),
+            format!("{mean:.4}"),
+            deviation.map_or_else(String::new, |deviation| format!("{deviation:.4}")),
+            case.paper.map_or_else(String::new, |paper| format!("{paper:.2}")),
+            if case.paper.is_none() { String::new() } else { reproduction.differs(position).to_string() },
+        ])?;
+    }
+    String::from_utf8(csv.into_inner()?).context("labels are text")
+}
+
+/// A table for a terminal: each cell ours, then the paper's in parentheses, marked with `*` if they differ by more
+/// than 0.05.
+pub fn to_text(reproduction: &Reproduction) -> String {
+    let experiment = &reproduction.experiment;
+    let mut lines = vec![vec![String::new()]];
+    lines[0].extend(experiment.columns.iter().map(|column| column.label.clone()));
+    for (row, line) in experiment.rows.iter().enumerate() {
+        let mut cells = vec![line.label.clone()];
+        cells.extend((0..experiment.columns.len()).map(|column| {
+            let case = row * experiment.columns.len() + column;
+            let paper =
+                experiment.cases[case].paper.map_or_else(String::new, |paper| format!(" ({paper:.2})"));
+            let mark = if reproduction.differs(case) { "*" } else { "" };
+            format!("{:.3}{paper}{mark}", reproduction.statistics(case).0)
+        }));
+        lines.push(cells);
+    }
+    let mut text = format!("{}\n\n{}", experiment.title, align(&lines));
+    if experiment.shape == Shape::Table {
+        text.push_str("\nours (paper's); * where they differ by more than 0.05\n");
+    }
+    text
+}
+
+/// The page.
+///
+/// # Errors
+/// If a figure cannot be drawn.
+pub fn render(reproduction: &Reproduction, options: &Options) -> anyhow::Result<String> {
+    let experiment = &reproduction.experiment;
+    let figure = match experiment.shape {
+        Shape::Figure { axis } => Some(super::svg(reproduction, axis)?),
+        Shape::Table => None,
+    };
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (experiment.title) }
+                style { (PreEscaped(CSS)) }
+            }
+            body {
+                h1 { (experiment.title) }
+                p { (experiment.note) }
+                p { (conditions(options)) }
+                @if let Some(figure) = figure { figure { (PreEscaped(figure)) } }
+                (table(reproduction))
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn conditions(options: &Options) -> String {
+    let seeds =
+        if options.seeds == 1 { "Seed 1".to_owned() } else { format!("Seeds 1 to {}", options.seeds) };
+    let quick = if options.quick { "; quick: a tenth of the paper's rounds" } else { "" };
+    let settings = if options.settings.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", options.settings.join(", "))
+    };
+    format!("{seeds}{quick}{settings}. Learning rate 0.096, as the paper leaves it open.")
+}
+
+fn table(reproduction: &Reproduction) -> Markup {
+    let experiment = &reproduction.experiment;
+    let columns = experiment.columns.len();
+    html! {
+        table {
+            thead { tr { th {} @for column in &experiment.columns { th scope="col" { (column.label) } } } }
+            tbody {
+                @for (row, line) in experiment.rows.iter().enumerate() {
+                    tr {
+                        th scope="row" { (line.label) }
+                        @for column in 0..columns { (cell(reproduction, row * columns + column)) }
+                    }
+                }
+            }
+        }
+        p.legend {
+            "Mean ± standard deviation over the seeds; below it the paper's figure. "
+            "Marked cells differ from it by more than 0.05."
+        }
+    }
+}
+
+fn cell(reproduction: &Reproduction, case: usize) -> Markup {
+    let (mean, deviation) = reproduction.statistics(case);
+    let paper = reproduction.experiment.cases[case].paper;
+    html! {
+        td.differs[reproduction.differs(case)] {
+            strong { (format!("{mean:.3}")) }
+            @if let Some(deviation) = deviation { " ± " (format!("{deviation:.3}")) }
+            @if let Some(paper) = paper { span.paper { (format!("{paper:.2}")) } }
+        }
+    }
+}

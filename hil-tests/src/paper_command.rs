@@ -1,0 +1,79 @@
+//! `hil paper`.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+
+use crate::cli::{Ending, UsageError, datasets_folder};
+use crate::paper::{self, Options, to_text};
+use crate::sweep::{Finished, Pool};
+
+/// Reproduce a table or figure of the paper, beside the paper's figures
+///
+///   cargo hil paper list
+///   cargo hil paper table2a --seeds 5
+///   cargo hil paper table2b --quick
+///
+/// Runs the cells in parallel on all cores and writes CSV, a page and (for figures) SVG. Finished cells are kept: the
+/// same command goes on after an interruption, and with more seeds it runs the new ones only. --quick takes one
+/// seed, and a tenth of the rounds (at least 50).
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct PaperArgs {
+    /// `list`, or tables and figures such as table2a or figure5c
+    #[arg(required = true)]
+    experiments: Vec<String>,
+    /// Repetitions, with seeds 1, 2, ... [default: 5, with --quick 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// One seed, and a tenth of the rounds
+    #[arg(long)]
+    quick: bool,
+    /// Override one key in every cell; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Where cells and results go
+    #[arg(long, value_name = "DIR", default_value = "runs/paper")]
+    out: PathBuf,
+    /// Cells at a time [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Folder that holds the data sets [default: datasets]
+    #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS")]
+    datasets: Option<PathBuf>,
+}
+
+impl PaperArgs {
+    /// Lists or runs.
+    ///
+    /// # Errors
+    /// An unknown experiment, or a cell that fails.
+    pub fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        if self.experiments == ["list"] {
+            for experiment in paper::all() {
+                println!("{:12}  {} ({} cells)", experiment.id, experiment.title, experiment.cases.len());
+            }
+            return Ok(Ending::Finished);
+        }
+        let find = |id: &String| {
+            let unknown = || UsageError(format!("no table or figure `{id}`; `hil paper list` lists them"));
+            paper::find(id).ok_or_else(unknown)
+        };
+        let experiments = self.experiments.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        let seeds = self.seeds.unwrap_or(if self.quick { 1 } else { 5 });
+        let options = Options { seeds, quick: self.quick, settings: self.settings };
+        let datasets = datasets_folder(self.datasets.as_ref());
+        let pool = Pool { out: self.out.clone(), datasets, jobs: self.jobs };
+        for experiment in experiments {
+            eprintln!("{}", experiment.title);
+            let cells = experiment.cells(&options)?;
+            let Finished::All(results) = pool.run(cells, stop)? else { return Ok(Ending::Interrupted) };
+            let id = experiment.id;
+            let reproduction = experiment.collect(&results, options.seeds);
+            reproduction.write(&self.out, &options)?;
+            println!("{}\npage: {}\n", to_text(&reproduction), self.out.join(format!("{id}.html")).display());
+        }
+        Ok(Ending::Finished)
+    }
+}

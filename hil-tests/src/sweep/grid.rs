@@ -1,0 +1,200 @@
+//! The file that describes a grid.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use shared::scenario::{Scenario, ScenarioError};
+
+use super::Cell;
+
+/// A grid: a scenario, and what is varied of it.
+///
+/// ```toml
+/// scenario = "mnist-trimmed-mean.toml"   # relative to this file
+/// seeds = [1, 2, 3]
+///
+/// [[axes]]                               # one key, several values
+/// key = "aggregation.trim"
+/// values = [20, 25, 30]
+///
+/// [[axes]]                               # several keys at once
+/// name = "attack"
+/// [[axes.cases]]
+/// label = "none"
+/// set = ["attack.kind=none"]
+/// [[axes.cases]]
+/// label = "full"
+/// set = ["attack.kind=trimmed-mean", "attack.knowledge=full"]
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Grid {
+    scenario: PathBuf,
+    #[serde(default = "one_seed")]
+    seeds: Vec<u64>,
+    #[serde(default)]
+    axes: Vec<Axis>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Axis {
+    name: Option<String>,
+    key: Option<String>,
+    #[serde(default)]
+    values: Vec<toml::Value>,
+    #[serde(default)]
+    cases: Vec<Case>,
+}
+
+/// Labels and settings of a point of the grid.
+type Point = (Vec<(String, String)>, Vec<String>);
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Case {
+    label: String,
+    set: Vec<String>,
+}
+
+fn one_seed() -> Vec<u64> {
+    vec![1]
+}
+
+/// What is wrong with a grid.
+#[derive(Debug, thiserror::Error)]
+pub enum GridError {
+    /// The file cannot be read.
+    #[error("{}: {what}", file.display())]
+    File {
+        /// The grid file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// One of its scenarios makes no sense.
+    #[error("cell `{cell}`: {source}")]
+    Cell {
+        /// The cell's labels.
+        cell: String,
+        /// What is wrong with its scenario.
+        source: ScenarioError,
+    },
+}
+
+impl Grid {
+    /// Reads the grid in `path`; a relative scenario path is taken from the grid's folder.
+    ///
+    /// # Errors
+    /// [`GridError::File`] names the file, and what is wrong.
+    pub fn load(path: &Path) -> Result<Self, GridError> {
+        let wrong = |what: String| GridError::File { file: path.to_owned(), what };
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let mut grid: Grid =
+            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim().replace('\n', " ")))?;
+        for axis in &grid.axes {
+            let named = axis.key.is_some() && !axis.values.is_empty() && axis.cases.is_empty();
+            let listed = axis.key.is_none() && axis.values.is_empty() && !axis.cases.is_empty();
+            if !(named || listed && axis.name.is_some()) {
+                return Err(wrong("each of axes needs `key` and `values`, or `name` and `cases`".to_owned()));
+            }
+        }
+        if grid.seeds.is_empty() {
+            return Err(wrong("seeds: give at least one".to_owned()));
+        }
+        grid.scenario = path.parent().unwrap_or(Path::new("")).join(&grid.scenario);
+        Ok(grid)
+    }
+
+    /// Every cell, each axis in turn from the last to the first, the seeds innermost.
+    ///
+    /// # Errors
+    /// [`GridError::Cell`] names the cell whose scenario is wrong.
+    pub fn cells(&self) -> Result<Vec<Cell>, GridError> {
+        let mut points = vec![Point::default()];
+        for axis in &self.axes {
+            let (name, positions) = axis.positions();
+            points = points
+                .iter()
+                .flat_map(|(labels, settings)| {
+                    positions.iter().map(|(label, more)| {
+                        let mut point = (labels.clone(), settings.clone());
+                        point.0.push((name.clone(), label.clone()));
+                        point.1.extend(more.iter().cloned());
+                        point
+                    })
+                })
+                .collect();
+        }
+        let seeded =
+            points.into_iter().flat_map(|point| self.seeds.iter().map(move |seed| (point.clone(), seed)));
+        seeded
+            .map(|((mut labels, mut settings), seed)| {
+                labels.push(("seed".to_owned(), seed.to_string()));
+                settings.push(format!("seed={seed}"));
+                let scenario =
+                    Scenario::load(&self.scenario, &settings).map_err(|source| GridError::Cell {
+                        cell: labels.iter().map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(", "),
+                        source,
+                    })?;
+                Ok(Cell { labels, scenario: Arc::new(scenario) })
+            })
+            .collect()
+    }
+}
+
+impl Axis {
+    /// Name, and label and settings of each position.
+    fn positions(&self) -> (String, Vec<(String, Vec<String>)>) {
+        let key = self.key.clone().unwrap_or_default();
+        let name = self.name.clone().unwrap_or_else(|| key.clone());
+        let value = |value: &toml::Value| {
+            let label = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+            (label, vec![format!("{key}={value}")])
+        };
+        let case = |case: &Case| (case.label.clone(), case.set.clone());
+        (name, self.values.iter().map(value).chain(self.cases.iter().map(case)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCENARIO: &str = "name = \"g\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n[fleet]\ndevices = 30\ncompromised = 3\n";
+
+    fn grid(text: &str) -> Result<Vec<Cell>, GridError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("s.toml"), SCENARIO).unwrap();
+        let path = folder.path().join("grid.toml");
+        std::fs::write(&path, format!("scenario = \"s.toml\"\n{text}")).unwrap();
+        Grid::load(&path)?.cells()
+    }
+
+    #[test]
+    fn cells_are_the_product_of_the_axes_and_the_seeds() {
+        let text = "seeds = [1, 2]\n[[axes]]\nkey = \"aggregation.rule\"\nvalues = [\"krum\", \"median\"]\n\
+                    [[axes]]\nname = \"attack\"\n[[axes.cases]]\nlabel = \"none\"\nset = []\n\
+                    [[axes.cases]]\nlabel = \"full\"\nset = [\"attack.kind=trimmed-mean\", \"attack.knowledge=full\"]\n";
+        let cells = grid(text).unwrap();
+        assert_eq!(cells.len(), 8);
+        assert_eq!(cells[0].name(), "krum, none, 1");
+        assert_eq!(cells[7].name(), "median, full, 2");
+        let folders: std::collections::BTreeSet<_> =
+            cells.iter().map(|cell| cell.folder(Path::new(""))).collect();
+        assert_eq!(folders.len(), 8, "every cell has its own folder");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = grid(
+            "[[axes]]\nkey = \"aggregation.trim\"\nvalues = [3, 15]\n[[axes]]\nkey = \"aggregation.rule\"\nvalues = [\"trimmed-mean\"]\n",
+        );
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("`15, trimmed-mean, 1`") && error.contains("aggregation.rule"), "{error}");
+        for wrong in ["[[axes]]\nkey = \"a\"\n", "[[axes]]\nvalues = [1]\n", "axis = 1\n", "seeds = []\n"] {
+            assert!(grid(wrong).unwrap_err().to_string().contains("grid.toml"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Many runs: a grid over scenario keys, in parallel on all cores, each cell a run directory of its own.
+//!
+//! A cell is named by the digest of its resolved scenario. So a sweep that was interrupted goes on without repeating
+//! what is finished, parts of it can be run on different machines ([`Share`]) and joined, and sweeps that
+//! have cells in common share them.
+
+mod cell;
+mod grid;
+mod merge;
+mod pool;
+mod results;
+mod share;
+
+pub use cell::Cell;
+pub use grid::{Grid, GridError};
+pub use merge::merge;
+pub use pool::{Finished, Pool};
+pub use results::{to_csv, write_csv};
+pub use share::{InvalidShare, Share};

@@ -1,0 +1,45 @@
+//! Results of cells as one table.
+
+use std::path::Path;
+
+use aggregator_node::record::{Summary, write_atomically};
+use anyhow::Context;
+
+use super::Cell;
+
+/// One line for each cell: its labels, and what came of it.
+///
+/// # Errors
+/// None in practice: labels are text.
+pub fn to_csv(results: &[(Cell, Summary)]) -> anyhow::Result<String> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    if let Some((first, _)) = results.first() {
+        let axes = first.labels.iter().map(|(axis, _)| axis.as_str());
+        csv.write_record(axes.chain([
+            "final_test_error",
+            "best_test_error",
+            "seconds",
+            "refused",
+            "model_sha256",
+        ]))?;
+    }
+    let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    for (cell, summary) in results {
+        let mut line: Vec<String> = cell.labels.iter().map(|(_, label)| label.clone()).collect();
+        line.push(optional(summary.final_test_error));
+        line.push(optional(summary.best_test_error));
+        line.push(format!("{:.1}", summary.seconds));
+        line.push(summary.refused.values().sum::<u64>().to_string());
+        line.push(summary.model_sha256.clone());
+        csv.write_record(line)?;
+    }
+    String::from_utf8(csv.into_inner()?).context("labels are text")
+}
+
+/// Writes [`to_csv`] to `path`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_csv(path: &Path, results: &[(Cell, Summary)]) -> anyhow::Result<()> {
+    Ok(write_atomically(path, to_csv(results)?.as_bytes())?)
+}

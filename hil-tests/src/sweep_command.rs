@@ -1,0 +1,93 @@
+//! `hil sweep`.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::{Ending, datasets_folder};
+use crate::sweep::{Finished, Grid, Pool, Share, merge, write_csv};
+
+/// Run every cell of a grid over scenario keys, or join the parts of one
+///
+/// A grid file names a scenario, seeds, and axes:
+///
+///   scenario = "mnist-trimmed-mean.toml"
+///   seeds = [1, 2, 3]
+///   [[axes]]
+///   key = "aggregation.trim"
+///   values = [20, 30, 40]
+///
+/// Finished cells are kept, so the same command goes on after an interruption. On a cluster each task does its own
+/// part (--shard, or a Slurm array or Kubernetes indexed Job, whose variables are read), then:
+///
+///   cargo hil sweep merge grid.toml --out runs/joined runs/part-1 runs/part-2
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, verbatim_doc_comment)]
+pub struct SweepArgs {
+    #[command(subcommand)]
+    command: Option<SweepCommand>,
+    /// The grid file
+    #[arg(required = true)]
+    grid: Option<PathBuf>,
+    /// Where the cells and results.csv go [default: runs/sweep-NAME, after the grid file]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Do the I-th of N parts only
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Share>,
+    /// Cells at a time [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Folder that holds the data sets [default: datasets]
+    #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS")]
+    datasets: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum SweepCommand {
+    /// Join the parts of a sweep that ran in different places
+    Merge {
+        /// The grid file
+        grid: PathBuf,
+        /// The --out folders of the parts
+        #[arg(required = true)]
+        parts: Vec<PathBuf>,
+        /// Where the joined cells and results.csv go
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+impl SweepArgs {
+    /// Runs or joins.
+    ///
+    /// # Errors
+    /// A grid, cell or folder that is unusable.
+    pub fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        if let Some(SweepCommand::Merge { grid, parts, out }) = self.command {
+            let results = merge(Grid::load(&grid)?.cells()?, &parts, &out)?;
+            write_csv(&out.join("results.csv"), &results)?;
+            println!("{} cells: {}", results.len(), out.join("results.csv").display());
+            return Ok(Ending::Finished);
+        }
+        let path = self.grid.unwrap_or_default();
+        let mut cells = Grid::load(&path)?.cells()?;
+        let share = self.shard.or_else(|| Share::from_scheduler(|name| std::env::var(name).ok()));
+        if let Some(share) = share {
+            cells = share.of(cells);
+        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/sweep-{stem}")));
+        let pool =
+            Pool { out: out.clone(), datasets: datasets_folder(self.datasets.as_ref()), jobs: self.jobs };
+        match pool.run(cells, stop)? {
+            Finished::Interrupted => Ok(Ending::Interrupted),
+            Finished::All(results) => {
+                write_csv(&out.join("results.csv"), &results)?;
+                println!("{} cells: {}", results.len(), out.join("results.csv").display());
+                Ok(Ending::Finished)
+            }
+        }
+    }
+}
