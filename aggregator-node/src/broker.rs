@@ -20,13 +20,13 @@ const START: Duration = Duration::from_secs(5);
 pub enum BrokerError {
     /// The address cannot be listened on.
     #[error(
-        "cannot listen on {address}: {source}; name another one with --listen, or a running broker with --broker"
+        "cannot listen on {address}: {cause}; name another one with --listen, or a running broker with --broker"
     )]
     Listen {
         /// The address.
         address: SocketAddr,
         /// What the operating system says.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// It ended, or did not come up.
     #[error("the embedded broker on {address} did not start: {what}")]
@@ -44,7 +44,7 @@ pub enum BrokerError {
 /// [`BrokerError`] names the address, and why.
 pub fn start(address: SocketAddr) -> Result<BrokerAddress, BrokerError> {
     // rumqttd reports success when it cannot bind, so this is found out before.
-    let probe = TcpListener::bind(address).map_err(|source| BrokerError::Listen { address, source })?;
+    let probe = TcpListener::bind(address).map_err(|cause| BrokerError::Listen { address, cause })?;
     drop(probe);
     let failed = |what: String| BrokerError::Start { address, what };
     let mut broker = Broker::new(config(address));

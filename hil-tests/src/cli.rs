@@ -13,6 +13,7 @@ use crate::fleet_data::FleetData;
 use crate::paper_command::PaperArgs;
 use crate::processes::{Binaries, Processes};
 use crate::progress::Progress;
+use crate::shards_command::ShardsArgs;
 use crate::software::{Faults, Software};
 use crate::sweep_command::SweepArgs;
 use crate::{demo, table};
@@ -20,8 +21,8 @@ use crate::{demo, table};
 /// The bench: runs federated-learning scenarios with attacks and defenses, in software or as real processes.
 ///
 ///   cargo hil demo
-///   cargo hil run scenarios/mnist-trimmed-mean-partial.toml --on software
-///   cargo hil run scenarios/mnist-trimmed-mean-partial.toml --on processes --set fleet.devices=20 --set fleet.compromised=4
+///   cargo hil run hil-tests/scenarios/mnist-trimmed-mean.toml --on software
+///   cargo hil run hil-tests/scenarios/mnist-trimmed-mean.toml --on processes --set fleet.devices=20 --set fleet.compromised=4
 ///
 /// Exit codes: 0 finished, 1 failure, 2 wrong usage, 130 interrupted (the same command goes on from there).
 #[derive(Debug, Parser)]
@@ -41,6 +42,7 @@ enum Command {
     Demo(DemoArgs),
     /// Run one scenario
     Run(RunArgs),
+    Shards(ShardsArgs),
     Sweep(SweepArgs),
     Paper(PaperArgs),
 }
@@ -148,6 +150,7 @@ impl Cli {
         match self.command {
             Command::Demo(args) => args.run(stop),
             Command::Run(args) => args.run(stop),
+            Command::Shards(args) => args.run(),
             Command::Sweep(args) => args.run(stop),
             Command::Paper(args) => args.run(stop),
         }

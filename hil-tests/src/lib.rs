@@ -11,7 +11,8 @@
 //! - [`paper`]: the tables and figures of the paper.
 //! - [`progress`]: what a waiting user sees.
 //! - [`table`]: results as a table.
-//! - [`cli`]: the command line of `hil`; [`sweep_command`] and [`paper_command`] are two of its commands.
+//! - [`cli`]: the command line of `hil`; [`shards_command`], [`sweep_command`] and [`paper_command`] are
+//!   commands of their own file.
 
 pub mod bench;
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod paper;
 pub mod paper_command;
 pub mod processes;
 pub mod progress;
+pub mod shards_command;
 pub mod software;
 pub mod sweep;
 pub mod sweep_command;

@@ -9,14 +9,14 @@ use shared::parameters::ParametersError;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The operating system refused.
-    #[error("cannot {action} {}: {source}; check that the disk has room and that the path may be written", path.display())]
+    #[error("cannot {action} {}: {cause}; check that the disk has room and that the path may be written", path.display())]
     Io {
         /// What was tried: `write`, `read`.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// There is no run here.
     #[error("{} is not a run directory: it has no manifest.json; name the directory of an earlier run", path.display())]
@@ -57,12 +57,12 @@ pub enum RecordError {
         expected: u32,
     },
     /// Parameters that no checkpoint can hold.
-    #[error("the model cannot be written to {}: {source}; give every tensor of the model a name of its own", path.display())]
+    #[error("the model cannot be written to {}: {cause}; give every tensor of the model a name of its own", path.display())]
     Checkpoint {
         /// The checkpoint.
         path: PathBuf,
         /// What safetensors said.
-        source: ParametersError,
+        cause: ParametersError,
     },
     /// A plot of the report could not be drawn.
     #[error("the report's plot `{plot}` cannot be drawn: {reason}; metrics.csv holds the same numbers")]
@@ -78,7 +78,7 @@ impl RecordError {
     /// For `map_err`: names the file and what was tried with it.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| RecordError::Io { action, path, source }
+        move |cause| RecordError::Io { action, path, cause }
     }
 
     pub(super) fn damaged(path: &Path, what: impl Into<String>) -> Self {

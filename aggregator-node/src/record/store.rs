@@ -153,7 +153,7 @@ impl RunDirectory {
         let metadata: HashMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value)).into();
         let bytes = parameters
             .to_safetensors(metadata)
-            .map_err(|source| RecordError::Checkpoint { path: path.clone(), source })?;
+            .map_err(|cause| RecordError::Checkpoint { path: path.clone(), cause })?;
         write_atomically(&path, &bytes)
     }
 

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use edge_client::config::File;
 use rim::nonce;
-use shared::data::ShardInfo;
-use shared::identity::DeviceId;
 use tempfile::TempDir;
 
 use crate::bench::Task;
+use crate::shards_command::write_shards;
 
 /// A temporary folder with everything that the processes read, and their logs.
 pub(super) struct Fleet {
@@ -29,14 +28,11 @@ impl Fleet {
         // Of its own: another fleet may use the same broker.
         let topic_prefix = format!("outpost/{:016x}", nonce());
         let mut clients = Vec::new();
-        for (index, shard) in task.data.shards(scenario).into_iter().enumerate() {
-            let device = DeviceId(index as u32);
-            let shard_path = folder.path().join(format!("{device}.safetensors"));
-            write(&shard_path, &shard.to_bytes(ShardInfo { dataset: scenario.dataset, device }))?;
+        for (device, shard) in write_shards(scenario, &task.data, folder.path())? {
             let config = File {
                 device: Some(device.to_string()),
                 scenario: Some(scenario_path.clone()),
-                shard: Some(shard_path),
+                shard: Some(shard),
                 topic_prefix: Some(topic_prefix.clone()),
                 ..File::default()
             };

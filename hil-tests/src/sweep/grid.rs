@@ -74,12 +74,12 @@ pub enum GridError {
         what: String,
     },
     /// One of its scenarios makes no sense.
-    #[error("cell `{cell}`: {source}")]
+    #[error("cell `{cell}`: {cause}")]
     Cell {
         /// The cell's labels.
         cell: String,
         /// What is wrong with its scenario.
-        source: ScenarioError,
+        cause: ScenarioError,
     },
 }
 
@@ -134,9 +134,9 @@ impl Grid {
                 labels.push(("seed".to_owned(), seed.to_string()));
                 settings.push(format!("seed={seed}"));
                 let scenario =
-                    Scenario::load(&self.scenario, &settings).map_err(|source| GridError::Cell {
+                    Scenario::load(&self.scenario, &settings).map_err(|cause| GridError::Cell {
                         cell: labels.iter().map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(", "),
-                        source,
+                        cause,
                     })?;
                 Ok(Cell { labels, scenario: Arc::new(scenario) })
             })

@@ -20,20 +20,20 @@ pub enum DataError {
         dataset: DatasetName,
     },
     /// A file cannot be read.
-    #[error("{path}: cannot be read: {source}; check that it is a file and that you may read it", path = path.display())]
+    #[error("{path}: cannot be read: {cause}; check that it is a file and that you may read it", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file with other content than expected.
-    #[error("{path}: {source}; get the file again as `datasets/README.md` says", path = path.display())]
+    #[error("{path}: {cause}; get the file again as `datasets/README.md` says", path = path.display())]
     Content {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: ContentError,
+        cause: ContentError,
     },
 }
 
@@ -112,14 +112,14 @@ fn read_file(
         match fs::read(&candidate) {
             Ok(bytes) => return Ok((candidate, bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(DataError::Unreadable { path: candidate, source }),
+            Err(cause) => return Err(DataError::Unreadable { path: candidate, cause }),
         }
     }
     Err(DataError::Missing { path: folder.join(file), dataset })
 }
 
-fn content(path: PathBuf, source: impl Into<ContentError>) -> DataError {
-    DataError::Content { path, source: source.into() }
+fn content(path: PathBuf, cause: impl Into<ContentError>) -> DataError {
+    DataError::Content { path, cause: cause.into() }
 }
 
 #[cfg(test)]

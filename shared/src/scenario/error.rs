@@ -4,12 +4,12 @@
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// The file cannot be read.
-    #[error("{file}: {source}")]
+    #[error("{file}: {cause}; check the path")]
     Unreadable {
         /// The scenario file.
         file: String,
         /// What the operating system says.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Not TOML, an unknown key, or a value of the wrong type.
     #[error("{file}:{line}: {message}")]

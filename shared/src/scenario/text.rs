@@ -16,7 +16,7 @@ impl Scenario {
     pub fn load(path: &Path, settings: &[String]) -> Result<Self, ScenarioError> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path)
-            .map_err(|source| ScenarioError::Unreadable { file: file.clone(), source })?;
+            .map_err(|cause| ScenarioError::Unreadable { file: file.clone(), cause })?;
         Scenario::parse(&file, &text, settings)
     }
 
