@@ -1,7 +1,7 @@
 //! The bench: runs a scenario in software, or as real processes over a real broker, and reports.
 //!
 //! # Layout
-//! - [`bench`]: what every bench has in common.
+//! - [`mod@bench`]: what every bench has in common.
 //! - [`software`]: the same agents and the same round machine in one process, over an in-memory link with virtual
 //!   time and seeded faults.
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
