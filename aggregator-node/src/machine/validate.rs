@@ -38,13 +38,16 @@ impl Machine {
     fn status(&mut self, device: DeviceId, status: &Status) {
         let mut refuse = |reason, detail: &str| self.ledger.refuse(Some(device), None, reason, detail);
         if status.device != device {
-            refuse(Refusal::Impostor, "a status of another device");
-        } else if status.online && status.protocol != PROTOCOL_VERSION {
+            return refuse(Refusal::Impostor, "a status of another device");
+        }
+        if status.online && status.protocol != PROTOCOL_VERSION {
             let detail =
                 format!("speaks protocol {}, not {PROTOCOL_VERSION}: update one end", status.protocol);
             refuse(Refusal::Malformed, &detail);
+            self.roster.leave(device);
         } else if status.online && status.scenario != self.digest {
             refuse(Refusal::WrongRun, "holds another scenario; give both ends the same file");
+            self.roster.leave(device);
         } else if !self.roster.enter(status) {
             refuse(Refusal::Malformed, &format!("claims {} examples", status.examples));
         }
