@@ -17,9 +17,11 @@ impl Machine {
             let names: Vec<_> = absent.iter().map(ToString::to_string).collect();
             warn!("round {round}: nothing in time from {}", names.join(", "));
         }
-        let losses: Vec<f32> =
-            updates.iter().map(|(_, update)| update.loss).filter(|l| l.is_finite()).collect();
-        let train_loss = (!losses.is_empty()).then(|| losses.iter().sum::<f32>() / losses.len() as f32);
+        let losses: Vec<f64> =
+            updates.iter().map(|(_, update)| f64::from(update.loss)).filter(|l| l.is_finite()).collect();
+        // In 64 bits, where no sum of what devices claim overflows.
+        let mean = || (losses.iter().sum::<f64>() / losses.len() as f64) as f32;
+        let train_loss = (!losses.is_empty()).then(mean);
         let closed = Closed {
             selected: call.selected.len() as u32,
             accepted: updates.len() as u32,

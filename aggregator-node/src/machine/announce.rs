@@ -10,6 +10,9 @@ use super::collect::Collect;
 use super::gather::Gather;
 use super::{Action, Machine, Phase};
 
+/// For so many rounds it is remembered what became of an update, for a device whose receipt was lost.
+const VERDICTS_KEPT: u32 = 8;
+
 impl Machine {
     /// Calls the next round, or the roll if too few devices are online for the rule.
     pub(super) fn next_round(&mut self, now: Millis, out: &mut Vec<Action>) {
@@ -25,6 +28,8 @@ impl Machine {
     pub(super) fn open_round(&mut self, now: Millis, selected: Vec<DeviceId>, out: &mut Vec<Action>) {
         self.round += 1;
         self.incoming.forget_rounds_before(self.round);
+        let oldest = self.round.saturating_sub(VERDICTS_KEPT);
+        self.verdicts.retain(|id, _| id.round >= oldest);
         let content = ModelContent { parameters: Float32Array(self.global.to_vec()) };
         let content = encode(&content).expect("a model encodes");
         let model = Outgoing::new(self.run, self.round, Kind::Model, None, content);
@@ -38,10 +43,13 @@ impl Machine {
     }
 
     /// Says again where the run stands, to a broker that may have forgotten.
-    pub(super) fn speak_up(&self, out: &mut Vec<Action>) {
-        match &self.phase {
-            Phase::Gather(gather) => out.push(self.announce(gather.stage())),
-            Phase::Collect(collect) => out.push(self.announce(Stage::Round(collect.call().clone()))),
+    pub(super) fn speak_up(&mut self, now: Millis, out: &mut Vec<Action>) {
+        match &mut self.phase {
+            Phase::Gather(gather) => gather.call_now(now),
+            Phase::Collect(collect) => {
+                let call = collect.call().clone();
+                out.push(self.announce(Stage::Round(call)));
+            }
             Phase::Part(_) => out.push(self.announce(Stage::Finished)),
             Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => {}
         }

@@ -1,6 +1,6 @@
 //! Collect: updates come in until every selected device has a verdict, or the deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shared::identity::DeviceId;
@@ -16,6 +16,10 @@ const QUIET: Millis = Millis(2_000);
 const REMINDERS: u64 = 8;
 const SHORTEST_REMINDER: Millis = Millis(2_000);
 
+/// A device that asks for pieces of the model again within this time goes without an answer: one small question can
+/// call for the whole model.
+const ANSWER_PAUSE: Millis = Millis(1_000);
+
 /// A round that is open for updates.
 #[derive(Debug)]
 pub(super) struct Collect {
@@ -25,7 +29,9 @@ pub(super) struct Collect {
     remind_at: Millis,
     remind_every: Millis,
     updates: BTreeMap<DeviceId, Update>,
-    verdicts: BTreeMap<DeviceId, (TransferId, Option<Refusal>)>,
+    decided: BTreeSet<DeviceId>,
+    /// When each device was last sent pieces of the model.
+    answered: BTreeMap<DeviceId, Millis>,
 }
 
 /// An accepted update.
@@ -47,7 +53,8 @@ impl Collect {
             call,
             model,
             updates: BTreeMap::new(),
-            verdicts: BTreeMap::new(),
+            decided: BTreeSet::new(),
+            answered: BTreeMap::new(),
         }
     }
 
@@ -59,24 +66,25 @@ impl Collect {
         self.call.selected.binary_search(&device).is_ok()
     }
 
-    /// What has been decided on `device`'s update, and which one that was.
-    pub(super) fn verdict(&self, device: DeviceId) -> Option<(TransferId, Option<Refusal>)> {
-        self.verdicts.get(&device).copied()
+    pub(super) fn is_decided(&self, device: DeviceId) -> bool {
+        self.decided.contains(&device)
     }
 
-    pub(super) fn decide(&mut self, device: DeviceId, id: TransferId, verdict: Result<Update, Refusal>) {
-        self.verdicts.insert(device, (id, verdict.as_ref().err().copied()));
-        if let Ok(update) = verdict {
-            self.updates.insert(device, update);
+    /// Whether `device` is to be sent pieces of the model now; if so, that is noted.
+    fn may_answer(&mut self, now: Millis, device: DeviceId) -> bool {
+        let due = self.answered.get(&device).is_none_or(|&last| last + ANSWER_PAUSE <= now);
+        if due {
+            self.answered.insert(device, now);
         }
+        due
     }
 
     fn is_complete(&self) -> bool {
-        self.verdicts.len() >= self.call.selected.len()
+        self.decided.len() >= self.call.selected.len()
     }
 
     fn undecided(&self) -> impl Iterator<Item = DeviceId> + '_ {
-        self.call.selected.iter().copied().filter(|device| !self.verdicts.contains_key(device))
+        self.call.selected.iter().copied().filter(|device| !self.is_decided(*device))
     }
 
     /// What has come in, in ascending order of device, and who is absent.
@@ -93,7 +101,8 @@ impl Machine {
             return self.close_round(now, out);
         }
         for missing in self.incoming.stalled(now, QUIET) {
-            out.extend(missing.id.device.map(|device| self.tell(device, &Message::Missing(missing))));
+            let device = missing.id.device.filter(|device| !collect.is_decided(*device));
+            out.extend(device.map(|device| self.tell(device, &Message::Missing(missing))));
         }
         let Phase::Collect(collect) = &mut self.phase else { return };
         if collect.remind_at <= now {
@@ -111,11 +120,34 @@ impl Machine {
     }
 
     /// Sends `device` the pieces of the global model that it lacks.
-    pub(super) fn send_model(&self, device: DeviceId, missing: &Missing, out: &mut Vec<Action>) {
-        if let Phase::Collect(collect) = &self.phase {
+    pub(super) fn send_model(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        missing: &Missing,
+        out: &mut Vec<Action>,
+    ) {
+        let Phase::Collect(collect) = &mut self.phase else { return };
+        if missing.id == collect.model.id() && collect.may_answer(now, device) {
             let chunks = collect.model.answer(missing).into_iter();
             out.extend(chunks.map(|chunk| self.tell(device, &Message::Chunk(chunk))));
         }
+    }
+
+    /// Decides on the update of `device`, once a round, and tells it.
+    pub(super) fn decide(
+        &mut self,
+        device: DeviceId,
+        id: TransferId,
+        verdict: Result<Update, Refusal>,
+        out: &mut Vec<Action>,
+    ) {
+        let Phase::Collect(collect) = &mut self.phase else { return };
+        let refused = verdict.as_ref().err().copied();
+        collect.decided.insert(device);
+        collect.updates.extend(verdict.ok().map(|update| (device, update)));
+        self.verdicts.insert(id, refused);
+        out.push(self.acknowledge(device, id, refused));
     }
 
     pub(super) fn acknowledge(&self, device: DeviceId, id: TransferId, refused: Option<Refusal>) -> Action {

@@ -27,8 +27,12 @@ impl Gather {
         self.next_call.min(self.until)
     }
 
-    /// The stage to announce while this lasts.
-    pub(super) fn stage(&self) -> Stage {
+    /// Calls at the next opportunity: whoever was called may not have been listening.
+    pub(super) fn call_now(&mut self, now: Millis) {
+        self.next_call = now;
+    }
+
+    fn stage(&self) -> Stage {
         Stage::Gathering(RollCall { call: self.calls })
     }
 }

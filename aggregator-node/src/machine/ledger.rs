@@ -11,12 +11,13 @@ use crate::record::RefusedDevice;
 /// Transfers remembered so that each is counted once, however many pieces it comes in.
 const MAX_REMEMBERED: usize = 4096;
 
-/// The refusals since the last record.
+/// The refusals since the last record, each transfer counted once.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     counts: BTreeMap<Refusal, u32>,
     named: BTreeSet<(Option<DeviceId>, Refusal)>,
-    seen: BTreeSet<(TransferId, Refusal)>,
+    /// Kept from record to record: the pieces of a late update may come before and after one.
+    seen: BTreeSet<(Option<DeviceId>, TransferId, Refusal)>,
 }
 
 impl Ledger {
@@ -33,11 +34,12 @@ impl Ledger {
             if self.seen.len() >= MAX_REMEMBERED {
                 self.seen.clear();
             }
-            if !self.seen.insert((id, reason)) {
+            if !self.seen.insert((device, id, reason)) {
                 return;
             }
         }
-        *self.counts.entry(reason).or_default() += 1;
+        let count = self.counts.entry(reason).or_default();
+        *count = count.saturating_add(1);
         // Logged once a round for each device and reason: a hostile device must not fill the log.
         if self.named.insert((device, reason)) {
             let who = device.map_or_else(|| "an unknown device".to_owned(), |device| device.to_string());
@@ -45,9 +47,9 @@ impl Ledger {
         }
     }
 
-    /// The refusals, for the record; the ledger starts over.
+    /// The refusals, for the record; counting starts over.
     pub(super) fn close(&mut self) -> (BTreeMap<Refusal, u32>, Vec<RefusedDevice>) {
-        let Ledger { counts, named, .. } = std::mem::take(self);
+        let (counts, named) = (std::mem::take(&mut self.counts), std::mem::take(&mut self.named));
         (counts, named.into_iter().map(|(device, reason)| RefusedDevice { device, reason }).collect())
     }
 }

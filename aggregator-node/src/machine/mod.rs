@@ -35,14 +35,17 @@ mod evaluate;
 mod gather;
 mod ledger;
 mod roster;
+#[cfg(test)]
+mod tests;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::identity::{Digest, RunId};
 use shared::rules::Rule;
 use shared::scenario::Scenario;
-use shared::wire::{Assembler, Limits, Millis, Publication, Topics, content_limit};
+use shared::wire::{Assembler, Limits, Millis, Publication, Refusal, Topics, TransferId, content_limit};
 
 use crate::record::RoundRecord;
 use crate::worker::{Job, Outcome};
@@ -145,6 +148,8 @@ pub struct Machine {
     roster: Roster,
     ledger: Ledger,
     incoming: Assembler,
+    /// What became of the updates of this and the last few rounds.
+    verdicts: BTreeMap<TransferId, Option<Refusal>>,
     traffic: Traffic,
     phase: Phase,
 }
@@ -175,7 +180,7 @@ impl Machine {
             max_transfer_bytes: one,
             // An update and the one it replaces.
             max_sender_bytes: 2 * one,
-            max_total_bytes: 2 * one * devices,
+            max_total_bytes: (2 * one).saturating_mul(devices),
         };
         Machine {
             digest: scenario.digest(),
@@ -183,6 +188,7 @@ impl Machine {
             roster: Roster::new(&scenario),
             ledger: Ledger::default(),
             incoming: Assembler::new(limits),
+            verdicts: BTreeMap::new(),
             traffic: Traffic::default(),
             phase: Phase::Gather(Gather::begin(now, &scenario)),
             run: start.run,
@@ -198,7 +204,7 @@ impl Machine {
     pub fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
         let mut out = Vec::new();
         match event {
-            Event::Connected => self.connected(&mut out),
+            Event::Connected => self.connected(now, &mut out),
             Event::Message { topic, payload } => {
                 self.traffic.up += payload.len() as u64;
                 self.message(now, topic, payload, &mut out);
@@ -233,11 +239,11 @@ impl Machine {
         &self.global
     }
 
-    fn connected(&self, out: &mut Vec<Action>) {
+    fn connected(&mut self, now: Millis, out: &mut Vec<Action>) {
         let topics = &self.topics;
         let filters = [topics.every_status(), topics.every_update(), topics.every_ask()];
         out.extend(filters.map(Action::Subscribe));
-        self.speak_up(out);
+        self.speak_up(now, out);
     }
 
     fn advance(&mut self, now: Millis, out: &mut Vec<Action>) {

@@ -6,19 +6,27 @@ use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 use shared::wire::Status;
 
-/// The devices that have said they are online, and how many examples each has.
+/// The devices that have been heard of.
 #[derive(Debug)]
 pub(super) struct Roster {
     devices: u32,
     /// No device can have more examples than the data set: more would buy weight in the mean.
     max_examples: u32,
-    online: BTreeMap<DeviceId, u32>,
+    known: BTreeMap<DeviceId, Entry>,
+}
+
+/// What a device said last.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    boot: u64,
+    examples: u32,
+    online: bool,
 }
 
 impl Roster {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let max_examples = scenario.dataset.spec().max_examples as u32;
-        Roster { devices: scenario.fleet.devices, max_examples, online: BTreeMap::new() }
+        Roster { devices: scenario.fleet.devices, max_examples, known: BTreeMap::new() }
     }
 
     pub(super) fn is_of_fleet(&self, device: DeviceId) -> bool {
@@ -27,30 +35,40 @@ impl Roster {
 
     /// Takes a status of a device of the fleet; false if it is not to be believed.
     pub(super) fn enter(&mut self, status: &Status) -> bool {
-        let credible = (1..=self.max_examples).contains(&status.examples);
-        if status.online && credible {
-            self.online.insert(status.device, status.examples);
-        } else {
-            self.online.remove(&status.device);
+        let &Status { device, boot, examples, online, .. } = status;
+        let credible = (1..=self.max_examples).contains(&examples);
+        if online && credible {
+            self.known.insert(device, Entry { boot, examples, online });
+        } else if online || self.known.get(&device).is_some_and(|entry| entry.boot == boot) {
+            // Otherwise it is the last will of an earlier process, late: the present one is still here.
+            self.leave(device);
         }
         credible
     }
 
+    /// `device` cannot take part any more.
+    pub(super) fn leave(&mut self, device: DeviceId) {
+        if let Some(entry) = self.known.get_mut(&device) {
+            entry.online = false;
+        }
+    }
+
     pub(super) fn online(&self) -> usize {
-        self.online.len()
+        self.known.values().filter(|entry| entry.online).count()
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.online.len() == self.devices as usize
+        self.online() == self.devices as usize
     }
 
     /// Those of `wanted` that are online, in ascending order.
     pub(super) fn present(&self, wanted: &BTreeSet<DeviceId>) -> Vec<DeviceId> {
-        wanted.iter().copied().filter(|device| self.online.contains_key(device)).collect()
+        let online = |device: &DeviceId| self.known.get(device).is_some_and(|entry| entry.online);
+        wanted.iter().copied().filter(online).collect()
     }
 
-    /// Number of examples of `device`, as weight in the mean.
+    /// Number of examples of `device`, as weight in the mean; also of one that has left since it sent its update.
     pub(super) fn examples(&self, device: DeviceId) -> f64 {
-        self.online.get(&device).copied().map_or(1.0, f64::from)
+        self.known.get(&device).map_or(1.0, |entry| f64::from(entry.examples))
     }
 }

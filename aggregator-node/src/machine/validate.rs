@@ -2,11 +2,11 @@
 
 use shared::identity::DeviceId;
 use shared::wire::{
-    Chunk, Message, Millis, Missing, PROTOCOL_VERSION, Progress, Refusal, Status, Topic, TransferError,
+    Chunk, Kind, Message, Millis, Missing, PROTOCOL_VERSION, Progress, Refusal, Status, Topic, TransferError,
     TransferId, UpdateContent, content_limit, decode,
 };
 
-use super::collect::{Collect, Update};
+use super::collect::Update;
 use super::{Action, Machine, Phase};
 
 impl Machine {
@@ -30,7 +30,7 @@ impl Machine {
         match (parsed, message) {
             (Some(Topic::Status(_)), Message::Status(status)) => self.status(device, &status),
             (Some(Topic::Update(_)), Message::Chunk(chunk)) => self.update_chunk(now, device, chunk, out),
-            (Some(Topic::Ask(_)), Message::Missing(missing)) => self.send_model(device, &missing, out),
+            (Some(Topic::Ask(_)), Message::Missing(missing)) => self.send_model(now, device, &missing, out),
             _ => self.ledger.refuse(Some(device), None, Refusal::Malformed, "a message of another topic"),
         }
     }
@@ -38,13 +38,16 @@ impl Machine {
     fn status(&mut self, device: DeviceId, status: &Status) {
         let mut refuse = |reason, detail: &str| self.ledger.refuse(Some(device), None, reason, detail);
         if status.device != device {
-            refuse(Refusal::Impostor, "a status of another device");
-        } else if status.online && status.protocol != PROTOCOL_VERSION {
+            return refuse(Refusal::Impostor, "a status of another device");
+        }
+        if status.online && status.protocol != PROTOCOL_VERSION {
             let detail =
                 format!("speaks protocol {}, not {PROTOCOL_VERSION}: update one end", status.protocol);
             refuse(Refusal::Malformed, &detail);
+            self.roster.leave(device);
         } else if status.online && status.scenario != self.digest {
             refuse(Refusal::WrongRun, "holds another scenario; give both ends the same file");
+            self.roster.leave(device);
         } else if !self.roster.enter(status) {
             refuse(Refusal::Malformed, &format!("claims {} examples", status.examples));
         }
@@ -52,6 +55,15 @@ impl Machine {
 
     fn update_chunk(&mut self, now: Millis, device: DeviceId, chunk: Chunk, out: &mut Vec<Action>) {
         let id = chunk.id;
+        if id.device == Some(device) {
+            if let Some(&refused) = self.verdicts.get(&id) {
+                // The receipt was lost, or the piece was repeated on its way.
+                return out.push(self.acknowledge(device, id, refused));
+            }
+            if self.is_about_to_be_called(&id) {
+                return;
+            }
+        }
         if let Err((reason, detail)) = self.may_send(device, &id) {
             self.ledger.refuse(Some(device), Some(id), reason, detail);
             if reason == Refusal::Late {
@@ -60,32 +72,25 @@ impl Machine {
             }
             return;
         }
-        let Phase::Collect(collect) = &mut self.phase else { return };
-        if let Some((decided, refused)) = collect.verdict(device) {
-            if decided == id {
-                // The receipt was lost.
-                out.push(self.acknowledge(device, id, refused));
-            } else {
-                self.ledger.refuse(
-                    Some(device),
-                    Some(id),
-                    Refusal::Duplicate,
-                    "a second update in one round",
-                );
-                out.push(self.acknowledge(device, id, Some(Refusal::Duplicate)));
-            }
-            return;
+        let Phase::Collect(collect) = &self.phase else { return };
+        if collect.is_decided(device) {
+            let reason = Refusal::Duplicate;
+            self.ledger.refuse(Some(device), Some(id), reason, "a second update in one round");
+            return out.push(self.acknowledge(device, id, Some(reason)));
         }
         match self.incoming.accept(now, Some(device), chunk) {
             Ok(Progress::Complete(content)) => self.update(device, id, &content, out),
-            Ok(Progress::Incomplete) => {}
-            Ok(Progress::AlreadyHeld) => {
-                // A reminder of a sender that has no receipt: say what is missing.
-                let missing = self.incoming.missing(&id);
-                out.extend(missing.map(|missing| self.tell(device, &Message::Missing(missing))));
-            }
+            // What is missing is asked for when the transfer stands still, not for every repeated piece: its sender
+            // would send the rest again while that is on its way.
+            Ok(Progress::Incomplete | Progress::AlreadyHeld) => {}
             Err(error) => self.unusable_chunk(device, id, &error, out),
         }
+    }
+
+    /// Whether `id` is for the round that this process, started again in the middle of it, is about to call.
+    fn is_about_to_be_called(&self, id: &TransferId) -> bool {
+        let next = id.round.checked_sub(1) == Some(self.round);
+        matches!(self.phase, Phase::Gather(_)) && next && id.run == self.run && id.kind == Kind::Update
     }
 
     /// Whether `device` may send the transfer `id` now.
@@ -93,7 +98,7 @@ impl Machine {
         if id.device != Some(device) {
             return Err((Refusal::Impostor, "an update in the name of another device"));
         }
-        if id.kind != shared::wire::Kind::Update {
+        if id.kind != Kind::Update {
             return Err((Refusal::Malformed, "a transfer that is no update"));
         }
         if id.run != self.run {
@@ -126,12 +131,7 @@ impl Machine {
                 let all = Missing { id, chunks: Vec::new() };
                 out.push(self.tell(device, &Message::Missing(all)));
             }
-            TransferError::TooLarge { .. } => {
-                if let Phase::Collect(collect) = &mut self.phase {
-                    collect.decide(device, id, Err(reason));
-                    out.push(self.acknowledge(device, id, Some(reason)));
-                }
-            }
+            TransferError::TooLarge { .. } => self.decide(device, id, Err(reason), out),
             _ => {}
         }
     }
@@ -142,10 +142,7 @@ impl Machine {
         if let Err((reason, detail)) = &verdict {
             self.ledger.refuse(Some(device), Some(id), *reason, detail);
         }
-        let verdict = verdict.map_err(|(reason, _)| reason);
-        out.push(self.acknowledge(device, id, verdict.as_ref().err().copied()));
-        let Phase::Collect(collect) = &mut self.phase else { return };
-        Collect::decide(collect, device, id, verdict);
+        self.decide(device, id, verdict.map_err(|(reason, _)| reason), out);
     }
 }
 

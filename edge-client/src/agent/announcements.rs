@@ -1,5 +1,6 @@
 //! The aggregator's word, and whether it is for this device.
 
+use shared::identity::RunId;
 use shared::wire::{Announcement, Millis, PROTOCOL_VERSION, Stage};
 use tracing::{info, warn};
 
@@ -30,27 +31,37 @@ impl Agent {
             }
             return;
         }
-        if self.run == Some(run) && term < self.term {
+        let known = self.run == Some(run);
+        if known && term < self.term {
             return; // overtaken by the word of a later start of the aggregator
         }
-        let known = self.run == Some(run);
-        if !known && stage != Stage::Finished {
+        match stage {
+            Stage::Gathering(_) => {
+                self.follow(run, term);
+                out.push(Action::Publish(self.presence.online(now)));
+                self.listen_if_leading(out);
+            }
+            Stage::Round(call) => {
+                self.follow(run, term);
+                self.round_called(now, call, out);
+            }
+            Stage::Finished if known || (self.run.is_none() && !retained) => {
+                out.push(Action::Publish(self.presence.offline()));
+                out.push(Action::Leave(Farewell::Finished));
+            }
+            // The end of a run that this process had no part in. It may lie at the broker since long ago.
+            Stage::Finished => {}
+        }
+    }
+
+    /// Takes part in `run` from now on.
+    fn follow(&mut self, run: RunId, term: u64) {
+        if self.run != Some(run) {
             info!("run {run} begins");
             self.forget_run();
             self.run = Some(run);
         }
-        let restarted = term > self.term;
         self.term = term;
-        match stage {
-            Stage::Gathering(_) => out.push(Action::Publish(self.presence.online(now))),
-            Stage::Round(call) => self.round_called(now, call, restarted, out),
-            // The end of a run that this process had no part in lies at the broker since then.
-            Stage::Finished if retained && !known => {}
-            Stage::Finished => {
-                out.push(Action::Publish(self.presence.offline()));
-                out.push(Action::Leave(Farewell::Finished));
-            }
-        }
     }
 
     fn forget_run(&mut self) {

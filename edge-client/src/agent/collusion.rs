@@ -5,116 +5,21 @@
 //! broker. It crafts a model for each and hands them out, so that collusion costs O(m) messages. A device that
 //! has nothing from its leader in time sends what it honestly trained.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use shared::identity::DeviceId;
 use shared::wire::{
-    Assembler, Chunk, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, Progress, Publication,
-    Receipt, RoundCall, Topic, Topics, TransferId, UpdateContent, content_limit, decode, encode,
+    Chunk, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, Progress, Publication, Receipt,
+    Status, Topic, UpdateContent, content_limit, decode, encode,
 };
 use tracing::{debug, warn};
 
-use super::hand::{self, Hand};
+use super::hand;
 use super::round::Stage;
-use super::{Action, Agent, Round, transfer_limits};
-use crate::attacks::Needs;
+use super::{Action, Agent, Round};
 use crate::worker::{CraftJob, Job, Trained};
 
 /// Shares of a round's time, in percent, after which the leader crafts from what it has and a follower gives up.
 const LEADER_PATIENCE: u64 = 40;
 const FOLLOWER_PATIENCE: u64 = 65;
-
-/// What a compromised device knows of its accomplices.
-#[derive(Debug)]
-pub(super) struct Collusion {
-    me: DeviceId,
-    attackers: BTreeSet<DeviceId>,
-    online: BTreeSet<DeviceId>,
-    gone: BTreeSet<DeviceId>,
-    needs: Needs,
-    dimension: usize,
-    /// Reassembles the updates of benign devices that a leader listens in on.
-    tap: Assembler,
-    /// By round: an accomplice may be faster than the announcement.
-    hands: BTreeMap<u32, Hand>,
-    round: u32,
-    /// When the leader crafts from what it has.
-    craft_at: Option<Millis>,
-}
-
-impl Collusion {
-    pub(super) fn new(
-        me: DeviceId,
-        attackers: BTreeSet<DeviceId>,
-        needs: Needs,
-        dimension: usize,
-        devices: u32,
-    ) -> Self {
-        let tapped = if needs == Needs::Everyone { devices as usize } else { 1 };
-        Collusion {
-            me,
-            attackers,
-            online: BTreeSet::from([me]),
-            gone: BTreeSet::new(),
-            needs,
-            dimension,
-            tap: Assembler::new(transfer_limits(dimension, 2 * tapped)),
-            hands: BTreeMap::new(),
-            round: 0,
-            craft_at: None,
-        }
-    }
-
-    /// Its own topic, the accomplices' presence, and (full knowledge) everybody's updates.
-    pub(super) fn subscriptions(&self, topics: &Topics) -> Vec<String> {
-        let others = self.attackers.iter().filter(|device| **device != self.me);
-        let mut filters: Vec<_> = others.map(|device| topics.name(Topic::Status(*device))).collect();
-        filters.push(topics.name(Topic::Collusion(self.me)));
-        if self.needs == Needs::Everyone && self.leader() == self.me {
-            filters.push(topics.every_update());
-        }
-        filters
-    }
-
-    pub(super) fn open(&mut self, call: &RoundCall) {
-        self.round = call.round;
-        self.craft_at = None;
-        self.hands.retain(|round, _| *round >= call.round);
-        self.tap.forget_rounds_before(call.round);
-    }
-
-    pub(super) fn forget_rounds(&mut self) {
-        self.round = 0;
-        self.craft_at = None;
-        self.hands.clear();
-        self.tap.forget_rounds_before(u32::MAX);
-    }
-
-    pub(super) fn wake_at(&self) -> Option<Millis> {
-        self.craft_at
-    }
-
-    fn leader(&self) -> DeviceId {
-        self.online.first().copied().unwrap_or(self.me)
-    }
-
-    /// The hand of `round`, if it is this round or the next: nobody can be further ahead.
-    fn hand(&mut self, round: u32) -> Option<&mut Hand> {
-        let near = round == self.round || round == self.round + 1;
-        near.then(|| self.hands.entry(round).or_default())
-    }
-
-    fn keep(&mut self, id: &TransferId, device: DeviceId, values: Vec<f32>) {
-        if values.len() != self.dimension || values.iter().any(|value| !value.is_finite()) {
-            return debug!("{device}: unusable models are left out");
-        }
-        let benign = id.kind == Kind::Update;
-        if let Some(hand) = self.hand(id.round) {
-            let models = if benign { &mut hand.benign } else { &mut hand.before_attack };
-            models.entry(device).or_insert_with(|| values.into());
-        }
-    }
-}
 
 impl Agent {
     /// Trained, and now up to the accomplices.
@@ -139,36 +44,28 @@ impl Agent {
     }
 
     /// An accomplice came or went.
-    pub(super) fn accomplice_status(
-        &mut self,
-        now: Millis,
-        device: DeviceId,
-        online: bool,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn accomplice_status(&mut self, now: Millis, status: &Status, out: &mut Vec<Action>) {
         let Some(collusion) = &mut self.collusion else { return };
-        if !collusion.attackers.contains(&device) {
+        if !collusion.attackers.contains(&status.device) {
             return;
         }
         let led_by = collusion.leader();
-        if online {
-            collusion.online.insert(device);
-            collusion.gone.remove(&device);
-        } else {
-            collusion.online.remove(&device);
-            collusion.gone.insert(device);
-        }
+        let restarted = collusion.enter(status);
         let leader = collusion.leader();
-        if leader != led_by {
-            if leader == self.me.device && collusion.needs == Needs::Everyone {
-                out.push(Action::Subscribe(self.topics.every_update()));
-            }
+        if leader != led_by || (restarted && leader == status.device) {
+            self.listen_if_leading(out);
             self.turn_to_leader(now, out);
         }
         self.craft_if_ready(now, out);
     }
 
-    /// Sends the before-attack model once more, to a new leader.
+    /// Listens in on everybody's updates, if this device leads and the attack needs them.
+    pub(super) fn listen_if_leading(&mut self, out: &mut Vec<Action>) {
+        let filter = self.collusion.as_mut().and_then(|collusion| collusion.listen(&self.topics));
+        out.extend(filter.map(Action::Subscribe));
+    }
+
+    /// Sends the before-attack model once more, to a leader that does not have it.
     fn turn_to_leader(&mut self, now: Millis, out: &mut Vec<Action>) {
         let colluding = |round: &mut Round| match std::mem::replace(&mut round.stage, Stage::Training) {
             Stage::Colluding { trained, .. } => Some(trained),
@@ -186,16 +83,17 @@ impl Agent {
     pub(super) fn collusion_chunk(&mut self, now: Millis, chunk: Chunk, out: &mut Vec<Action>) {
         let id = chunk.id;
         let Some(collusion) = &mut self.collusion else { return };
-        let near = id.round == collusion.round || id.round == collusion.round + 1;
+        let probe = chunk.index == 0;
         let peer = match (id.kind, id.device) {
             (Kind::BeforeAttack, Some(device)) if collusion.attackers.contains(&device) => device,
             (Kind::Crafted, Some(device)) if device == self.me.device => collusion.leader(),
             _ => return debug!("a transfer that does not belong among colluders"),
         };
-        if Some(id.run) != self.run || !near {
+        if Some(id.run) != self.run || !collusion.is_near(id.round) {
             return;
         }
-        match self.incoming.accept(now, Some(peer), chunk) {
+        // Not from `peer`: while the pieces come in, this device may learn who leads.
+        match self.incoming.accept(now, id.device, chunk) {
             Ok(Progress::Complete(content)) => {
                 self.tell(peer, &Message::Receipt(Receipt { id, refused: None }), out);
                 match decode::<ModelContent>(&content, content_limit(self.dimension)) {
@@ -215,8 +113,8 @@ impl Agent {
                     Err(error) => warn!("round {}: {peer}: {error}", id.round),
                 }
             }
-            Ok(Progress::AlreadyHeld) => {
-                // A reminder: say what is still missing, or that nothing is.
+            // A reminder, which is always the first piece: say what is still missing, or that nothing is.
+            Ok(Progress::AlreadyHeld) if probe => {
                 let answer = match self.incoming.missing(&id) {
                     Some(missing) => Message::Missing(missing),
                     None => Message::Receipt(Receipt { id, refused: None }),
@@ -224,7 +122,7 @@ impl Agent {
                 self.tell(peer, &answer, out);
                 self.hand_out_again(now, id.round, peer, out);
             }
-            Ok(Progress::Incomplete) => {}
+            Ok(Progress::Incomplete | Progress::AlreadyHeld) => {}
             Err(error) => debug!("{peer}: {error}"),
         }
     }
@@ -234,7 +132,7 @@ impl Agent {
         let Some(collusion) = &mut self.collusion else { return };
         let id = chunk.id;
         let benign = !collusion.attackers.contains(&device);
-        let near = id.round == collusion.round || id.round == collusion.round + 1;
+        let near = collusion.is_near(id.round);
         let expected = id.kind == Kind::Update && id.device == Some(device) && Some(id.run) == self.run;
         if !(benign && near && expected) {
             return;

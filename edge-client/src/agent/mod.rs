@@ -17,12 +17,15 @@
 //! order, runs [`Job`]s on a [`Worker`](crate::worker::Worker) and feeds the [`Outcome`]s back, and
 //! sends a [`Event::Tick`] when [`Agent::wake_at`] has come.
 
+mod accomplices;
 mod announcements;
 mod collusion;
 mod hand;
 mod outbox;
 mod presence;
 mod round;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -33,7 +36,7 @@ use tracing::debug;
 
 use crate::attacks::{self, Needs};
 use crate::worker::{Job, Outcome};
-use collusion::Collusion;
+use accomplices::Collusion;
 use outbox::Outbox;
 use presence::Presence;
 use round::Round;
@@ -125,7 +128,7 @@ impl Agent {
         Agent {
             presence: Presence::new(&me, &topics, digest, now),
             collusion: colludes
-                .then(|| Collusion::new(me.device, attackers, needs, dimension, scenario.fleet.devices)),
+                .then(|| Collusion::new(&me, attackers, needs, dimension, scenario.fleet.devices)),
             outbox: Outbox::default(),
             incoming: Assembler::new(limits),
             scenario: digest,
@@ -171,7 +174,7 @@ impl Agent {
         for topic in [Topic::Status(me), Topic::Inbox(me), Topic::Model] {
             out.push(Action::Subscribe(self.topics.name(topic)));
         }
-        if let Some(collusion) = &self.collusion {
+        if let Some(collusion) = &mut self.collusion {
             out.extend(collusion.subscriptions(&self.topics).into_iter().map(Action::Subscribe));
         }
         // Last, so that what answers an announcement finds its way here.
@@ -206,7 +209,7 @@ impl Agent {
                 if device == me {
                     self.presence.heard(now, &status, retained, out);
                 } else {
-                    self.accomplice_status(now, device, status.online, out);
+                    self.accomplice_status(now, &status, out);
                 }
             }
             (Some(Topic::Update(device)), Message::Chunk(chunk)) => self.tapped(now, device, chunk, out),

@@ -21,6 +21,8 @@ const LONGEST_QUIET: Millis = Millis(8_000);
 pub(super) struct Round {
     pub(super) call: RoundCall,
     pub(super) opened: Millis,
+    /// Start of the aggregator that called it last.
+    term: u64,
     selected: bool,
     pub(super) stage: Stage,
 }
@@ -53,18 +55,16 @@ impl Round {
 }
 
 impl Agent {
-    pub(super) fn round_called(
-        &mut self,
-        now: Millis,
-        call: RoundCall,
-        restarted: bool,
-        out: &mut Vec<Action>,
-    ) {
-        if let Some(current) = &self.round {
-            if current.call.round == call.round && current.call.model == call.model {
+    pub(super) fn round_called(&mut self, now: Millis, call: RoundCall, out: &mut Vec<Action>) {
+        let term = self.term;
+        // Since it called the round that this device is in; a roll call may have come between.
+        let restarted = self.round.as_ref().is_some_and(|current| current.term < term);
+        if let Some(current) = &mut self.round {
+            if current.call == call {
                 // Said again to whoever missed it. An update that is still unacknowledged may be what is missed; one
                 // that an earlier start of the aggregator had acknowledged surely is.
                 if restarted {
+                    (current.term, current.opened) = (term, now);
                     self.outbox.unsettle();
                 }
                 return self.outbox.probe(now, out);
@@ -82,9 +82,15 @@ impl Agent {
         if let Some(collusion) = &mut self.collusion {
             collusion.open(&call);
         }
-        let selected = call.selected.binary_search(&self.me.device).is_ok();
-        let stage = Stage::Fetching { ask_at: now + QUIET, pause: QUIET };
-        self.round = Some(Round { call, opened: now, selected, stage });
+        self.listen_if_leading(out);
+        let selected = call.selected.contains(&self.me.device);
+        // A leader may have to craft for others in a round that it is not selected for.
+        let stage = if selected || self.collusion.is_some() {
+            Stage::Fetching { ask_at: now + QUIET, pause: QUIET }
+        } else {
+            Stage::Delivered
+        };
+        self.round = Some(Round { call, opened: now, term, selected, stage });
         self.model_at_hand(now, out);
     }
 

@@ -7,6 +7,8 @@
 mod faults;
 mod network;
 mod seats;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

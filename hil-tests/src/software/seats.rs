@@ -70,6 +70,9 @@ impl DeviceSeat {
     }
 
     fn take(&mut self, now: Millis, event: agent::Event<'_>, effects: &mut Vec<Effect>) {
+        if self.left {
+            return;
+        }
         for action in self.agent.handle(now, event) {
             match action {
                 agent::Action::Subscribe(filter) => effects.push(Effect::Subscribe(filter)),

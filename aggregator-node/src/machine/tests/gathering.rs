@@ -1,0 +1,65 @@
+//! The roll call.
+
+use super::*;
+
+#[test]
+fn the_first_round_opens_when_all_are_here() {
+    let mut script = Script::new(SMALL, &[]);
+    script.arrives(2);
+    script.arrives(0);
+    assert_eq!(script.called(), None);
+    script.arrives(1);
+    let call = script.called().unwrap();
+    assert_eq!((call.round, call.selected.len()), (1, 3));
+    assert_eq!(script.messages(Topic::Model).len(), 1);
+}
+
+#[test]
+fn the_first_round_opens_with_those_who_are_here_when_time_is_up() {
+    let mut script = Script::new(SMALL, &[]);
+    script.arrives(2);
+    script.wait_until(59_999);
+    assert_eq!(script.called(), None);
+    script.wait_until(60_000);
+    assert_eq!(script.called().unwrap().selected, [DeviceId(2)]);
+}
+
+#[test]
+fn too_few_for_the_rule_end_the_run() {
+    let mut script = Script::new(SMALL, &["aggregation.rule=trimmed-mean", "aggregation.trim=1"]);
+    script.arrives(0);
+    script.arrives(1);
+    script.wait_until(60_000);
+    let Some(Err(failure)) = script.ending() else { panic!("{:?}", script.ending()) };
+    assert!(matches!(failure, Failure::TooFew { online: 2, devices: 3, seconds: 60, .. }), "{failure}");
+    assert_eq!(script.machine.wake_at(), None);
+}
+
+#[test]
+fn the_roll_is_called_from_one_on_until_it_is_answered() {
+    let mut script = Script::new(SMALL, &[]);
+    script.wait_until(4_000);
+    let calls: Vec<_> = script.stages(Topic::Round);
+    let expected = [1, 2, 3].map(|call| Stage::Gathering(shared::wire::RollCall { call }));
+    assert_eq!(calls, expected);
+}
+
+#[test]
+fn a_broker_that_forgot_is_told_again() {
+    let mut script = Script::opened(SMALL, &[]);
+    script.handle(Event::Connected);
+    let subscribed = script.said.iter().filter(|action| matches!(action, Action::Subscribe(_))).count();
+    assert_eq!(subscribed, 3);
+    assert_eq!(script.called().unwrap().round, 1);
+}
+
+#[test]
+fn the_roll_is_called_again_when_too_many_have_left() {
+    let mut script = Script::opened(SMALL, &[]);
+    (0..3).for_each(|device| script.delivers(&small(device, 1)));
+    (0..3).for_each(|device| script.leaves(device));
+    script.computes(Ok(vec![1.0; SMALL]));
+    assert!(matches!(script.stages(Topic::Round)[..], [Stage::Gathering(_)]));
+    (0..3).for_each(|device| script.arrives(device));
+    assert_eq!(script.called().unwrap().round, 2);
+}

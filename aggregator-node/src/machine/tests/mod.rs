@@ -1,0 +1,244 @@
+//! The round machine against scripted devices.
+
+mod collecting;
+mod gathering;
+mod presence;
+mod refusing;
+mod resuming;
+
+use std::sync::Arc;
+
+use shared::evaluation::Evaluation;
+use shared::identity::{DeviceId, Digest, RunId};
+use shared::scenario::Scenario;
+use shared::wire::{
+    Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, PROTOCOL_VERSION, Receipt, Refusal, Stage,
+    Status, Topic, Topics, UpdateContent, encode,
+};
+
+use super::{Action, Event, Failure, Machine, Start};
+use crate::record::RoundRecord;
+use crate::worker::{Job, Outcome};
+
+const RUN: RunId = RunId(7);
+const DEVICES: u32 = 3;
+/// Parameters of a model that fits one chunk.
+const SMALL: usize = 4;
+/// Parameters of a model that takes three.
+const LARGE: usize = 40_000;
+
+const SCENARIO: &str = r#"
+name = "scripted"
+dataset = "breast-cancer"
+model = "logistic-regression"
+rounds = 3
+[fleet]
+devices = 3
+compromised = 0
+[evaluation]
+every = 1
+[timing]
+gather-seconds = 60
+round-seconds = 60
+"#;
+
+/// A machine, its clock, and what it has said since that was last looked at.
+struct Script {
+    machine: Machine,
+    scenario: Arc<Scenario>,
+    topics: Topics,
+    now: Millis,
+    said: Vec<Action>,
+}
+
+impl Script {
+    /// A run about to gather.
+    fn new(dimension: usize, settings: &[&str]) -> Self {
+        Self::resumed(dimension, settings, 0)
+    }
+
+    /// A run that goes on after `finished` rounds.
+    fn resumed(dimension: usize, settings: &[&str], finished: u32) -> Self {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        let scenario = Arc::new(Scenario::parse("scripted.toml", SCENARIO, &settings).unwrap());
+        let start = Start { run: RUN, term: 1, finished, global: vec![0.0; dimension].into() };
+        let topics = Topics::default();
+        let machine = Machine::new(scenario.clone(), topics.clone(), start, Millis(0));
+        let mut script = Script { machine, scenario, topics, now: Millis(0), said: Vec::new() };
+        script.handle(Event::Connected);
+        script
+    }
+
+    /// A run whose first round has just been opened.
+    fn opened(dimension: usize, settings: &[&str]) -> Self {
+        let mut script = Self::new(dimension, settings);
+        (0..DEVICES).for_each(|device| script.arrives(device));
+        assert_eq!(script.called().unwrap().round, 1);
+        script.said.clear();
+        script
+    }
+
+    fn handle(&mut self, event: Event<'_>) {
+        let actions = self.machine.handle(self.now, event);
+        self.said.extend(actions);
+    }
+
+    fn receive(&mut self, topic: Topic, message: &Message) {
+        self.receive_raw(topic, &message.encode().unwrap());
+    }
+
+    fn receive_raw(&mut self, topic: Topic, payload: &[u8]) {
+        let topic = self.topics.name(topic);
+        self.handle(Event::Message { topic: &topic, payload });
+    }
+
+    /// Lets the time pass, with a tick whenever one is due.
+    fn wait_until(&mut self, until: u64) {
+        while let Some(due) = self.machine.wake_at().filter(|due| due.0 <= until) {
+            self.now = self.now.max(due);
+            self.handle(Event::Tick);
+            assert!(self.machine.wake_at().is_none_or(|next| next > self.now), "it wakes in the past");
+        }
+        self.now = Millis(until);
+    }
+
+    fn status(&self, device: u32) -> Status {
+        Status {
+            protocol: PROTOCOL_VERSION,
+            device: DeviceId(device),
+            boot: u64::from(device),
+            up_ms: 0,
+            online: true,
+            scenario: self.scenario.digest(),
+            examples: 10 + device,
+            version: "1".to_owned(),
+        }
+    }
+
+    fn arrives(&mut self, device: u32) {
+        let status = self.status(device);
+        self.says(status);
+    }
+
+    fn leaves(&mut self, device: u32) {
+        let status = Status { online: false, ..self.status(device) };
+        self.says(status);
+    }
+
+    /// The status comes on the topic of its device.
+    fn says(&mut self, status: Status) {
+        self.receive(Topic::Status(status.device), &Message::Status(status));
+    }
+
+    /// All of an update, on its device's topic.
+    fn delivers(&mut self, update: &Outgoing) {
+        update.chunks().for_each(|chunk| self.delivers_piece(chunk));
+    }
+
+    fn delivers_piece(&mut self, chunk: Chunk) {
+        let device = chunk.id.device.unwrap();
+        self.receive(Topic::Update(device), &Message::Chunk(chunk));
+    }
+
+    /// The worker is done with the round: here is the aggregate, and the test error is 0.25.
+    fn computes(&mut self, aggregate: Result<Vec<f32>, String>) {
+        let round = self.job_round();
+        self.handle(Event::Done(Outcome::Aggregated { round, result: aggregate }));
+        self.evaluates();
+    }
+
+    fn evaluates(&mut self) {
+        let round = self.job_round();
+        let evaluation = Evaluation { loss: 0.5, errors: 1, examples: 4, error_rate: 0.25 };
+        self.handle(Event::Done(Outcome::Evaluated { round, result: Ok(evaluation) }));
+    }
+
+    /// The round of the job that was given last.
+    fn job_round(&self) -> u32 {
+        match self.jobs().last().expect("a job") {
+            Job::Aggregate { round, .. } | Job::Evaluate { round, .. } => *round,
+        }
+    }
+
+    fn jobs(&self) -> Vec<&Job> {
+        let job = |action| if let &Action::Compute(ref job) = action { Some(job) } else { None };
+        self.said.iter().filter_map(job).collect()
+    }
+
+    fn messages(&self, on: Topic) -> Vec<Message> {
+        let topic = self.topics.name(on);
+        let message = |action: &Action| match action {
+            Action::Publish(publication) if publication.topic == topic => {
+                Some(Message::decode(&publication.payload).unwrap())
+            }
+            _ => None,
+        };
+        self.said.iter().filter_map(message).collect()
+    }
+
+    fn stages(&self, on: Topic) -> Vec<Stage> {
+        let stage = |message| if let Message::Announcement(a) = message { Some(a.stage) } else { None };
+        self.messages(on).into_iter().filter_map(stage).collect()
+    }
+
+    /// The round that was called last.
+    fn called(&self) -> Option<shared::wire::RoundCall> {
+        let call = |stage| if let Stage::Round(call) = stage { Some(call) } else { None };
+        self.stages(Topic::Round).into_iter().filter_map(call).next_back()
+    }
+
+    fn receipts(&self, device: u32) -> Vec<Option<Refusal>> {
+        let inbox = self.messages(Topic::Inbox(DeviceId(device))).into_iter();
+        inbox
+            .filter_map(
+                |m| if let Message::Receipt(Receipt { refused, .. }) = m { Some(refused) } else { None },
+            )
+            .collect()
+    }
+
+    fn asked(&self, device: u32) -> Vec<Missing> {
+        let inbox = self.messages(Topic::Inbox(DeviceId(device))).into_iter();
+        inbox.filter_map(|m| if let Message::Missing(missing) = m { Some(missing) } else { None }).collect()
+    }
+
+    /// The pieces of the model that were sent to `device` alone.
+    fn pieces(&self, device: u32) -> Vec<u32> {
+        let inbox = self.messages(Topic::Inbox(DeviceId(device))).into_iter();
+        inbox.filter_map(|m| if let Message::Chunk(chunk) = m { Some(chunk.index) } else { None }).collect()
+    }
+
+    fn record(&self) -> Option<&RoundRecord> {
+        let record =
+            |action| if let &Action::Record { ref record, .. } = action { Some(record) } else { None };
+        self.said.iter().filter_map(record).next_back()
+    }
+
+    fn ending(&self) -> Option<&Result<(), Failure>> {
+        self.said
+            .iter()
+            .find_map(|action| if let Action::Finish(result) = action { Some(result) } else { None })
+    }
+
+    /// Closes the round at its deadline, and gives its record.
+    fn close(&mut self) -> RoundRecord {
+        self.wait_until(self.now.0 + 60_000);
+        match self.jobs().last() {
+            Some(Job::Aggregate { updates, .. }) => {
+                let aggregate = updates[0].to_vec();
+                self.computes(Ok(aggregate));
+            }
+            _ => self.evaluates(),
+        }
+        self.record().expect("the round is over").clone()
+    }
+}
+
+/// An update of `device` for `round`, every parameter of which is `value`.
+fn update(device: u32, round: u32, value: f32, dimension: usize) -> Outgoing {
+    let content = UpdateContent { parameters: Float32Array(vec![value; dimension]), loss: 0.5, train_ms: 1 };
+    Outgoing::new(RUN, round, Kind::Update, Some(DeviceId(device)), encode(&content).unwrap())
+}
+
+fn small(device: u32, round: u32) -> Outgoing {
+    update(device, round, 1.0, SMALL)
+}

@@ -1,0 +1,139 @@
+//! What a compromised device knows of its accomplices.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::identity::DeviceId;
+use shared::wire::{Assembler, Kind, Millis, RoundCall, Status, Topic, Topics, TransferId};
+use tracing::debug;
+
+use super::hand::Hand;
+use super::{Identity, transfer_limits};
+use crate::attacks::Needs;
+
+/// The accomplices of a compromised device, and what it holds of theirs.
+#[derive(Debug)]
+pub(super) struct Collusion {
+    me: DeviceId,
+    pub(super) attackers: BTreeSet<DeviceId>,
+    /// The process of each accomplice that is online, by its boot id where that has been heard; this one is.
+    online: BTreeMap<DeviceId, Option<u64>>,
+    pub(super) gone: BTreeSet<DeviceId>,
+    pub(super) needs: Needs,
+    dimension: usize,
+    /// Reassembles the updates of benign devices that a leader listens in on.
+    pub(super) tap: Assembler,
+    /// Whether it listens in. Followers do not: that would cost every one of them everybody's updates.
+    listens: bool,
+    /// By round: an accomplice may be faster than the announcement.
+    pub(super) hands: BTreeMap<u32, Hand>,
+    pub(super) round: u32,
+    /// When the leader crafts from what it has.
+    pub(super) craft_at: Option<Millis>,
+}
+
+impl Collusion {
+    pub(super) fn new(
+        me: &Identity,
+        attackers: BTreeSet<DeviceId>,
+        needs: Needs,
+        dimension: usize,
+        devices: u32,
+    ) -> Self {
+        let tapped = if needs == Needs::Everyone { devices as usize } else { 1 };
+        Collusion {
+            me: me.device,
+            attackers,
+            online: BTreeMap::from([(me.device, Some(me.boot))]),
+            gone: BTreeSet::new(),
+            needs,
+            dimension,
+            tap: Assembler::new(transfer_limits(dimension, 2 * tapped)),
+            listens: false,
+            hands: BTreeMap::new(),
+            round: 0,
+            craft_at: None,
+        }
+    }
+
+    /// Its own topic, the accomplices' presence, and (leading under full knowledge) everybody's updates.
+    pub(super) fn subscriptions(&mut self, topics: &Topics) -> Vec<String> {
+        let others = self.attackers.iter().filter(|device| **device != self.me);
+        let mut filters: Vec<_> = others.map(|device| topics.name(Topic::Status(*device))).collect();
+        filters.push(topics.name(Topic::Collusion(self.me)));
+        // Nobody else can lead while the first of them is here.
+        self.listens |= self.needs == Needs::Everyone && self.attackers.first() == Some(&self.me);
+        filters.extend(self.listens.then(|| topics.every_update()));
+        filters
+    }
+
+    /// The filter to subscribe to if this device leads, must hear everybody, and does not yet.
+    pub(super) fn listen(&mut self, topics: &Topics) -> Option<String> {
+        let due = self.needs == Needs::Everyone && self.leader() == self.me && !self.listens;
+        self.listens |= due;
+        due.then(|| topics.every_update())
+    }
+
+    pub(super) fn open(&mut self, call: &RoundCall) {
+        self.round = call.round;
+        self.craft_at = None;
+        self.hands.retain(|round, _| *round >= call.round);
+        self.tap.forget_rounds_before(call.round);
+        // Whoever is selected has been online for the aggregator: a status that was lost on its way here.
+        let here = call.selected.iter().filter(|device| self.attackers.contains(device));
+        for device in here.filter(|device| !self.gone.contains(device)) {
+            self.online.entry(*device).or_default();
+        }
+    }
+
+    pub(super) fn forget_rounds(&mut self) {
+        self.round = 0;
+        self.craft_at = None;
+        self.hands.clear();
+        self.tap.forget_rounds_before(u32::MAX);
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Millis> {
+        self.craft_at
+    }
+
+    pub(super) fn leader(&self) -> DeviceId {
+        self.online.keys().next().copied().unwrap_or(self.me)
+    }
+
+    /// Takes the status of an accomplice. True if it has been started again: it knows nothing any more.
+    pub(super) fn enter(&mut self, status: &Status) -> bool {
+        let device = status.device;
+        let boot = self.online.get(&device).copied().flatten();
+        let other = boot.is_some_and(|boot| boot != status.boot);
+        if status.online {
+            self.online.insert(device, Some(status.boot));
+            self.gone.remove(&device);
+        } else if !other {
+            self.online.remove(&device);
+            self.gone.insert(device);
+        }
+        status.online && other
+    }
+
+    /// Whether `round` is this one or the next: nobody can be further ahead.
+    pub(super) fn is_near(&self, round: u32) -> bool {
+        round.checked_sub(self.round).is_some_and(|ahead| ahead <= 1)
+    }
+
+    /// The hand of `round`, if that is near.
+    pub(super) fn hand(&mut self, round: u32) -> Option<&mut Hand> {
+        self.is_near(round).then(|| self.hands.entry(round).or_default())
+    }
+
+    /// Keeps the model of `device` for crafting, if it can be of use.
+    pub(super) fn keep(&mut self, id: &TransferId, device: DeviceId, values: Vec<f32>) {
+        if values.len() != self.dimension || values.iter().any(|value| !value.is_finite()) {
+            return debug!("{device}: unusable models are left out");
+        }
+        let benign = id.kind == Kind::Update;
+        if let Some(hand) = self.hand(id.round) {
+            let models = if benign { &mut hand.benign } else { &mut hand.before_attack };
+            models.entry(device).or_insert_with(|| values.into());
+        }
+    }
+}
