@@ -39,11 +39,10 @@ impl Agent {
             self.forget_run();
             self.run = Some(run);
         }
-        let restarted = term > self.term;
         self.term = term;
         match stage {
             Stage::Gathering(_) => out.push(Action::Publish(self.presence.online(now))),
-            Stage::Round(call) => self.round_called(now, call, restarted, out),
+            Stage::Round(call) => self.round_called(now, call, out),
             // The end of a run that this process had no part in lies at the broker since then.
             Stage::Finished if retained && !known => {}
             Stage::Finished => {

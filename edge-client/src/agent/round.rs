@@ -20,6 +20,8 @@ const LONGEST_QUIET: Millis = Millis(8_000);
 #[derive(Debug)]
 pub(super) struct Round {
     pub(super) call: RoundCall,
+    /// Start of the aggregator that called it last.
+    term: u64,
     pub(super) opened: Millis,
     selected: bool,
     pub(super) stage: Stage,
@@ -53,18 +55,15 @@ impl Round {
 }
 
 impl Agent {
-    pub(super) fn round_called(
-        &mut self,
-        now: Millis,
-        call: RoundCall,
-        restarted: bool,
-        out: &mut Vec<Action>,
-    ) {
-        if let Some(current) = &self.round {
+    pub(super) fn round_called(&mut self, now: Millis, call: RoundCall, out: &mut Vec<Action>) {
+        // Since the last call, however many roll calls of the new start came between.
+        let restarted = self.round.as_ref().is_some_and(|round| round.term < self.term);
+        if let Some(current) = &mut self.round {
             if current.call.round == call.round && current.call.model == call.model {
                 // Said again to whoever missed it. An update that is still unacknowledged may be what is missed; one
                 // that an earlier start of the aggregator had acknowledged surely is.
                 if restarted {
+                    current.term = self.term;
                     self.outbox.unsettle();
                 }
                 return self.outbox.probe(now, out);
@@ -84,7 +83,7 @@ impl Agent {
         }
         let selected = call.selected.binary_search(&self.me.device).is_ok();
         let stage = Stage::Fetching { ask_at: now + QUIET, pause: QUIET };
-        self.round = Some(Round { call, opened: now, selected, stage });
+        self.round = Some(Round { call, term: self.term, opened: now, selected, stage });
         self.model_at_hand(now, out);
     }
 
