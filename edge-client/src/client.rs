@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use rim::{Command, LastWill, Link, LinkEvent, LinkOptions, nonce};
 use shared::data::Shard;
+use shared::identity::DeviceId;
 use shared::models;
 use shared::scenario::Scenario;
 use shared::wire::Millis;
@@ -43,7 +44,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
         config.scenario.display(),
         scenario.fleet.devices
     );
-    let shard = load_shard(&config.shard, &scenario)?;
+    let shard = load_shard(&config.shard, &scenario, device)?;
     let model = models::build(scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
     let identity = Identity { device, boot: nonce(), examples: shard.len() as u32 };
     let start = Instant::now();
@@ -109,8 +110,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     }
 }
 
-/// Reads a shard and checks that it is of the scenario's data set.
-fn load_shard(path: &Path, scenario: &Scenario) -> anyhow::Result<Shard> {
+/// Reads a shard and checks that it is of the scenario's data set, and for this device.
+fn load_shard(path: &Path, scenario: &Scenario, device: DeviceId) -> anyhow::Result<Shard> {
     let bytes = std::fs::read(path).with_context(|| format!("shard {}", path.display()))?;
     let (shard, info) = Shard::from_bytes(&bytes).with_context(|| format!("shard {}", path.display()))?;
     ensure!(
@@ -119,6 +120,13 @@ fn load_shard(path: &Path, scenario: &Scenario) -> anyhow::Result<Shard> {
         path.display(),
         info.dataset,
         scenario.dataset
+    );
+    // With swapped shards a run would end in another model than elsewhere, and nothing would say why.
+    ensure!(
+        info.device == device,
+        "shard {}: is for {}, but this is {device}; give each device its own --shard",
+        path.display(),
+        info.device
     );
     Ok(shard)
 }

@@ -1,0 +1,186 @@
+//! What is wrong is said in one line that names it and what to do, with an exit code to go by.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use crate::lab::{Lab, all_succeed};
+use crate::process::{Process, free_port, program, run};
+
+/// `hil run` in software with data sets from `folder`.
+fn hil_with_data(lab: &Lab, folder: &Path) -> Command {
+    let mut command = program("hil");
+    command.arg("run").arg(lab.scenario_path()).args(["--on", "software"]);
+    command.arg("--out").arg(lab.path("run")).arg("--datasets").arg(folder);
+    command
+}
+
+/// Without the log, so that all it says is what went wrong.
+fn quiet(mut command: Command) -> Command {
+    command.args(["--log", "error"]);
+    command
+}
+
+#[test]
+fn a_missing_data_file_is_named() {
+    let lab = Lab::new(&[]);
+    let outcome = run(hil_with_data(&lab, &lab.path("nowhere")));
+    outcome.complains(1, &["hil: ", "nowhere", "wdbc.csv: file not found", "datasets/README.md"]);
+    assert!(!lab.path("run").exists(), "a run that cannot begin leaves nothing");
+}
+
+#[test]
+fn a_truncated_data_file_is_named() {
+    let lab = Lab::new(&[]);
+    let folder = lab.path("datasets/breast-cancer-wisconsin");
+    fs::create_dir_all(&folder).unwrap();
+    let whole = fs::read(crate::process::datasets().join("breast-cancer-wisconsin/wdbc.csv")).unwrap();
+    fs::write(folder.join("wdbc.csv"), &whole[..whole.len() / 2]).unwrap();
+    let outcome = run(hil_with_data(&lab, &lab.path("datasets")));
+    outcome.complains(1, &["hil: ", "wdbc.csv", "get the file again"]);
+}
+
+#[test]
+fn a_missing_scenario_is_named() {
+    let mut hil = program("hil");
+    hil.args(["run", "nowhere.toml", "--on", "software"]);
+    run(hil).complains(2, &["hil: nowhere.toml: "]);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    let lab = Lab::new(&[]);
+    let text = fs::read_to_string(lab.scenario_path()).unwrap();
+    fs::write(lab.scenario_path(), format!("roundz = 3\n{text}")).unwrap();
+    run(lab.hil("software", "run", &[])).complains(2, &["scenario.toml:1: ", "roundz"]);
+}
+
+#[test]
+fn an_unknown_key_of_a_setting_is_named() {
+    let lab = Lab::new(&[]);
+    let outcome = run(lab.hil("software", "run", &["--set", "fleet.devicez=3"]));
+    outcome.complains(2, &["--set fleet.devicez=3", "devicez"]);
+}
+
+#[test]
+fn krum_is_refused_where_too_many_devices_are_compromised() {
+    let lab = Lab::new(&[]);
+    let hil = |devices: u32| {
+        let fleet = [format!("fleet.devices={devices}"), format!("fleet.selected={devices}")];
+        let mut command = lab.hil("software", "run", &["--set", "aggregation.rule=krum"]);
+        command.args(["--set", &fleet[0], "--set", &fleet[1]]);
+        command
+    };
+    run(hil(6)).complains(2, &["aggregation.rule: krum", "byzantine = 2 and devices = 6"]);
+    run(hil(7)).succeeded();
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let lab = Lab::new(&[]);
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut aggregator = quiet(lab.aggregator_without_broker("run"));
+    aggregator.args(["--listen", &address]);
+    run(aggregator).complains(1, &["aggregator-node: ", &address, "--listen", "--broker"]);
+}
+
+#[track_caller]
+fn assert_gives_up_on_a_broker_that_is_away(mut command: Command) {
+    let broker = format!("mqtt://127.0.0.1:{}", free_port());
+    command.args(["--broker", &broker, "--patience", "1"]);
+    let outcome = run(command);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    let tries = outcome.stderr.lines().filter(|line| line.contains("trying again")).count();
+    assert!(tries >= 2, "one cannot see that it tries:\n{}", outcome.stderr);
+    let last = outcome.stderr.lines().last().unwrap();
+    assert!(last.contains(&broker) && last.contains("was away for 1 s"), "{last}");
+    assert!(last.contains("start it, or name another one with --broker"), "{last}");
+}
+
+#[test]
+fn a_client_tries_and_then_gives_up_on_a_broker_that_is_away() {
+    assert_gives_up_on_a_broker_that_is_away(Lab::new(&[]).client_without_broker(0));
+}
+
+#[test]
+fn an_aggregator_tries_and_then_gives_up_on_a_broker_that_is_away() {
+    assert_gives_up_on_a_broker_that_is_away(Lab::new(&[]).aggregator_without_broker("run"));
+}
+
+#[test]
+fn the_second_client_of_one_name_leaves_and_the_first_goes_on() {
+    let lab = Lab::new(&["rounds=3"]);
+    let aggregator = Process::start(lab.aggregator("run"));
+    let mut clients = lab.clients([0]);
+    // The run waits for the other four.
+    clients[0].wait_for_words("begins");
+    let second = run(quiet(lab.client(0)));
+    second.complains(1, &["edge-client: ", "device-000", "--device"]);
+    assert!(clients[0].is_running(), "the first has left: {}", clients[0].stderr());
+    clients.extend(lab.clients(1..5));
+    aggregator.outcome().succeeded();
+    all_succeed(clients);
+}
+
+#[test]
+fn a_shard_of_another_data_set_is_named() {
+    let (lab, other) = (Lab::new(&["dataset=mnist"]), Lab::new(&[]));
+    let mut client = program("edge-client");
+    client.args(["--device", "device-000", "--log", "error"]);
+    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(other.shard(0));
+    run(client).complains(1, &["edge-client: shard ", "breast-cancer", "mnist"]);
+}
+
+#[test]
+fn a_shard_of_another_device_is_named() {
+    let lab = Lab::new(&[]);
+    let mut client = program("edge-client");
+    client.args(["--device", "device-001", "--log", "error"]);
+    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(lab.shard(0));
+    run(client).complains(1, &["edge-client: shard ", "device-000", "device-001"]);
+}
+
+#[test]
+fn a_shard_that_is_none_is_named() {
+    let lab = Lab::new(&[]);
+    fs::write(lab.path("shard"), "no shard").unwrap();
+    let mut client = program("edge-client");
+    client.args(["--device", "device-000", "--log", "error"]);
+    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(lab.path("shard"));
+    run(client).complains(1, &["edge-client: shard ", "write the shard file again"]);
+}
+
+#[test]
+fn a_device_that_is_not_of_the_fleet_is_named() {
+    let lab = Lab::new(&[]);
+    let mut client = program("edge-client");
+    client.args(["--device", "device-005", "--log", "error"]);
+    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(lab.shard(0));
+    run(client).complains(1, &["edge-client: device-005", "fleet.devices = 5"]);
+}
+
+#[test]
+fn flags_of_another_bench_are_wrong_usage() {
+    let lab = Lab::new(&[]);
+    let broker = ["--broker", "mqtt://127.0.0.1:1883"];
+    run(lab.hil("software", "run", &broker)).complains(2, &["--on processes"]);
+    run(lab.hil("processes", "run", &["--loss", "0.1"])).complains(2, &["--on software"]);
+}
+
+#[test]
+fn a_run_directory_of_another_scenario_is_left_alone() {
+    let lab = Lab::new(&[]);
+    lab.undisturbed();
+    let manifest = fs::read(lab.path("undisturbed/manifest.json")).unwrap();
+    let name = lab.path("undisturbed").display().to_string();
+    run(lab.hil("software", "shorter", &["--set", "rounds=1"])).succeeded();
+    let outcome = run(lab.hil("software", "shorter", &[]));
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    let last = outcome.stderr.lines().last().unwrap();
+    assert!(last.contains("a run of another scenario; choose another directory"), "{last}");
+    let aggregator = quiet(lab.aggregator("undisturbed"));
+    run(aggregator).complains(1, &[&name, "on the bench `software`", "choose another directory"]);
+    assert_eq!(fs::read(lab.path("undisturbed/manifest.json")).unwrap(), manifest);
+}

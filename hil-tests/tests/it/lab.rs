@@ -1,0 +1,140 @@
+//! A scenario, a folder for its runs, and the programs that take part in them.
+
+use std::cell::OnceCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aggregator_node::record::RoundRecord;
+use hil_tests::fleet_data::FleetData;
+use shared::data::{Shard, ShardInfo};
+use shared::identity::DeviceId;
+use shared::scenario::Scenario;
+
+use crate::process::{Outcome, Process, datasets, free_port, program, run, summary};
+
+/// Small and quick: a round takes some 50 ms over MQTT and less than 1 ms in software.
+const SCENARIO: &str = r#"
+name = "end-to-end"
+dataset = "breast-cancer"
+model = "logistic-regression"
+rounds = 20
+[fleet]
+devices = 5
+compromised = 2
+[aggregation]
+rule = "trimmed-mean"
+[evaluation]
+every = 5
+"#;
+
+/// Settings of the paper's attack on the trimmed mean.
+pub(crate) const ATTACK: [&str; 1] = ["attack.kind=trimmed-mean"];
+
+pub(crate) struct Lab {
+    folder: tempfile::TempDir,
+    pub(crate) scenario: Scenario,
+    shards: OnceCell<Vec<Shard>>,
+    port: u16,
+}
+
+impl Lab {
+    /// The small scenario with `settings` on top.
+    pub(crate) fn new(settings: &[&str]) -> Self {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        let scenario = Scenario::parse("end-to-end.toml", SCENARIO, &settings).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("scenario.toml"), scenario.to_toml()).unwrap();
+        Lab { folder, scenario, shards: OnceCell::new(), port: free_port() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn scenario_path(&self) -> PathBuf {
+        self.path("scenario.toml")
+    }
+
+    /// `hil run` on `bench`, into the folder `out` of this lab.
+    pub(crate) fn hil(&self, bench: &str, out: &str, more: &[&str]) -> Command {
+        let mut command = program("hil");
+        command.arg("run").arg(self.scenario_path()).args(["--on", bench]).arg("--out").arg(self.path(out));
+        command.arg("--datasets").arg(datasets()).args(more);
+        command
+    }
+
+    /// Digest of the model in which a run ends that nothing disturbs, in software.
+    pub(crate) fn undisturbed(&self) -> String {
+        self.model_after(self.hil("software", "undisturbed", &[]), "undisturbed")
+    }
+
+    /// Digest of the model in which `command` ends, which runs into the folder `out`.
+    #[track_caller]
+    pub(crate) fn model_after(&self, command: Command, out: &str) -> String {
+        run(command).succeeded();
+        summary(&self.path(out)).model_sha256
+    }
+
+    /// An aggregator with its own broker, always on the same port.
+    pub(crate) fn aggregator(&self, out: &str) -> Command {
+        let mut command = self.aggregator_without_broker(out);
+        command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
+        command
+    }
+
+    pub(crate) fn aggregator_without_broker(&self, out: &str) -> Command {
+        let mut command = program("aggregator-node");
+        command.arg(self.scenario_path()).arg("--out").arg(self.path(out));
+        command.arg("--datasets").arg(datasets());
+        command
+    }
+
+    /// A client of that broker.
+    pub(crate) fn client(&self, device: u32) -> Command {
+        let mut command = self.client_without_broker(device);
+        command.args(["--broker", &self.broker()]);
+        command
+    }
+
+    pub(crate) fn client_without_broker(&self, device: u32) -> Command {
+        let mut command = program("edge-client");
+        command.args(["--device", &DeviceId(device).to_string()]).arg("--scenario").arg(self.scenario_path());
+        command.arg("--shard").arg(self.shard(device)).env("RAYON_NUM_THREADS", "1");
+        command
+    }
+
+    pub(crate) fn clients(&self, devices: impl IntoIterator<Item = u32>) -> Vec<Process> {
+        devices.into_iter().map(|device| Process::start(self.client(device))).collect()
+    }
+
+    /// Where [`Lab::aggregator`] has its broker.
+    pub(crate) fn broker(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// The shard file of a device.
+    pub(crate) fn shard(&self, device: u32) -> PathBuf {
+        let path = self.path(&format!("{}.safetensors", DeviceId(device)));
+        let scenario = &self.scenario;
+        let shards =
+            self.shards.get_or_init(|| FleetData::load(scenario, &datasets()).unwrap().shards(scenario));
+        let info = ShardInfo { dataset: scenario.dataset, device: DeviceId(device) };
+        fs::write(&path, shards[device as usize].to_bytes(info)).unwrap();
+        path
+    }
+}
+
+/// What the run in `out` has recorded.
+pub(crate) fn records(out: &Path) -> Vec<RoundRecord> {
+    let lines = fs::read_to_string(out.join("rounds.jsonl")).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Waits for all of them to end well.
+#[track_caller]
+pub(crate) fn all_succeed(processes: impl IntoIterator<Item = Process>) {
+    for outcome in processes.into_iter().map(Process::outcome) {
+        let _: Outcome = outcome.succeeded();
+    }
+}

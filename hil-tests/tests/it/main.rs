@@ -1,0 +1,14 @@
+//! End to end through the real programs: each test runs `hil`, `aggregator-node` and `edge-client` as a user would,
+//! and looks at exit codes, error lines and run directories only.
+//!
+//! `cargo test --workspace` builds the programs that these tests start. Those that need Mosquitto say so and pass
+//! where it is not installed.
+
+mod agreement;
+mod bad_input;
+mod demo;
+mod lab;
+mod misbehaviour;
+mod mosquitto;
+mod process;
+mod resume;

@@ -1,0 +1,165 @@
+//! Starting a program, waiting for it, and what it leaves behind.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use aggregator_node::record::Summary;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long anything may take. Each takes a second or a few; a machine under load must not fail a test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// One of the project's programs, with none of the surroundings' settings.
+pub(crate) fn program(name: &str) -> Command {
+    let path = Path::new(env!("CARGO_BIN_EXE_hil")).with_file_name(name);
+    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.is_file(), "{} is missing: run `cargo test --workspace`, which builds it", path.display());
+    let mut command = Command::new(path);
+    // Started by cargo, hil would build its siblings anew while they are in use.
+    command.env_remove("CARGO").env_remove("CARGO_MANIFEST_DIR");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"OUTPOST_"))
+    {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A running program that does not outlive this value.
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    output: TempDir,
+}
+
+/// How a program ended and what it said.
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let name = Path::new(command.get_program()).file_name().unwrap().display().to_string();
+        let output = tempfile::tempdir().unwrap();
+        let file = |name| File::create(output.path().join(name)).unwrap();
+        command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        Process { name, child, output }
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        fs::read_to_string(self.output.path().join("stderr")).unwrap()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// SIGKILL: it has no chance to tidy up.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it has said `text` on standard error.
+    pub(crate) fn wait_for_words(&mut self, text: &str) {
+        wait_until(&format!("{} says `{text}`", self.name), || {
+            assert!(self.is_running(), "{} has ended:\n{}", self.name, self.stderr());
+            self.stderr().contains(text)
+        });
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn outcome(mut self) -> Outcome {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "{} does not end; it said:\n{}", self.name, self.stderr());
+            sleep(Duration::from_millis(10));
+        };
+        let stdout = fs::read_to_string(self.output.path().join("stdout")).unwrap();
+        Outcome { code: status.code(), stdout, stderr: self.stderr() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts `command` and waits until it has ended.
+pub(crate) fn run(command: Command) -> Outcome {
+    Process::start(command).outcome()
+}
+
+impl Outcome {
+    /// Itself, having ended well.
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self
+    }
+
+    /// The only line on standard error, of a program that ended with `code`; each of `parts` must be in it.
+    #[track_caller]
+    pub(crate) fn complains(self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        assert_eq!(self.stderr.lines().count(), 1, "not one line:\n{}", self.stderr);
+        for part in parts {
+            assert!(self.stderr.contains(part), "no `{part}` in: {}", self.stderr);
+        }
+    }
+}
+
+/// The summary of the finished run in `out`.
+#[track_caller]
+pub(crate) fn summary(out: &Path) -> Summary {
+    let path = out.join("summary.json");
+    let json = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&json).unwrap()
+}
+
+/// How many rounds the run in `out` has recorded.
+pub(crate) fn recorded_rounds(out: &Path) -> usize {
+    let lines = fs::read_to_string(out.join("rounds.jsonl")).unwrap_or_default();
+    lines.matches('\n').count()
+}
+
+/// Waits until the run in `out` has recorded `rounds` rounds.
+pub(crate) fn wait_for_rounds(out: &Path, rounds: usize) {
+    wait_until(&format!("round {rounds} of {}", out.display()), || recorded_rounds(out) >= rounds);
+}
+
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// The data sets of this repository.
+pub(crate) fn datasets() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets")
+}
