@@ -33,8 +33,9 @@ mod validation;
 use serde::{Deserialize, Serialize};
 
 pub use error::ScenarioError;
+pub use roles::AttackRounds;
 pub use sections::{
-    Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Knowledge, Timing, Training,
+    Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Goal, Knowledge, Timing, Training,
 };
 
 use crate::data::DatasetName;
