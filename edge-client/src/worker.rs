@@ -80,21 +80,20 @@ pub struct Worker {
     device: DeviceId,
     model: Arc<dyn Model>,
     shard: Shard,
+    /// The shard with the labels that the attack trains with.
+    poisoned: Option<Shard>,
     attack: Option<Box<dyn Attack>>,
 }
 
 impl Worker {
-    /// The worker of `device`. If the scenario makes it poison its own data, `shard` is relabelled here.
+    /// The worker of `device`, which the scenario may make poison its own data in the rounds that are attacked.
     pub fn new(scenario: Arc<Scenario>, device: DeviceId, model: Arc<dyn Model>, shard: Shard) -> Self {
         let attack = attacks::build(&scenario).filter(|_| scenario.attackers().contains(&device));
-        let shard = match &attack {
-            Some(attack) => {
-                let classes = shard.dataset().classes();
-                shard.with_labels(|label| attack.label(label, classes))
-            }
-            None => shard,
-        };
-        Worker { scenario, device, model, shard, attack }
+        let classes = shard.dataset().classes();
+        let relabelled =
+            |attack: &dyn Attack| shard.clone().with_labels(|label| attack.label(label, classes));
+        let poisoned = attack.as_deref().map(relabelled);
+        Worker { scenario, device, model, shard, poisoned, attack }
     }
 
     /// Does a job.
@@ -109,7 +108,9 @@ impl Worker {
         let begun = Instant::now();
         let training = &self.scenario.training;
         let mut random = stream(self.scenario.seed, Purpose::Batches, Some(self.device), round);
-        let minibatch = |_step| self.shard.minibatch(training.batch_size as usize, &mut random);
+        let attacked = self.scenario.attack_rounds().contains(round);
+        let shard = self.poisoned.as_ref().filter(|_| attacked).unwrap_or(&self.shard);
+        let minibatch = |_step| shard.minibatch(training.batch_size as usize, &mut random);
         let (rate, steps) = (training.learning_rate as f32, training.local_steps as usize);
         match train(self.model.as_ref(), global, rate, steps, minibatch) {
             Ok(trained) => Outcome::Trained(Trained {

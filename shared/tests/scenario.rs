@@ -4,6 +4,8 @@ use shared::scenario::Scenario;
 
 const MINIMAL: &str = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n";
 
+const KRUM_FULL: &str = "[attack]\nkind = \"krum\"\nknowledge = \"full\"\n";
+
 fn parse(more: &str, settings: &[&str]) -> Result<Scenario, String> {
     let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
     Scenario::parse("s.toml", &format!("{MINIMAL}{more}"), &settings).map_err(|e| e.to_string())
@@ -15,6 +17,9 @@ fn defaults_are_the_papers() {
     assert_eq!((scenario.fleet.devices, scenario.fleet.compromised), (100, 20));
     assert_eq!((scenario.aggregation.byzantine, scenario.aggregation.trim), (Some(20), Some(20)));
     assert_eq!(scenario.fleet.selected, Some(100));
+    let attack = &scenario.attack;
+    assert_eq!((attack.epsilon, attack.spread, attack.threshold), (0.01, 2.0, 1e-5));
+    assert_eq!(attack.round_fraction, 1.0);
 }
 
 #[test]
@@ -49,6 +54,20 @@ fn errors_name_file_line_key_and_setting() {
         // Krum with c >= (m-2)/2
         ("[aggregation]\nrule = \"krum\"\n", &["fleet.devices=42"], &["aggregation.rule", "42", "20"]),
         ("[aggregation]\nrule = \"trimmed-mean\"\n", &["aggregation.trim=50"], &["aggregation.rule", "50"]),
+        // Bulyan with c > (m-3)/4, and more selected than m-2c
+        ("[aggregation]\nrule = \"bulyan\"\n", &["fleet.devices=82"], &["aggregation.rule", "82", "20"]),
+        (
+            "[aggregation]\nrule = \"bulyan\"\n",
+            &["aggregation.theta=61"],
+            &["aggregation.rule", "theta", "61"],
+        ),
+        ("", &["attack.epsilon=-1"], &["attack.epsilon", "at least 0"]),
+        ("", &["attack.threshold=0"], &["attack.threshold", "positive"]),
+        ("", &["attack.round-fraction=1.5"], &["attack.round-fraction", "between 0 and 1"]),
+        ("[attack]\nkind = \"krum\"\n", &["fleet.compromised=2"], &["fleet.compromised", "less than the 3"]),
+        (KRUM_FULL, &["fleet.compromised=0"], &["fleet.compromised", "at least 1"]),
+        (KRUM_FULL, &["aggregation.byzantine=49"], &["attack.kind", "krum needs", "49"]),
+        ("[attack]\nkind = \"trimmed-mean\"\n", &["attack.goal=undirected"], &["attack.goal", "full"]),
     ];
     for (more, settings, expected) in cases {
         let error = parse(more, settings).expect_err(&format!("{more} {settings:?}"));
@@ -77,4 +96,18 @@ fn a_subset_is_drawn_anew_each_round() {
     assert_eq!(scenario.selection(1).len(), 30);
     assert_eq!(scenario.selection(1), scenario.selection(1));
     assert_ne!(scenario.selection(1), scenario.selection(2));
+}
+
+#[test]
+fn the_attacked_rounds_are_a_seeded_share_of_all() {
+    let attacked = |settings: &[&str]| -> Vec<u32> {
+        let rounds = parse("", settings).unwrap().attack_rounds();
+        (1..=1000).filter(|&round| rounds.contains(round)).collect()
+    };
+    assert_eq!(attacked(&[]).len(), 1000);
+    assert!(attacked(&["attack.round-fraction=0"]).is_empty());
+    let some = attacked(&["attack.round-fraction=0.3"]);
+    assert!((250..350).contains(&some.len()), "{}", some.len());
+    assert_eq!(some, attacked(&["attack.round-fraction=0.3"]));
+    assert_ne!(some, attacked(&["attack.round-fraction=0.3", "seed=2"]));
 }

@@ -30,7 +30,7 @@ mod tests;
 use std::sync::Arc;
 
 use shared::identity::{DeviceId, Digest, RunId};
-use shared::scenario::Scenario;
+use shared::scenario::{AttackRounds, Scenario};
 use shared::wire::{Assembler, Limits, Message, Millis, Missing, Publication, Receipt, Topic, Topics};
 use tracing::debug;
 
@@ -107,6 +107,7 @@ pub struct Agent {
     incoming: Assembler,
     /// Set on compromised devices whose attack needs others.
     collusion: Option<Collusion>,
+    attack_rounds: AttackRounds,
     run: Option<RunId>,
     /// Start of the aggregator that was last heard; an earlier one's words are stale.
     term: u64,
@@ -129,6 +130,7 @@ impl Agent {
             presence: Presence::new(&me, &topics, digest, now),
             collusion: colludes
                 .then(|| Collusion::new(&me, attackers, needs, dimension, scenario.fleet.devices)),
+            attack_rounds: scenario.attack_rounds(),
             outbox: Outbox::default(),
             incoming: Assembler::new(limits),
             scenario: digest,

@@ -171,7 +171,7 @@ impl Agent {
         if round.call.round != trained.round || !matches!(round.stage, Stage::Training) {
             return; // for a round that is over
         }
-        if self.collusion.is_some() {
+        if self.collusion.is_some() && self.attack_rounds.contains(trained.round) {
             self.collude(now, trained, out);
         } else {
             self.deliver(now, &trained, None, out);

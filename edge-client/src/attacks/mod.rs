@@ -4,6 +4,8 @@
 
 mod direction;
 mod gaussian;
+mod krum;
+mod krum_search;
 mod label_flip;
 mod statistics;
 mod trimmed_mean;
@@ -14,6 +16,7 @@ use shared::rules::RuleError;
 use shared::scenario::{AttackKind, Scenario};
 
 pub use gaussian::Gaussian;
+pub use krum::{FullKrum, PartialKrum};
 pub use label_flip::LabelFlip;
 pub use trimmed_mean::{FullTrimmedMean, PartialTrimmedMean};
 
@@ -65,9 +68,9 @@ impl<'a> View<'a> {
 /// Why nothing was crafted; the compromised devices then send what they honestly trained.
 #[derive(Debug, thiserror::Error)]
 pub enum AttackError {
-    /// The rule under attack refused the models its direction was to be taken from.
-    #[error("no direction: {0}")]
-    Direction(#[from] RuleError),
+    /// A rule that the attacker tried out refused the models.
+    #[error("cannot try out the rule under attack: {0}")]
+    Rule(#[from] RuleError),
 }
 
 /// An attack.
@@ -97,5 +100,7 @@ pub fn build(scenario: &Scenario) -> Option<Box<dyn Attack>> {
         (AttackKind::LabelFlip, _) => Some(Box::new(LabelFlip)),
         (AttackKind::TrimmedMean, Partial) => Some(Box::new(PartialTrimmedMean)),
         (AttackKind::TrimmedMean, Full) => Some(Box::new(FullTrimmedMean::new(scenario))),
+        (AttackKind::Krum, Partial) => Some(Box::new(PartialKrum::new(scenario))),
+        (AttackKind::Krum, Full) => Some(Box::new(FullKrum::new(scenario))),
     }
 }

@@ -1,5 +1,19 @@
 //! Per-coordinate mean and standard deviation over devices.
 
+/// Mean of each coordinate.
+pub(super) fn mean(models: &[&[f32]]) -> Vec<f64> {
+    let mut mean = vec![0.0; models.first().map_or(0, |model| model.len())];
+    for model in models {
+        for (sum, value) in mean.iter_mut().zip(*model) {
+            *sum += f64::from(*value);
+        }
+    }
+    for sum in &mut mean {
+        *sum /= models.len() as f64;
+    }
+    mean
+}
+
 /// Mean and population standard deviation (divided by n, as in the authors' code) of coordinate `j`.
 pub(super) fn mean_and_deviation(models: &[&[f32]], j: usize) -> (f64, f64) {
     let n = models.len() as f64;
@@ -21,6 +35,7 @@ mod tests {
     fn the_deviation_is_that_of_the_population() {
         let models: [&[f32]; 4] = [&[1.0], &[3.0], &[1.0], &[3.0]];
         assert_eq!(mean_and_deviation(&models, 0), (2.0, 1.0));
+        assert_eq!(mean(&models), [2.0]);
     }
 
     #[test]

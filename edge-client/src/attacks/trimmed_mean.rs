@@ -6,9 +6,9 @@
 use rand::Rng;
 use shared::random::Stream;
 use shared::rules::{Rule, Updates};
-use shared::scenario::{Direction, Scenario};
+use shared::scenario::{Goal, Scenario};
 
-use super::direction::rises;
+use super::direction::{WithoutAttack, rises};
 use super::statistics::{finite, mean_and_deviation};
 use super::{Attack, AttackError, Needs, View};
 
@@ -28,35 +28,63 @@ impl Attack for PartialTrimmedMean {
         Ok(draw_each(view, |j, random| {
             let (mean, deviation) = fitted[j];
             let reach = random.random_range(3.0..4.0) * deviation;
-            if rises(mean, view.global[j]) { mean - reach } else { mean + reach }
+            if mean > f64::from(view.global[j]) { mean - reach } else { mean + reach }
         }))
     }
 }
 
 /// Full knowledge: values beyond the extreme of the benign models, up to `spread` (the paper's b) times as far.
 pub struct FullTrimmedMean {
-    /// The rule whose aggregate gives the direction; the plain mean if `None`.
-    rule: Option<Box<dyn Rule>>,
+    aim: Aim,
     spread: f64,
+}
+
+/// On which side of the benign models the crafted ones lie.
+enum Aim {
+    /// Against the direction that the global model would take.
+    Against(WithoutAttack),
+    /// Where the aggregate by this rule gets farther from what it would be without attack (the paper's appendix B).
+    Farther(Box<dyn Rule>),
 }
 
 impl FullTrimmedMean {
     /// The attack as the scenario sets it up.
     pub fn new(scenario: &Scenario) -> Self {
-        let rule = (scenario.attack.direction == Direction::Rule).then(|| scenario.rule());
-        FullTrimmedMean { rule, spread: scenario.attack.spread }
+        let aim = match scenario.attack.goal {
+            Goal::Directed => Aim::Against(WithoutAttack::new(scenario)),
+            Goal::Undirected => Aim::Farther(scenario.rule()),
+        };
+        FullTrimmedMean { aim, spread: scenario.attack.spread }
     }
 
-    /// What the global model would be without attack, as the direction's aggregate has it.
-    fn without_attack(&self, view: &View<'_>) -> Result<Vec<f64>, AttackError> {
-        let everyone = view.everyone();
-        match &self.rule {
-            None => Ok((0..view.global.len()).map(|j| mean_and_deviation(&everyone, j).0).collect()),
-            Some(rule) => {
-                let aggregate = rule.aggregate(&Updates::new(&everyone, None)?)?;
-                Ok(aggregate.into_iter().map(f64::from).collect())
-            }
-        }
+    /// Models whose coordinates lie below all benign ones where `below` says so, else above.
+    fn beyond(&self, view: &View<'_>, below: &[bool]) -> Vec<Vec<f32>> {
+        let benign = |j: usize| view.benign.iter().map(move |(_, model)| f64::from(model[j]));
+        let extreme = |(j, below): (usize, &bool)| {
+            let extreme = if *below { benign(j).reduce(f64::min) } else { benign(j).reduce(f64::max) };
+            extreme.unwrap_or(f64::from(view.global[j]))
+        };
+        let extremes: Vec<f64> = below.iter().enumerate().map(extreme).collect();
+        draw_each(view, |j, random| {
+            let factor = 1.0 + (self.spread - 1.0) * random.random::<f64>();
+            // Away from zero where the extreme lies on the side that is pushed to, towards zero otherwise.
+            if (extremes[j] > 0.0) == below[j] { extremes[j] / factor } else { extremes[j] * factor }
+        })
+    }
+
+    /// Per coordinate whether the aggregate gets farther from where it would be by values below the benign ones than
+    /// by values above.
+    fn farther_below(&self, view: &View<'_>, rule: &dyn Rule) -> Result<Vec<bool>, AttackError> {
+        let aggregate = |rows: &[&[f32]]| rule.aggregate(&Updates::new(rows, None)?);
+        let after = |below: bool| {
+            let crafted = self.beyond(view, &vec![below; view.global.len()]);
+            let benign = view.benign.iter().map(|(_, model)| *model);
+            aggregate(&crafted.iter().map(Vec::as_slice).chain(benign).collect::<Vec<_>>())
+        };
+        let (before, low, high) = (aggregate(&view.everyone())?, after(true)?, after(false)?);
+        let farther =
+            |((before, low), high): ((&f32, f32), f32)| (low - before).abs() > (high - before).abs();
+        Ok(before.iter().zip(low).zip(high).map(farther).collect())
     }
 }
 
@@ -66,21 +94,11 @@ impl Attack for FullTrimmedMean {
     }
 
     fn craft(&self, view: &View<'_>) -> Result<Vec<Vec<f32>>, AttackError> {
-        let without_attack = self.without_attack(view)?;
-        let benign = |j: usize| view.benign.iter().map(move |(_, model)| f64::from(model[j]));
-        let extremes: Vec<(bool, f64)> = (0..view.global.len())
-            .map(|j| {
-                let rises = rises(without_attack[j], view.global[j]);
-                let worst = if rises { benign(j).reduce(f64::min) } else { benign(j).reduce(f64::max) };
-                (rises, worst.unwrap_or(without_attack[j]))
-            })
-            .collect();
-        Ok(draw_each(view, |j, random| {
-            let (rises, extreme) = extremes[j];
-            let factor = 1.0 + (self.spread - 1.0) * random.random::<f64>();
-            // Away from zero where the extreme lies on the side that is pushed to, towards zero otherwise.
-            if (extreme > 0.0) == rises { extreme / factor } else { extreme * factor }
-        }))
+        let below = match &self.aim {
+            Aim::Against(without_attack) => rises(&without_attack.aggregate(view)?, view.global),
+            Aim::Farther(rule) => self.farther_below(view, rule.as_ref())?,
+        };
+        Ok(self.beyond(view, &below))
     }
 }
 
@@ -97,6 +115,7 @@ fn draw_each(view: &View<'_>, mut value: impl FnMut(usize, &mut Stream) -> f64) 
 mod tests {
     use super::*;
     use shared::identity::DeviceId;
+    use shared::rules::Median;
 
     const COLLUDERS: [(DeviceId, &[f32]); 2] =
         [(DeviceId(1), &[2.0, -2.0, 1.0]), (DeviceId(3), &[4.0, -4.0, 1.0])];
@@ -111,7 +130,7 @@ mod tests {
     }
 
     fn full() -> FullTrimmedMean {
-        FullTrimmedMean { rule: None, spread: 2.0 }
+        FullTrimmedMean { aim: Aim::Against(WithoutAttack { rule: None }), spread: 2.0 }
     }
 
     /// Every crafted value of coordinate `j` lies in the range.
@@ -159,5 +178,21 @@ mod tests {
         let still: [(DeviceId, &[f32]); 1] = [(DeviceId(0), &[1.0])];
         let view = View { seed: 1, round: 1, global: &[1.0], before_attack: &still, benign: &still };
         assert_within(&full().craft(&view).unwrap(), 0, 1.0, 2.0);
+    }
+
+    #[test]
+    fn the_undirected_goal_takes_the_side_on_which_the_rule_gets_farther() {
+        // Without attack the median is 1 | -1; two values above make it 5 | 0, two below 0 | -5.
+        let colluders: [(DeviceId, &[f32]); 2] = [(DeviceId(0), &[1.0, -1.0]), (DeviceId(1), &[1.0, -1.0])];
+        let benign: [(DeviceId, &[f32]); 3] =
+            [(DeviceId(2), &[0.0, 0.0]), (DeviceId(3), &[1.0, -1.0]), (DeviceId(4), &[5.0, -5.0])];
+        let attack = FullTrimmedMean { aim: Aim::Farther(Box::new(Median)), spread: 2.0 };
+        for global in [[-9.0; 2], [9.0; 2]] {
+            let view =
+                View { seed: 1, round: 1, global: &global, before_attack: &colluders, benign: &benign };
+            let crafted = attack.craft(&view).unwrap();
+            assert_within(&crafted, 0, 5.0, 10.0);
+            assert_within(&crafted, 1, -10.0, -5.0);
+        }
     }
 }

@@ -40,6 +40,16 @@ impl Distances {
         self.devices
     }
 
+    /// The other updates with their distances from update `device`, nearest first, ties in ascending order of index;
+    /// empty if there is no such update.
+    pub fn nearest_first(&self, device: usize) -> Vec<(usize, f64)> {
+        let row = self.matrix.chunks_exact(self.devices).nth(device).unwrap_or_default();
+        let mut others: Vec<_> =
+            row.iter().copied().enumerate().filter(|(other, _)| *other != device).collect();
+        others.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+        others
+    }
+
     /// Sum of the distances from update `device` to its `count` nearest others, ties included once each; to
     /// all others if there are fewer. `None` if there is no such update.
     pub fn sum_to_nearest(&self, device: usize, count: usize) -> Option<f64> {
@@ -97,5 +107,13 @@ mod tests {
         assert_eq!(sums(0), [0.0, 0.0, 2.0, 9.0, 9.0].map(Some));
         assert_eq!(sums(3), [0.0, 5.0, 12.0, 19.0, 19.0].map(Some));
         assert_eq!(sums(4), [None; 5]);
+    }
+
+    #[test]
+    fn others_come_nearest_first_and_ties_by_index() {
+        let rows: [&[f32]; 4] = [&[3.0], &[0.0], &[2.0], &[4.0]];
+        let distances = Distances::of(&Updates::new(&rows, None).unwrap());
+        assert_eq!(distances.nearest_first(0), [(2, 1.0), (3, 1.0), (1, 3.0)]);
+        assert_eq!(distances.nearest_first(4), []);
     }
 }

@@ -57,4 +57,21 @@ pub enum RuleError {
         /// Number of updates (the paper's m).
         devices: usize,
     },
+    /// Bulyan's guarantee does not hold for these numbers, of which each condition takes several.
+    #[error(
+        "bulyan needs {condition}, but byzantine = {byzantine}, devices = {devices}, theta = {theta} and \
+         gamma = {gamma}: change aggregation.byzantine, theta or gamma, or the number of devices"
+    )]
+    Bulyan {
+        /// The condition.
+        condition: &'static str,
+        /// Number of updates selected (the paper's θ).
+        theta: usize,
+        /// Number of values averaged (the paper's γ).
+        gamma: usize,
+        /// Number of Byzantine devices to withstand (the paper's c).
+        byzantine: usize,
+        /// Number of updates (the paper's m).
+        devices: usize,
+    },
 }

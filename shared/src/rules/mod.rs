@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`Mean`] | coordinate-wise mean, weighted by examples where weights are given | - |
 //! | [`Krum`] | the update with the nearest neighbours | c < (m - 2) / 2 |
+//! | [`Bulyan`] | coordinate-wise mean near the median of what Krum selects, θ times | c <= (m - 3) / 4, θ <= m - 2c, 1 <= γ <= θ - 2c |
 //! | [`TrimmedMean`] | coordinate-wise mean without the β largest and β smallest values | β < m / 2 |
 //! | [`Median`] | coordinate-wise median | - |
 //!
@@ -18,11 +19,12 @@
 //! use shared::rules::{RuleName, RuleParameters, Updates, build};
 //!
 //! let rows: [&[f32]; 3] = [&[1.0, 2.0], &[3.0, 4.0], &[1e30, -1e30]];
-//! let median = build(RuleName::Median, &RuleParameters { byzantine: 1, trim: 1 });
+//! let median = build(RuleName::Median, &RuleParameters::default());
 //! assert_eq!(median.aggregate(&Updates::new(&rows, None)?)?, [3.0, 2.0]);
 //! # Ok::<(), shared::rules::RuleError>(())
 //! ```
 
+mod bulyan;
 mod columns;
 mod distances;
 mod error;
@@ -35,6 +37,7 @@ mod properties;
 mod trimmed_mean;
 mod updates;
 
+pub use bulyan::Bulyan;
 pub use distances::Distances;
 pub use error::RuleError;
 pub use krum::Krum;
@@ -71,22 +74,28 @@ pub trait Rule: Send + Sync {
 }
 
 /// What the aggregator assumes about the fleet; each rule takes what it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleParameters {
-    /// Number of Byzantine devices that Krum is to withstand (the paper's c).
+    /// Number of Byzantine devices that Krum and Bulyan are to withstand (the paper's c).
     pub byzantine: usize,
     /// Number of values the trimmed mean drops at each end (the paper's β).
     pub trim: usize,
+    /// Number of updates that Bulyan selects (the paper's θ); m - 2c if `None`.
+    pub theta: Option<usize>,
+    /// Number of values that Bulyan averages (the paper's γ); θ - 2c if `None`.
+    pub gamma: Option<usize>,
 }
 
 /// The registry: the rule called `name`.
 ///
 /// Parameters are checked against a number of devices, which may change with the round: [`Rule::check`].
 pub fn build(name: RuleName, parameters: &RuleParameters) -> Box<dyn Rule> {
+    let &RuleParameters { byzantine, trim, theta, gamma } = parameters;
     match name {
         RuleName::Mean => Box::new(Mean),
-        RuleName::Krum => Box::new(Krum { byzantine: parameters.byzantine }),
-        RuleName::TrimmedMean => Box::new(TrimmedMean { trim: parameters.trim }),
+        RuleName::Krum => Box::new(Krum { byzantine }),
+        RuleName::Bulyan => Box::new(Bulyan { byzantine, theta, gamma }),
+        RuleName::TrimmedMean => Box::new(TrimmedMean { trim }),
         RuleName::Median => Box::new(Median),
     }
 }

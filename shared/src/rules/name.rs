@@ -7,7 +7,7 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::{Deserialize, Serialize};
 
-/// Which rule; written `mean`, `krum`, `trimmed-mean` or `median`.
+/// Which rule; written `mean`, `krum`, `bulyan`, `trimmed-mean` or `median`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuleName {
@@ -15,6 +15,8 @@ pub enum RuleName {
     Mean,
     /// [`Krum`](super::Krum).
     Krum,
+    /// [`Bulyan`](super::Bulyan).
+    Bulyan,
     /// [`TrimmedMean`](super::TrimmedMean).
     TrimmedMean,
     /// [`Median`](super::Median).
@@ -49,10 +51,10 @@ mod tests {
 
     #[test]
     fn each_name_is_parsed_displayed_and_built_as_itself() {
-        for text in ["mean", "krum", "trimmed-mean", "median"] {
+        for text in ["mean", "krum", "bulyan", "trimmed-mean", "median"] {
             let name: RuleName = text.parse().unwrap();
             assert_eq!(name.to_string(), text);
-            assert_eq!(build(name, &RuleParameters { byzantine: 0, trim: 0 }).name(), text);
+            assert_eq!(build(name, &RuleParameters::default()).name(), text);
         }
     }
 

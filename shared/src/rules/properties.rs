@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::columns::BLOCK;
-use super::{Distances, Krum, Mean, Median, Rule, TrimmedMean, Updates};
+use super::{Bulyan, Distances, Krum, Mean, Median, Rule, TrimmedMean, Updates};
 
 /// The aggregate of owned rows that are known to be fine.
 pub(super) fn aggregate(rule: &dyn Rule, rows: &[Vec<f32>]) -> Vec<f32> {
@@ -39,11 +39,12 @@ fn attacked(largest_c: usize, spare: usize) -> impl Strategy<Value = (Vec<Vec<f3
 }
 
 /// Every rule, with parameters that suit `devices` >= 3.
-fn rules(devices: usize) -> [Box<dyn Rule>; 4] {
+fn rules(devices: usize) -> [Box<dyn Rule>; 5] {
     let byzantine = (devices - 3) / 2;
     [
         Box::new(Mean),
         Box::new(Krum { byzantine }),
+        Box::new(Bulyan { byzantine: (devices - 3) / 4, theta: None, gamma: None }),
         Box::new(TrimmedMean { trim: byzantine }),
         Box::new(Median),
     ]

@@ -33,8 +33,10 @@ mod validation;
 use serde::{Deserialize, Serialize};
 
 pub use error::ScenarioError;
+pub use roles::AttackRounds;
 pub use sections::{
-    Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Knowledge, ResultModel, Timing, Training,
+    Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Goal, Knowledge, ResultModel, Timing,
+    Training,
 };
 
 use crate::data::DatasetName;

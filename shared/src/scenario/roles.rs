@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use rand::Rng;
 use rand::seq::index::sample;
 
 use super::{AttackKind, Scenario};
@@ -40,12 +41,42 @@ impl Scenario {
         self.fleet.selected.unwrap_or(self.fleet.devices)
     }
 
+    /// How many compromised devices the aggregator reckons with.
+    pub fn byzantine(&self) -> u32 {
+        self.aggregation.byzantine.unwrap_or(self.fleet.compromised)
+    }
+
     /// The aggregation rule with its parameters.
     pub fn rule(&self) -> Box<dyn Rule> {
-        let byzantine = self.aggregation.byzantine.unwrap_or(self.fleet.compromised);
+        let byzantine = self.byzantine();
         let trim = self.aggregation.trim.unwrap_or(byzantine);
-        let parameters = RuleParameters { byzantine: byzantine as usize, trim: trim as usize };
+        let parameters = RuleParameters {
+            byzantine: byzantine as usize,
+            trim: trim as usize,
+            theta: self.aggregation.theta.map(|theta| theta as usize),
+            gamma: self.aggregation.gamma.map(|gamma| gamma as usize),
+        };
         rules::build(self.aggregation.rule, &parameters)
+    }
+
+    /// The rounds in which the compromised devices attack.
+    pub fn attack_rounds(&self) -> AttackRounds {
+        AttackRounds { seed: self.seed, fraction: self.attack.round_fraction }
+    }
+}
+
+/// The rounds in which the compromised devices attack: each on its own draw, so that all devices agree on a round
+/// without a word and without regard to earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttackRounds {
+    seed: u64,
+    fraction: f64,
+}
+
+impl AttackRounds {
+    /// Whether `round` is one of them.
+    pub fn contains(&self, round: u32) -> bool {
+        stream(self.seed, Purpose::AttackRounds, None, round).random::<f64>() < self.fraction
     }
 }
 

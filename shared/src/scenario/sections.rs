@@ -60,11 +60,17 @@ pub struct Aggregation {
     /// How many values the trimmed mean drops at either end (the paper's beta); `byzantine` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trim: Option<u32>,
+    /// How many updates Bulyan selects (the paper's theta); by default m - 2 `byzantine` of the m updates of the round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub theta: Option<u32>,
+    /// How many values Bulyan averages (the paper's gamma); by default `theta` - 2 `byzantine`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gamma: Option<u32>,
 }
 
 impl Default for Aggregation {
     fn default() -> Self {
-        Aggregation { rule: RuleName::Mean, byzantine: None, trim: None }
+        Aggregation { rule: RuleName::Mean, byzantine: None, trim: None, theta: None, gamma: None }
     }
 }
 
@@ -74,12 +80,21 @@ impl Default for Aggregation {
 pub struct Attack {
     /// The attack.
     pub kind: AttackKind,
-    /// What the attacker knows; only the trimmed-mean attack comes in both forms.
+    /// What the attacker knows; the Krum and the trimmed-mean attack come in both forms.
     pub knowledge: Knowledge,
+    /// What the Krum and the trimmed-mean attack are after.
+    pub goal: Goal,
     /// Whence the directed deviation takes its direction under full knowledge.
     pub direction: Direction,
-    /// How far beyond the benign extreme crafted values reach (the paper's b).
+    /// How far beyond the benign extreme the trimmed-mean attack's crafted values reach (the paper's b).
     pub spread: f64,
+    /// Euclidean distance from the Krum attack's crafted model within which its supporters lie.
+    pub epsilon: f64,
+    /// The Krum attack gives up where it would have to shift each coordinate by less than this.
+    pub threshold: f64,
+    /// Share of the rounds, drawn from the seed, in which compromised devices attack; in others they behave (the
+    /// paper's figure 5c).
+    pub round_fraction: f64,
 }
 
 impl Default for Attack {
@@ -87,8 +102,12 @@ impl Default for Attack {
         Attack {
             kind: AttackKind::None,
             knowledge: Knowledge::Partial,
+            goal: Goal::Directed,
             direction: Direction::Mean,
             spread: 2.0,
+            epsilon: 0.01,
+            threshold: 1e-5,
+            round_fraction: 1.0,
         }
     }
 }
@@ -105,6 +124,8 @@ pub enum AttackKind {
     LabelFlip,
     /// The paper's attack on the trimmed mean, also used against median and mean.
     TrimmedMean,
+    /// The paper's attack on Krum, also used against Bulyan.
+    Krum,
 }
 
 /// What the attacker knows.
@@ -115,6 +136,16 @@ pub enum Knowledge {
     Partial,
     /// The updates of the benign devices, too.
     Full,
+}
+
+/// What an attack is after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Goal {
+    /// The global model is to go against the direction that it would take without attack (paper section 3.1).
+    Directed,
+    /// The global model is to go far from where it would go, whichever way (the paper's appendix B).
+    Undirected,
 }
 
 /// Whence the directed deviation takes its direction.

@@ -59,7 +59,8 @@ impl Scenario {
 
     fn resolve(&mut self) {
         self.fleet.selected.get_or_insert(self.fleet.devices);
-        let byzantine = *self.aggregation.byzantine.get_or_insert(self.fleet.compromised);
+        let byzantine = self.byzantine();
+        self.aggregation.byzantine = Some(byzantine);
         self.aggregation.trim.get_or_insert(byzantine);
     }
 }

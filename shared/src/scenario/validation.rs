@@ -1,6 +1,7 @@
 //! What must hold for a scenario to make sense.
 
-use super::{Scenario, ScenarioError};
+use super::{AttackKind, Goal, Knowledge, Scenario, ScenarioError};
+use crate::rules::{Krum, Rule};
 
 impl Scenario {
     /// Checks every value; `file` is what errors call the scenario.
@@ -36,14 +37,53 @@ impl Scenario {
         })?;
 
         self.rule().check(self.selected() as usize).map_err(|e| ("aggregation.rule", e.to_string()))?;
-        require(self.attack.spread.is_finite() && self.attack.spread >= 1.0, "attack.spread", || {
-            format!("{} must be a number of at least 1", self.attack.spread)
-        })?;
+        self.check_attack()?;
         at_least_one("evaluation.every", self.evaluation.every)?;
         at_least_one("timing.gather-seconds", self.timing.gather_seconds)?;
         at_least_one("timing.round-seconds", self.timing.round_seconds)
     }
+
+    fn check_attack(&self) -> Result<(), (&'static str, String)> {
+        let attack = &self.attack;
+        require(attack.spread.is_finite() && attack.spread >= 1.0, "attack.spread", || {
+            format!("{} must be a number of at least 1", attack.spread)
+        })?;
+        require(attack.epsilon.is_finite() && attack.epsilon >= 0.0, "attack.epsilon", || {
+            format!("{} must be a distance of at least 0", attack.epsilon)
+        })?;
+        positive("attack.threshold", attack.threshold)?;
+        require((0.0..=1.0).contains(&attack.round_fraction), "attack.round-fraction", || {
+            format!("{} must lie between 0 and 1", attack.round_fraction)
+        })?;
+        match (attack.kind, attack.knowledge) {
+            (AttackKind::TrimmedMean, Knowledge::Partial) => {
+                require(attack.goal == Goal::Directed, "attack.goal", || {
+                    "undirected takes attack.knowledge = full: to the colluders alone, up and down look the same"
+                        .to_owned()
+                })
+            }
+            (AttackKind::Krum, Knowledge::Partial) => {
+                require(self.fleet.compromised >= FEWEST_COLLUDERS, "fleet.compromised", || {
+                    format!(
+                        "{} is less than the {FEWEST_COLLUDERS} devices that the krum attack takes under partial \
+                         knowledge",
+                        self.fleet.compromised
+                    )
+                })
+            }
+            (AttackKind::Krum, Knowledge::Full) => {
+                at_least_one("fleet.compromised", self.fleet.compromised)?;
+                // It tries its models out on a Krum of its own, whatever the rule is.
+                let krum = Krum { byzantine: self.byzantine() as usize };
+                krum.check(self.selected() as usize).map_err(|e| ("attack.kind", e.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
 }
+
+/// What the Krum attack under partial knowledge takes: with two, no neighbour is left for Krum to count.
+const FEWEST_COLLUDERS: u32 = 3;
 
 /// More would not fit the selection of one announcement.
 const MAX_DEVICES: u32 = 100_000;
