@@ -28,6 +28,10 @@ pub enum Purpose {
     Faults = 7,
     /// Which examples are for training where a data set comes unsplit.
     Split = 8,
+    /// What the back-gradient attack begins with.
+    BackGradient = 11,
+    /// Which training examples are used if not all are.
+    TrainingSubset = 12,
 }
 
 /// The stream of `purpose` for one device in one round; `None` and round 0 where these mean nothing.

@@ -2,6 +2,7 @@
 //!
 //! A new attack is one file here and one line in [`build`].
 
+pub mod back_gradient;
 mod direction;
 mod gaussian;
 mod label_flip;
@@ -13,6 +14,7 @@ use shared::random::{Purpose, Stream, stream};
 use shared::rules::RuleError;
 use shared::scenario::{AttackKind, Scenario};
 
+pub use back_gradient::BackGradient;
 pub use gaussian::Gaussian;
 pub use label_flip::LabelFlip;
 pub use trimmed_mean::{FullTrimmedMean, PartialTrimmedMean};
@@ -95,6 +97,7 @@ pub fn build(scenario: &Scenario) -> Option<Box<dyn Attack>> {
         (AttackKind::None, _) => None,
         (AttackKind::Gaussian, _) => Some(Box::new(Gaussian)),
         (AttackKind::LabelFlip, _) => Some(Box::new(LabelFlip)),
+        (AttackKind::BackGradient, _) => Some(Box::new(BackGradient)),
         (AttackKind::TrimmedMean, Partial) => Some(Box::new(PartialTrimmedMean)),
         (AttackKind::TrimmedMean, Full) => Some(Box::new(FullTrimmedMean::new(scenario))),
     }

@@ -80,6 +80,8 @@ pub struct Attack {
     pub direction: Direction,
     /// How far beyond the benign extreme crafted values reach (the paper's b).
     pub spread: f64,
+    /// Which compromised devices hold the examples of the back-gradient attack.
+    pub placement: Placement,
 }
 
 impl Default for Attack {
@@ -89,6 +91,7 @@ impl Default for Attack {
             knowledge: Knowledge::Partial,
             direction: Direction::Mean,
             spread: 2.0,
+            placement: Placement::Uniform,
         }
     }
 }
@@ -105,6 +108,18 @@ pub enum AttackKind {
     LabelFlip,
     /// The paper's attack on the trimmed mean, also used against median and mean.
     TrimmedMean,
+    /// Training examples optimised to harm, in the shards of compromised devices.
+    BackGradient,
+}
+
+/// Which compromised devices hold poisoned examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// One of them holds all.
+    Single,
+    /// Each holds as many.
+    Uniform,
 }
 
 /// What the attacker knows.

@@ -1,6 +1,6 @@
 //! What must hold for a scenario to make sense.
 
-use super::{Scenario, ScenarioError};
+use super::{AttackKind, Scenario, ScenarioError};
 
 impl Scenario {
     /// Checks every value; `file` is what errors call the scenario.
@@ -35,9 +35,18 @@ impl Scenario {
             format!("{} must lie between 1 and fleet.devices = {}", self.selected(), fleet.devices)
         })?;
 
+        self.data.check(self.dataset, fleet.devices)?;
+
         self.rule().check(self.selected() as usize).map_err(|e| ("aggregation.rule", e.to_string()))?;
         require(self.attack.spread.is_finite() && self.attack.spread >= 1.0, "attack.spread", || {
             format!("{} must be a number of at least 1", self.attack.spread)
+        })?;
+        let images = self.dataset.spec().shape.len() > 1;
+        require(images || self.attack.kind != AttackKind::BackGradient, "attack.kind", || {
+            format!(
+                "back-gradient poisons pixels, and {} has none; choose a data set of images",
+                self.dataset
+            )
         })?;
         at_least_one("evaluation.every", self.evaluation.every)?;
         at_least_one("timing.gather-seconds", self.timing.gather_seconds)?;
@@ -48,7 +57,7 @@ impl Scenario {
 /// More would not fit the selection of one announcement.
 const MAX_DEVICES: u32 = 100_000;
 
-fn require(
+pub(super) fn require(
     holds: bool,
     key: &'static str,
     message: impl FnOnce() -> String,
