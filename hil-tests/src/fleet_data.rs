@@ -1,39 +1,190 @@
 //! The data of a scenario, and each device's shard of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use shared::data::{self, DataError, Dataset, Shard, partition};
+use edge_client::attacks::back_gradient::{Poison, place};
+use rand::seq::index;
+use shared::data::{self, DataError, Dataset, DatasetName, Shard, partition};
 use shared::random::{Purpose, stream};
-use shared::scenario::Scenario;
+use shared::scenario::{AttackKind, Scenario};
 
 /// Training and test data, held once however many devices share them.
+///
+/// Clones share the poison of the back-gradient attack, too: it is found at the first run that needs it, and runs that
+/// differ in rule, model or placement use it again.
 #[derive(Clone, Debug)]
 pub struct FleetData {
     /// What is partitioned over the devices.
     pub train: Arc<Dataset>,
     /// What the global model is evaluated on.
     pub test: Arc<Dataset>,
+    /// By seed: nothing else but the training data decides it.
+    poison: Arc<Mutex<BTreeMap<u64, Arc<Poison>>>>,
+}
+
+/// Why a scenario has no data.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetDataError {
+    /// The data set cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Fewer training examples than the scenario asks for.
+    #[error(
+        "data.train-examples: {asked} is more than the {available} training examples of {dataset}; lower it"
+    )]
+    TooFew {
+        /// How many it asks for.
+        asked: usize,
+        /// How many there are.
+        available: usize,
+        /// The data set.
+        dataset: DatasetName,
+    },
 }
 
 impl FleetData {
     /// Loads the data of `scenario` from the folder `datasets`.
     ///
     /// # Errors
-    /// [`DataError`] names the file, what is wrong with it and what to do.
-    pub fn load(scenario: &Scenario, datasets: &Path) -> Result<Self, DataError> {
+    /// [`FleetDataError`] names the file or the key, what is wrong with it and what to do.
+    pub fn load(scenario: &Scenario, datasets: &Path) -> Result<Self, FleetDataError> {
         let split = data::load(scenario.dataset, datasets, scenario.seed)?;
-        Ok(FleetData { train: Arc::new(split.train), test: Arc::new(split.test) })
+        Ok(FleetData::new(training_subset(scenario, split.train)?, split.test))
     }
 
-    /// The devices' shards in order of device: the paper's non-IID partition.
+    fn new(train: Dataset, test: Dataset) -> Self {
+        FleetData { train: Arc::new(train), test: Arc::new(test), poison: Arc::default() }
+    }
+
+    /// The devices' shards in order of device: the paper's non-IID partition, and the poison of compromised devices
+    /// if the attack is one on data.
     pub fn shards(&self, scenario: &Scenario) -> Vec<Shard> {
         let mut random = stream(scenario.seed, Purpose::Partition, None, 0);
         let devices = scenario.fleet.devices as usize;
         let (labels, classes) = (self.train.labels(), self.train.classes());
-        partition(labels, classes, devices, scenario.fleet.non_iid, &mut random)
-            .into_iter()
-            .map(|indices| Shard::new(self.train.clone(), indices))
-            .collect()
+        let mut parts = partition(labels, classes, devices, scenario.fleet.non_iid, &mut random);
+        let train = match scenario.attack.kind {
+            AttackKind::BackGradient => self.poisoned(scenario, &mut parts),
+            _ => self.train.clone(),
+        };
+        parts.into_iter().map(|indices| Shard::new(train.clone(), indices)).collect()
+    }
+
+    /// The training data with the poison at its end, and the poison's indices in the parts of compromised devices.
+    fn poisoned(&self, scenario: &Scenario, parts: &mut [Vec<u32>]) -> Arc<Dataset> {
+        let poison = self.poison(scenario.seed);
+        let clean = self.train.len();
+        for (device, examples) in place(poison.len(), &scenario.attackers(), scenario.attack.placement) {
+            parts[device.0 as usize].extend(examples.into_iter().map(|example| (clean + example) as u32));
+        }
+        let poisoned = self.train.with_examples(&poison.features, &poison.labels);
+        Arc::new(poisoned.expect("poison is made of training examples"))
+    }
+
+    fn poison(&self, seed: u64) -> Arc<Poison> {
+        // Not held while computing: a thread that waits for parts of it may pick up another run meanwhile, and would
+        // then wait for itself.
+        let known = || self.poison.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(poison) = known().get(&seed) {
+            return poison.clone();
+        }
+        let poison = Arc::new(Poison::optimize(&self.train, seed));
+        known().entry(seed).or_insert(poison).clone()
+    }
+}
+
+/// As many of the training examples as the scenario asks for, in their order.
+fn training_subset(scenario: &Scenario, train: Dataset) -> Result<Dataset, FleetDataError> {
+    let Some(asked) = scenario.data.train_examples.map(|count| count as usize) else { return Ok(train) };
+    let (available, dataset) = (train.len(), scenario.dataset);
+    if asked > available {
+        return Err(FleetDataError::TooFew { asked, available, dataset });
+    }
+    let random = &mut stream(scenario.seed, Purpose::TrainingSubset, None, 0);
+    let mut drawn: Vec<u32> = index::sample(random, available, asked).iter().map(|i| i as u32).collect();
+    drawn.sort_unstable();
+    Ok(train.select(&drawn))
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::data::Features;
+
+    use super::*;
+
+    const MNIST: &str = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n\
+                         [fleet]\ndevices = 10\ncompromised = 4\n";
+
+    fn scenario(settings: &[&str]) -> Scenario {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Scenario::parse("test.toml", MNIST, &settings).unwrap()
+    }
+
+    /// 250 images of one pixel: 10 poisoned examples.
+    fn data() -> FleetData {
+        let labels = (0..10).cycle().take(250).collect();
+        let train = Dataset::new(vec![1, 1], 10, Features::Bytes((0..250).collect()), labels).unwrap();
+        FleetData::new(train.clone(), train)
+    }
+
+    /// How many poisoned examples each device has.
+    fn poisoned(shards: &[Shard]) -> Vec<usize> {
+        let count = |shard: &Shard| shard.indices().iter().filter(|&&index| index >= 250).count();
+        shards.iter().map(count).collect()
+    }
+
+    #[test]
+    fn poison_joins_the_shards_of_compromised_devices_and_changes_no_other() {
+        let (data, clean) = (data(), data().shards(&scenario(&[])));
+        for (placement, shares) in [("single", &[10, 0, 0, 0]), ("uniform", &[3, 3, 2, 2])] {
+            let attacked = scenario(&["attack.kind=back-gradient", &format!("attack.placement={placement}")]);
+            let shards = data.shards(&attacked);
+            let mut expected = vec![0; 10];
+            for (device, share) in attacked.attackers().into_iter().zip(shares) {
+                expected[device.0 as usize] = *share;
+            }
+            assert_eq!(poisoned(&shards), expected, "{placement}");
+            for (shard, clean) in shards.iter().zip(&clean) {
+                assert!(shard.indices().starts_with(clean.indices()));
+            }
+        }
+    }
+
+    #[test]
+    fn poison_is_found_once_for_all_clones_and_rules() {
+        let data = data();
+        let attacked = scenario(&["attack.kind=back-gradient"]);
+        let first = data.clone().shards(&attacked);
+        let found = data.poison(attacked.seed);
+        assert_eq!(Arc::strong_count(&found), 2, "one here, one kept");
+        let again = data.shards(&scenario(&["attack.kind=back-gradient", "aggregation.rule=median"]));
+        assert!(Arc::ptr_eq(&found, &data.poison(attacked.seed)));
+        assert_eq!(first, again);
+        assert_ne!(*found, *data.poison(attacked.seed + 1));
+    }
+
+    #[test]
+    fn a_subset_of_the_training_data_is_a_seeded_draw() {
+        let train = || data().train.as_ref().clone();
+        let drawn = |settings: &[&str]| training_subset(&scenario(settings), train()).unwrap();
+        let subset = drawn(&["data.train-examples=100"]);
+        assert_eq!(subset.len(), 100);
+        assert_eq!(subset, drawn(&["data.train-examples=100"]));
+        assert_ne!(subset, drawn(&["data.train-examples=100", "seed=2"]));
+        assert_eq!(drawn(&[]), train());
+        let pixels = subset.batches(100).next().unwrap().features;
+        assert!(pixels.is_sorted_by(|a, b| a < b), "each once, in order");
+    }
+
+    #[test]
+    fn more_training_examples_than_there_are_are_refused() {
+        let error = training_subset(&scenario(&["data.train-examples=251"]), data().train.as_ref().clone());
+        let error = error.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "data.train-examples: 251 is more than the 250 training examples of mnist; lower it"
+        );
     }
 }

@@ -30,6 +30,10 @@ pub enum Purpose {
     Split = 8,
     /// Which rounds are attacked.
     AttackRounds = 9,
+    /// What the back-gradient attack begins with.
+    BackGradient = 11,
+    /// Which training examples are used if not all are.
+    TrainingSubset = 12,
 }
 
 /// The stream of `purpose` for one device in one round; `None` and round 0 where these mean nothing.

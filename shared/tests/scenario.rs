@@ -24,7 +24,7 @@ fn defaults_are_the_papers() {
 
 #[test]
 fn a_resolved_scenario_reads_back_as_itself() {
-    let scenario = parse("[attack]\nkind = \"gaussian\"\n", &["fleet.non-iid=0.1"]).unwrap();
+    let scenario = parse("[attack]\nkind = \"gaussian\"\n", &["data.train-examples=6000"]).unwrap();
     assert_eq!(Scenario::parse("resolved", &scenario.to_toml(), &[]).unwrap(), scenario);
 }
 
@@ -51,6 +51,13 @@ fn errors_name_file_line_key_and_setting() {
         ("", &["fleet.selected=101"], &["fleet.selected"]),
         ("", &["attack.kind=krumm"], &["--set attack.kind=krumm", "`krumm`", "`gaussian`"]),
         ("", &["name=A b"], &["name", "a-z"]),
+        ("", &["data.train-examples=60001"], &["data.train-examples", "60001", "60000", "mnist"]),
+        ("", &["data.train-examples=99"], &["data.train-examples", "99", "fleet.devices = 100"]),
+        (
+            "[attack]\nkind = \"back-gradient\"\n",
+            &["dataset=breast-cancer"],
+            &["attack.kind", "breast-cancer", "images"],
+        ),
         // Krum with c >= (m-2)/2
         ("[aggregation]\nrule = \"krum\"\n", &["fleet.devices=42"], &["aggregation.rule", "42", "20"]),
         ("[aggregation]\nrule = \"trimmed-mean\"\n", &["aggregation.trim=50"], &["aggregation.rule", "50"]),

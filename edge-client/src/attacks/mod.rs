@@ -2,6 +2,7 @@
 //!
 //! A new attack is one file here and one line in [`build`].
 
+pub mod back_gradient;
 mod direction;
 mod gaussian;
 mod krum;
@@ -15,6 +16,7 @@ use shared::random::{Purpose, Stream, stream};
 use shared::rules::RuleError;
 use shared::scenario::{AttackKind, Scenario};
 
+pub use back_gradient::BackGradient;
 pub use gaussian::Gaussian;
 pub use krum::{FullKrum, PartialKrum};
 pub use label_flip::LabelFlip;
@@ -98,6 +100,7 @@ pub fn build(scenario: &Scenario) -> Option<Box<dyn Attack>> {
         (AttackKind::None, _) => None,
         (AttackKind::Gaussian, _) => Some(Box::new(Gaussian)),
         (AttackKind::LabelFlip, _) => Some(Box::new(LabelFlip)),
+        (AttackKind::BackGradient, _) => Some(Box::new(BackGradient)),
         (AttackKind::TrimmedMean, Partial) => Some(Box::new(PartialTrimmedMean)),
         (AttackKind::TrimmedMean, Full) => Some(Box::new(FullTrimmedMean::new(scenario))),
         (AttackKind::Krum, Partial) => Some(Box::new(PartialKrum::new(scenario))),

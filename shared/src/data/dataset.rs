@@ -191,6 +191,33 @@ impl Dataset {
         })
     }
 
+    /// A data set of its own of the examples at `indices`, in that order; panics as [`Dataset::batch`] does.
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Dataset {
+        Dataset {
+            features: self.features_at(indices),
+            labels: indices.iter().map(|&index| self.labels[index as usize]).collect(),
+            shape: self.shape.clone(),
+            ..*self
+        }
+    }
+
+    /// These examples, followed by others with `features` as a batch has them: pixels are rounded to bytes.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`].
+    pub fn with_examples(&self, features: &[f32], labels: &[u8]) -> Result<Dataset, DatasetError> {
+        let mut all = self.features.clone();
+        match &mut all {
+            // The cast saturates: what is no pixel becomes the nearest one.
+            Features::Bytes(bytes) => {
+                bytes.extend(features.iter().map(|value| (value * 255.0).round() as u8))
+            }
+            Features::Floats(floats) => floats.extend_from_slice(features),
+        }
+        Dataset::new(self.shape.clone(), self.classes, all, [&self.labels, labels].concat())
+    }
+
     /// The stored features at `indices`, in that order; panics as [`Dataset::batch`] does.
     pub(super) fn features_at(&self, indices: &[u32]) -> Features {
         match &self.features {
@@ -236,6 +263,23 @@ mod tests {
         assert_eq!(batches, [pixels().batch(&[0, 1]), pixels().batch(&[2])]);
         assert_eq!(pixels().batches(usize::MAX).collect::<Vec<_>>(), [pixels().batch(&[0, 1, 2])]);
         assert_eq!(pixels().batches(0).count(), 3);
+    }
+
+    #[test]
+    fn a_selection_is_a_data_set_of_its_own() {
+        let selected = pixels().select(&[2, 0]);
+        assert_eq!(selected.batches(2).next(), Some(pixels().batch(&[2, 0])));
+        assert_eq!((selected.len(), selected.classes()), (2, 3));
+    }
+
+    #[test]
+    fn added_examples_follow_the_others_with_pixels_as_bytes() {
+        let more = pixels().with_examples(&[0.2, 1.0, -1.0, 2.0], &[1, 2]).unwrap();
+        assert_eq!(more.batch(&[0, 1, 2]), pixels().batch(&[0, 1, 2]));
+        let added = more.batch(&[3, 4]);
+        assert_eq!((added.features, added.labels), (vec![0.2, 1.0, 0.0, 1.0], vec![1, 2]));
+        let odd = pixels().with_examples(&[0.2], &[1]);
+        assert!(matches!(odd, Err(DatasetError::Features { .. })), "{odd:?}");
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //! Every key has a default but `name`, `dataset`, `model` and `rounds`; an unknown key is an error. Where the
 //! run takes place is chosen on the command line, never here: the same file runs on every bench.
 
+mod data;
 mod error;
 mod roles;
 mod sections;
@@ -32,11 +33,12 @@ mod validation;
 
 use serde::{Deserialize, Serialize};
 
+pub use data::Data;
 pub use error::ScenarioError;
 pub use roles::AttackRounds;
 pub use sections::{
-    Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Goal, Knowledge, ResultModel, Timing,
-    Training,
+    Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Goal, Knowledge, Placement, ResultModel,
+    Timing, Training,
 };
 
 use crate::data::DatasetName;
@@ -57,6 +59,9 @@ pub struct Scenario {
     pub model: ModelName,
     /// Number of rounds.
     pub rounds: u32,
+    /// How much of the data set is used.
+    #[serde(default)]
+    pub data: Data,
     /// Local training.
     #[serde(default)]
     pub training: Training,

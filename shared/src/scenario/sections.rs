@@ -95,6 +95,8 @@ pub struct Attack {
     /// Share of the rounds, drawn from the seed, in which compromised devices attack; in others they behave (the
     /// paper's figure 5c).
     pub round_fraction: f64,
+    /// Which compromised devices hold the examples of the back-gradient attack.
+    pub placement: Placement,
 }
 
 impl Default for Attack {
@@ -108,6 +110,7 @@ impl Default for Attack {
             epsilon: 0.01,
             threshold: 1e-5,
             round_fraction: 1.0,
+            placement: Placement::Uniform,
         }
     }
 }
@@ -126,6 +129,18 @@ pub enum AttackKind {
     TrimmedMean,
     /// The paper's attack on Krum, also used against Bulyan.
     Krum,
+    /// Training examples optimised to harm, in the shards of compromised devices.
+    BackGradient,
+}
+
+/// Which compromised devices hold poisoned examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// One of them holds all.
+    Single,
+    /// Each holds as many.
+    Uniform,
 }
 
 /// What the attacker knows.

@@ -36,7 +36,16 @@ impl Scenario {
             format!("{} must lie between 1 and fleet.devices = {}", self.selected(), fleet.devices)
         })?;
 
+        self.data.check(self.dataset, fleet.devices)?;
+
         self.rule().check(self.selected() as usize).map_err(|e| ("aggregation.rule", e.to_string()))?;
+        let images = self.dataset.spec().shape.len() > 1;
+        require(images || self.attack.kind != AttackKind::BackGradient, "attack.kind", || {
+            format!(
+                "back-gradient poisons pixels, and {} has none; choose a data set of images",
+                self.dataset
+            )
+        })?;
         self.check_attack()?;
         at_least_one("evaluation.every", self.evaluation.every)?;
         at_least_one("timing.gather-seconds", self.timing.gather_seconds)?;
@@ -88,7 +97,7 @@ const FEWEST_COLLUDERS: u32 = 3;
 /// More would not fit the selection of one announcement.
 const MAX_DEVICES: u32 = 100_000;
 
-fn require(
+pub(super) fn require(
     holds: bool,
     key: &'static str,
     message: impl FnOnce() -> String,
