@@ -45,17 +45,20 @@ pub enum DownloadError {
     },
 }
 
-/// Downloads `url` to `target`, where an earlier transfer that broke off is taken up again. Shows a bar if
-/// standard error is a terminal.
+/// Downloads `url` to `target`, where an earlier transfer that broke off is taken up again, and says whether one
+/// was: curl cannot tell whether the pieces are of the same file, and takes a server's "416 Range Not Satisfiable"
+/// for the end. Shows a bar if standard error is a terminal.
 ///
 /// # Errors
 /// If curl is not there, or the file cannot be had whole. What has come of it stays in `target`.
-pub fn download(url: &str, target: &Path) -> Result<(), DownloadError> {
-    for attempt in 1.. {
+pub fn download(url: &str, target: &Path) -> Result<bool, DownloadError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
         let resumed = target.metadata().is_ok_and(|file| file.len() > 0);
         let status = curl(url, target).status().map_err(DownloadError::Curl)?;
         match status.code() {
-            Some(0) => return Ok(()),
+            Some(0) => return Ok(resumed),
             Some(PARTIAL_FILE | TIMED_OUT | BROKEN_OFF) if attempt < ATTEMPTS => {}
             // A server without ranges, or a file that has shrunk since: once more, from the beginning.
             Some(HTTP_ERROR | NO_RANGES | BAD_RESUME) if resumed && attempt < ATTEMPTS => {
@@ -65,7 +68,6 @@ pub fn download(url: &str, target: &Path) -> Result<(), DownloadError> {
             _ => return Err(DownloadError::Transfer { url: url.to_owned(), status }),
         }
     }
-    Ok(())
 }
 
 fn curl(url: &str, target: &Path) -> Command {

@@ -173,20 +173,32 @@ fn download_all(
         let partial = staging.join(format!("{file}.gz.part"));
         let url = format!("{}/{file}.gz", base.trim_end_matches('/'));
         eprintln!("{url}");
-        download(&url, &partial)?;
-        let checks = [
-            (published.download.get(index), digest(&partial)),
-            (published.content.get(index), content_digest(&partial)),
-        ];
-        for (expected, actual) in checks {
-            let Some(expected) = expected else { continue };
-            let actual = actual.map_err(failed("read the file", &partial))?.to_string();
-            if *expected != actual {
-                fs::remove_file(&partial).map_err(failed("remove the file", &partial))?;
-                return Err(FetchError::Digest { url, expected: expected.clone(), actual });
-            }
+        let resumed = download(&url, &partial)?;
+        let mut checked = check(published, index, &url, &partial);
+        if checked.is_err() && resumed {
+            eprintln!("{url}: changed since the download began; once more from the beginning");
+            remove(&partial)?;
+            download(&url, &partial)?;
+            checked = check(published, index, &url, &partial);
         }
+        if checked.is_err() {
+            remove(&partial)?;
+        }
+        checked?;
         fs::rename(&partial, &whole).map_err(failed("rename the file", &partial))?;
+    }
+    Ok(())
+}
+
+/// Holds the digests of a downloaded file against the published ones, as far as these are known.
+fn check(published: &Published, index: usize, url: &str, file: &Path) -> Result<(), FetchError> {
+    let digests = [(&published.download, digest(file)), (&published.content, content_digest(file))];
+    for (expected, actual) in digests {
+        let Some(expected) = expected.get(index) else { continue };
+        let actual = actual.map_err(failed("read the file", file))?.to_string();
+        if *expected != actual {
+            return Err(FetchError::Digest { url: url.to_owned(), expected: expected.clone(), actual });
+        }
     }
     Ok(())
 }

@@ -193,7 +193,8 @@ mod tests {
     use super::*;
 
     fn header() -> String {
-        (0..PIXELS).map(|pixel| format!("pixel{pixel:04},")).collect::<String>() + "label\n"
+        let names: Vec<String> = (0..PIXELS).map(|pixel| format!("pixel{pixel:04}")).collect();
+        names.join(",") + ",label\n"
     }
 
     /// Row `index`: its pixels are all `index % 251`, its label says into which eighth of the table it is.

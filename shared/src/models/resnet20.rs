@@ -1,4 +1,4 @@
-//! ResNet20, the residual network with 20 layers that He et al. (2016, section 4.2) built for small pictures.
+//! `ResNet20`, the residual network with 20 layers that He et al. (2016, section 4.2) built for small pictures.
 //!
 //! On grey images of shape `[height, width]`: convolution 3 x 3 x 16; three stages of three blocks with 16, 32
 //! and 64 channels; mean over the pixels; fully connected, softmax. A block is convolution, batch normalisation,
