@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rim::BrokerAddress;
+use shared::data::DatasetName;
 use shared::scenario::Scenario;
 
 use crate::bench::{Bench, Task, Watch};
@@ -16,7 +17,7 @@ use crate::progress::Progress;
 use crate::shards_command::ShardsArgs;
 use crate::software::{Faults, Software};
 use crate::sweep_command::SweepArgs;
-use crate::{demo, table};
+use crate::{data_command, demo, table};
 
 /// The bench: runs federated-learning scenarios with attacks and defenses, in software or as real processes.
 ///
@@ -45,6 +46,34 @@ enum Command {
     Shards(ShardsArgs),
     Sweep(SweepArgs),
     Paper(PaperArgs),
+    /// List the data sets, or get one
+    #[command(subcommand)]
+    Data(DataCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum DataCommand {
+    /// Which data sets there are, where they belong, and whether they are there
+    List {
+        #[command(flatten)]
+        folder: DatasetsFolder,
+    },
+    /// Get a data set: download it (by the system's curl), or check and copy files at hand
+    Fetch(FetchArgs),
+}
+
+#[derive(Debug, Args)]
+struct FetchArgs {
+    /// The data set: mnist, fashion-mnist, ch-mnist or breast-cancer
+    name: DatasetName,
+    /// Take the files from this folder, or this file, instead of downloading them
+    #[arg(long, value_name = "PATH", conflicts_with = "url")]
+    from: Option<PathBuf>,
+    /// Download from here: URL, a slash, and each file's name with .gz
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    folder: DatasetsFolder,
 }
 
 #[derive(Debug, Args)]
@@ -86,20 +115,28 @@ struct Common {
     /// Override one key of the scenario, as in --set fleet.devices=20; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    #[command(flatten)]
+    folder: DatasetsFolder,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DatasetsFolder {
     /// Folder that holds the data sets [default: datasets]
     #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS")]
     datasets: Option<PathBuf>,
 }
 
-/// The folder of the data sets as given; else the one here, or that of the checkout that `cargo` runs this program
-/// from.
-pub(crate) fn datasets_folder(given: Option<&PathBuf>) -> PathBuf {
-    let here = PathBuf::from("datasets");
-    let checkout = || std::env::var_os("CARGO_MANIFEST_DIR").map(|path| Path::new(&path).join("../datasets"));
-    match given {
-        Some(given) => given.clone(),
-        None if here.is_dir() => here,
-        None => checkout().filter(|path| path.is_dir()).unwrap_or(here),
+impl DatasetsFolder {
+    /// The folder as given; else the one here, or that of the checkout that `cargo` runs this program from.
+    pub(crate) fn path(&self) -> PathBuf {
+        let here = PathBuf::from("datasets");
+        let checkout =
+            || std::env::var_os("CARGO_MANIFEST_DIR").map(|path| Path::new(&path).join("../datasets"));
+        match &self.datasets {
+            Some(given) => given.clone(),
+            None if here.is_dir() => here,
+            None => checkout().filter(|path| path.is_dir()).unwrap_or(here),
+        }
     }
 }
 
@@ -153,7 +190,37 @@ impl Cli {
             Command::Shards(args) => args.run(),
             Command::Sweep(args) => args.run(stop),
             Command::Paper(args) => args.run(stop),
+            Command::Data(DataCommand::List { folder }) => {
+                print!("{}", data_command::list(&folder.path()));
+                Ok(Ending::Finished)
+            }
+            Command::Data(DataCommand::Fetch(args)) => args.run(stop),
         }
+    }
+}
+
+impl FetchArgs {
+    fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        let source = match (self.from, self.url) {
+            (Some(path), _) => data_command::Source::Path(path),
+            (None, Some(url)) => data_command::Source::Url(url),
+            (None, None) => data_command::Source::Mirror,
+        };
+        let published = data_command::published(self.name);
+        let fetched = data_command::fetch(self.name, &published, &source, &self.folder.path());
+        // Ctrl-C reaches curl, too, which then fails.
+        if fetched.is_err() && stop.load(Ordering::Relaxed) {
+            return Ok(Ending::Interrupted);
+        }
+        for file in fetched? {
+            let note = match file.as_published {
+                Some(true) => ", as published",
+                Some(false) => ", not the published one",
+                None => "",
+            };
+            println!("{}: content has SHA-256 {}{note}", file.path.display(), file.digest);
+        }
+        Ok(Ending::Finished)
     }
 }
 
@@ -161,13 +228,8 @@ impl DemoArgs {
     fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         let out = self.out.unwrap_or_else(free_demo_folder);
         let bench = self.on.bench(Faults::default(), None)?;
-        let outcome = demo::run(
-            bench.as_ref(),
-            &out,
-            &datasets_folder(self.common.datasets.as_ref()),
-            &self.common.settings,
-            stop,
-        )?;
+        let outcome =
+            demo::run(bench.as_ref(), &out, &self.common.folder.path(), &self.common.settings, stop)?;
         let Some(outcome) = outcome else { return Ok(Ending::Interrupted) };
         print!("\n{}", table::summaries(&outcome.arms));
         println!("\nreport: {}", outcome.report.display());
@@ -191,7 +253,7 @@ impl RunArgs {
             return Err(UsageError("a broker is used --on processes only".to_owned()).into());
         }
         let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
-        let datasets = datasets_folder(self.common.datasets.as_ref());
+        let datasets = self.common.folder.path();
         let data = FleetData::load(&scenario, &datasets)?;
         let bench = self.on.bench(self.faults, self.broker)?;
         let name = scenario.name.clone();

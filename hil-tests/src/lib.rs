@@ -6,6 +6,7 @@
 //!   time and seeded faults.
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
+//! - [`data_command`]: `hil data`, which lists and fetches data sets.
 //! - [`demo`]: the experiment of the README's first command.
 //! - [`sweep`]: many runs, as a grid over scenario keys.
 //! - [`paper`]: the tables and figures of the paper.
@@ -16,6 +17,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod data_command;
 pub mod demo;
 pub mod fleet_data;
 pub mod paper;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use crate::cli::{Ending, UsageError, datasets_folder};
+use crate::cli::{DatasetsFolder, Ending, UsageError};
 use crate::paper::{self, Options, to_text};
 use crate::sweep::{Finished, Pool};
 
@@ -39,9 +39,8 @@ pub struct PaperArgs {
     /// Cells at a time [default: the number of cores]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-    /// Folder that holds the data sets [default: datasets]
-    #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS")]
-    datasets: Option<PathBuf>,
+    #[command(flatten)]
+    folder: DatasetsFolder,
 }
 
 impl PaperArgs {
@@ -63,7 +62,7 @@ impl PaperArgs {
         let experiments = self.experiments.iter().map(find).collect::<Result<Vec<_>, _>>()?;
         let seeds = self.seeds.unwrap_or(if self.quick { 1 } else { 5 });
         let options = Options { seeds, quick: self.quick, settings: self.settings };
-        let datasets = datasets_folder(self.datasets.as_ref());
+        let datasets = self.folder.path();
         let pool = Pool { out: self.out.clone(), datasets, jobs: self.jobs };
         for experiment in experiments {
             eprintln!("{}", experiment.title);

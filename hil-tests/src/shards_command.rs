@@ -9,7 +9,7 @@ use shared::data::ShardInfo;
 use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 
-use crate::cli::{Ending, datasets_folder};
+use crate::cli::{DatasetsFolder, Ending};
 use crate::fleet_data::FleetData;
 
 /// Write each device's shard of a scenario's training data, for devices that are started by hand
@@ -23,9 +23,8 @@ pub struct ShardsArgs {
     /// Override one key of the scenario; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Folder that holds the data sets [default: datasets]
-    #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS")]
-    datasets: Option<PathBuf>,
+    #[command(flatten)]
+    folder: DatasetsFolder,
 }
 
 impl ShardsArgs {
@@ -35,7 +34,7 @@ impl ShardsArgs {
     /// If the scenario or its data is unusable, or a file cannot be written.
     pub fn run(self) -> anyhow::Result<Ending> {
         let scenario = Scenario::load(&self.scenario, &self.settings)?;
-        let data = FleetData::load(&scenario, &datasets_folder(self.datasets.as_ref()))?;
+        let data = FleetData::load(&scenario, &self.folder.path())?;
         fs::create_dir_all(&self.out).with_context(|| format!("cannot create {}", self.out.display()))?;
         for (_, path) in write_shards(&scenario, &data, &self.out)? {
             println!("{}", path.display());

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::{Ending, datasets_folder};
+use crate::cli::{DatasetsFolder, Ending};
 use crate::sweep::{Finished, Grid, Pool, Share, merge, write_csv};
 
 /// Run every cell of a grid over scenario keys, or join the parts of one
@@ -39,9 +39,8 @@ pub struct SweepArgs {
     /// Cells at a time [default: the number of cores]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-    /// Folder that holds the data sets [default: datasets]
-    #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS")]
-    datasets: Option<PathBuf>,
+    #[command(flatten)]
+    folder: DatasetsFolder,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,8 +78,7 @@ impl SweepArgs {
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/sweep-{stem}")));
-        let pool =
-            Pool { out: out.clone(), datasets: datasets_folder(self.datasets.as_ref()), jobs: self.jobs };
+        let pool = Pool { out: out.clone(), datasets: self.folder.path(), jobs: self.jobs };
         match pool.run(cells, stop)? {
             Finished::Interrupted => Ok(Ending::Interrupted),
             Finished::All(results) => {

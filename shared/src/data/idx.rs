@@ -4,7 +4,8 @@ use std::io::{self, Read};
 
 use flate2::bufread::GzDecoder;
 
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+use super::gzip::is_gzip;
+
 /// The third byte of the magic number says that the values are unsigned bytes.
 const UNSIGNED_BYTES: u32 = 0x08 << 8;
 
@@ -63,7 +64,7 @@ impl From<io::Error> for IdxError {
 /// # Errors
 /// If `bytes` are anything but exactly one such file of at most `max_examples` examples.
 pub fn read_idx(bytes: &[u8], shape: &[usize], max_examples: usize) -> Result<Vec<u8>, IdxError> {
-    if !bytes.starts_with(&GZIP_MAGIC) {
+    if !is_gzip(bytes) {
         return read_plain(bytes, shape, max_examples);
     }
     let mut decoder = GzDecoder::new(bytes);

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::{
-    BreastCancerError, Dataset, DatasetError, DatasetName, Features, IdxError, Split, read_breast_cancer,
-    read_idx,
+    BreastCancerError, ChMnistError, Dataset, DatasetError, DatasetName, Features, IdxError, Split,
+    read_breast_cancer, read_ch_mnist, read_idx,
 };
 
 /// Why a data set could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A file is not there.
-    #[error("{path}: file not found; `datasets/README.md` says where to get {dataset}", path = path.display())]
+    #[error("{path}: file not found; `hil data fetch {dataset}` gets it", path = path.display())]
     Missing {
-        /// Where it should be, without the `.gz` that an IDX file may also have.
+        /// Where it should be, without the `.gz` that it may also have.
         path: PathBuf,
         /// The data set it belongs to.
         dataset: DatasetName,
@@ -28,7 +28,7 @@ pub enum DataError {
         cause: io::Error,
     },
     /// A file with other content than expected.
-    #[error("{path}: {cause}; get the file again as `datasets/README.md` says", path = path.display())]
+    #[error("{path}: {cause}; remove the file and get it again with `hil data fetch`", path = path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,10 @@ pub enum ContentError {
     /// Not the expected IDX file.
     #[error(transparent)]
     Idx(#[from] IdxError),
-    /// Not the expected table.
+    /// Not the expected table of CH-MNIST.
+    #[error(transparent)]
+    ChMnist(#[from] ChMnistError),
+    /// Not the expected table of Breast Cancer Wisconsin.
     #[error(transparent)]
     BreastCancer(#[from] BreastCancerError),
     /// Labels that do not fit the features.
@@ -53,7 +56,7 @@ pub enum ContentError {
 
 /// Loads both parts of a data set from its folder below `datasets`.
 ///
-/// `seed` decides the split of data sets that come unsplit; the others come as they are. IDX files may
+/// `seed` decides the split of data sets that come unsplit; the others come as they are. Files of pictures may
 /// be gzipped (then their name ends in `.gz`, and they are preferred) or plain.
 ///
 /// # Errors
@@ -64,6 +67,7 @@ pub fn load(name: DatasetName, datasets: &Path, seed: u64) -> Result<Split, Data
             train: load_images(name, datasets, "train")?,
             test: load_images(name, datasets, "t10k")?,
         }),
+        DatasetName::ChMnist => load_ch_mnist(datasets, seed),
         DatasetName::BreastCancer => load_breast_cancer(datasets, seed),
     }
 }
@@ -75,6 +79,7 @@ pub fn load(name: DatasetName, datasets: &Path, seed: u64) -> Result<Split, Data
 pub fn load_test(name: DatasetName, datasets: &Path, seed: u64) -> Result<Dataset, DataError> {
     match name {
         DatasetName::Mnist | DatasetName::FashionMnist => load_images(name, datasets, "t10k"),
+        DatasetName::ChMnist => Ok(load_ch_mnist(datasets, seed)?.test),
         DatasetName::BreastCancer => Ok(load_breast_cancer(datasets, seed)?.test),
     }
 }
@@ -92,6 +97,11 @@ fn load_images(name: DatasetName, datasets: &Path, part: &str) -> Result<Dataset
     let (path, labels) = read("labels-idx1-ubyte", &[])?;
     Dataset::new(spec.shape.to_vec(), spec.classes, Features::Bytes(pixels), labels)
         .map_err(|error| content(path, error))
+}
+
+fn load_ch_mnist(datasets: &Path, seed: u64) -> Result<Split, DataError> {
+    let (path, table) = read_file(DatasetName::ChMnist, datasets, "hmnist_64_64_L.csv", &[".gz", ""])?;
+    read_ch_mnist(&table, seed).map_err(|error| content(path, error))
 }
 
 fn load_breast_cancer(datasets: &Path, seed: u64) -> Result<Split, DataError> {
@@ -164,6 +174,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_file_that_is_missing_is_one_of_those_declared() {
+        let datasets = tempfile::tempdir().unwrap();
+        for name in DatasetName::ALL {
+            let Err(DataError::Missing { path, .. }) = load(name, datasets.path(), 1) else {
+                panic!("{name} is not there");
+            };
+            assert_eq!(path, datasets.path().join(name.spec().folder).join(name.spec().files[0]));
+        }
+    }
+
+    #[test]
     fn plain_files_are_read_where_there_are_no_gzipped_ones() {
         let datasets = tempfile::tempdir().unwrap();
         write_test_part(datasets.path(), 2 * 784, [3, 9]);
@@ -176,9 +197,9 @@ mod tests {
     fn errors_name_the_file_what_is_wrong_and_what_to_do() {
         let datasets = tempfile::tempdir().unwrap();
         let file = |name: &str| datasets.path().join("mnist").join(name).display().to_string();
-        let remedy = "; get the file again as `datasets/README.md` says";
+        let remedy = "; remove the file and get it again with `hil data fetch`";
 
-        let missing = "file not found; `datasets/README.md` says where to get mnist";
+        let missing = "file not found; `hil data fetch mnist` gets it";
         assert_eq!(test_error(datasets.path()), format!("{}: {missing}", file("t10k-images-idx3-ubyte")));
 
         write_test_part(datasets.path(), 784, [3, 9]);

@@ -21,7 +21,9 @@
 
 mod batch;
 mod breast_cancer;
+mod ch_mnist;
 mod dataset;
+mod gzip;
 mod idx;
 mod load;
 mod name;
@@ -31,6 +33,7 @@ mod shard_file;
 
 pub use batch::Batch;
 pub use breast_cancer::{BreastCancerError, read_breast_cancer};
+pub use ch_mnist::{ChMnistError, read_ch_mnist};
 pub use dataset::{Dataset, DatasetError, Features, Split};
 pub use idx::{IdxError, read_idx};
 pub use load::{ContentError, DataError, load, load_test};

@@ -13,6 +13,8 @@ pub enum DatasetName {
     Mnist,
     /// Pictures of clothing, 28x28 grey.
     FashionMnist,
+    /// Tiles of human colorectal tissue, 64x64 grey.
+    ChMnist,
     /// Breast Cancer Wisconsin (Diagnostic), 30 features.
     BreastCancer,
 }
@@ -28,18 +30,21 @@ pub struct Spec {
     pub folder: &'static str,
     /// The most examples that either part of the split may have.
     pub max_examples: usize,
+    /// Its files in the folder, by their names without the `.gz` that those of pictures may also have.
+    pub files: &'static [&'static str],
 }
 
 impl DatasetName {
     /// Every known data set.
-    pub const ALL: [DatasetName; 3] =
-        [DatasetName::Mnist, DatasetName::FashionMnist, DatasetName::BreastCancer];
+    pub const ALL: [DatasetName; 4] =
+        [DatasetName::Mnist, DatasetName::FashionMnist, DatasetName::ChMnist, DatasetName::BreastCancer];
 
     /// The name as it stands in text.
     pub fn as_str(self) -> &'static str {
         match self {
             DatasetName::Mnist => "mnist",
             DatasetName::FashionMnist => "fashion-mnist",
+            DatasetName::ChMnist => "ch-mnist",
             DatasetName::BreastCancer => "breast-cancer",
         }
     }
@@ -51,13 +56,35 @@ impl DatasetName {
 
     /// Shape, classes, folder and size (paper section 4.1).
     pub fn spec(self) -> Spec {
-        let digits = Spec { shape: &[28, 28], classes: 10, folder: "mnist", max_examples: 60_000 };
+        let digits = Spec {
+            shape: &[28, 28],
+            classes: 10,
+            folder: "mnist",
+            max_examples: 60_000,
+            files: &[
+                "train-images-idx3-ubyte",
+                "train-labels-idx1-ubyte",
+                "t10k-images-idx3-ubyte",
+                "t10k-labels-idx1-ubyte",
+            ],
+        };
         match self {
             DatasetName::Mnist => digits,
             DatasetName::FashionMnist => Spec { folder: "fashion-mnist", ..digits },
-            DatasetName::BreastCancer => {
-                Spec { shape: &[30], classes: 2, folder: "breast-cancer-wisconsin", max_examples: 455 }
-            }
+            DatasetName::ChMnist => Spec {
+                shape: &[64, 64],
+                classes: 8,
+                folder: "ch-mnist",
+                max_examples: 4000,
+                files: &["hmnist_64_64_L.csv"],
+            },
+            DatasetName::BreastCancer => Spec {
+                shape: &[30],
+                classes: 2,
+                folder: "breast-cancer-wisconsin",
+                max_examples: 455,
+                files: &["wdbc.csv"],
+            },
         }
     }
 }
@@ -100,6 +127,9 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = "MNIST".parse::<DatasetName>().unwrap_err().to_string();
-        assert_eq!(error, "unknown data set `MNIST`; known are mnist, fashion-mnist, breast-cancer");
+        assert_eq!(
+            error,
+            "unknown data set `MNIST`; known are mnist, fashion-mnist, ch-mnist, breast-cancer"
+        );
     }
 }

@@ -15,8 +15,8 @@ pub(super) trait Network: Send + Sync {
     /// the tensors of the layout in its order.
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> candle_core::Result<Tensor>;
 
-    /// Draws the initial values of one tensor of `shape` into `values`, which are zeros.
-    fn initialize(&self, _shape: &[usize], _values: &mut [f32], _random: &mut Stream) {}
+    /// Draws the initial values of one tensor into `values`, which are zeros.
+    fn initialize(&self, _entry: &Entry, _values: &mut [f32], _random: &mut Stream) {}
 }
 
 /// A network, the parameters it needs and the examples it takes.
@@ -78,7 +78,7 @@ impl<N: Network> Model for Classifier<N> {
         let mut parameters = Parameters::zeros(self.layout.clone());
         for entry in self.layout.entries() {
             let values = &mut parameters.values_mut()[entry.range()];
-            self.network.initialize(&entry.shape, values, random);
+            self.network.initialize(entry, values, random);
         }
         parameters
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_batch_that_does_not_fit_is_named() {
         for name in ModelName::ALL {
-            let model = build(name, &[3], 2).unwrap();
+            let model = build(name, &[12, 12], 2).unwrap();
             let parameters = vec![0.0; model.layout().dimension()];
             let refusal = |parameters: &[f32], features: usize, shape: &[usize], labels: &[u32]| {
                 let batch =
@@ -129,11 +129,12 @@ mod tests {
                 assert_eq!(refused.to_string(), model.logits(parameters, &batch).unwrap_err().to_string());
                 refused
             };
-            assert!(matches!(refusal(&parameters[1..], 3, &[3], &[0]), ModelError::Parameters(_)));
-            assert!(matches!(refusal(&parameters, 3, &[3, 1], &[0]), ModelError::BatchShape { .. }));
-            assert!(matches!(refusal(&parameters, 4, &[3], &[0]), ModelError::BatchLength { .. }));
-            assert!(matches!(refusal(&parameters, 0, &[3], &[]), ModelError::Empty));
-            let label = refusal(&parameters, 6, &[3], &[1, 2]);
+            let shape = &[12, 12];
+            assert!(matches!(refusal(&parameters[1..], 144, shape, &[0]), ModelError::Parameters(_)));
+            assert!(matches!(refusal(&parameters, 144, &[144], &[0]), ModelError::BatchShape { .. }));
+            assert!(matches!(refusal(&parameters, 145, shape, &[0]), ModelError::BatchLength { .. }));
+            assert!(matches!(refusal(&parameters, 0, shape, &[]), ModelError::Empty));
+            let label = refusal(&parameters, 288, shape, &[1, 2]);
             assert!(matches!(label, ModelError::Label { example: 1, label: 2, classes: 2 }), "{label}");
         }
     }

@@ -8,8 +8,9 @@
 use candle_core::{Result, Tensor};
 
 use super::classifier::{Classifier, Network};
+use super::convolution::Convolution;
 use super::{Model, ModelError, ModelName, layers};
-use crate::parameters::Layout;
+use crate::parameters::{Entry, Layout};
 use crate::random::Stream;
 
 const CHANNELS: [usize; 2] = [30, 50];
@@ -34,17 +35,19 @@ impl Network for Dnn {
         layers::linear(&hidden, &head[2], &head[3])
     }
 
-    fn initialize(&self, shape: &[usize], values: &mut [f32], random: &mut Stream) {
-        let is_weight = shape.len() > 1;
+    fn initialize(&self, entry: &Entry, values: &mut [f32], random: &mut Stream) {
+        let is_weight = entry.shape.len() > 1;
         if is_weight {
-            layers::xavier_uniform(shape, values, random);
+            layers::xavier_uniform(&entry.shape, values, random);
         }
     }
 }
 
 /// The rectifier comes after the pooling, which is the same function and rectifies a quarter of the values.
 fn convolution(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    layers::relu(&layers::max_pool_2x2(&layers::conv2d(input, weight, bias)?)?)
+    let convolved = Convolution { stride: 1, padding: 0 }.apply(input, weight)?;
+    let shifted = convolved.broadcast_add(&bias.reshape((1, (), 1, 1))?)?;
+    layers::relu(&layers::max_pool_2x2(&shifted)?)
 }
 
 pub(super) fn build(shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {

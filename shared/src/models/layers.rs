@@ -13,16 +13,12 @@ use rand::Rng;
 
 use crate::random::Stream;
 
+/// Keeps the deviation of a constant channel from being 0.
+const EPSILON: f64 = 1e-5;
+
 /// `[batch, inputs]` to `[batch, outputs]` with `weight` `[outputs, inputs]` and `bias` `[outputs]`.
 pub(super) fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     input.matmul(&weight.t()?)?.broadcast_add(bias)
-}
-
-/// Convolution with stride 1 and no padding: `[batch, inputs, height, width]` to
-/// `[batch, outputs, height - k + 1, width - k + 1]` with `weight` `[outputs, inputs, k, k]` and `bias`
-/// `[outputs]`.
-pub(super) fn conv2d(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    input.conv2d(weight, 0, 1, 1, 1)?.broadcast_add(&bias.reshape((1, (), 1, 1))?)
 }
 
 /// Maximum of each 2 x 2 window: `[batch, channels, height, width]` to
@@ -47,6 +43,22 @@ pub(super) fn relu(input: &Tensor) -> Result<Tensor> {
     input.le(&zeros)?.where_cond(&zeros, input)
 }
 
+/// Batch normalisation of `[batch, channels, height, width]`: each channel is shifted and scaled to mean 0 and
+/// variance 1 over the batch and its pixels, then scaled by `gamma` and shifted by `beta` (`[channels]` each).
+///
+/// The statistics are always those of this batch. The small constant under the root is 1e-5.
+pub(super) fn batch_norm(input: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<Tensor> {
+    let (batch, channels, height, width) = input.dims4()?;
+    let pixels = input.reshape((batch, channels, height * width))?;
+    // First over the pixels, then over the batch: sums of few values lose less, and rows are summed faster.
+    let mean = |values: &Tensor| values.mean_keepdim(2)?.mean_keepdim(0);
+    let centred = pixels.broadcast_sub(&mean(&pixels)?)?;
+    let deviation = (mean(&centred.sqr()?)? + EPSILON)?.sqrt()?;
+    let scale = (gamma.reshape((1, (), 1))? / deviation)?;
+    let normalised = centred.broadcast_mul(&scale)?.broadcast_add(&beta.reshape((1, (), 1))?)?;
+    normalised.reshape((batch, channels, height, width))
+}
+
 /// Softmax cross-entropy of `logits` `[batch, classes]`, averaged over the batch; a scalar.
 pub(super) fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     // The shift cancels out; it is there for `exp` not to overflow.
@@ -60,7 +72,17 @@ pub(super) fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
 pub(super) fn xavier_uniform(shape: &[usize], values: &mut [f32], random: &mut Stream) {
     let fans: usize = shape.iter().take(2).sum();
     let kernel: usize = shape.iter().skip(2).product();
-    let bound = (6.0 / (fans * kernel) as f32).sqrt();
+    uniform((6.0 / (fans * kernel) as f32).sqrt(), values, random);
+}
+
+/// He uniform values for a weight of `shape` `[outputs, inputs, ..kernel]` that a rectifier follows: they have
+/// the variance 2 / (values under one kernel).
+pub(super) fn he_uniform(shape: &[usize], values: &mut [f32], random: &mut Stream) {
+    let fan_in: usize = shape.iter().skip(1).product();
+    uniform((6.0 / fan_in as f32).sqrt(), values, random);
+}
+
+fn uniform(bound: f32, values: &mut [f32], random: &mut Stream) {
     values.fill_with(|| random.random_range(-bound..bound));
 }
 
@@ -86,27 +108,6 @@ mod tests {
     fn linear_has_the_gradient_of_finite_differences() {
         let inputs = [random_tensor(&[3, 5], 1), random_tensor(&[4, 5], 2), random_tensor(&[4], 3)];
         assert_gradient(&inputs, |x| linear(&x[0], &x[1], &x[2]));
-    }
-
-    #[test]
-    fn convolution_has_the_gradient_of_finite_differences() {
-        for [height, width] in [[5, 5], [4, 7], [6, 3], [3, 3]] {
-            let inputs = [
-                random_tensor(&[2, 2, height, width], 1),
-                random_tensor(&[3, 2, 3, 3], 2),
-                random_tensor(&[3], 3),
-            ];
-            assert_gradient(&inputs, |x| conv2d(&x[0], &x[1], &x[2]));
-        }
-    }
-
-    #[test]
-    fn convolution_slides_the_kernel_without_flipping_it() {
-        let input = tensor(&[1., 2., 3., 4., 5., 6.], &[1, 1, 2, 3]);
-        let weight = tensor(&[1., 10., 100., 1000.], &[1, 1, 2, 2]);
-        let output = conv2d(&input, &weight, &tensor(&[0.5], &[1])).unwrap();
-        assert_eq!(output.dims(), [1, 1, 1, 2]);
-        assert_eq!(output.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [5421.5, 6532.5]);
     }
 
     #[test]
@@ -145,6 +146,27 @@ mod tests {
         assert_eq!(gradient(relu, &input).to_vec1::<f32>().unwrap(), [0., 0., 0., 1., 0.]);
         let nan = Tensor::new(&[f32::NAN], &Device::Cpu).unwrap();
         assert!(relu(&nan).unwrap().to_vec1::<f32>().unwrap()[0].is_nan());
+    }
+
+    #[test]
+    fn batch_normalisation_has_the_gradient_of_finite_differences() {
+        for shape in [[3, 2, 4, 3], [1, 3, 2, 5], [4, 1, 1, 1]] {
+            let channels = shape[1];
+            let inputs =
+                [random_tensor(&shape, 1), random_tensor(&[channels], 2), random_tensor(&[channels], 3)];
+            assert_gradient(&inputs, |x| batch_norm(&x[0], &x[1], &x[2]));
+        }
+    }
+
+    #[test]
+    fn batch_normalisation_gives_each_channel_its_mean_and_deviation() {
+        let (gamma, beta) = (tensor(&[2., 3.], &[2]), tensor(&[-1., 5.], &[2]));
+        let input = tensor(&[1., 3., 100., 100., 5., 7., 100., 100.], &[2, 2, 1, 2]);
+        let output = batch_norm(&input, &gamma, &beta).unwrap();
+        let values = output.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let deviation = 5f32.sqrt();
+        let expected = [-6. / deviation - 1., -2. / deviation - 1., 5., 5.];
+        assert!(values.iter().zip(expected).all(|(value, expected)| (value - expected).abs() < 1e-4));
     }
 
     #[test]

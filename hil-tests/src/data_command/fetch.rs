@@ -1,0 +1,267 @@
+//! Getting one data set.
+//!
+//! Files are collected in a folder of their own, checked there as loading would read them, and only then renamed
+//! into place: a folder of data sets never holds half a file. What was downloaded stays there if the rest fails,
+//! and is not downloaded again.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use shared::data::{DataError, DatasetName, load};
+use shared::identity::Digest;
+
+use super::download::{DownloadError, download};
+use super::published::{Mirror, Published};
+use super::{existing, folder};
+
+/// No file of a data set is larger after decompression, in bytes.
+const MAX_CONTENT: u64 = 1 << 28;
+
+/// Where to get the files from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The mirror that is known.
+    Mirror,
+    /// Another address: each file is at it, a slash, and the file's name with `.gz`.
+    Url(String),
+    /// A folder that holds the files, gzipped or plain; or the file itself of a data set that has but one.
+    Path(PathBuf),
+}
+
+/// Why a data set could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// It cannot be downloaded.
+    #[error("{name} cannot be downloaded: {how}")]
+    ByHand {
+        /// The data set.
+        name: DatasetName,
+        /// How else to get it.
+        how: &'static str,
+    },
+    /// The given folder lacks a file.
+    #[error("{path}: there is neither {file}.gz nor {file}; give the folder that holds the files of {name}", path = path.display())]
+    NotThere {
+        /// The folder.
+        path: PathBuf,
+        /// The file it lacks.
+        file: &'static str,
+        /// The data set.
+        name: DatasetName,
+    },
+    /// A single file was given for a data set of several.
+    #[error("{path}: is one file, but {name} has {count}; give the folder that holds them", path = path.display())]
+    OneFile {
+        /// What was given.
+        path: PathBuf,
+        /// The data set.
+        name: DatasetName,
+        /// Number of its files.
+        count: usize,
+    },
+    /// A file could not be downloaded.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// A file is not the published one.
+    #[error("{url}: SHA-256 is {actual}, not {expected}: not the published file; try another --url")]
+    Digest {
+        /// Where it is from.
+        url: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        actual: String,
+    },
+    /// The files make no data set.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The system refused something.
+    #[error("{path}: cannot {what}: {source}", path = path.display())]
+    Io {
+        /// What was to be done.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The file, where it now is.
+    pub path: PathBuf,
+    /// SHA-256 of its content after decompression.
+    pub digest: Digest,
+    /// Whether that is the published one, where it is known.
+    pub as_published: Option<bool>,
+}
+
+/// Gets the files of `name` from `source` into their folder below `datasets`; one that is there is replaced.
+///
+/// A download must have the digests of `published`; what the user has at hand must only make a data set.
+///
+/// # Errors
+/// If a file cannot be had, is not the published one, or does not make the data set with the others. Then
+/// nothing has changed but for what is kept of downloads.
+pub fn fetch(
+    name: DatasetName,
+    published: &Published,
+    source: &Source,
+    datasets: &Path,
+) -> Result<Vec<Fetched>, FetchError> {
+    let source = match (source, &published.mirror) {
+        (Source::Path(from), _) => Err(from),
+        (Source::Url(url), _) => Ok(url.as_str()),
+        (Source::Mirror, Mirror::Url(url)) => Ok(*url),
+        (Source::Mirror, Mirror::ByHand(how)) => return Err(FetchError::ByHand { name, how }),
+    };
+    // Two folders, because a download goes on with what an earlier one left, unchecked files never.
+    let staging = datasets.join(format!(".{}-{name}", if source.is_ok() { "download" } else { "copy" }));
+    let staged = folder(&staging, name);
+    fs::create_dir_all(&staged).map_err(failed("create the folder", &staged))?;
+    match source {
+        Ok(url) => download_all(name, published, url, &staging)?,
+        Err(from) => copy(name, from, &staged)?,
+    }
+    // The seed decides the split, which does not matter here.
+    let checked = load(name, &staging, 1);
+    let fetched = match checked {
+        Ok(_) => install(name, published, &staged, &folder(datasets, name)),
+        Err(error) => Err(error.into()),
+    };
+    fs::remove_dir_all(&staging).map_err(failed("remove the folder", &staging))?;
+    fetched
+}
+
+/// Copies each file of `from` to `staged`, under the name that says whether it is gzipped.
+fn copy(name: DatasetName, from: &Path, staged: &Path) -> Result<(), FetchError> {
+    let files = name.spec().files;
+    if !from.is_dir() && files.len() > 1 {
+        return Err(FetchError::OneFile { path: from.to_owned(), name, count: files.len() });
+    }
+    for &file in files {
+        let origin = if from.is_dir() {
+            let missing = || FetchError::NotThere { path: from.to_owned(), file, name };
+            existing(from, file).ok_or_else(missing)?
+        } else {
+            from.to_owned()
+        };
+        let gzipped = is_gzip(&origin).map_err(failed("read the file", &origin))?;
+        remove_both(staged, file)?;
+        let copy = staged.join(if gzipped { format!("{file}.gz") } else { file.to_owned() });
+        fs::copy(&origin, &copy).map_err(failed("copy the file", &origin))?;
+    }
+    Ok(())
+}
+
+/// Downloads each file to `staging`, and moves it to its folder there once it is whole and the published one.
+fn download_all(
+    name: DatasetName,
+    published: &Published,
+    base: &str,
+    staging: &Path,
+) -> Result<(), FetchError> {
+    for (index, file) in name.spec().files.iter().enumerate() {
+        let whole = folder(staging, name).join(format!("{file}.gz"));
+        if whole.is_file() {
+            continue;
+        }
+        let partial = staging.join(format!("{file}.gz.part"));
+        let url = format!("{}/{file}.gz", base.trim_end_matches('/'));
+        eprintln!("{url}");
+        let resumed = download(&url, &partial)?;
+        let mut checked = check(published, index, &url, &partial);
+        if checked.is_err() && resumed {
+            eprintln!("{url}: changed since the download began; once more from the beginning");
+            remove(&partial)?;
+            download(&url, &partial)?;
+            checked = check(published, index, &url, &partial);
+        }
+        if checked.is_err() {
+            remove(&partial)?;
+        }
+        checked?;
+        fs::rename(&partial, &whole).map_err(failed("rename the file", &partial))?;
+    }
+    Ok(())
+}
+
+/// Holds the digests of a downloaded file against the published ones, as far as these are known.
+fn check(published: &Published, index: usize, url: &str, file: &Path) -> Result<(), FetchError> {
+    let digests = [(&published.download, digest(file)), (&published.content, content_digest(file))];
+    for (expected, actual) in digests {
+        let Some(expected) = expected.get(index) else { continue };
+        let actual = actual.map_err(failed("read the file", file))?.to_string();
+        if *expected != actual {
+            return Err(FetchError::Digest { url: url.to_owned(), expected: expected.clone(), actual });
+        }
+    }
+    Ok(())
+}
+
+/// Moves all files from `staged` to `target`, on the same file system.
+fn install(
+    name: DatasetName,
+    published: &Published,
+    staged: &Path,
+    target: &Path,
+) -> Result<Vec<Fetched>, FetchError> {
+    fs::create_dir_all(target).map_err(failed("create the folder", target))?;
+    let mut fetched = Vec::new();
+    for (index, &file) in name.spec().files.iter().enumerate() {
+        let Some(from) = existing(staged, file) else { continue };
+        let digest = content_digest(&from).map_err(failed("read the file", &from))?;
+        let path = from.file_name().map_or_else(|| target.join(file), |name| target.join(name));
+        fs::rename(&from, &path).map_err(failed("rename the file", &from))?;
+        // Loading prefers the gzipped file, so an older one would hide a plain one.
+        let other =
+            if path == target.join(file) { target.join(format!("{file}.gz")) } else { target.join(file) };
+        remove(&other)?;
+        let as_published = published.content.get(index).map(|expected| *expected == digest.to_string());
+        fetched.push(Fetched { path, digest, as_published });
+    }
+    Ok(fetched)
+}
+
+fn remove_both(folder: &Path, file: &str) -> Result<(), FetchError> {
+    remove(&folder.join(file))?;
+    remove(&folder.join(format!("{file}.gz")))
+}
+
+fn remove(path: &Path) -> Result<(), FetchError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove the file", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn failed(what: &'static str, path: &Path) -> impl Fn(io::Error) -> FetchError {
+    let path = path.to_owned();
+    move |source| FetchError::Io { what, path: path.clone(), source }
+}
+
+fn is_gzip(path: &Path) -> io::Result<bool> {
+    let mut magic = Vec::new();
+    File::open(path)?.take(2).read_to_end(&mut magic)?;
+    Ok(magic == [0x1f, 0x8b])
+}
+
+fn digest(path: &Path) -> io::Result<Digest> {
+    read(File::open(path)?)
+}
+
+/// The digest of a file's content after decompression.
+fn content_digest(path: &Path) -> io::Result<Digest> {
+    let file = File::open(path)?;
+    if is_gzip(path)? { read(MultiGzDecoder::new(file)) } else { read(file) }
+}
+
+fn read(reader: impl Read) -> io::Result<Digest> {
+    let mut content = Vec::new();
+    reader.take(MAX_CONTENT).read_to_end(&mut content)?;
+    Ok(Digest::of(&content))
+}

@@ -1,0 +1,62 @@
+//! `hil data`: which data sets are there, and how to get the others.
+//!
+//! # Layout
+//! - [`published`]: where each data set comes from, under which licence, and what its files are.
+//! - [`fetch()`]: gets the files of one data set, checks them and puts them in their place.
+//! - [`download`]: one file over HTTP, by the system's `curl`.
+
+use std::path::{Path, PathBuf};
+
+use shared::data::DatasetName;
+
+pub mod download;
+pub mod fetch;
+pub mod published;
+#[cfg(test)]
+mod tests;
+
+pub use fetch::{Source, fetch};
+pub use published::{Published, published};
+
+/// A table of all data sets for a terminal: name, folder, whether it is there, size, licence and origin.
+pub fn list(datasets: &Path) -> String {
+    let mut lines = vec![["name", "folder", "present", "size", "licence", "origin"].map(ToOwned::to_owned)];
+    lines.extend(DatasetName::ALL.map(|name| {
+        let source = published(name);
+        let present: Option<Vec<PathBuf>> =
+            name.spec().files.iter().map(|file| existing(&folder(datasets, name), file)).collect();
+        [
+            name.to_string(),
+            folder(datasets, name).display().to_string(),
+            if present.is_some() { "yes" } else { "no" }.to_owned(),
+            present.map_or_else(|| format!("{} to get", source.size), |files| size(&files)),
+            source.licence.to_owned(),
+            source.origin.to_owned(),
+        ]
+    }));
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<String> =
+            line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Where the files of a data set belong.
+fn folder(datasets: &Path, name: DatasetName) -> PathBuf {
+    datasets.join(name.spec().folder)
+}
+
+/// The file of that name in `folder`, gzipped or plain, as loading would take it.
+fn existing(folder: &Path, file: &str) -> Option<PathBuf> {
+    [folder.join(format!("{file}.gz")), folder.join(file)].into_iter().find(|path| path.is_file())
+}
+
+fn size(files: &[PathBuf]) -> String {
+    let bytes = files.iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+    indicatif::BinaryBytes(bytes).to_string()
+}

@@ -1,0 +1,231 @@
+//! Fetching from folders, and from an HTTP server that breaks off.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use shared::data::{DatasetName, load};
+use shared::identity::Digest;
+
+use super::fetch::{FetchError, Fetched, Source, fetch};
+use super::list;
+use super::published::{Published, published};
+
+const NAME: DatasetName = DatasetName::Mnist;
+
+/// The content of the four files of a data set of two training and two test examples.
+fn contents() -> Vec<Vec<u8>> {
+    let images =
+        |pixel: u8| [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28][..], &vec![pixel; 2 * 784]].concat();
+    let labels = |labels: [u8; 2]| [&[0, 0, 8, 1, 0, 0, 0, 2][..], &labels].concat();
+    vec![images(1), labels([3, 4]), images(2), labels([5, 6])]
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn known() -> Published {
+    let content = contents().iter().map(|content| Digest::of(content).to_string()).collect();
+    Published { content, ..published(NAME) }
+}
+
+fn write_files(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for (file, content) in NAME.spec().files.iter().zip(contents()) {
+        fs::write(folder.join(file), content).unwrap();
+    }
+}
+
+/// What is below a folder of data sets, but for the data set itself.
+fn leftovers(datasets: &Path) -> Vec<String> {
+    let names =
+        fs::read_dir(datasets).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name != NAME.spec().folder).collect()
+}
+
+fn assert_complete(fetched: &[Fetched], datasets: &Path) {
+    let digests: Vec<Digest> = contents().iter().map(|content| Digest::of(content)).collect();
+    assert_eq!(fetched.iter().map(|file| file.digest).collect::<Vec<_>>(), digests);
+    assert!(fetched.iter().all(|file| file.as_published == Some(true) && file.path.is_file()));
+    assert_eq!(load(NAME, datasets, 1).unwrap().test.labels(), [5, 6]);
+    assert_eq!(leftovers(datasets), Vec::<String>::new());
+}
+
+/// A server of gzipped files over plain HTTP.
+struct Server {
+    url: String,
+    /// The first line of each request, and its range if it asked for one.
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// Breaks off the first `broken` answers in the middle; knows ranges, or answers 416 to them as it would for
+    /// a file that has shrunk.
+    fn start(files: Vec<Vec<u8>>, broken: usize, ranges: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/mirror", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = requests.clone();
+        thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                answer(stream.unwrap(), &files, number < broken, ranges, &log);
+            }
+        });
+        Server { url, requests }
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn answer(mut stream: TcpStream, files: &[Vec<u8>], broken: bool, ranges: bool, log: &Mutex<Vec<String>>) {
+    let lines: Vec<String> =
+        BufReader::new(&stream).lines().map_while(Result::ok).take_while(|l| !l.is_empty()).collect();
+    let path = lines[0].split(' ').nth(1).unwrap().to_owned();
+    let range =
+        lines.iter().find_map(|line| line.strip_prefix("Range: bytes=")?.strip_suffix('-')?.parse().ok());
+    log.lock().unwrap().push(format!("{path} {range:?}"));
+    let named = |file: &str| path == format!("/mirror/{file}.gz");
+    let found = NAME.spec().files.iter().position(|file| named(file)).and_then(|index| files.get(index));
+    let Some(file) = found else {
+        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        return;
+    };
+    let start = range.unwrap_or(0usize);
+    if start > 0 && !ranges {
+        let _ = stream.write_all(
+            b"HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        );
+        return;
+    }
+    let (body, size) = (&file[start..], file.len());
+    let status = match start {
+        0 => "200 OK".to_owned(),
+        _ => format!("206 Partial Content\r\nContent-Range: bytes {start}-{}/{size}", size - 1),
+    };
+    let header = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let sent = if broken { body.len() / 2 } else { body.len() };
+    let _ = stream.write_all(&[header.as_bytes(), &body[..sent]].concat());
+}
+
+fn gzipped() -> Vec<Vec<u8>> {
+    contents().iter().map(|content| gzip(content)).collect()
+}
+
+#[test]
+fn files_at_hand_are_checked_and_put_in_place() {
+    let (from, datasets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_files(from.path());
+    let source = Source::Path(from.path().to_owned());
+    assert_complete(&fetch(NAME, &known(), &source, datasets.path()).unwrap(), datasets.path());
+
+    // Content under a name that does not tell, and a digest that is not the published one, are no obstacle.
+    fs::write(from.path().join(NAME.spec().files[0]), gzip(&contents()[2])).unwrap();
+    let fetched = fetch(NAME, &known(), &source, datasets.path()).unwrap();
+    assert_eq!(fetched[0].as_published, Some(false));
+    assert!(fetched[0].path.ends_with("train-images-idx3-ubyte.gz"));
+    assert!(!datasets.path().join("mnist/train-images-idx3-ubyte").exists());
+}
+
+#[test]
+fn files_that_make_no_data_set_change_nothing() {
+    let (from, datasets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_files(from.path());
+    write_files(&datasets.path().join("mnist"));
+    fs::write(from.path().join(NAME.spec().files[3]), "<html>").unwrap();
+    let source = Source::Path(from.path().to_owned());
+    assert!(matches!(fetch(NAME, &known(), &source, datasets.path()), Err(FetchError::Data(_))));
+    assert_eq!(leftovers(datasets.path()), Vec::<String>::new());
+    assert_eq!(load(NAME, datasets.path(), 1).unwrap().test.labels(), [5, 6]);
+
+    fs::remove_file(from.path().join(NAME.spec().files[3])).unwrap();
+    let refused = fetch(NAME, &known(), &source, datasets.path());
+    assert!(matches!(refused, Err(FetchError::NotThere { file: "t10k-labels-idx1-ubyte", .. })));
+    let one = Source::Path(from.path().join(NAME.spec().files[0]));
+    assert!(matches!(
+        fetch(NAME, &known(), &one, datasets.path()),
+        Err(FetchError::OneFile { count: 4, .. })
+    ));
+}
+
+#[test]
+fn a_transfer_that_breaks_off_is_taken_up_where_it_ended() {
+    let datasets = tempfile::tempdir().unwrap();
+    let server = Server::start(gzipped(), 2, true);
+    let fetched = fetch(NAME, &known(), &Source::Url(server.url.clone()), datasets.path()).unwrap();
+    assert_complete(&fetched, datasets.path());
+    let first = "/mirror/train-images-idx3-ubyte.gz";
+    let size = gzipped()[0].len();
+    let half = size / 2;
+    let expected = [
+        format!("{first} None"),
+        format!("{first} Some({half})"),
+        format!("{first} Some({})", half + (size - half) / 2),
+    ];
+    assert_eq!(server.requests()[..3], expected);
+    assert_eq!(server.requests().len(), 6);
+}
+
+#[test]
+fn what_cannot_be_taken_up_begins_anew() {
+    let datasets = tempfile::tempdir().unwrap();
+    let server = Server::start(gzipped(), 1, false);
+    let fetched = fetch(NAME, &known(), &Source::Url(server.url.clone()), datasets.path()).unwrap();
+    assert_complete(&fetched, datasets.path());
+}
+
+#[test]
+fn a_file_that_is_not_the_published_one_is_refused_and_the_good_ones_are_kept() {
+    let datasets = tempfile::tempdir().unwrap();
+    let mut files = gzipped();
+    files[1] = gzip(&contents()[3]);
+    let server = Server::start(files, 0, true);
+    let refused = fetch(NAME, &known(), &Source::Url(server.url), datasets.path()).unwrap_err();
+    assert!(matches!(refused, FetchError::Digest { .. }), "{refused}");
+    assert!(!datasets.path().join("mnist").exists());
+
+    let server = Server::start(gzipped(), 0, true);
+    let fetched = fetch(NAME, &known(), &Source::Url(server.url.clone()), datasets.path()).unwrap();
+    assert_complete(&fetched, datasets.path());
+    assert!(server.requests()[0].contains("train-labels"), "{:?}", server.requests());
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let datasets = tempfile::tempdir().unwrap();
+    let server = Server::start(Vec::new(), 0, true);
+    let refused = fetch(NAME, &known(), &Source::Url(server.url), datasets.path()).unwrap_err().to_string();
+    assert!(refused.contains("/mirror/train-images-idx3-ubyte.gz: curl ended with"), "{refused}");
+}
+
+#[test]
+fn what_cannot_be_downloaded_says_how_to_get_it() {
+    let datasets = tempfile::tempdir().unwrap();
+    let name = DatasetName::ChMnist;
+    let refused = fetch(name, &published(name), &Source::Mirror, datasets.path()).unwrap_err().to_string();
+    assert!(refused.contains("kaggle.com") && refused.contains("--from"), "{refused}");
+}
+
+#[test]
+fn the_list_tells_what_is_there_and_what_is_not() {
+    let datasets = tempfile::tempdir().unwrap();
+    let folder = datasets.path().join("ch-mnist");
+    fs::create_dir(&folder).unwrap();
+    let line = || {
+        let list = list(datasets.path());
+        assert_eq!(list.lines().count(), 1 + DatasetName::ALL.len());
+        list.lines().find(|line| line.starts_with("ch-mnist")).unwrap().to_owned()
+    };
+    assert!(line().contains("  no  "), "{}", line());
+    fs::write(folder.join("hmnist_64_64_L.csv.gz"), [0; 2048]).unwrap();
+    assert!(line().contains("  yes  ") && line().contains("2.00 KiB"), "{}", line());
+}

@@ -1,0 +1,280 @@
+//! The table of CH-MNIST: colorectal histology tiles, grey 64 x 64.
+
+use std::io::{self, BufRead, BufReader, Read as _};
+
+use flate2::bufread::MultiGzDecoder;
+use rand::seq::SliceRandom as _;
+
+use super::gzip::is_gzip;
+use super::{Dataset, DatasetError, DatasetName, Features, Split};
+use crate::random::{Purpose, stream};
+
+const PIXELS: usize = 64 * 64;
+const ROWS: usize = 5000;
+const TRAIN: usize = 4000;
+/// No line of the table is longer: its header has ten bytes per column.
+const MAX_LINE: u64 = 10 * (PIXELS as u64 + 1) + 2;
+
+/// Why bytes are not the table that was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum ChMnistError {
+    /// Damaged compression.
+    #[error("line {line}: cannot be decompressed: {source}")]
+    Gzip {
+        /// Line number, from 1.
+        line: usize,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// A line that is none of the table's.
+    #[error("line {0}: longer than any line of the table; is it a CSV file?")]
+    Line(usize),
+    /// Another header.
+    #[error("line 1: column {column} is headed {text:?}, not {expected:?}")]
+    Header {
+        /// Number of the column, from 1.
+        column: usize,
+        /// What stands there.
+        text: String,
+        /// What should stand there.
+        expected: String,
+    },
+    /// A row with too few or too many fields.
+    #[error("line {line}: {actual} fields, where a row has {PIXELS} pixels and a label")]
+    Fields {
+        /// Line number, from 1.
+        line: usize,
+        /// Number of fields.
+        actual: usize,
+    },
+    /// A pixel that is no byte.
+    #[error("line {line}: pixel {column} is {text:?}, not a whole number from 0 to 255")]
+    Pixel {
+        /// Line number, from 1.
+        line: usize,
+        /// Number of the field, from 1.
+        column: usize,
+        /// What stands there.
+        text: String,
+    },
+    /// A label that names no tissue.
+    #[error("line {line}: the label is {text:?}, not a whole number from 1 to 8")]
+    Label {
+        /// Line number, from 1.
+        line: usize,
+        /// What stands there.
+        text: String,
+    },
+    /// Rows missing or added.
+    #[error("{0} rows or more, where the data set has {ROWS}")]
+    TooMany(usize),
+    /// Rows missing.
+    #[error("{0} rows, where the data set has {ROWS}")]
+    TooFew(usize),
+    /// Values that make no data set.
+    #[error("the table makes no data set: {0}")]
+    Dataset(#[from] DatasetError),
+}
+
+/// Reads `hmnist_64_64_L.csv` (4,096 pixels and a label per row), plain or gzipped, and splits it with `seed`
+/// into 4,000 training and 1,000 test examples (paper section 4.1). The file's labels 1 to 8 become the classes
+/// 0 to 7.
+///
+/// No more is decompressed or allocated than the table takes.
+///
+/// # Errors
+/// If `table` is not that file; the error names the line.
+pub fn read_ch_mnist(table: &[u8], seed: u64) -> Result<Split, ChMnistError> {
+    let (pixels, labels) = if is_gzip(table) {
+        read_rows(BufReader::new(MultiGzDecoder::new(table)))?
+    } else {
+        read_rows(table)?
+    };
+    let spec = DatasetName::ChMnist.spec();
+    let all = Dataset::new(spec.shape.to_vec(), spec.classes, Features::Bytes(pixels), labels)?;
+    let mut order: Vec<u32> = (0..ROWS as u32).collect();
+    order.shuffle(&mut stream(seed, Purpose::Split, None, 0));
+    let (train, test) = order.split_at_mut(TRAIN);
+    let part = |indices: &mut [u32]| {
+        indices.sort_unstable();
+        let labels = indices.iter().map(|&index| all.labels()[index as usize]).collect();
+        Dataset::new(spec.shape.to_vec(), spec.classes, all.features_at(indices), labels)
+    };
+    Ok(Split { train: part(train)?, test: part(test)? })
+}
+
+/// The pixels of all rows, and their classes.
+fn read_rows(mut table: impl BufRead) -> Result<(Vec<u8>, Vec<u8>), ChMnistError> {
+    let mut text = Vec::new();
+    read_line(&mut table, &mut text, 1)?;
+    check_header(&text)?;
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for line in 2.. {
+        if !read_line(&mut table, &mut text, line)? {
+            break;
+        }
+        if labels.len() == ROWS {
+            return Err(ChMnistError::TooMany(ROWS + 1));
+        }
+        labels.push(read_row(&text, line, &mut pixels)?);
+    }
+    if labels.len() == ROWS { Ok((pixels, labels)) } else { Err(ChMnistError::TooFew(labels.len())) }
+}
+
+/// Reads the next line without its end into `text`, and says whether there was one.
+fn read_line(table: &mut impl BufRead, text: &mut Vec<u8>, line: usize) -> Result<bool, ChMnistError> {
+    text.clear();
+    let read = table.by_ref().take(MAX_LINE).read_until(b'\n', text);
+    let length = read.map_err(|source| ChMnistError::Gzip { line, source })?;
+    if text.pop_if(|byte| *byte == b'\n').is_some() {
+        text.pop_if(|byte| *byte == b'\r');
+    } else if length as u64 == MAX_LINE {
+        return Err(ChMnistError::Line(line));
+    }
+    Ok(length > 0)
+}
+
+fn check_header(line: &[u8]) -> Result<(), ChMnistError> {
+    let expected = (0..PIXELS).map(|pixel| format!("pixel{pixel:04}")).chain(["label".to_owned()]);
+    let mut names = line.split(|&byte| byte == b',');
+    for (index, expected) in expected.enumerate() {
+        let name = names.next().unwrap_or_default();
+        if name != expected.as_bytes() {
+            return Err(ChMnistError::Header { column: index + 1, text: excerpt(name), expected });
+        }
+    }
+    match names.next() {
+        None => Ok(()),
+        Some(name) => {
+            let (column, expected) = (PIXELS + 2, "the end of the line".to_owned());
+            Err(ChMnistError::Header { column, text: excerpt(name), expected })
+        }
+    }
+}
+
+/// Adds the pixels of a row to `pixels` and returns its class.
+fn read_row(text: &[u8], line: usize, pixels: &mut Vec<u8>) -> Result<u8, ChMnistError> {
+    let actual = text.split(|&byte| byte == b',').count();
+    if actual != PIXELS + 1 {
+        return Err(ChMnistError::Fields { line, actual });
+    }
+    let mut fields = text.split(|&byte| byte == b',');
+    for (index, field) in fields.by_ref().take(PIXELS).enumerate() {
+        let pixel = number(field);
+        let refused = || ChMnistError::Pixel { line, column: index + 1, text: excerpt(field) };
+        pixels.push(pixel.ok_or_else(refused)?);
+    }
+    let label = fields.next().unwrap_or_default();
+    match number(label) {
+        Some(label @ 1..=8) => Ok(label - 1),
+        _ => Err(ChMnistError::Label { line, text: excerpt(label) }),
+    }
+}
+
+fn number(field: &[u8]) -> Option<u8> {
+    // `parse` takes a sign, too.
+    let digits = field.first().is_some_and(u8::is_ascii_digit);
+    std::str::from_utf8(field).ok().filter(|_| digits)?.parse().ok()
+}
+
+/// The beginning of what stands in a field, for an error.
+fn excerpt(field: &[u8]) -> String {
+    String::from_utf8_lossy(&field[..field.len().min(40)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::LazyLock;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn header() -> String {
+        let names: Vec<String> = (0..PIXELS).map(|pixel| format!("pixel{pixel:04}")).collect();
+        names.join(",") + ",label\n"
+    }
+
+    /// Row `index`: its pixels are all `index % 251`, its label says into which eighth of the table it is.
+    fn row(index: usize) -> String {
+        format!("{},", index % 251).repeat(PIXELS) + &format!("{}\n", 1 + index * 8 / ROWS)
+    }
+
+    static TABLE: LazyLock<String> = LazyLock::new(|| header() + &(0..ROWS).map(row).collect::<String>());
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn error(table: &str) -> String {
+        let error = read_ch_mnist(table.as_bytes(), 1).unwrap_err().to_string();
+        assert_eq!(read_ch_mnist(&gzip(table.as_bytes()), 1).unwrap_err().to_string(), error);
+        error
+    }
+
+    #[test]
+    fn the_table_is_split_with_the_seed_into_4000_and_1000() {
+        let split = read_ch_mnist(TABLE.as_bytes(), 1).unwrap();
+        assert_eq!((split.train.len(), split.test.len()), (4000, 1000));
+        assert_eq!((split.train.shape(), split.train.classes()), (&[64, 64][..], 8));
+        let mut counts = [0; 8];
+        for part in [&split.train, &split.test] {
+            part.labels().iter().for_each(|&label| counts[usize::from(label)] += 1);
+        }
+        assert_eq!(counts, [625; 8]);
+        // Rows come in order, so a test example that has the label but not the pixels of its row would show.
+        let Features::Bytes(pixels) = split.test.features_at(&[0, 999]) else { panic!("pixels are bytes") };
+        assert!(pixels[..PIXELS].iter().all(|&pixel| pixel == pixels[0]));
+        assert_eq!((split.test.labels()[0], split.test.labels()[999]), (0, 7));
+
+        assert_eq!(read_ch_mnist(&gzip(TABLE.as_bytes()), 1).unwrap(), split);
+        assert_ne!(read_ch_mnist(TABLE.as_bytes(), 2).unwrap().test, split.test);
+        assert_eq!(read_ch_mnist(TABLE.replace('\n', "\r\n").trim_end().as_bytes(), 1).unwrap(), split);
+    }
+
+    #[test]
+    fn errors_name_the_line_and_what_stands_there() {
+        let with = |from: &str, to: &str| error(&(header() + &row(0) + &row(1)).replacen(from, to, 1));
+        assert_eq!(with("pixel0002", "pixel2"), "line 1: column 3 is headed \"pixel2\", not \"pixel0002\"");
+        assert_eq!(
+            with("label\n", "label,id\n"),
+            "line 1: column 4098 is headed \"id\", not \"the end of the line\""
+        );
+        assert_eq!(with("\n0,", "\n0,0,"), "line 2: 4098 fields, where a row has 4096 pixels and a label");
+        for wrong in ["256", "-1", "+1", "", "1.0"] {
+            assert_eq!(
+                with("\n1,1,", &format!("\n1,{wrong},")),
+                format!("line 3: pixel 2 is {wrong:?}, not a whole number from 0 to 255")
+            );
+        }
+        for wrong in ["0", "9", "tumour"] {
+            assert_eq!(
+                with(",1\n1,", &format!(",{wrong}\n1,")),
+                format!("line 2: the label is {wrong:?}, not a whole number from 1 to 8")
+            );
+        }
+        assert_eq!(with("none", "none"), "2 rows, where the data set has 5000");
+        assert_eq!(with("\n0,", "\n\n0,"), "line 2: 1 fields, where a row has 4096 pixels and a label");
+        assert!(error("").starts_with("line 1: column 1 is headed \"\""));
+    }
+
+    #[test]
+    fn a_row_too_many_is_refused() {
+        assert_eq!(error(&(TABLE.clone() + &row(0))), "5001 rows or more, where the data set has 5000");
+    }
+
+    #[test]
+    fn hostile_bytes_are_refused_without_reading_them_all() {
+        let endless = gzip(&vec![b'0'; 20_000_000]);
+        assert!(matches!(read_ch_mnist(&endless, 1), Err(ChMnistError::Line(1))));
+        let binary = vec![0xff; 100_000];
+        assert!(matches!(read_ch_mnist(&binary, 1), Err(ChMnistError::Line(1))));
+        let mut damaged = gzip((header() + &row(0)).as_bytes());
+        damaged.truncate(damaged.len() - 9);
+        assert!(matches!(read_ch_mnist(&damaged, 1), Err(ChMnistError::Gzip { .. })));
+    }
+}
