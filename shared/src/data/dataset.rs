@@ -211,7 +211,7 @@ impl Dataset {
         match &mut all {
             // The cast saturates: what is no pixel becomes the nearest one.
             Features::Bytes(bytes) => {
-                bytes.extend(features.iter().map(|value| (value * 255.0).round() as u8))
+                bytes.extend(features.iter().map(|value| (value * 255.0).round() as u8));
             }
             Features::Floats(floats) => floats.extend_from_slice(features),
         }

@@ -17,6 +17,7 @@ pub(super) struct Bilevel {
 
 impl Bilevel {
     /// Validation loss of the victim.
+    #[cfg(test)]
     pub(super) fn victim_loss(&self, poison: &[Example]) -> f64 {
         let (_, victim) = self.train(poison);
         self.model.loss(&victim, &self.validation)
@@ -30,7 +31,9 @@ impl Bilevel {
     pub(super) fn hypergradient(&self, poison: &[Example]) -> Vec<Vec<f64>> {
         let (earlier, victim) = self.train(poison);
         let mut by_model = self.model.gradient(&victim, &self.validation);
-        by_model.iter_mut().for_each(|derivative| *derivative /= self.validation.len() as f64);
+        for derivative in &mut by_model {
+            *derivative /= self.validation.len() as f64;
+        }
         let mut by_features = vec![vec![0.0; self.model.features]; poison.len()];
         let step = -self.step_of_one(poison);
         for parameters in earlier.iter().rev() {

@@ -41,6 +41,7 @@ impl SoftmaxRegression {
     }
 
     /// Mean loss of `examples`.
+    #[cfg(test)]
     pub(super) fn loss(self, parameters: &[f64], examples: &[Example]) -> f64 {
         let loss = |example: &Example| {
             -softmax(self.logits(parameters, &example.features))[example.label].max(f64::MIN_POSITIVE).ln()
@@ -114,7 +115,9 @@ impl SoftmaxRegression {
         };
         let partial_sums: Vec<_> = examples.par_chunks(CHUNK).map(partial_sum).collect();
         let mut sum = vec![0.0; self.dimension()];
-        partial_sums.iter().for_each(|partial| add_scaled(&mut sum, 1.0, partial));
+        for partial in &partial_sums {
+            add_scaled(&mut sum, 1.0, partial);
+        }
         sum
     }
 }
@@ -132,9 +135,13 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 fn softmax(mut logits: Vec<f64>) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    logits.iter_mut().for_each(|z| *z = (*z - largest).exp());
+    for z in &mut *logits {
+        *z = (*z - largest).exp();
+    }
     let sum: f64 = logits.iter().sum();
-    logits.iter_mut().for_each(|z| *z /= sum);
+    for z in &mut *logits {
+        *z /= sum;
+    }
     logits
 }
 
