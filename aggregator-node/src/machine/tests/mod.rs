@@ -161,7 +161,7 @@ impl Script {
     }
 
     fn jobs(&self) -> Vec<&Job> {
-        let job = |action| if let &Action::Compute(ref job) = action { Some(job) } else { None };
+        let job = |action| if let Action::Compute(job) = action { Some(job) } else { None };
         self.said.iter().filter_map(job).collect()
     }
 
@@ -209,7 +209,7 @@ impl Script {
 
     fn record(&self) -> Option<&RoundRecord> {
         let record =
-            |action| if let &Action::Record { ref record, .. } = action { Some(record) } else { None };
+            |action| if let Action::Record { record, .. } = action { Some(record) } else { None };
         self.said.iter().filter_map(record).next_back()
     }
 

@@ -220,7 +220,7 @@ impl Script {
     }
 
     fn jobs(&self) -> Vec<&Job> {
-        let job = |action| if let &Action::Compute(ref job) = action { Some(job) } else { None };
+        let job = |action| if let Action::Compute(job) = action { Some(job) } else { None };
         self.said.iter().filter_map(job).collect()
     }
 
@@ -235,7 +235,7 @@ impl Script {
 
     fn subscriptions(&self) -> Vec<&str> {
         let filter =
-            |action| if let &Action::Subscribe(ref filter) = action { Some(filter.as_str()) } else { None };
+            |action| if let Action::Subscribe(filter) = action { Some(filter.as_str()) } else { None };
         self.said.iter().filter_map(filter).collect()
     }
 
