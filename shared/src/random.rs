@@ -28,6 +28,8 @@ pub enum Purpose {
     Faults = 7,
     /// Which examples are for training where a data set comes unsplit.
     Split = 8,
+    /// Which test examples a defense judges updates by, and which of equally harmful updates it removes.
+    Validation = 10,
 }
 
 /// The stream of `purpose` for one device in one round; `None` and round 0 where these mean nothing.

@@ -15,6 +15,7 @@ fn defaults_are_the_papers() {
     assert_eq!((scenario.fleet.devices, scenario.fleet.compromised), (100, 20));
     assert_eq!((scenario.aggregation.byzantine, scenario.aggregation.trim), (Some(20), Some(20)));
     assert_eq!(scenario.fleet.selected, Some(100));
+    assert_eq!((scenario.defense.validation_examples, scenario.defense.remove), (100, Some(20)));
 }
 
 #[test]
@@ -49,6 +50,9 @@ fn errors_name_file_line_key_and_setting() {
         // Krum with c >= (m-2)/2
         ("[aggregation]\nrule = \"krum\"\n", &["fleet.devices=42"], &["aggregation.rule", "42", "20"]),
         ("[aggregation]\nrule = \"trimmed-mean\"\n", &["aggregation.trim=50"], &["aggregation.rule", "50"]),
+        ("", &["defense.validation-examples=0"], &["defense.validation-examples", "at least 1"]),
+        ("", &["defense.kind=lfr", "defense.remove=100"], &["defense.remove", "100 updates", "no updates"]),
+        ("", &["defense.kind=best"], &["--set defense.kind=best", "`best`", "`union`"]),
     ];
     for (more, settings, expected) in cases {
         let error = parse(more, settings).expect_err(&format!("{more} {settings:?}"));
@@ -57,6 +61,22 @@ fn errors_name_file_line_key_and_setting() {
             assert!(error.contains(part), "`{error}` lacks `{part}`");
         }
     }
+}
+
+#[test]
+fn a_defense_must_leave_the_rule_enough_updates() {
+    let trimmed_mean = |settings: &[&str]| parse("[aggregation]\nrule = \"trimmed-mean\"\n", settings);
+    // 2 trim = 40 < devices that are left
+    assert!(trimmed_mean(&["fleet.devices=61", "defense.kind=err"]).is_ok());
+    let refused = trimmed_mean(&["fleet.devices=60", "defense.kind=err"]).unwrap_err();
+    for part in ["defense.remove", "of 60 updates", "may remove 20", "trim = 20 and devices = 40"] {
+        assert!(refused.contains(part), "`{refused}` lacks `{part}`");
+    }
+    assert!(trimmed_mean(&["fleet.devices=81", "defense.kind=union"]).is_ok());
+    assert!(trimmed_mean(&["fleet.devices=80", "defense.kind=union"]).unwrap_err().contains("may remove 40"));
+    assert!(trimmed_mean(&["fleet.devices=60", "defense.kind=none"]).is_ok());
+    assert!(trimmed_mean(&["fleet.devices=60", "defense.kind=union", "defense.remove=0"]).is_ok());
+    assert!(parse("", &["defense.kind=union", "defense.remove=50"]).is_err(), "nothing is left");
 }
 
 #[test]

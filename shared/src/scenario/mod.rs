@@ -24,6 +24,7 @@
 //! Every key has a default but `name`, `dataset`, `model` and `rounds`; an unknown key is an error. Where the
 //! run takes place is chosen on the command line, never here: the same file runs on every bench.
 
+mod defense;
 mod error;
 mod roles;
 mod sections;
@@ -32,6 +33,7 @@ mod validation;
 
 use serde::{Deserialize, Serialize};
 
+pub use defense::{Defense, DefenseKind, TooFewUpdates};
 pub use error::ScenarioError;
 pub use sections::{
     Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Knowledge, Timing, Training,
@@ -64,6 +66,9 @@ pub struct Scenario {
     /// What the aggregator does with the updates.
     #[serde(default)]
     pub aggregation: Aggregation,
+    /// Which updates are removed before that.
+    #[serde(default)]
+    pub defense: Defense,
     /// What the compromised devices do.
     #[serde(default)]
     pub attack: Attack,

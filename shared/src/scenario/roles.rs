@@ -42,10 +42,15 @@ impl Scenario {
 
     /// The aggregation rule with its parameters.
     pub fn rule(&self) -> Box<dyn Rule> {
-        let byzantine = self.aggregation.byzantine.unwrap_or(self.fleet.compromised);
+        let byzantine = self.byzantine();
         let trim = self.aggregation.trim.unwrap_or(byzantine);
         let parameters = RuleParameters { byzantine: byzantine as usize, trim: trim as usize };
         rules::build(self.aggregation.rule, &parameters)
+    }
+
+    /// How many compromised devices the aggregator reckons with (the paper's c).
+    pub(super) fn byzantine(&self) -> u32 {
+        self.aggregation.byzantine.unwrap_or(self.fleet.compromised)
     }
 }
 

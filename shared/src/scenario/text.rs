@@ -61,6 +61,7 @@ impl Scenario {
         self.fleet.selected.get_or_insert(self.fleet.devices);
         let byzantine = *self.aggregation.byzantine.get_or_insert(self.fleet.compromised);
         self.aggregation.trim.get_or_insert(byzantine);
+        self.defense.remove.get_or_insert(byzantine);
     }
 }
 

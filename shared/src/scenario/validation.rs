@@ -1,6 +1,6 @@
 //! What must hold for a scenario to make sense.
 
-use super::{Scenario, ScenarioError};
+use super::{Scenario, ScenarioError, TooFewUpdates};
 
 impl Scenario {
     /// Checks every value; `file` is what errors call the scenario.
@@ -35,7 +35,11 @@ impl Scenario {
             format!("{} must lie between 1 and fleet.devices = {}", self.selected(), fleet.devices)
         })?;
 
-        self.rule().check(self.selected() as usize).map_err(|e| ("aggregation.rule", e.to_string()))?;
+        at_least_one("defense.validation-examples", self.defense.validation_examples)?;
+        self.check_updates(self.selected() as usize).map_err(|reason| match &reason {
+            TooFewUpdates::Rule(_) => ("aggregation.rule", reason.to_string()),
+            TooFewUpdates::Defense { .. } => ("defense.remove", reason.to_string()),
+        })?;
         require(self.attack.spread.is_finite() && self.attack.spread >= 1.0, "attack.spread", || {
             format!("{} must be a number of at least 1", self.attack.spread)
         })?;
