@@ -1,13 +1,13 @@
 //! Defenses: what keeps harmful updates from the aggregation rule (paper section 5).
 //!
 //! The aggregator holds a few validation examples. It aggregates the updates of a round once with all of them (A)
-//! and, for each update i, once without it (B_i). What the aggregate does worse on the examples *with* i is the
+//! and, for each update i, once without it (Bi). What the aggregate does worse on the examples *with* i is the
 //! impact of i:
 //!
 //! | defense | impact of i | removes |
 //! |---|---|---|
-//! | [`ErrorRateRejection`] (ERR) | error rate(A) - error rate(B_i) | the c updates of largest impact |
-//! | [`LossRejection`] (LFR) | cross-entropy(A) - cross-entropy(B_i) | the c updates of largest impact |
+//! | [`ErrorRateRejection`] (ERR) | error rate(A) - error rate(Bi) | the c updates of largest impact |
+//! | [`LossRejection`] (LFR) | cross-entropy(A) - cross-entropy(Bi) | the c updates of largest impact |
 //! | [`Union`] | - | what either of the two removes |
 //!
 //! The rule then aggregates the rest. It keeps its parameters, Krum its c and the trimmed mean its β, although there
