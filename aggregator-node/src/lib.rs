@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //! - [`machine`]: the rounds of a run, as a state machine without I/O.
+//! - [`defense`]: what keeps harmful updates from the aggregation rule.
 //! - [`worker`]: what the aggregator computes: the aggregate, and how good it is.
 //! - [`record`]: a run's directory and its report.
 //! - [`run`]: a run in progress: where it starts or goes on, and what of it is on disk.
@@ -11,6 +12,7 @@
 
 pub mod broker;
 pub mod config;
+pub mod defense;
 pub mod machine;
 pub mod node;
 pub mod record;

@@ -45,7 +45,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         info!("every round of this run is there already");
         return Ok(Ending::Finished(Box::new(run.finish()?)));
     }
-    let worker = Arc::new(Worker::new(scenario.rule(), model, test));
+    let worker = Arc::new(Worker::new(&scenario, model, test)?);
     let mut link = open_link(&cli)?;
 
     let origin = Instant::now();

@@ -1,11 +1,16 @@
 //! What the aggregator computes: the aggregate, and how good it is. Pure functions of their jobs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared::data::Dataset;
 use shared::evaluation::{Evaluation, evaluate};
+use shared::identity::DeviceId;
 use shared::models::Model;
 use shared::rules::{Rule, Updates};
+use shared::scenario::Scenario;
+
+use crate::defense::{DefenseError, Screening, aggregate_where};
 
 /// Test examples evaluated at a time.
 const BATCH: usize = 500;
@@ -13,11 +18,13 @@ const BATCH: usize = 500;
 /// Something to compute.
 #[derive(Clone, Debug)]
 pub enum Job {
-    /// Apply the rule.
+    /// Apply the defense, if there is one, and the rule.
     Aggregate {
         /// The round.
         round: u32,
-        /// The updates in ascending order of device, each of length d.
+        /// Whose updates there are, in ascending order.
+        devices: Vec<DeviceId>,
+        /// The update of each, of length d.
         updates: Vec<Arc<[f32]>>,
         /// The number of examples behind each.
         weights: Vec<f64>,
@@ -34,12 +41,12 @@ pub enum Job {
 /// What came of a [`Job`].
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// The aggregate, length d.
+    /// The aggregate.
     Aggregated {
         /// The round.
         round: u32,
         /// The aggregate, or why there is none.
-        result: Result<Vec<f32>, String>,
+        result: Result<Aggregate, String>,
     },
     /// How good the global model is.
     Evaluated {
@@ -50,26 +57,38 @@ pub enum Outcome {
     },
 }
 
+/// What the rule made of the updates that the defense left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// The new global model, length d.
+    pub parameters: Vec<f32>,
+    /// The devices whose updates the defense removed, in ascending order.
+    pub removed: Vec<DeviceId>,
+}
+
 /// Computes for the aggregator.
 pub struct Worker {
+    screening: Option<Screening>,
     rule: Box<dyn Rule>,
     model: Arc<dyn Model>,
     test: Arc<Dataset>,
 }
 
 impl Worker {
-    /// A worker that applies `rule`, and evaluates `model` on `test`.
-    pub fn new(rule: Box<dyn Rule>, model: Arc<dyn Model>, test: Arc<Dataset>) -> Self {
-        Worker { rule, model, test }
+    /// A worker that applies the defense and the rule of `scenario`, and evaluates `model` on `test`.
+    ///
+    /// # Errors
+    /// As [`Screening::new`].
+    pub fn new(scenario: &Scenario, model: Arc<dyn Model>, test: Arc<Dataset>) -> Result<Self, DefenseError> {
+        let screening = Screening::new(scenario, model.clone(), &test)?;
+        Ok(Worker { screening, rule: scenario.rule(), model, test })
     }
 
     /// Does a job.
     pub fn perform(&self, job: Job) -> Outcome {
         match job {
-            Job::Aggregate { round, updates, weights } => {
-                let rows: Vec<&[f32]> = updates.iter().map(|update| &update[..]).collect();
-                let result =
-                    Updates::new(&rows, Some(&weights)).and_then(|updates| self.rule.aggregate(&updates));
+            Job::Aggregate { round, devices, updates, weights } => {
+                let result = self.aggregate(round, &devices, &updates, &weights);
                 Outcome::Aggregated { round, result: result.map_err(|error| error.to_string()) }
             }
             Job::Evaluate { round, global } => {
@@ -77,5 +96,55 @@ impl Worker {
                 Outcome::Evaluated { round, result: result.map_err(|error| error.to_string()) }
             }
         }
+    }
+
+    fn aggregate(
+        &self,
+        round: u32,
+        devices: &[DeviceId],
+        updates: &[Arc<[f32]>],
+        weights: &[f64],
+    ) -> Result<Aggregate, DefenseError> {
+        let rows: Vec<&[f32]> = updates.iter().map(|update| &update[..]).collect();
+        let updates = Updates::new(&rows, Some(weights))?;
+        let harmful = match &self.screening {
+            Some(screening) => screening.harmful(round, devices, &updates, self.rule.as_ref())?,
+            None => BTreeSet::new(),
+        };
+        let parameters = aggregate_where(self.rule.as_ref(), &updates, |row| !harmful.contains(&row))?;
+        let removed = devices.iter().enumerate().filter(|(row, _)| harmful.contains(row));
+        Ok(Aggregate { parameters, removed: removed.map(|(_, &device)| device).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::defense::examples::{model, rows_of_bias, test_set};
+
+    fn aggregate(defense: &str) -> Aggregate {
+        let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
+                    [defense]\nvalidation-examples = 3\nremove = 1\n";
+        let scenario = Scenario::parse("s.toml", text, &[format!("defense.kind={defense}")]).unwrap();
+        let job = Job::Aggregate {
+            round: 1,
+            devices: [3, 5, 9].map(DeviceId).to_vec(),
+            updates: rows_of_bias(&[3.0, -10.0, 1.0]).into_iter().map(Arc::from).collect(),
+            weights: vec![1.0, 1.0, 3.0],
+        };
+        let outcome = Worker::new(&scenario, model(), Arc::new(test_set())).unwrap().perform(job);
+        let Outcome::Aggregated { round: 1, result: Ok(aggregate) } = outcome else { panic!("{outcome:?}") };
+        aggregate
+    }
+
+    #[test]
+    fn what_the_defense_removes_is_named_and_has_no_part_in_the_aggregate() {
+        let expected = Aggregate { parameters: vec![0.0, 0.0, 1.5, 0.0], removed: vec![DeviceId(5)] };
+        assert_eq!(aggregate("lfr"), expected);
+    }
+
+    #[test]
+    fn without_a_defense_every_update_counts() {
+        assert_eq!(aggregate("none"), Aggregate { parameters: vec![0.0, 0.0, -0.8, 0.0], removed: vec![] });
     }
 }

@@ -30,6 +30,8 @@ pub enum Purpose {
     Split = 8,
     /// Which rounds are attacked.
     AttackRounds = 9,
+    /// Which test examples a defense judges updates by, and which of equally harmful updates it removes.
+    Validation = 10,
     /// What the back-gradient attack begins with.
     BackGradient = 11,
     /// Which training examples are used if not all are.

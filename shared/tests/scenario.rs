@@ -20,6 +20,7 @@ fn defaults_are_the_papers() {
     let attack = &scenario.attack;
     assert_eq!((attack.epsilon, attack.spread, attack.threshold), (0.01, 2.0, 1e-5));
     assert_eq!(attack.round_fraction, 1.0);
+    assert_eq!((scenario.defense.validation_examples, scenario.defense.remove), (100, Some(20)));
 }
 
 #[test]
@@ -75,6 +76,9 @@ fn errors_name_file_line_key_and_setting() {
         (KRUM_FULL, &["fleet.compromised=0"], &["fleet.compromised", "at least 1"]),
         (KRUM_FULL, &["aggregation.byzantine=49"], &["attack.kind", "krum needs", "49"]),
         ("[attack]\nkind = \"trimmed-mean\"\n", &["attack.goal=undirected"], &["attack.goal", "full"]),
+        ("", &["defense.validation-examples=0"], &["defense.validation-examples", "at least 1"]),
+        ("", &["defense.kind=lfr", "defense.remove=100"], &["defense.remove", "100 updates", "no updates"]),
+        ("", &["defense.kind=best"], &["--set defense.kind=best", "`best`", "`union`"]),
     ];
     for (more, settings, expected) in cases {
         let error = parse(more, settings).expect_err(&format!("{more} {settings:?}"));
@@ -83,6 +87,22 @@ fn errors_name_file_line_key_and_setting() {
             assert!(error.contains(part), "`{error}` lacks `{part}`");
         }
     }
+}
+
+#[test]
+fn a_defense_must_leave_the_rule_enough_updates() {
+    let trimmed_mean = |settings: &[&str]| parse("[aggregation]\nrule = \"trimmed-mean\"\n", settings);
+    // 2 trim = 40 < devices that are left
+    assert!(trimmed_mean(&["fleet.devices=61", "defense.kind=err"]).is_ok());
+    let refused = trimmed_mean(&["fleet.devices=60", "defense.kind=err"]).unwrap_err();
+    for part in ["defense.remove", "of 60 updates", "may remove 20", "trim = 20 and devices = 40"] {
+        assert!(refused.contains(part), "`{refused}` lacks `{part}`");
+    }
+    assert!(trimmed_mean(&["fleet.devices=81", "defense.kind=union"]).is_ok());
+    assert!(trimmed_mean(&["fleet.devices=80", "defense.kind=union"]).unwrap_err().contains("may remove 40"));
+    assert!(trimmed_mean(&["fleet.devices=60", "defense.kind=none"]).is_ok());
+    assert!(trimmed_mean(&["fleet.devices=60", "defense.kind=union", "defense.remove=0"]).is_ok());
+    assert!(parse("", &["defense.kind=union", "defense.remove=50"]).is_err(), "nothing is left");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::evaluate::Closed;
 use super::{Action, Machine, Phase};
-use crate::worker::Job;
+use crate::worker::{Aggregate, Job};
 
 impl Machine {
     /// The round takes no more updates.
@@ -26,14 +26,16 @@ impl Machine {
             selected: call.selected.len() as u32,
             accepted: updates.len() as u32,
             absent,
+            removed: Vec::new(),
             aggregated: false,
             train_loss,
         };
-        match self.rule.check(updates.len()) {
+        match self.scenario.check_updates(updates.len()) {
             Ok(()) => {
                 let weights = updates.iter().map(|(device, _)| self.roster.examples(*device)).collect();
-                let updates = updates.into_iter().map(|(_, update)| update.parameters).collect();
-                out.push(Action::Compute(Job::Aggregate { round, updates, weights }));
+                let (devices, updates) =
+                    updates.into_iter().map(|(device, update)| (device, update.parameters)).unzip();
+                out.push(Action::Compute(Job::Aggregate { round, devices, updates, weights }));
                 self.phase = Phase::Aggregate(closed);
             }
             Err(reason) => {
@@ -48,7 +50,7 @@ impl Machine {
         &mut self,
         now: Millis,
         round: u32,
-        result: Result<Vec<f32>, String>,
+        result: Result<Aggregate, String>,
         out: &mut Vec<Action>,
     ) {
         let Phase::Aggregate(closed) = &mut self.phase else { return };
@@ -56,13 +58,71 @@ impl Machine {
             return;
         }
         match result {
-            Ok(global) if global.iter().all(|value| value.is_finite()) => {
-                closed.aggregated = true;
-                self.global = global.into();
+            Ok(Aggregate { parameters, removed }) => {
+                closed.removed = removed;
+                if parameters.iter().all(|value| value.is_finite()) {
+                    closed.aggregated = true;
+                    self.global = parameters.into();
+                } else {
+                    warn!("round {round}: the aggregate is not finite, the global model stays as it is");
+                }
             }
-            Ok(_) => warn!("round {round}: the aggregate is not finite, the global model stays as it is"),
             Err(what) => warn!("round {round}: the global model stays as it is: {what}"),
         }
         self.evaluate(now, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use shared::identity::{DeviceId, RunId};
+    use shared::scenario::Scenario;
+    use shared::wire::Topics;
+
+    use super::super::{Event, Start};
+    use super::*;
+    use crate::record::RoundRecord;
+    use crate::worker::Outcome;
+
+    /// The record of a round in which the worker came to `result`, and the model after it.
+    fn recorded(result: Result<Aggregate, String>) -> (RoundRecord, Vec<f32>) {
+        let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n";
+        let scenario = Arc::new(Scenario::parse("s.toml", text, &[]).unwrap());
+        let start = Start { run: RunId(1), term: 1, finished: 1, global: vec![0.0; 2].into() };
+        let mut machine = Machine::new(scenario, Topics::default(), start, Millis(0));
+        machine.phase = Phase::Aggregate(Closed {
+            selected: 4,
+            accepted: 4,
+            absent: Vec::new(),
+            removed: Vec::new(),
+            aggregated: false,
+            train_loss: None,
+        });
+        let done = Event::Done(Outcome::Aggregated { round: 1, result });
+        let mut actions = machine.handle(Millis(1), done).into_iter();
+        let record = actions.find_map(|action| match action {
+            Action::Record { record, global } => Some((record, global.to_vec())),
+            _ => None,
+        });
+        record.unwrap()
+    }
+
+    #[test]
+    fn the_record_names_the_devices_that_the_defense_removed() {
+        let removed = vec![DeviceId(2), DeviceId(7)];
+        let (record, global) =
+            recorded(Ok(Aggregate { parameters: vec![1.0, 2.0], removed: removed.clone() }));
+        assert_eq!((record.removed, record.aggregated, global), (removed, true, vec![1.0, 2.0]));
+    }
+
+    #[test]
+    fn without_a_usable_aggregate_the_model_stays_and_the_record_says_so() {
+        let broken = Aggregate { parameters: vec![1.0, f32::INFINITY], removed: vec![DeviceId(2)] };
+        for (result, removed) in [(Ok(broken), vec![DeviceId(2)]), (Err("why".to_owned()), vec![])] {
+            let (record, global) = recorded(result);
+            assert_eq!((record.removed, record.aggregated, global), (removed, false, vec![0.0; 2]));
+        }
     }
 }

@@ -17,7 +17,7 @@ impl Machine {
     /// Calls the next round, or the roll if too few devices are online for the rule.
     pub(super) fn next_round(&mut self, now: Millis, out: &mut Vec<Action>) {
         let present = self.roster.present(&self.scenario.selection(self.round + 1));
-        if self.rule.check(present.len()).is_ok() {
+        if self.scenario.check_updates(present.len()).is_ok() {
             self.open_round(now, present, out);
         } else {
             self.phase = Phase::Gather(Gather::begin(now, &self.scenario));

@@ -28,6 +28,7 @@ impl Machine {
             absent: closed.absent,
             refused,
             refused_devices,
+            removed: closed.removed,
             aggregated: closed.aggregated,
             train_loss: closed.train_loss,
             test_error: evaluation.as_ref().map(|evaluation| evaluation.error_rate),

@@ -13,6 +13,8 @@ pub(super) struct Closed {
     pub(super) selected: u32,
     pub(super) accepted: u32,
     pub(super) absent: Vec<DeviceId>,
+    /// Whose updates the defense removed.
+    pub(super) removed: Vec<DeviceId>,
     /// Whether there is a new global model.
     pub(super) aggregated: bool,
     pub(super) train_loss: Option<f32>,

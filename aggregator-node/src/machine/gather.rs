@@ -53,7 +53,7 @@ impl Machine {
         let (online, devices) = (self.roster.online(), self.scenario.fleet.devices);
         info!("{online} of {devices} devices are online");
         let present = self.roster.present(&self.scenario.selection(self.round + 1));
-        match self.rule.check(present.len()) {
+        match self.scenario.check_updates(present.len()) {
             Ok(()) => self.open_round(now, present, out),
             Err(reason) => self.finish(
                 Err(Failure::TooFew {

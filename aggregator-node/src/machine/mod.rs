@@ -43,7 +43,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::identity::{Digest, RunId};
-use shared::rules::Rule;
 use shared::scenario::Scenario;
 use shared::wire::{Assembler, Limits, Millis, Publication, Refusal, Topics, TransferId, content_limit};
 
@@ -139,7 +138,6 @@ pub struct Machine {
     scenario: Arc<Scenario>,
     digest: Digest,
     topics: Topics,
-    rule: Box<dyn Rule>,
     run: RunId,
     term: u64,
     /// The round that was called last; recorded once the phase is `Gather` or `Over`.
@@ -184,7 +182,6 @@ impl Machine {
         };
         Machine {
             digest: scenario.digest(),
-            rule: scenario.rule(),
             roster: Roster::new(&scenario),
             ledger: Ledger::default(),
             incoming: Assembler::new(limits),

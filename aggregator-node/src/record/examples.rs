@@ -41,6 +41,7 @@ pub(super) fn record(round: u32) -> RoundRecord {
             RefusedDevice { device: Some(DeviceId(2)), reason: Refusal::Late },
             RefusedDevice { device: None, reason: Refusal::NonFinite },
         ],
+        removed: vec![DeviceId(5), DeviceId(8)],
         aggregated: true,
         train_loss: Some(0.1),
         test_error: Some(0.25),

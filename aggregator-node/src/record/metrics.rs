@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use super::RoundRecord;
 
-const HEADER: &str =
-    "round,test_error,test_loss,train_loss,accepted,selected,absent,refused,bytes_up,bytes_down,seconds\n";
+const HEADER: &str = "round,test_error,test_loss,train_loss,accepted,selected,absent,refused,removed,bytes_up,bytes_down,seconds\n";
 
 /// One header line and one line a round. A value that was not measured, or is not finite, is an empty cell.
 ///
@@ -18,12 +17,12 @@ pub fn to_csv(records: &[RoundRecord]) -> String {
         // Not through f64, which would show the digits that f32 does not have.
         let train_loss = record.train_loss.filter(|loss| loss.is_finite());
         let train_loss = train_loss.map(|loss| loss.to_string()).unwrap_or_default();
-        let (absent, refused) = (record.absent.len(), record.refusals());
+        let (absent, refused, removed) = (record.absent.len(), record.refusals(), record.removed.len());
         // Writing to a string cannot fail.
         let _ = writeln!(
             csv,
             "{round},{test_error},{test_loss},{train_loss},{accepted},{selected},{absent},{refused},\
-             {bytes_up},{bytes_down},{seconds}"
+             {removed},{bytes_up},{bytes_down},{seconds}"
         );
         csv
     })
@@ -42,7 +41,7 @@ mod tests {
     fn a_round_is_a_line_in_the_order_of_the_header() {
         let csv = to_csv(&[examples::record(3)]);
         let line = csv.strip_prefix(HEADER).unwrap();
-        assert_eq!(line, "3,0.25,0.5,0.1,7,10,1,2,7000,10000,0.5\n");
+        assert_eq!(line, "3,0.25,0.5,0.1,7,10,1,2,2,7000,10000,0.5\n");
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub struct RoundRecord {
     pub round: u32,
     /// Number of devices that were asked for an update (the paper's m).
     pub selected: u32,
-    /// Number of updates that went into the aggregation.
+    /// Number of updates that were accepted: what the defense, if any, and the rule got.
     pub accepted: u32,
     /// Selected devices that sent no acceptable update before the round was closed.
     pub absent: Vec<DeviceId>,
@@ -21,6 +21,8 @@ pub struct RoundRecord {
     pub refused: BTreeMap<Refusal, u32>,
     /// Who sent what was refused.
     pub refused_devices: Vec<RefusedDevice>,
+    /// Devices whose accepted updates the defense kept from the rule, in ascending order.
+    pub removed: Vec<DeviceId>,
     /// False if there were too few updates for the rule: the model is the previous round's.
     pub aggregated: bool,
     /// Mean training loss that the devices reported (cross-entropy, nats).

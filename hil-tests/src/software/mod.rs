@@ -55,7 +55,7 @@ impl Bench for Software {
         }
         let topics = Topics::default();
         let machine = Machine::new(scenario.clone(), topics.clone(), run.start(), Millis(0));
-        let worker = Worker::new(scenario.rule(), model.clone(), data.test.clone());
+        let worker = Worker::new(scenario, model.clone(), data.test.clone())?;
         let mut stage = Stage {
             network: Network::new(&self.faults),
             aggregator: AggregatorSeat::new(machine, worker),

@@ -25,6 +25,7 @@
 //! run takes place is chosen on the command line, never here: the same file runs on every bench.
 
 mod data;
+mod defense;
 mod error;
 mod roles;
 mod sections;
@@ -34,6 +35,7 @@ mod validation;
 use serde::{Deserialize, Serialize};
 
 pub use data::Data;
+pub use defense::{Defense, DefenseKind, TooFewUpdates};
 pub use error::ScenarioError;
 pub use roles::AttackRounds;
 pub use sections::{
@@ -71,6 +73,9 @@ pub struct Scenario {
     /// What the aggregator does with the updates.
     #[serde(default)]
     pub aggregation: Aggregation,
+    /// Which updates are removed before that.
+    #[serde(default)]
+    pub defense: Defense,
     /// What the compromised devices do.
     #[serde(default)]
     pub attack: Attack,

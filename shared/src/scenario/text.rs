@@ -62,6 +62,7 @@ impl Scenario {
         let byzantine = self.byzantine();
         self.aggregation.byzantine = Some(byzantine);
         self.aggregation.trim.get_or_insert(byzantine);
+        self.defense.remove.get_or_insert(byzantine);
     }
 }
 

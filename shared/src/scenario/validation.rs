@@ -1,6 +1,6 @@
 //! What must hold for a scenario to make sense.
 
-use super::{AttackKind, Goal, Knowledge, Scenario, ScenarioError};
+use super::{AttackKind, Goal, Knowledge, Scenario, ScenarioError, TooFewUpdates};
 use crate::rules::{Krum, Rule};
 
 impl Scenario {
@@ -38,7 +38,11 @@ impl Scenario {
 
         self.data.check(self.dataset, fleet.devices)?;
 
-        self.rule().check(self.selected() as usize).map_err(|e| ("aggregation.rule", e.to_string()))?;
+        at_least_one("defense.validation-examples", self.defense.validation_examples)?;
+        self.check_updates(self.selected() as usize).map_err(|reason| match &reason {
+            TooFewUpdates::Rule(_) => ("aggregation.rule", reason.to_string()),
+            TooFewUpdates::Defense { .. } => ("defense.remove", reason.to_string()),
+        })?;
         let images = self.dataset.spec().shape.len() > 1;
         require(images || self.attack.kind != AttackKind::BackGradient, "attack.kind", || {
             format!(

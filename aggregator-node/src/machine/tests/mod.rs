@@ -18,7 +18,7 @@ use shared::wire::{
 
 use super::{Action, Event, Failure, Machine, Start};
 use crate::record::RoundRecord;
-use crate::worker::{Job, Outcome};
+use crate::worker::{Aggregate, Job, Outcome};
 
 const RUN: RunId = RunId(7);
 const DEVICES: u32 = 3;
@@ -143,7 +143,8 @@ impl Script {
     /// The worker is done with the round: here is the aggregate, and the test error is 0.25.
     fn computes(&mut self, aggregate: Result<Vec<f32>, String>) {
         let round = self.job_round();
-        self.handle(Event::Done(Outcome::Aggregated { round, result: aggregate }));
+        let result = aggregate.map(|parameters| Aggregate { parameters, removed: Vec::new() });
+        self.handle(Event::Done(Outcome::Aggregated { round, result }));
         self.evaluates();
     }
 
@@ -161,8 +162,8 @@ impl Script {
     }
 
     fn jobs(&self) -> Vec<&Job> {
-        let job = |action| if let Action::Compute(job) = action { Some(job) } else { None };
-        self.said.iter().filter_map(job).collect()
+        let said = self.said.iter();
+        said.filter_map(|action| if let Action::Compute(job) = action { Some(job) } else { None }).collect()
     }
 
     fn messages(&self, on: Topic) -> Vec<Message> {
@@ -208,9 +209,8 @@ impl Script {
     }
 
     fn record(&self) -> Option<&RoundRecord> {
-        let record =
-            |action| if let Action::Record { record, .. } = action { Some(record) } else { None };
-        self.said.iter().filter_map(record).next_back()
+        let mut said = self.said.iter().rev();
+        said.find_map(|action| if let Action::Record { record, .. } = action { Some(record) } else { None })
     }
 
     fn ending(&self) -> Option<&Result<(), Failure>> {

@@ -93,6 +93,7 @@ fn summary_table(arms: &[Arm]) -> Markup {
         "Down",
         "Refused",
         "Absent",
+        "Removed",
         "Skipped",
     ];
     html! {
@@ -109,11 +110,13 @@ fn summary_table(arms: &[Arm]) -> Markup {
                 td { (text::bytes(summary.bytes_down)) }
                 td { (summary.refused.values().sum::<u64>()) }
                 td { (records.iter().map(|record| record.absent.len()).sum::<usize>()) }
+                td { (records.iter().map(|record| record.removed.len()).sum::<usize>()) }
                 td { (records.iter().filter(|record| !record.aggregated).count()) }
             } } }
         } }
         p.note {
-            "Errors are shares of the test examples. Up: from devices to aggregator. Refused and absent count updates. \
+            "Errors are shares of the test examples. Up: from devices to aggregator. Refused, absent and removed count updates; \
+             removed are those that a defense kept from the rule. \
              Skipped: rounds with too few updates for the rule, which leave the model unchanged."
         }
     }
@@ -149,10 +152,10 @@ fn legend_and_plot(title: &str, labels: &[&str], series: &[Series]) -> Result<Ma
 }
 
 fn has_trouble(record: &RoundRecord) -> bool {
-    !record.absent.is_empty() || record.refusals() > 0
+    !record.absent.is_empty() || record.refusals() > 0 || !record.removed.is_empty()
 }
 
-/// How many updates of `arm` were accepted, refused and missing, and whose were refused.
+/// How many updates of `arm` were accepted, refused, missing and removed, and whose were refused or removed.
 fn participation(arm: &Arm) -> Result<Markup, RecordError> {
     let count = |stroke, value: fn(&RoundRecord) -> f64| Series {
         stroke,
@@ -162,27 +165,41 @@ fn participation(arm: &Arm) -> Result<Markup, RecordError> {
         count(0, |record| f64::from(record.accepted)),
         count(1, |record| record.refusals() as f64),
         count(2, |record| record.absent.len() as f64),
+        count(3, |record| record.removed.len() as f64),
     ];
     let title = format!("Updates of {}", arm.label);
-    let plot = legend_and_plot(&title, &["accepted", "refused", "absent"], &series)?;
-    Ok(html! { h3 { (arm.label) } (plot) (refusals(arm)) })
+    let plot = legend_and_plot(&title, &["accepted", "refused", "absent", "removed"], &series)?;
+    Ok(
+        html! { h3 { (arm.label) } (plot) (senders("Refused updates", refused(arm))) (senders("Removed updates", removed(arm))) },
+    )
 }
 
-fn refusals(arm: &Arm) -> Markup {
-    let mut counts = BTreeMap::<RefusedDevice, u64>::new();
-    for &refused in arm.records.iter().flat_map(|record| &record.refused_devices) {
-        *counts.entry(refused).or_default() += 1;
+fn refused(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
+    let refused = arm.records.iter().flat_map(|record| &record.refused_devices);
+    refused.map(|refused| (refused.device, reason(refused)))
+}
+
+fn removed(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
+    let removed = arm.records.iter().flat_map(|record| &record.removed);
+    removed.map(|&device| (Some(device), "defense".to_owned()))
+}
+
+/// Whose updates did not count, why and how often.
+fn senders(title: &str, updates: impl Iterator<Item = (Option<DeviceId>, String)>) -> Markup {
+    let mut counts = BTreeMap::<_, u64>::new();
+    for update in updates {
+        *counts.entry(update).or_default() += 1;
     }
     let mut rows: Vec<_> = counts.into_iter().collect();
     // Stable: equal counts stay in the order of devices.
     rows.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    let sender = |device: Option<DeviceId>| device.map_or("unknown".to_owned(), |device| device.to_string());
+    let sender = |device: &Option<DeviceId>| device.map_or("unknown".to_owned(), |device| device.to_string());
     html! {
         @if !rows.is_empty() {
             div.scroll { table {
-                thead { tr { th scope="col" { "Sender" } th.text scope="col" { "Reason" } th scope="col" { "Refused updates" } } }
-                tbody { @for (refused, count) in rows.iter().take(LISTED_SENDERS) { tr {
-                    td { (sender(refused.device)) } td.text { (reason(refused)) } td { (count) }
+                thead { tr { th scope="col" { "Sender" } th.text scope="col" { "Reason" } th scope="col" { (title) } } }
+                tbody { @for ((device, reason), count) in rows.iter().take(LISTED_SENDERS) { tr {
+                    td { (sender(device)) } td.text { (reason) } td { (count) }
                 } } }
             } }
             @if rows.len() > LISTED_SENDERS {
@@ -224,6 +241,7 @@ mod tests {
             absent: Vec::new(),
             refused: BTreeMap::new(),
             refused_devices: Vec::new(),
+            removed: Vec::new(),
             accepted: 10,
             ..examples::record(round)
         }
@@ -252,6 +270,7 @@ mod tests {
         assert!(page.contains("Updates of disturbed") && !page.contains("Updates of undisturbed"));
         assert!(page.contains("<td>device-002</td><td class=\"text\">late</td><td>2</td>"));
         assert!(page.contains("<td>unknown</td><td class=\"text\">non-finite</td><td>2</td>"));
+        assert!(page.contains("<td>device-008</td><td class=\"text\">defense</td><td>2</td>"));
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn nothing_is_crafted_when_no_accomplice_is_selected() {
 #[test]
 fn a_crafted_model_survives_that_its_receiver_learns_meanwhile_who_leads() {
     let me = Script::compromised(1, &[]).me;
-    let mut script = Script::new(LARGE, me, scenario(&[]));
+    let mut script = Script::new(LARGE, me, &scenario(&[]));
     script.opens_for(1, &[me]);
     script.trains(1, 5.0);
     let crafted = crafted_for(&script, -1.0);

@@ -56,20 +56,20 @@ struct Script {
 impl Script {
     /// A device that behaves.
     fn benign(dimension: usize) -> Self {
-        Self::new(dimension, DeviceId(1), scenario(&["attack.kind=none"]))
+        Self::new(dimension, DeviceId(1), &scenario(&["attack.kind=none"]))
     }
 
     /// The compromised device of rank `rank`, from the lowest id on.
     fn compromised(rank: usize, settings: &[&str]) -> Self {
         let scenario = scenario(settings);
         let me = scenario.attackers().into_iter().nth(rank).unwrap();
-        Self::new(SMALL, me, scenario)
+        Self::new(SMALL, me, &scenario)
     }
 
-    fn new(dimension: usize, me: DeviceId, scenario: Scenario) -> Self {
+    fn new(dimension: usize, me: DeviceId, scenario: &Scenario) -> Self {
         let topics = Topics::default();
         let identity = Identity { device: me, boot: 50, examples: 10 };
-        let agent = Agent::new(identity, topics.clone(), &scenario, dimension, Millis(0));
+        let agent = Agent::new(identity, topics.clone(), scenario, dimension, Millis(0));
         let attackers = scenario.attackers().into_iter().collect();
         let (scenario, now, said) = (scenario.digest(), Millis(0), Vec::new());
         let mut script = Script { agent, me, attackers, scenario, dimension, topics, now, term: 1, said };
@@ -220,8 +220,8 @@ impl Script {
     }
 
     fn jobs(&self) -> Vec<&Job> {
-        let job = |action| if let Action::Compute(job) = action { Some(job) } else { None };
-        self.said.iter().filter_map(job).collect()
+        let said = self.said.iter();
+        said.filter_map(|action| if let Action::Compute(job) = action { Some(job) } else { None }).collect()
     }
 
     fn crafting(&self) -> Option<&CraftJob> {
@@ -234,9 +234,11 @@ impl Script {
     }
 
     fn subscriptions(&self) -> Vec<&str> {
-        let filter =
-            |action| if let Action::Subscribe(filter) = action { Some(filter.as_str()) } else { None };
-        self.said.iter().filter_map(filter).collect()
+        let said = self.said.iter();
+        said.filter_map(
+            |action| if let Action::Subscribe(filter) = action { Some(filter.as_str()) } else { None },
+        )
+        .collect()
     }
 
     fn farewell(&self) -> Option<&Farewell> {

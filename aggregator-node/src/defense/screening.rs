@@ -1,0 +1,196 @@
+//! A defense at work in a run.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rand::RngCore;
+use rand::seq::index::sample;
+use shared::data::Dataset;
+use shared::identity::DeviceId;
+use shared::models::Model;
+use shared::random::{Purpose, stream};
+use shared::rules::{Rule, Updates};
+use shared::scenario::Scenario;
+
+use super::{Defense, DefenseError, LeaveOneOut, Validation, build};
+
+/// Examples evaluated at a time, which bounds the memory of a convolution.
+const BATCH: usize = 500;
+
+/// A scenario's defense, with the validation examples drawn for its run.
+pub struct Screening {
+    defense: Box<dyn Defense>,
+    removals: usize,
+    validation: Validation,
+    seed: u64,
+}
+
+impl Screening {
+    /// The defense of `scenario`; `None` if it has none, or one that removes no update.
+    ///
+    /// Its examples are drawn from `test` uniformly, without replacement, once for all rounds.
+    ///
+    /// # Errors
+    /// [`DefenseError::TooFewExamples`] if `test` has fewer than it asks for.
+    pub fn new(
+        scenario: &Scenario,
+        model: Arc<dyn Model>,
+        test: &Dataset,
+    ) -> Result<Option<Self>, DefenseError> {
+        let removals = scenario.removals();
+        let Some(defense) = build(scenario.defense.kind).filter(|_| removals > 0) else { return Ok(None) };
+        let (wanted, available) = (scenario.defense.validation_examples as usize, test.len());
+        if wanted > available {
+            return Err(DefenseError::TooFewExamples { wanted, available });
+        }
+        let mut random = stream(scenario.seed, Purpose::Validation, None, 0);
+        let drawn: Vec<u32> =
+            sample(&mut random, available, wanted).iter().map(|index| index as u32).collect();
+        let examples = drawn.chunks(BATCH).map(|indices| test.batch(indices)).collect();
+        Ok(Some(Screening {
+            defense,
+            removals,
+            validation: Validation { model, examples },
+            seed: scenario.seed,
+        }))
+    }
+
+    /// The rows of `updates` to remove before `rule` aggregates the rest; `devices` names the sender of each row.
+    ///
+    /// Ties are broken by a draw for each device and round, so that the outcome hangs neither on the order of the
+    /// rows nor, over the rounds, on the device.
+    ///
+    /// # Errors
+    /// As [`LeaveOneOut::of`].
+    pub fn harmful(
+        &self,
+        round: u32,
+        devices: &[DeviceId],
+        updates: &Updates<'_>,
+        rule: &dyn Rule,
+    ) -> Result<BTreeSet<usize>, DefenseError> {
+        let draw =
+            |&device: &DeviceId| stream(self.seed, Purpose::Validation, Some(device), round).next_u64();
+        let tie_breakers = devices.iter().map(draw).collect();
+        let evidence = LeaveOneOut::of(updates, rule, &self.validation, tie_breakers)?;
+        Ok(self.defense.remove(&evidence, self.removals))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples::{model, rows_of_bias, test_set};
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use shared::rules::{Mean, Median};
+
+    fn scenario(settings: &[&str]) -> Scenario {
+        let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
+                    [defense]\nvalidation-examples = 3\nremove = 1\n";
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Scenario::parse("s.toml", text, &settings).unwrap()
+    }
+
+    fn screening(settings: &[&str]) -> Screening {
+        Screening::new(&scenario(settings), model(), &test_set()).unwrap().unwrap()
+    }
+
+    fn removed(
+        screening: &Screening,
+        updates: &[(DeviceId, Vec<f32>)],
+        rule: &dyn Rule,
+    ) -> BTreeSet<DeviceId> {
+        let rows: Vec<&[f32]> = updates.iter().map(|(_, row)| row.as_slice()).collect();
+        let devices: Vec<DeviceId> = updates.iter().map(|&(device, _)| device).collect();
+        let rows = screening.harmful(1, &devices, &Updates::new(&rows, None).unwrap(), rule).unwrap();
+        rows.into_iter().map(|row| devices[row]).collect()
+    }
+
+    fn named(rows: Vec<Vec<f32>>) -> Vec<(DeviceId, Vec<f32>)> {
+        (0..).map(DeviceId).zip(rows).collect()
+    }
+
+    #[test]
+    fn without_a_defense_or_anything_to_remove_nothing_is_screened() {
+        for settings in [["defense.kind=none"], ["defense.remove=0"]] {
+            assert!(Screening::new(&scenario(&settings), model(), &test_set()).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn the_examples_are_a_seeded_draw_without_replacement() {
+        let pixels = shared::data::Features::Bytes((0..=199).collect());
+        let test = Dataset::new(vec![1], 2, pixels, vec![0; 200]).unwrap();
+        let drawn = |settings: &[&str]| {
+            let settings = [settings, &["defense.kind=err", "defense.validation-examples=100"]].concat();
+            let screening = Screening::new(&scenario(&settings), model(), &test).unwrap().unwrap();
+            screening.validation.examples[0].features.iter().map(|f| f.to_bits()).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(drawn(&[]).len(), 100);
+        assert_eq!(drawn(&[]), drawn(&[]));
+        assert_ne!(drawn(&[]), drawn(&["seed=2"]));
+    }
+
+    #[test]
+    fn more_examples_than_there_are_are_refused() {
+        let scenario = scenario(&["defense.kind=lfr", "defense.validation-examples=4"]);
+        let refused = Screening::new(&scenario, model(), &test_set()).err().unwrap().to_string();
+        assert!(refused.contains("validation-examples = 4") && refused.contains("has 3"), "{refused}");
+    }
+
+    #[test]
+    fn an_update_that_makes_the_aggregate_not_finite_is_removed() {
+        // The weight of the first class: times the feature 4 its logits overflow.
+        let features = shared::data::Features::Floats(vec![4.0; 3]);
+        let test = Dataset::new(vec![1], 2, features, vec![0, 1, 1]).unwrap();
+        let settings = ["defense.kind=lfr"];
+        let screening = Screening::new(&scenario(&settings), model(), &test).unwrap().unwrap();
+        for garbage in 0..3 {
+            let mut rows = rows_of_bias(&[0.5, -0.5, 0.25]);
+            rows[garbage][0] = f32::MAX;
+            assert_eq!(removed(&screening, &named(rows), &Mean), [DeviceId(garbage as u32)].into());
+        }
+    }
+
+    #[test]
+    fn over_the_rounds_ties_hit_every_device() {
+        let screening = screening(&["defense.kind=err"]);
+        let rows = rows_of_bias(&[1.0; 5]);
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        let devices: Vec<DeviceId> = (0..5).map(DeviceId).collect();
+        let updates = Updates::new(&rows, None).unwrap();
+        let hit = |round| screening.harmful(round, &devices, &updates, &Mean).unwrap();
+        assert_eq!((1..=50).flat_map(hit).collect::<BTreeSet<_>>().len(), 5);
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_removed(
+            mut biases in vec(1.0..2.0_f32, 3..9),
+            place in any::<proptest::sample::Index>(),
+            garbage in -1e37..-100.0_f32,
+            kind in prop_oneof![Just("err"), Just("lfr"), Just("union")],
+        ) {
+            let row = place.index(biases.len());
+            biases[row] = garbage;
+            let screening = screening(&[&format!("defense.kind={kind}")]);
+            let removed = removed(&screening, &named(rows_of_bias(&biases)), &Mean);
+            prop_assert!(removed.contains(&DeviceId(row as u32)));
+            prop_assert!(removed.len() == 1, "both measures agree on it: {removed:?}");
+        }
+
+        #[test]
+        fn the_order_of_updates_does_not_change_who_is_removed(
+            (updates, shuffled) in vec(-3..=3_i8, 3..12).prop_flat_map(|biases| {
+                let biases: Vec<f32> = biases.into_iter().map(f32::from).collect();
+                let updates = named(rows_of_bias(&biases));
+                (Just(updates.clone()), Just(updates).prop_shuffle())
+            }),
+            kind in prop_oneof![Just("err"), Just("lfr"), Just("union")],
+        ) {
+            let screening = screening(&[&format!("defense.kind={kind}"), "defense.remove=2"]);
+            prop_assert_eq!(removed(&screening, &updates, &Median), removed(&screening, &shuffled, &Median));
+        }
+    }
+}
