@@ -26,7 +26,7 @@ fn quiet(mut command: Command) -> Command {
 fn a_missing_data_file_is_named() {
     let lab = Lab::new(&[]);
     let outcome = run(hil_with_data(&lab, &lab.path("nowhere")));
-    outcome.complains(1, &["hil: ", "nowhere", "wdbc.csv: file not found", "datasets/README.md"]);
+    outcome.complains(1, &["hil: ", "nowhere", "wdbc.csv: file not found", "hil data fetch"]);
     assert!(!lab.path("run").exists(), "a run that cannot begin leaves nothing");
 }
 
