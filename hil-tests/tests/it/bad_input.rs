@@ -38,7 +38,7 @@ fn a_truncated_data_file_is_named() {
     let whole = fs::read(crate::process::datasets().join("breast-cancer-wisconsin/wdbc.csv")).unwrap();
     fs::write(folder.join("wdbc.csv"), &whole[..whole.len() / 2]).unwrap();
     let outcome = run(hil_with_data(&lab, &lab.path("datasets")));
-    outcome.complains(1, &["hil: ", "wdbc.csv", "get the file again"]);
+    outcome.complains(1, &["hil: ", "wdbc.csv", "get it again with `hil data fetch`"]);
 }
 
 #[test]
