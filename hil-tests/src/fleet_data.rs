@@ -44,6 +44,24 @@ pub enum FleetDataError {
     },
 }
 
+/// What decides the data of a scenario: scenarios with the same key have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DataKey {
+    dataset: DatasetName,
+    train_examples: Option<u32>,
+    /// Where the seed decides which examples are for training.
+    seed: Option<u64>,
+}
+
+impl DataKey {
+    /// The key of `scenario`.
+    pub fn of(scenario: &Scenario) -> Self {
+        let train_examples = scenario.data.train_examples;
+        let drawn = train_examples.is_some() || !scenario.dataset.comes_split();
+        DataKey { dataset: scenario.dataset, train_examples, seed: drawn.then_some(scenario.seed) }
+    }
+}
+
 impl FleetData {
     /// Loads the data of `scenario` from the folder `datasets`.
     ///

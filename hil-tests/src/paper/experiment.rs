@@ -162,3 +162,56 @@ impl Reproduction {
         Ok(write_atomically(&out.join(format!("{id}.html")), page.as_bytes())?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::paper::all;
+
+    fn options(seeds: u64, quick: bool) -> Options {
+        Options { seeds, quick, settings: Vec::new() }
+    }
+
+    #[test]
+    fn every_cell_of_every_experiment_is_a_valid_scenario() {
+        for experiment in all() {
+            assert_eq!(
+                experiment.cases.len(),
+                experiment.rows.len() * experiment.columns.len(),
+                "{}",
+                experiment.id
+            );
+            let cells = experiment.cells(&options(1, false)).unwrap();
+            assert_eq!(cells.len(), experiment.cases.len());
+        }
+    }
+
+    #[test]
+    fn experiments_have_names_of_their_own() {
+        let ids: BTreeSet<_> = all().iter().map(|experiment| experiment.id).collect();
+        assert_eq!(ids.len(), all().len());
+    }
+
+    #[test]
+    fn quick_takes_a_tenth_of_the_rounds() {
+        let rounds = |id, quick| {
+            let cells = crate::paper::find(id).unwrap().cells(&options(1, quick)).unwrap();
+            cells[0].scenario.rounds
+        };
+        assert_eq!((rounds("table2b", false), rounds("table2b", true)), (2000, 200));
+        assert_eq!(rounds("table2a", true), 50);
+    }
+
+    #[test]
+    fn results_go_back_into_their_places() {
+        let mut experiment = crate::paper::find("table7b").unwrap();
+        experiment.cases.truncate(2);
+        let reproduction = Reproduction { experiment, errors: vec![vec![0.1, 0.2], vec![0.5, 0.5]] };
+        let (mean, deviation) = reproduction.statistics(0);
+        assert!((mean - 0.15).abs() < 1e-12 && (deviation.unwrap() - 0.005f64.sqrt()).abs() < 1e-12);
+        assert!(!reproduction.differs(0), "0.15 is near the paper's 0.14");
+        assert!(reproduction.differs(1), "0.50 is not near the paper's 0.36");
+    }
+}

@@ -10,11 +10,10 @@ use std::thread;
 use aggregator_node::record::Summary;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use shared::data::DatasetName;
 
 use super::Cell;
 use crate::bench::{Bench, Task, Watch};
-use crate::fleet_data::FleetData;
+use crate::fleet_data::{DataKey, FleetData};
 use crate::software::Software;
 
 /// Runs cells on the software bench, each on one thread: cells are independent, so that wastes nothing.
@@ -37,8 +36,8 @@ pub enum Finished {
     Interrupted,
 }
 
-/// Data by data set and, where the seed decides the split, seed.
-type DataCache = Mutex<HashMap<(DatasetName, Option<u64>), FleetData>>;
+/// The data of all cells, loaded once.
+type DataCache = Mutex<HashMap<DataKey, FleetData>>;
 
 impl Pool {
     /// Runs those of `cells` that are not finished, until all are or `stop` is set.
@@ -119,7 +118,7 @@ impl Pool {
 
     fn load(&self, cache: &DataCache, cell: &Cell) -> anyhow::Result<FleetData> {
         let scenario = &cell.scenario;
-        let key = (scenario.dataset, (!scenario.dataset.comes_split()).then_some(scenario.seed));
+        let key = DataKey::of(scenario);
         let Ok(mut cache) = cache.lock() else { bail!("another cell failed while it loaded data") };
         if let Some(data) = cache.get(&key) {
             return Ok(data.clone());
