@@ -1,5 +1,7 @@
 //! `hil sweep`.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "clap prints these comments as they stand")]
+
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 

@@ -1,7 +1,7 @@
 //! `hil data`: which data sets are there, and how to get the others.
 //!
 //! # Layout
-//! - [`published`]: where each data set comes from, under which licence, and what its files are.
+//! - [`mod@published`]: where each data set comes from, under which licence, and what its files are.
 //! - [`fetch()`]: gets the files of one data set, checks them and puts them in their place.
 //! - [`download`]: one file over HTTP, by the system's `curl`.
 
