@@ -50,7 +50,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
 
     let origin = Instant::now();
     let clock = move || Millis(origin.elapsed().as_millis() as u64);
-    let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, run.start(), clock());
+    let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, run.start()?, clock());
     let (report, mut reports) = mpsc::channel(4);
     tokio::pin!(stop);
     loop {

@@ -85,11 +85,14 @@ impl Run {
         })
     }
 
-    /// From where the round machine is to start.
-    pub fn start(&self) -> Start {
+    /// From where the round machine is to start, in a term of its own.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the term cannot be kept.
+    pub fn start(&mut self) -> Result<Start, RecordError> {
+        let term = self.directory.next_term(unix_time().as_millis() as u64)?;
         let (finished, global) = self.latest.clone();
-        let run = self.directory.manifest().run;
-        Start { run, term: unix_time().as_millis() as u64, finished, global }
+        Ok(Start { run: self.directory.manifest().run, term, finished, global })
     }
 
     /// Whether every round is recorded.

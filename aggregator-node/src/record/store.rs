@@ -20,6 +20,8 @@ const ROUNDS: &str = "rounds.jsonl";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The global model of lowest testing error, where the scenario asks for it.
 const BEST: &str = "best.safetensors";
+/// The number of the last start of the aggregator.
+const TERM: &str = "term";
 const METRICS: &str = "metrics.csv";
 const SUMMARY: &str = "summary.json";
 const REPORT: &str = "report.html";
@@ -88,6 +90,23 @@ impl RunDirectory {
     /// Whether `path` holds a run.
     pub fn exists(path: &Path) -> bool {
         path.join(MANIFEST).is_file()
+    }
+
+    /// A number for this start of the aggregator: `now`, or one more than the last start's where a clock that was set
+    /// back would make it smaller.
+    ///
+    /// # Errors
+    /// [`RecordError::Damaged`] if the last start's cannot be read, or [`RecordError::Io`].
+    pub fn next_term(&mut self, now: u64) -> Result<u64, RecordError> {
+        let path = self.path.join(TERM);
+        let last = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map_err(|_| RecordError::damaged(&path, "it holds no number"))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(RecordError::io("read", &path)(error)),
+        };
+        let term = now.max(last + 1);
+        write_atomically(&path, term.to_string().as_bytes())?;
+        Ok(term)
     }
 
     /// Where it is.
@@ -285,6 +304,15 @@ mod tests {
                 run.checkpoint(round, &parameters(round as f32)).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn terms_grow_even_where_the_clock_is_set_back() {
+        let home = tempfile::tempdir().unwrap();
+        let mut run = new_run(home.path());
+        assert_eq!([100, 50, 200].map(|now| run.next_term(now).unwrap()), [100, 101, 200]);
+        fs::write(home.path().join(TERM), "soon").unwrap();
+        assert!(run.next_term(1).unwrap_err().to_string().contains("term"));
     }
 
     #[test]

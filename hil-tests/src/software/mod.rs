@@ -54,7 +54,7 @@ impl Bench for Software {
             return Ok(Some(run.finish()?));
         }
         let topics = Topics::default();
-        let machine = Machine::new(scenario.clone(), topics.clone(), run.start(), Millis(0));
+        let machine = Machine::new(scenario.clone(), topics.clone(), run.start()?, Millis(0));
         let worker = Worker::new(scenario, model.clone(), data.test.clone())?;
         let mut stage = Stage {
             network: Network::new(&self.faults),
