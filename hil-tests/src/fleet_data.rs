@@ -1,12 +1,15 @@
 //! The data of a scenario, and each device's shard of it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context;
 use edge_client::attacks::back_gradient::{Poison, place};
 use rand::seq::index;
-use shared::data::{self, DataError, Dataset, DatasetName, Shard, partition};
+use shared::data::{self, DataError, Dataset, DatasetName, Shard, ShardInfo, partition};
+use shared::identity::DeviceId;
 use shared::random::{Purpose, stream};
 use shared::scenario::{AttackKind, Scenario};
 
@@ -88,6 +91,25 @@ impl FleetData {
             _ => self.train.clone(),
         };
         parts.into_iter().map(|indices| Shard::new(train.clone(), indices)).collect()
+    }
+
+    /// Writes each device's shard into `folder`, and says where, in order of device.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write_shards(
+        &self,
+        scenario: &Scenario,
+        folder: &Path,
+    ) -> anyhow::Result<Vec<(DeviceId, PathBuf)>> {
+        let write = |(index, shard): (usize, Shard)| {
+            let device = DeviceId(index as u32);
+            let path = folder.join(format!("{device}.safetensors"));
+            let bytes = shard.to_bytes(ShardInfo { dataset: scenario.dataset, device });
+            fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            Ok((device, path))
+        };
+        self.shards(scenario).into_iter().enumerate().map(write).collect()
     }
 
     /// The training data with the poison at its end, and the poison's indices in the parts of compromised devices.

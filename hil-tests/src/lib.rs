@@ -6,26 +6,22 @@
 //!   time and seeded faults.
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
-//! - [`data_command`]: `hil data`, which lists and fetches data sets.
+//! - [`datasets`]: listing and fetching data sets.
 //! - [`demo`]: the experiment of the README's first command.
 //! - [`sweep`]: many runs, as a grid over scenario keys.
 //! - [`paper`]: the tables and figures of the paper.
 //! - [`progress`]: what a waiting user sees.
 //! - [`table`]: results as a table.
-//! - [`cli`]: the command line of `hil`; [`shards_command`], [`sweep_command`] and [`paper_command`] are
-//!   commands of their own file.
+//! - [`cli`]: the command line of `hil`, one file for each command.
 
 pub mod bench;
 pub mod cli;
-pub mod data_command;
+pub mod datasets;
 pub mod demo;
 pub mod fleet_data;
 pub mod paper;
-pub mod paper_command;
 pub mod processes;
 pub mod progress;
-pub mod shards_command;
 pub mod software;
 pub mod sweep;
-pub mod sweep_command;
 pub mod table;

@@ -9,7 +9,6 @@ use rim::nonce;
 use tempfile::TempDir;
 
 use crate::bench::Task;
-use crate::shards_command::write_shards;
 
 /// A temporary folder with everything that the processes read, and their logs.
 pub(super) struct Fleet {
@@ -28,7 +27,7 @@ impl Fleet {
         // Of its own: another fleet may use the same broker.
         let topic_prefix = format!("outpost/{:016x}", nonce());
         let mut clients = Vec::new();
-        for (device, shard) in write_shards(scenario, &task.data, folder.path())? {
+        for (device, shard) in task.data.write_shards(scenario, folder.path())? {
             let config = File {
                 device: Some(device.to_string()),
                 scenario: Some(scenario_path.clone()),

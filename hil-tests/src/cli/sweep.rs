@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::{DatasetsFolder, Ending};
+use super::common::{DatasetsFolder, Ending};
 use crate::sweep::{Finished, Grid, Pool, Share, merge, write_csv};
 
 /// Run every cell of a grid over scenario keys, or join the parts of one
@@ -26,7 +26,7 @@ use crate::sweep::{Finished, Grid, Pool, Share, merge, write_csv};
 ///   cargo hil sweep merge grid.toml --out runs/joined runs/part-1 runs/part-2
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, verbatim_doc_comment)]
-pub struct SweepArgs {
+pub(super) struct SweepArgs {
     #[command(subcommand)]
     command: Option<SweepCommand>,
     /// The grid file
@@ -65,7 +65,7 @@ impl SweepArgs {
     ///
     /// # Errors
     /// A grid, cell or folder that is unusable.
-    pub fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         if let Some(SweepCommand::Merge { grid, parts, out }) = self.command {
             let results = merge(Grid::load(&grid)?.cells()?, &parts, &out)?;
             write_csv(&out.join("results.csv"), &results)?;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use crate::cli::{DatasetsFolder, Ending, UsageError};
+use super::common::{DatasetsFolder, Ending, UsageError};
 use crate::paper::{self, Options, to_text};
 use crate::sweep::{Finished, Pool};
 
@@ -20,7 +20,7 @@ use crate::sweep::{Finished, Pool};
 /// seed, and a tenth of the rounds (at least 50).
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct PaperArgs {
+pub(super) struct PaperArgs {
     /// `list`, or tables and figures such as table2a or figure5c
     #[arg(required = true)]
     experiments: Vec<String>,
@@ -48,7 +48,7 @@ impl PaperArgs {
     ///
     /// # Errors
     /// An unknown experiment, or a cell that fails.
-    pub fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         if self.experiments == ["list"] {
             for experiment in paper::all() {
                 println!("{:12}  {} ({} cells)", experiment.id, experiment.title, experiment.cases.len());

@@ -1,4 +1,4 @@
-//! `hil data`: which data sets are there, and how to get the others.
+//! Which data sets are there, and how to get the others.
 //!
 //! # Layout
 //! - [`mod@published`]: where each data set comes from, under which licence, and what its files are.

@@ -1,0 +1,76 @@
+//! What several commands have in common.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use rim::BrokerAddress;
+
+use crate::bench::Bench;
+use crate::processes::{Binaries, Processes};
+use crate::software::{Faults, Software};
+
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Override one key of the scenario, as in --set fleet.devices=20; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) settings: Vec<String>,
+    #[command(flatten)]
+    pub(super) folder: DatasetsFolder,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DatasetsFolder {
+    /// Folder that holds the data sets [default: datasets]
+    #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS")]
+    datasets: Option<PathBuf>,
+}
+
+impl DatasetsFolder {
+    /// The folder as given; else the one here, or that of the checkout that `cargo` runs this program from.
+    pub(super) fn path(&self) -> PathBuf {
+        let here = PathBuf::from("datasets");
+        let checkout =
+            || std::env::var_os("CARGO_MANIFEST_DIR").map(|path| Path::new(&path).join("../datasets"));
+        match &self.datasets {
+            Some(given) => given.clone(),
+            None if here.is_dir() => here,
+            None => checkout().filter(|path| path.is_dir()).unwrap_or(here),
+        }
+    }
+}
+
+/// Where the devices run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum On {
+    /// In this process, with virtual time
+    Software,
+    /// As processes on this machine, over MQTT
+    Processes,
+}
+
+impl On {
+    pub(super) fn bench(
+        self,
+        faults: Faults,
+        broker: Option<BrokerAddress>,
+    ) -> anyhow::Result<Box<dyn Bench>> {
+        Ok(match self {
+            On::Software => Box::new(Software { faults }),
+            On::Processes => Box::new(Processes { binaries: Binaries::find()?, broker }),
+        })
+    }
+}
+
+/// Whether a command ran to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It did.
+    Finished,
+    /// It was asked to stop.
+    Interrupted,
+}
+
+/// A combination of flags that makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub(super) String);

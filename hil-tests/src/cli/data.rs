@@ -1,0 +1,76 @@
+//! `hil data`.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Args, Subcommand};
+use shared::data::DatasetName;
+
+use super::common::{DatasetsFolder, Ending};
+use crate::datasets;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DataCommand {
+    /// Which data sets there are, where they belong, and whether they are there
+    List {
+        #[command(flatten)]
+        folder: DatasetsFolder,
+    },
+    /// Get a data set: download it (by the system's curl), or check and copy files at hand
+    Fetch(FetchArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FetchArgs {
+    /// The data set: mnist, fashion-mnist, ch-mnist or breast-cancer
+    name: DatasetName,
+    /// Take the files from this folder, or this file, instead of downloading them
+    #[arg(long, value_name = "PATH", conflicts_with = "url")]
+    from: Option<PathBuf>,
+    /// Download from here: URL, a slash, and each file's name with .gz
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    folder: DatasetsFolder,
+}
+
+impl DataCommand {
+    /// Lists or gets.
+    ///
+    /// # Errors
+    /// If a data set cannot be had.
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        match self {
+            DataCommand::List { folder } => {
+                print!("{}", datasets::list(&folder.path()));
+                Ok(Ending::Finished)
+            }
+            DataCommand::Fetch(args) => args.run(stop),
+        }
+    }
+}
+
+impl FetchArgs {
+    fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        let source = match (self.from, self.url) {
+            (Some(path), _) => datasets::Source::Path(path),
+            (None, Some(url)) => datasets::Source::Url(url),
+            (None, None) => datasets::Source::Mirror,
+        };
+        let published = datasets::published(self.name);
+        let fetched = datasets::fetch(self.name, &published, &source, &self.folder.path());
+        // Ctrl-C reaches curl, too, which then fails.
+        if fetched.is_err() && stop.load(Ordering::Relaxed) {
+            return Ok(Ending::Interrupted);
+        }
+        for file in fetched? {
+            let note = match file.as_published {
+                Some(true) => ", as published",
+                Some(false) => ", not the published one",
+                None => "",
+            };
+            println!("{}: content has SHA-256 {}{note}", file.path.display(), file.digest);
+        }
+        Ok(Ending::Finished)
+    }
+}

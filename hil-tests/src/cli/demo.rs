@@ -1,0 +1,42 @@
+//! `hil demo`.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+
+use super::common::{Common, Ending, On};
+use crate::software::Faults;
+use crate::{demo, table};
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Where to put the runs and the report [default: runs/demo, or the next free runs/demo-N]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where the devices run
+    #[arg(long, value_name = "BENCH", default_value = "processes")]
+    on: On,
+}
+
+impl DemoArgs {
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        let out = self.out.unwrap_or_else(free_demo_folder);
+        let bench = self.on.bench(Faults::default(), None)?;
+        let outcome =
+            demo::run(bench.as_ref(), &out, &self.common.folder.path(), &self.common.settings, stop)?;
+        let Some(outcome) = outcome else { return Ok(Ending::Interrupted) };
+        print!("\n{}", table::summaries(&outcome.arms));
+        println!("\nreport: {}", outcome.report.display());
+        Ok(Ending::Finished)
+    }
+}
+
+/// The first of `runs/demo`, `runs/demo-2`, ... without a report: a finished demo is left alone, an interrupted one
+/// goes on.
+fn free_demo_folder() -> PathBuf {
+    let names = std::iter::once("runs/demo".to_owned()).chain((2..).map(|n| format!("runs/demo-{n}")));
+    names.map(PathBuf::from).find(|path| !path.join("report.html").exists()).unwrap_or_default()
+}

@@ -1,0 +1,70 @@
+//! The command line of `hil`, one file for each command.
+
+mod common;
+mod data;
+mod demo;
+mod paper;
+mod run;
+mod shards;
+mod sweep;
+
+use std::sync::atomic::AtomicBool;
+
+use clap::{Parser, Subcommand};
+
+pub use common::{Ending, UsageError};
+use data::DataCommand;
+use demo::DemoArgs;
+use paper::PaperArgs;
+use run::RunArgs;
+use shards::ShardsArgs;
+use sweep::SweepArgs;
+
+/// The bench: runs federated-learning scenarios with attacks and defenses, in software or as real processes.
+///
+///   cargo hil demo
+///   cargo hil run hil-tests/scenarios/mnist-trimmed-mean.toml --on software
+///   cargo hil run hil-tests/scenarios/mnist-trimmed-mean.toml --on processes --set fleet.devices=20 --set fleet.compromised=4
+///
+/// Exit codes: 0 finished, 1 failure, 2 wrong usage, 130 interrupted (the same command goes on from there).
+#[derive(Debug, Parser)]
+#[command(name = "hil", version, verbatim_doc_comment)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How much to log: error, warn, info, debug
+    #[arg(long, global = true, value_name = "LEVEL", env = "OUTPOST_LOG", default_value = "warn")]
+    pub log: tracing::Level,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One real experiment: 20 client processes over MQTT, 4 of them poisoning; does plain averaging fall, does a
+    /// robust rule hold?
+    Demo(DemoArgs),
+    /// Run one scenario
+    Run(RunArgs),
+    Shards(ShardsArgs),
+    Sweep(SweepArgs),
+    Paper(PaperArgs),
+    /// List the data sets, or get one
+    #[command(subcommand)]
+    Data(DataCommand),
+}
+
+impl Cli {
+    /// Does what the command line says, until done or `stop` is set.
+    ///
+    /// # Errors
+    /// A scenario, file or process that fails, in one line.
+    pub fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        match self.command {
+            Command::Demo(args) => args.run(stop),
+            Command::Run(args) => args.run(stop),
+            Command::Shards(args) => args.run(),
+            Command::Sweep(args) => args.run(stop),
+            Command::Paper(args) => args.run(stop),
+            Command::Data(command) => command.run(stop),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `hil run`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Args, ValueEnum};
+use rim::BrokerAddress;
+use shared::scenario::Scenario;
+
+use super::common::{Common, Ending, On, UsageError};
+use crate::bench::{Task, Watch};
+use crate::fleet_data::FleetData;
+use crate::progress::Progress;
+use crate::software::Faults;
+use crate::table;
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The scenario file
+    scenario: PathBuf,
+    /// Where the devices run
+    #[arg(long, value_name = "BENCH")]
+    on: On,
+    #[command(flatten)]
+    common: Common,
+    /// The run's directory [default: runs/NAME-BENCH]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+    /// Use this broker instead of an embedded one (processes)
+    #[arg(long, value_name = "URL", env = "OUTPOST_BROKER")]
+    broker: Option<BrokerAddress>,
+    #[command(flatten)]
+    faults: Faults,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+impl RunArgs {
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        if self.on != On::Software && self.faults.any() {
+            return Err(UsageError("faults can be injected --on software only".to_owned()).into());
+        }
+        if self.on != On::Processes && self.broker.is_some() {
+            return Err(UsageError("a broker is used --on processes only".to_owned()).into());
+        }
+        let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
+        let datasets = self.common.folder.path();
+        let data = FleetData::load(&scenario, &datasets)?;
+        let bench = self.on.bench(self.faults, self.broker)?;
+        let name = scenario.name.clone();
+        let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{name}-{}", bench.name())));
+        if out.join("summary.json").exists() {
+            eprintln!("{} is already finished; give another --out to run it anew", out.display());
+        }
+        let progress = Progress::new(&name, scenario.rounds);
+        let on_round = |record: &_| progress.round(record);
+        let task = Task { scenario, data, datasets, out };
+        let summary = bench.run(&task, &Watch { on_round: &on_round, stop })?;
+        progress.finish();
+        let Some(summary) = summary else { return Ok(Ending::Interrupted) };
+        match self.format {
+            Format::Json => println!("{}", serde_json::to_string_pretty(&summary)?),
+            Format::Table => {
+                print!("{}", table::summaries(&[(name, summary)]));
+                println!("\nreport: {}", task.out.join("report.html").display());
+            }
+        }
+        Ok(Ending::Finished)
+    }
+}
