@@ -7,6 +7,7 @@ use std::thread;
 
 use clap::Parser;
 use hil_tests::cli::{Cli, Ending, UsageError};
+use hil_tests::sweep::GridError;
 use shared::scenario::ScenarioError;
 
 const INTERRUPTED: u8 = 130;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("hil: {error:#}");
-            let usage = error.is::<ScenarioError>() || error.is::<UsageError>();
+            let usage = error.is::<ScenarioError>() || error.is::<GridError>() || error.is::<UsageError>();
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
 
-use super::common::{DatasetsFolder, Ending};
+use super::common::{DatasetsFolder, Ending, UsageError};
 use crate::sweep::{Finished, Grid, Pool, Share, merge, write_csv};
 
 /// Run every cell of a grid over scenario keys, or join the parts of one
@@ -35,7 +35,7 @@ pub(super) struct SweepArgs {
     /// Where the cells and results.csv go [default: runs/sweep-NAME, after the grid file]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Do the I-th of N parts only
+    /// Do the I-th of N parts only, whatever a scheduler says; 1/1 is all of it
     #[arg(long, value_name = "I/N")]
     shard: Option<Share>,
     /// Cells at a time [default: the number of cores]
@@ -74,9 +74,15 @@ impl SweepArgs {
         }
         let path = self.grid.unwrap_or_default();
         let mut cells = Grid::load(&path)?.cells()?;
-        let share = self.shard.or_else(|| Share::from_scheduler(|name| std::env::var(name).ok()));
+        let share = match self.shard {
+            Some(share) => Some(share),
+            None => Share::from_scheduler(|name| std::env::var(name).ok())
+                .map_err(|unclear| UsageError(unclear.to_string()))?,
+        };
         if let Some(share) = share {
+            let all = cells.len();
             cells = share.of(cells);
+            eprintln!("part {share}: {} of {all} cells", cells.len());
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/sweep-{stem}")));

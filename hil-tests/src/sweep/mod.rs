@@ -9,6 +9,7 @@ mod grid;
 mod merge;
 mod pool;
 mod results;
+mod scheduler;
 mod share;
 
 pub use cell::Cell;
@@ -16,4 +17,5 @@ pub use grid::{Grid, GridError};
 pub use merge::merge;
 pub use pool::{Finished, Pool};
 pub use results::{to_csv, write_csv};
+pub use scheduler::UnclearShare;
 pub use share::{InvalidShare, Share};

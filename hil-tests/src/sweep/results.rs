@@ -1,5 +1,6 @@
 //! Results of cells as one table.
 
+use std::fs;
 use std::path::Path;
 
 use aggregator_node::record::{Summary, write_atomically};
@@ -36,10 +37,13 @@ pub fn to_csv(results: &[(Cell, Summary)]) -> anyhow::Result<String> {
     String::from_utf8(csv.into_inner()?).context("labels are text")
 }
 
-/// Writes [`to_csv`] to `path`.
+/// Writes [`to_csv`] to `path`, whose folder it makes: a part without cells has none yet.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub fn write_csv(path: &Path, results: &[(Cell, Summary)]) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
     Ok(write_atomically(path, to_csv(results)?.as_bytes())?)
 }

@@ -1,5 +1,7 @@
 //! A part of a grid, for one of several machines.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::str::FromStr;
 
 use super::Cell;
@@ -29,40 +31,35 @@ impl FromStr for Share {
 }
 
 impl Share {
-    fn new(index: usize, count: usize) -> Option<Self> {
+    pub(super) fn new(index: usize, count: usize) -> Option<Self> {
         (1..=count).contains(&index).then_some(Share { index, count })
     }
 
-    /// The share that a Slurm array task (`SLURM_ARRAY_TASK_ID` from `SLURM_ARRAY_TASK_MIN`, of
-    /// `SLURM_ARRAY_TASK_COUNT`) or a Kubernetes indexed Job (`JOB_COMPLETION_INDEX`, and `JOB_COMPLETIONS` set by
-    /// the manifest) is to do, as `variable` reads the environment.
-    pub fn from_scheduler(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let number = |name: &str| variable(name)?.parse::<usize>().ok();
-        let slurm = || {
-            let first = number("SLURM_ARRAY_TASK_MIN").unwrap_or(1);
-            let index = number("SLURM_ARRAY_TASK_ID")?.checked_sub(first)? + 1;
-            Share::new(index, number("SLURM_ARRAY_TASK_COUNT")?)
-        };
-        let kubernetes = || Share::new(number("JOB_COMPLETION_INDEX")? + 1, number("JOB_COMPLETIONS")?);
-        slurm().or_else(kubernetes)
-    }
-
-    /// The cells of this share: every `count`-th, so that expensive regions of a grid spread over all.
+    /// The cells of this share: every `count`-th, so that expensive regions of a grid spread over all. A cell that
+    /// stands in the grid several times is in one share only.
     pub fn of(self, cells: Vec<Cell>) -> Vec<Cell> {
-        let mine = |position: usize| position % self.count == self.index - 1;
-        cells.into_iter().enumerate().filter(|(position, _)| mine(*position)).map(|(_, cell)| cell).collect()
+        let mut positions = HashMap::new();
+        let mine = |cell: &Cell| {
+            let next = positions.len();
+            *positions.entry(cell.scenario.digest()).or_insert(next) % self.count == self.index - 1
+        };
+        cells.into_iter().filter(mine).collect()
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.index, self.count)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    fn scheduler(variables: &[(&str, &str)]) -> Option<Share> {
-        let find =
-            |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-        Share::from_scheduler(find)
-    }
+    use shared::scenario::Scenario;
+
+    use super::*;
 
     #[test]
     fn shares_are_counted_from_one() {
@@ -73,13 +70,21 @@ mod tests {
     }
 
     #[test]
-    fn both_schedulers_are_read() {
-        let slurm =
-            [("SLURM_ARRAY_TASK_ID", "5"), ("SLURM_ARRAY_TASK_MIN", "4"), ("SLURM_ARRAY_TASK_COUNT", "3")];
-        assert_eq!(scheduler(&slurm), Some(Share { index: 2, count: 3 }));
-        let kubernetes = [("JOB_COMPLETION_INDEX", "0"), ("JOB_COMPLETIONS", "4")];
-        assert_eq!(scheduler(&kubernetes), Some(Share { index: 1, count: 4 }));
-        assert_eq!(scheduler(&[]), None);
-        assert_eq!(scheduler(&[("SLURM_ARRAY_TASK_ID", "9"), ("SLURM_ARRAY_TASK_COUNT", "3")]), None);
+    fn every_cell_is_in_one_share_however_often_it_stands_in_the_grid() {
+        let cells: Vec<Cell> = [1, 2, 1, 3, 2, 4, 5].map(cell).into();
+        let seeds = |share: &str| -> Vec<u64> {
+            let share: Share = share.parse().unwrap();
+            share.of(cells.clone()).iter().map(|cell| cell.scenario.seed).collect()
+        };
+        assert_eq!(seeds("1/1"), [1, 2, 1, 3, 2, 4, 5]);
+        assert_eq!(seeds("1/2"), [1, 1, 3, 5]);
+        assert_eq!(seeds("2/2"), [2, 2, 4]);
+        assert_eq!(seeds("8/8"), [0; 0], "more parts than cells");
+    }
+
+    fn cell(seed: u64) -> Cell {
+        let text = "name = \"s\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n[fleet]\ndevices = 5\ncompromised = 1\n";
+        let scenario = Scenario::parse("s.toml", text, &[format!("seed={seed}")]).unwrap();
+        Cell { labels: Vec::new(), scenario: Arc::new(scenario) }
     }
 }

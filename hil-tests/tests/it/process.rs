@@ -1,5 +1,6 @@
 //! Starting a program, waiting for it, and what it leaves behind.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -19,12 +20,21 @@ pub(crate) fn program(name: &str) -> Command {
     let path = Path::new(env!("CARGO_BIN_EXE_hil")).with_file_name(name);
     let path = path.with_extension(std::env::consts::EXE_EXTENSION);
     assert!(path.is_file(), "{} is missing: run `cargo test --workspace`, which builds it", path.display());
-    let mut command = Command::new(path);
+    undisturbed(path)
+}
+
+/// A command with none of the surroundings' settings.
+pub(crate) fn undisturbed(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     // Started by cargo, hil would build its siblings anew while they are in use.
     command.env_remove("CARGO").env_remove("CARGO_MANIFEST_DIR");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"OUTPOST_"))
-    {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        if ["OUTPOST_", "SLURM_", "JOB_COMPLETION"]
+            .iter()
+            .any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+        {
+            command.env_remove(name);
+        }
     }
     command
 }
