@@ -7,10 +7,10 @@ use shared::data::Dataset;
 use shared::evaluation::{Evaluation, evaluate};
 use shared::identity::DeviceId;
 use shared::models::Model;
-use shared::rules::{Rule, Updates};
+use shared::rules::{Rule, Updates, aggregate_where};
 use shared::scenario::Scenario;
 
-use crate::defense::{DefenseError, Screening, aggregate_where};
+use crate::defense::{DefenseError, Screening};
 
 /// Test examples evaluated at a time.
 const BATCH: usize = 500;

@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(subset, drawn(&["data.train-examples=100"]));
         assert_ne!(subset, drawn(&["data.train-examples=100", "seed=2"]));
         assert_eq!(drawn(&[]), train());
-        let pixels = subset.batches(100).next().unwrap().features;
+        let pixels = subset.batches(100).next().unwrap().features.to_floats().into_owned();
         assert!(pixels.is_sorted_by(|a, b| a < b), "each once, in order");
     }
 

@@ -70,13 +70,18 @@ fn cross_entropy(logits: &[f32], label: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Features;
     use crate::models::{ModelName, build};
 
     /// Logistic regression on one feature of value 0, so that the logits are the biases.
     fn evaluation(logits: [f32; 3], labels: &[u32]) -> Evaluation {
         let model = build(ModelName::LogisticRegression, &[1], 3).unwrap();
         let parameters = [&[0.0; 3], &logits[..]].concat();
-        let batch = Batch { features: vec![0.0; labels.len()], shape: vec![1], labels: labels.to_vec() };
+        let batch = Batch {
+            features: Features::Floats(vec![0.0; labels.len()]),
+            shape: vec![1],
+            labels: labels.to_vec(),
+        };
         evaluate(model.as_ref(), &parameters, [batch]).unwrap()
     }
 
@@ -111,7 +116,7 @@ mod tests {
     fn batches_count_by_their_examples() {
         let model = build(ModelName::LogisticRegression, &[1], 2).unwrap();
         let batch = |labels: &[u32]| Batch {
-            features: vec![0.0; labels.len()],
+            features: Features::Floats(vec![0.0; labels.len()]),
             shape: vec![1],
             labels: labels.to_vec(),
         };

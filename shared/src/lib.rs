@@ -22,5 +22,6 @@ pub mod parameters;
 pub mod random;
 pub mod rules;
 pub mod scenario;
+mod simd;
 pub mod training;
 pub mod wire;

@@ -44,6 +44,7 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     use super::*;
+    use crate::data::Features;
     use crate::evaluation::evaluate;
     use crate::models::{ModelName, build};
     use crate::random::{Purpose, Stream, stream};
@@ -60,7 +61,7 @@ mod tests {
         for (row, &label) in features.chunks_exact_mut(3).zip(&labels) {
             row[label as usize] += 2.0;
         }
-        Batch { features, shape: vec![3], labels }
+        Batch { features: Features::Floats(features), shape: vec![3], labels }
     }
 
     #[test]
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn the_dnn_learns_eight_random_images_by_heart() {
         let images = || Batch {
-            features: noise(8 * 12 * 13),
+            features: Features::Floats(noise(8 * 12 * 13)),
             shape: vec![12, 13],
             labels: vec![0, 1, 2, 3, 3, 2, 1, 0],
         };

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use shared::data::Batch;
 use shared::evaluation::{Evaluation, evaluate};
 use shared::models::{Model, ModelError};
-use shared::rules::{Rule, RuleError, Updates};
+use shared::rules::{Rule, Updates};
 
 use super::DefenseError;
 
@@ -42,7 +42,7 @@ pub struct LeaveOneOut {
 }
 
 impl LeaveOneOut {
-    /// Aggregates by `rule` and evaluates m + 1 times: m^2 d operations or, for Krum, m^3 d.
+    /// Evaluates the aggregate by `rule` and each of [`Rule::leave_one_out`].
     ///
     /// The result does not depend on the number of threads. `tie_breakers` are m values.
     ///
@@ -54,14 +54,22 @@ impl LeaveOneOut {
         validation: &Validation,
         tie_breakers: Vec<u64>,
     ) -> Result<Self, DefenseError> {
-        let judge = |keep: &(dyn Fn(usize) -> bool + Sync)| -> Result<Evaluation, DefenseError> {
-            Ok(validation.evaluate(&aggregate_where(rule, updates, keep)?)?)
+        let with_all = validation.evaluate(&rule.aggregate(updates)?)?;
+        let aggregates = rule.leave_one_out(updates)?;
+        // A rule that selects has few different ones, which are evaluated once each.
+        let rows = 0..aggregates.len();
+        let first_alike =
+            |row: usize| (0..row).find(|&earlier| aggregates[earlier] == aggregates[row]).unwrap_or(row);
+        let first_alike: Vec<usize> = rows.clone().map(first_alike).collect();
+        let judge = |row: usize| -> Result<Option<Evaluation>, ModelError> {
+            let is_first = first_alike[row] == row;
+            is_first.then(|| validation.evaluate(&aggregates[row])).transpose()
         };
-        let with_all = judge(&|_| true)?;
         // Gathered before any is looked at, so that it is always the first error that is reported.
-        let without: Vec<_> =
-            (0..updates.len()).into_par_iter().map(|left_out| judge(&|row| row != left_out)).collect();
-        Ok(LeaveOneOut { with_all, without: without.into_iter().collect::<Result<_, _>>()?, tie_breakers })
+        let judged: Vec<_> = rows.into_par_iter().map(judge).collect();
+        let judged: Vec<Option<Evaluation>> = judged.into_iter().collect::<Result<_, _>>()?;
+        let without = first_alike.into_iter().filter_map(|row| judged[row]).collect();
+        Ok(LeaveOneOut { with_all, without, tie_breakers })
     }
 
     /// The `count` rows of largest impact, or all if there are fewer; the impact of a row is `measure` with all
@@ -94,22 +102,6 @@ fn nan_as_infinity(value: f64) -> f64 {
     if value.is_nan() { f64::INFINITY } else { value }
 }
 
-/// The aggregate of those `updates` whose row `keep` holds for, with their weights.
-///
-/// # Errors
-/// As [`Updates::new`] and [`Rule::aggregate`] of what is kept.
-pub fn aggregate_where(
-    rule: &dyn Rule,
-    updates: &Updates<'_>,
-    keep: impl Fn(usize) -> bool,
-) -> Result<Vec<f32>, RuleError> {
-    let kept: Vec<usize> = (0..updates.len()).filter(|&row| keep(row)).collect();
-    let rows: Vec<&[f32]> = kept.iter().map(|&row| updates.rows()[row]).collect();
-    let weights: Option<Vec<f64>> =
-        updates.weights().map(|weights| kept.iter().map(|&row| weights[row]).collect());
-    rule.aggregate(&Updates::new(&rows, weights.as_deref())?)
-}
-
 #[cfg(test)]
 mod tests {
     use shared::rules::{Krum, Mean};
@@ -137,14 +129,6 @@ mod tests {
         assert_eq!(found.most_harmful(1, |evaluation| evaluation.error_rate), [2].into());
         assert_eq!(found.most_harmful(1, |evaluation| evaluation.loss), [2].into());
         assert_eq!(found.most_harmful(2, |evaluation| evaluation.loss), [1, 2].into());
-    }
-
-    #[test]
-    fn what_is_left_keeps_its_weights() {
-        let rows: [&[f32]; 3] = [&[1.0], &[2.0], &[6.0]];
-        let updates = Updates::new(&rows, Some(&[1.0, 1.0, 3.0])).unwrap();
-        assert_eq!(aggregate_where(&Mean, &updates, |row| row != 0).unwrap(), [5.0]);
-        assert_eq!(aggregate_where(&Mean, &updates, |_| false), Err(RuleError::NoUpdates));
     }
 
     #[test]

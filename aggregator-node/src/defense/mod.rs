@@ -17,8 +17,7 @@
 //!
 //! # Layout
 //! - `err`, `lfr`, `union`: the defenses.
-//! - [`LeaveOneOut`]: what they go by, computed as it is defined: m + 1 aggregations and evaluations. Faster ways to
-//!   come by it are tested against this one.
+//! - [`LeaveOneOut`]: what they go by.
 //! - [`Screening`]: a defense at work in a run.
 //!
 //! # Adding a defense
@@ -39,7 +38,7 @@ use shared::rules::RuleError;
 use shared::scenario::DefenseKind;
 
 pub use err::ErrorRateRejection;
-pub use leave_one_out::{LeaveOneOut, Validation, aggregate_where};
+pub use leave_one_out::{LeaveOneOut, Validation};
 pub use lfr::LossRejection;
 pub use screening::Screening;
 pub use union::Union;

@@ -125,7 +125,12 @@ mod tests {
         let drawn = |settings: &[&str]| {
             let settings = [settings, &["defense.kind=err", "defense.validation-examples=100"]].concat();
             let screening = Screening::new(&scenario(&settings), model(), &test).unwrap().unwrap();
-            screening.validation.examples[0].features.iter().map(|f| f.to_bits()).collect::<BTreeSet<_>>()
+            screening.validation.examples[0]
+                .features
+                .to_floats()
+                .iter()
+                .map(|f| f.to_bits())
+                .collect::<BTreeSet<_>>()
         };
         assert_eq!(drawn(&[]).len(), 100);
         assert_eq!(drawn(&[]), drawn(&[]));

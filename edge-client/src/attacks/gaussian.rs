@@ -2,7 +2,7 @@
 
 use rand_distr::{Distribution, StandardNormal};
 
-use super::statistics::{finite, mean_and_deviation};
+use super::statistics::{finite, means_and_deviations};
 use super::{Attack, AttackError, Needs, View};
 
 /// Each compromised device sends a draw, coordinate by coordinate, from a normal fitted to the before-attack
@@ -16,8 +16,7 @@ impl Attack for Gaussian {
     }
 
     fn craft(&self, view: &View<'_>) -> Result<Vec<Vec<f32>>, AttackError> {
-        let everyone = view.everyone();
-        let fitted: Vec<_> = (0..view.global.len()).map(|j| mean_and_deviation(&everyone, j)).collect();
+        let fitted = means_and_deviations(&view.everyone());
         let draw = |device| {
             let mut random = view.stream(device);
             let coordinate = |&(mean, deviation): &(f64, f64)| {
@@ -49,7 +48,7 @@ mod tests {
         let crafted = &Gaussian.craft(&view).unwrap()[0];
         let (mean, deviation) = {
             let columns: Vec<&[f32]> = crafted.chunks(1).collect();
-            mean_and_deviation(&columns, 0)
+            means_and_deviations(&columns)[0]
         };
         assert!((mean - 1.0).abs() < 0.06, "{mean}");
         assert!((deviation - 2.0).abs() < 0.06, "{deviation}");

@@ -9,7 +9,7 @@ use shared::rules::{Rule, Updates};
 use shared::scenario::{Goal, Scenario};
 
 use super::direction::{WithoutAttack, rises};
-use super::statistics::{finite, mean_and_deviation};
+use super::statistics::{extremes, finite, means_and_deviations};
 use super::{Attack, AttackError, Needs, View};
 
 /// Partial knowledge: values 3 to 4 standard deviations from the mean of the colluders' own before-attack models,
@@ -23,8 +23,7 @@ impl Attack for PartialTrimmedMean {
     }
 
     fn craft(&self, view: &View<'_>) -> Result<Vec<Vec<f32>>, AttackError> {
-        let colluders = view.colluders();
-        let fitted: Vec<_> = (0..view.global.len()).map(|j| mean_and_deviation(&colluders, j)).collect();
+        let fitted = means_and_deviations(&view.colluders());
         Ok(draw_each(view, |j, random| {
             let (mean, deviation) = fitted[j];
             let reach = random.random_range(3.0..4.0) * deviation;
@@ -59,11 +58,10 @@ impl FullTrimmedMean {
 
     /// Models whose coordinates lie below all benign ones where `below` says so, else above.
     fn beyond(&self, view: &View<'_>, below: &[bool]) -> Vec<Vec<f32>> {
-        let benign = |j: usize| view.benign.iter().map(move |(_, model)| f64::from(model[j]));
-        let extreme = |(j, below): (usize, &bool)| {
-            let extreme = if *below { benign(j).reduce(f64::min) } else { benign(j).reduce(f64::max) };
-            extreme.unwrap_or(f64::from(view.global[j]))
-        };
+        let benign: Vec<&[f32]> = view.benign.iter().map(|(_, model)| *model).collect();
+        let (least, greatest) =
+            extremes(&benign).unwrap_or_else(|| (view.global.to_vec(), view.global.to_vec()));
+        let extreme = |(j, below): (usize, &bool)| f64::from(if *below { least[j] } else { greatest[j] });
         let extremes: Vec<f64> = below.iter().enumerate().map(extreme).collect();
         draw_each(view, |j, random| {
             let factor = 1.0 + (self.spread - 1.0) * random.random::<f64>();

@@ -1,10 +1,12 @@
 //! What a model computes on.
 
+use super::Features;
+
 /// A batch of examples, ready for a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Features, example by example, each flattened in row-major order.
-    pub features: Vec<f32>,
+    pub features: Features,
     /// Shape of one example: `[28, 28]` for an image, `[30]` for a table row.
     pub shape: Vec<usize>,
     /// One class index per example.

@@ -171,7 +171,8 @@ mod tests {
     fn both_parts_are_standardised_with_the_figures_of_the_training_part() {
         let split = read_breast_cancer(TABLE.as_bytes(), 3).unwrap();
         let scales = |part: &Dataset| -> Vec<Scale> {
-            let features = part.batches(usize::MAX).next().unwrap().features;
+            let batch = part.batches(usize::MAX).next().unwrap();
+            let features = batch.features.to_floats();
             let column = |start| features.iter().skip(start).step_by(FEATURES).map(|&value| f64::from(value));
             (0..FEATURES).map(|start| Scale::of(column(start).collect::<Vec<_>>().into_iter())).collect()
         };

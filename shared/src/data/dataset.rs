@@ -2,35 +2,11 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::Batch;
+use super::{Batch, Features};
 use crate::identity::Digest;
 
 /// Labels are bytes, so no data set has more classes.
 const MAX_CLASSES: usize = 256;
-
-/// Features of all examples, one example after the other, each flattened in row-major order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Features {
-    /// Pixels: a batch holds `byte / 255`. Kept as bytes, a quarter of the memory of floats.
-    Bytes(Vec<u8>),
-    /// Values as they are.
-    Floats(Vec<f32>),
-}
-
-impl Features {
-    /// Number of values of all examples together.
-    pub fn len(&self) -> usize {
-        match self {
-            Features::Bytes(values) => values.len(),
-            Features::Floats(values) => values.len(),
-        }
-    }
-
-    /// Whether there is no value.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 /// Labelled examples of one shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,12 +147,7 @@ impl Dataset {
     /// # Panics
     /// If an index is not below [`Dataset::len`].
     pub fn batch(&self, indices: &[u32]) -> Batch {
-        let features = match &self.features {
-            Features::Bytes(values) => {
-                self.gather(values, indices).map(|byte| f32::from(byte) / 255.0).collect()
-            }
-            Features::Floats(values) => self.gather(values, indices).collect(),
-        };
+        let features = self.features_at(indices);
         let labels = indices.iter().map(|&index| u32::from(self.labels[index as usize])).collect();
         Batch { features, shape: self.shape.clone(), labels }
     }
@@ -220,19 +191,7 @@ impl Dataset {
 
     /// The stored features at `indices`, in that order; panics as [`Dataset::batch`] does.
     pub(super) fn features_at(&self, indices: &[u32]) -> Features {
-        match &self.features {
-            Features::Bytes(values) => Features::Bytes(self.gather(values, indices).collect()),
-            Features::Floats(values) => Features::Floats(self.gather(values, indices).collect()),
-        }
-    }
-
-    fn gather<'a, T: Copy>(
-        &self,
-        values: &'a [T],
-        indices: &'a [u32],
-    ) -> impl Iterator<Item = T> + use<'a, T> {
-        let width = self.example_len;
-        indices.iter().flat_map(move |&index| &values[index as usize * width..][..width]).copied()
+        self.features.rows(self.example_len, indices)
     }
 }
 
@@ -247,14 +206,14 @@ mod tests {
     #[test]
     fn a_batch_holds_the_chosen_examples_with_pixels_between_0_and_1() {
         let batch = pixels().batch(&[1, 0]);
-        assert_eq!(batch.features, [0.2, 0.4, 0.0, 1.0]);
+        assert_eq!(batch.features.to_floats(), vec![0.2, 0.4, 0.0, 1.0]);
         assert_eq!((batch.labels, batch.shape), (vec![0, 2], vec![1, 2]));
     }
 
     #[test]
     fn floats_are_batched_as_they_are() {
         let floats = Dataset::new(vec![1], 1, Features::Floats(vec![-3.5, 7.0]), vec![0, 0]).unwrap();
-        assert_eq!(floats.batch(&[1, 0]).features, [7.0, -3.5]);
+        assert_eq!(floats.batch(&[1, 0]).features, Features::Floats(vec![7.0, -3.5]));
     }
 
     #[test]
@@ -277,7 +236,7 @@ mod tests {
         let more = pixels().with_examples(&[0.2, 1.0, -1.0, 2.0], &[1, 2]).unwrap();
         assert_eq!(more.batch(&[0, 1, 2]), pixels().batch(&[0, 1, 2]));
         let added = more.batch(&[3, 4]);
-        assert_eq!((added.features, added.labels), (vec![0.2, 1.0, 0.0, 1.0], vec![1, 2]));
+        assert_eq!((added.features, added.labels), (Features::Bytes(vec![51, 255, 0, 255]), vec![1, 2]));
         let odd = pixels().with_examples(&[0.2], &[1]);
         assert!(matches!(odd, Err(DatasetError::Features { .. })), "{odd:?}");
     }

@@ -190,7 +190,7 @@ mod tests {
         write_test_part(datasets.path(), 2 * 784, [3, 9]);
         let test = load_test(DatasetName::Mnist, datasets.path(), 1).unwrap();
         assert_eq!(test.labels(), [3, 9]);
-        assert_eq!(test.batch(&[1]).features, vec![1.0; 784]);
+        assert_eq!(test.batch(&[1]).features.to_floats(), vec![1.0; 784]);
     }
 
     #[test]

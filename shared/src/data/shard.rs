@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn examples(batch: &Batch) -> Vec<u32> {
-        batch.features.iter().map(|pixel| (pixel * 255.0).round() as u32).collect()
+        batch.features.to_floats().iter().map(|pixel| (pixel * 255.0).round() as u32).collect()
     }
 
     #[test]

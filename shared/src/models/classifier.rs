@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 
+use super::input::Input;
 use super::{Model, ModelError, layers};
 use crate::data::Batch;
 use crate::parameters::{Entry, Layout, Parameters};
@@ -23,14 +24,13 @@ pub(super) trait Network: Send + Sync {
 pub(super) struct Classifier<N> {
     network: N,
     layout: Arc<Layout>,
-    shape: Vec<usize>,
-    classes: usize,
+    input: Input,
 }
 
 impl<N: Network> Classifier<N> {
     /// Joins a network with the `layout` of its parameters, the `shape` of one example and its classes.
     pub(super) fn new(network: N, layout: Layout, shape: &[usize], classes: usize) -> Self {
-        Classifier { network, layout: Arc::new(layout), shape: shape.to_vec(), classes }
+        Classifier { network, layout: Arc::new(layout), input: Input { shape: shape.to_vec(), classes } }
     }
 
     /// The parts of a flat vector that has passed [`Layout::check`], in layout order.
@@ -39,33 +39,13 @@ impl<N: Network> Classifier<N> {
         self.layout.entries().iter().map(tensor).collect()
     }
 
-    /// Logits `[batch, classes]` of a batch that has passed [`Classifier::check`].
+    /// Logits `[batch, classes]` of a batch that has passed [`Input::check`].
     pub(super) fn forward(&self, parameters: &[Tensor], batch: &Batch) -> candle_core::Result<Tensor> {
-        let shape = [&[batch.labels.len()], self.shape.as_slice()].concat();
-        let input = Tensor::from_slice(&batch.features, shape, &Device::Cpu)?;
+        let shape = [&[batch.labels.len()], self.input.shape.as_slice()].concat();
+        let input = Tensor::from_slice(&batch.features.to_floats(), shape, &Device::Cpu)?;
         // Training has 32 bits; 64 serve to check gradients.
         let input = input.to_dtype(parameters[0].dtype())?;
         self.network.forward(parameters, &input)
-    }
-
-    fn check(&self, parameters: &[f32], batch: &Batch) -> Result<(), ModelError> {
-        self.layout.check(parameters)?;
-        if batch.shape != self.shape {
-            return Err(ModelError::BatchShape { expected: self.shape.clone(), actual: batch.shape.clone() });
-        }
-        let (features, labels) = (batch.features.len(), batch.labels.len());
-        let each = self.shape.iter().product();
-        if labels.checked_mul(each) != Some(features) {
-            return Err(ModelError::BatchLength { features, labels, each });
-        }
-        if labels == 0 {
-            return Err(ModelError::Empty);
-        }
-        let classes = self.classes;
-        match batch.labels.iter().position(|&label| label as usize >= classes) {
-            Some(example) => Err(ModelError::Label { example, label: batch.labels[example], classes }),
-            None => Ok(()),
-        }
     }
 }
 
@@ -84,7 +64,7 @@ impl<N: Network> Model for Classifier<N> {
     }
 
     fn loss_and_gradient(&self, parameters: &[f32], batch: &Batch) -> Result<(f32, Vec<f32>), ModelError> {
-        self.check(parameters, batch)?;
+        self.input.check(&self.layout, parameters, batch)?;
         let tensors = self.tensors(parameters)?;
         let variables = tensors.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
         let tensors: Vec<Tensor> = variables.into_iter().map(Var::into_inner).collect();
@@ -103,7 +83,7 @@ impl<N: Network> Model for Classifier<N> {
     }
 
     fn logits(&self, parameters: &[f32], batch: &Batch) -> Result<Vec<f32>, ModelError> {
-        self.check(parameters, batch)?;
+        self.input.check(&self.layout, parameters, batch)?;
         let tensors = self.tensors(parameters)?;
         Ok(self.forward(&tensors, batch)?.flatten_all()?.to_vec1()?)
     }
@@ -114,6 +94,7 @@ mod tests {
     use super::super::gradient_check::random_batch;
     use super::super::{ModelName, build};
     use super::*;
+    use crate::data::Features;
     use crate::identity::Digest;
     use crate::random::{Purpose, stream};
 
@@ -123,8 +104,11 @@ mod tests {
             let model = build(name, &[12, 12], 2).unwrap();
             let parameters = vec![0.0; model.layout().dimension()];
             let refusal = |parameters: &[f32], features: usize, shape: &[usize], labels: &[u32]| {
-                let batch =
-                    Batch { features: vec![0.0; features], shape: shape.to_vec(), labels: labels.to_vec() };
+                let batch = Batch {
+                    features: Features::Floats(vec![0.0; features]),
+                    shape: shape.to_vec(),
+                    labels: labels.to_vec(),
+                };
                 let refused = model.loss_and_gradient(parameters, &batch).unwrap_err();
                 assert_eq!(refused.to_string(), model.logits(parameters, &batch).unwrap_err().to_string());
                 refused

@@ -100,7 +100,7 @@ fn unsupported(shape: &[usize]) -> ModelError {
 mod tests {
     use super::super::gradient_check::{assert_model_gradient, random_batch};
     use super::*;
-    use crate::data::Batch;
+    use crate::data::{Batch, Features};
     use crate::identity::Digest;
     use crate::parameters::Parameters;
     use crate::random::{Purpose, stream};
@@ -153,7 +153,8 @@ mod tests {
         let model = classifier(&[10, 10], 2).unwrap();
         let mut parameters = initial(&model);
         parameters.values_mut()[model.layout().entries()[1].range()].fill(0.5);
-        let batch = Batch { features: vec![0.0; 100], shape: vec![10, 10], labels: vec![0] };
+        let batch =
+            Batch { features: Features::Floats(vec![0.0; 100]), shape: vec![10, 10], labels: vec![0] };
         let moved_along_bias = |step: f32| {
             let mut parameters = parameters.clone();
             parameters.values_mut()[model.layout().entries()[1].range()].iter_mut().for_each(|b| *b += step);

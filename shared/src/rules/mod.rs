@@ -24,6 +24,8 @@
 //! # Ok::<(), shared::rules::RuleError>(())
 //! ```
 
+use rayon::prelude::*;
+
 mod bulyan;
 mod columns;
 mod distances;
@@ -34,6 +36,8 @@ mod median;
 mod name;
 #[cfg(test)]
 mod properties;
+mod sorting;
+mod subset;
 mod trimmed_mean;
 mod updates;
 
@@ -44,6 +48,7 @@ pub use krum::Krum;
 pub use mean::Mean;
 pub use median::Median;
 pub use name::{RuleName, UnknownRule};
+pub use subset::aggregate_where;
 pub use trimmed_mean::TrimmedMean;
 pub use updates::Updates;
 
@@ -71,6 +76,17 @@ pub trait Rule: Send + Sync {
     /// # Errors
     /// What [`Rule::check`] reports for the number of rows.
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError>;
+
+    /// For each of the m rows the aggregate of all others: what a defense judges an update by.
+    ///
+    /// By default m aggregations. A rule may have a faster way, whose values must be the same within rounding.
+    ///
+    /// # Errors
+    /// As [`Rule::aggregate`] of m - 1 rows.
+    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+        let rows = (0..updates.len()).into_par_iter();
+        rows.map(|left_out| aggregate_where(self, updates, |row| row != left_out)).collect()
+    }
 }
 
 /// What the aggregator assumes about the fleet; each rule takes what it needs.

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::columns::BLOCK;
-use super::{Bulyan, Distances, Krum, Mean, Median, Rule, TrimmedMean, Updates};
+use super::{Bulyan, Distances, Krum, Mean, Median, Rule, TrimmedMean, Updates, aggregate_where};
 
 /// The aggregate of owned rows that are known to be fine.
 pub(super) fn aggregate(rule: &dyn Rule, rows: &[Vec<f32>]) -> Vec<f32> {
@@ -107,6 +107,32 @@ proptest! {
         for rule in rules(rows.len()) {
             let expected: Vec<f32> = aggregate(&*rule, &rows).iter().map(|value| value * scale).collect();
             prop_assert_eq!(aggregate(&*rule, &scaled), expected, "{}", rule.name());
+        }
+    }
+
+    #[test]
+    fn leaving_one_out_is_aggregating_the_others(
+        (rows, byzantine) in attacked(3, 9),
+        weights in vec(1.0..1000.0_f64, 16),
+    ) {
+        let all = [byzantine, rows].concat();
+        let rows: Vec<&[f32]> = all.iter().map(Vec::as_slice).collect();
+        let updates = Updates::new(&rows, Some(&weights[..rows.len()])).unwrap();
+        for rule in rules(rows.len() - 1) {
+            let quick = rule.leave_one_out(&updates).unwrap();
+            prop_assert_eq!(quick.len(), rows.len());
+            for (left_out, quick) in quick.iter().enumerate() {
+                let expected = aggregate_where(&*rule, &updates, |row| row != left_out).unwrap();
+                for (j, (quick, expected)) in quick.iter().zip(&expected).enumerate() {
+                    let off = (f64::from(*quick) - f64::from(*expected)).abs();
+                    // Byzantine values count in the mean alone; all others are at most 50.
+                    let counts = |value: &f32| rule.name() == "mean" || value.abs() <= 50.0;
+                    let values = all.iter().map(|row| row[j]).filter(counts);
+                    let largest = values.fold(0.0, |largest, value| f64::from(value.abs()).max(largest));
+                    let bound = 3e-7 * f64::from(expected.abs()) + 1e-13 * largest;
+                    prop_assert!(off <= bound, "{} without {left_out}: {quick}, not {expected}", rule.name());
+                }
+            }
         }
     }
 

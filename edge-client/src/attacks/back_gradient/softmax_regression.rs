@@ -17,8 +17,10 @@ pub(super) struct Example {
 /// The examples of `batch`, one by one.
 pub(super) fn examples(batch: &Batch) -> Vec<Example> {
     let width = batch.shape.iter().product();
-    let rows = batch.features.chunks_exact(width);
-    rows.zip(&batch.labels)
+    let features = batch.features.to_floats();
+    features
+        .chunks_exact(width)
+        .zip(&batch.labels)
         .map(|(row, &label)| Example {
             features: row.iter().copied().map(f64::from).collect(),
             label: label as usize,

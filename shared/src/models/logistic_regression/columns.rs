@@ -1,0 +1,57 @@
+//! Weights by feature instead of by class, so that one feature meets the weights of all classes side by side.
+
+/// Classes side by side: one vector register of AVX-512, two of AVX2, four of NEON.
+pub(super) const TILE: usize = 16;
+
+/// The values of up to [`TILE`] classes; those beyond the last class are 0.
+pub(super) type Tile = [f32; TILE];
+
+/// Adds `factor` times `values`.
+#[inline(always)]
+pub(super) fn add_scaled(sums: &mut Tile, factor: f32, values: &Tile) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        *sum += factor * value;
+    }
+}
+
+/// One tile per feature of a matrix `[classes, features]`, for the classes from `first` on.
+#[inline(always)]
+pub(super) fn transpose(weights: &[f32], features: usize, first: usize) -> Vec<Tile> {
+    let mut columns = vec![[0.0; TILE]; features];
+    for (class, row) in weights.chunks_exact(features).skip(first).take(TILE).enumerate() {
+        for (column, weight) in columns.iter_mut().zip(row) {
+            column[class] = *weight;
+        }
+    }
+    columns
+}
+
+/// Writes tiles back into the rows of a matrix `[classes, features]`, from the class `first` on.
+#[inline(always)]
+pub(super) fn transpose_back(columns: &[Tile], weights: &mut [f32], first: usize) {
+    for (class, row) in weights.chunks_exact_mut(columns.len()).skip(first).take(TILE).enumerate() {
+        for (weight, column) in row.iter_mut().zip(columns) {
+            *weight = column[class];
+        }
+    }
+}
+
+/// Sum of the columns at `entries`, each times its value: four partial sums, each of every fourth entry.
+#[inline(always)]
+pub(super) fn weighted_sum(columns: &[Tile], entries: &[(u32, f32)]) -> Tile {
+    let mut sums = [[0.0; TILE]; 4];
+    let (fours, rest) = entries.as_chunks::<4>();
+    for four in fours {
+        for (sum, &(place, value)) in sums.iter_mut().zip(four) {
+            add_scaled(sum, value, &columns[place as usize]);
+        }
+    }
+    for (sum, &(place, value)) in sums.iter_mut().zip(rest) {
+        add_scaled(sum, value, &columns[place as usize]);
+    }
+    let [mut first, second, mut third, fourth] = sums;
+    add_scaled(&mut first, 1.0, &second);
+    add_scaled(&mut third, 1.0, &fourth);
+    add_scaled(&mut first, 1.0, &third);
+    first
+}

@@ -1,0 +1,88 @@
+//! The features of an example that are not zero.
+
+use crate::data::{Features, pixel};
+
+/// Features that are not zero: of a picture of a digit, a fifth. What is multiplied by a feature need not be by the
+/// others.
+#[derive(Debug, Default)]
+pub(super) struct Present {
+    /// Where each is in the example, ascending, and its value; those from `count` on are rubbish.
+    entries: Vec<(u32, f32)>,
+    count: usize,
+}
+
+impl Present {
+    /// Takes the features of an example in place of the last one's; `width` values each.
+    ///
+    /// # Panics
+    /// If there is no such example.
+    #[inline(always)]
+    pub(super) fn take(&mut self, features: &Features, example: usize, width: usize) {
+        let range = example * width..(example + 1) * width;
+        self.entries.resize(width, (0, 0.0));
+        self.count = 0;
+        match features {
+            Features::Bytes(bytes) => {
+                // Most of a picture is background: eight pixels are looked at together.
+                let bytes = &bytes[range];
+                let (words, rest) = bytes.as_chunks::<8>();
+                for (word, pixels) in words.iter().enumerate() {
+                    if u64::from_ne_bytes(*pixels) != 0 {
+                        self.add(8 * word, pixels.map(pixel));
+                    }
+                }
+                for (i, &byte) in rest.iter().enumerate() {
+                    self.add(8 * words.len() + i, [pixel(byte)]);
+                }
+            }
+            Features::Floats(floats) => {
+                floats[range].iter().enumerate().for_each(|(i, &value)| self.add(i, [value]));
+            }
+        }
+    }
+
+    /// Adds values without a branch: each is written down, and the next in its place if it is zero.
+    #[inline(always)]
+    fn add<const N: usize>(&mut self, first: usize, values: [f32; N]) {
+        for (i, value) in values.into_iter().enumerate() {
+            self.entries[self.count] = ((first + i) as u32, value);
+            self.count += usize::from(value != 0.0);
+        }
+    }
+
+    /// Where each is in the example, and its value.
+    #[inline(always)]
+    pub(super) fn entries(&self) -> &[(u32, f32)] {
+        &self.entries[..self.count]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_zero_is_found_with_its_place() {
+        let mut bytes = vec![0; 2 * 19];
+        for (place, byte) in [(19, 255), (19 + 3, 51), (19 + 15, 1), (19 + 16, 2), (19 + 18, 51)] {
+            bytes[place] = byte;
+        }
+        let expected = [(0, 1.0), (3, 0.2), (15, 1.0 / 255.0), (16, 2.0 / 255.0), (18, 0.2)];
+        let mut present = Present::default();
+        let pixels = Features::Bytes(bytes);
+        let floats = Features::Floats(pixels.to_floats().into_owned());
+        for features in [pixels, floats] {
+            present.take(&features, 1, 19);
+            assert_eq!(present.entries(), expected);
+            present.take(&features, 0, 19);
+            assert_eq!(present.entries(), []);
+        }
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_there() {
+        let mut present = Present::default();
+        present.take(&Features::Floats(vec![-1.0, f32::NAN, -0.0]), 0, 3);
+        assert_eq!(present.entries().iter().map(|&(place, _)| place).collect::<Vec<_>>(), [0, 1]);
+    }
+}

@@ -1,0 +1,122 @@
+//! Sorting without branches: many columns at once, one in each lane.
+
+use super::columns::Lanes;
+
+/// A sorting network: which pairs of places to put in order, one after the other. It sorts whatever the values.
+///
+/// This is Batcher's odd-even merge sort for any number of places (Knuth, The Art of Computer Programming, volume 3,
+/// algorithm 5.2.2M), without the comparisons that the places asked for do not depend on.
+#[derive(Clone, Debug)]
+pub(super) struct SortingNetwork {
+    pairs: Vec<(u32, u32)>,
+}
+
+impl SortingNetwork {
+    /// A network that puts the right values, in ascending order, at those of `places` for which `wanted` holds.
+    pub(super) fn new(places: usize, wanted: impl Fn(usize) -> bool) -> Self {
+        let mut matters: Vec<bool> = (0..places).map(wanted).collect();
+        let mut pairs = merge_exchange(places);
+        pairs.reverse();
+        pairs.retain(|&(low, high)| {
+            let needed = matters[low as usize] || matters[high as usize];
+            matters[low as usize] |= needed;
+            matters[high as usize] |= needed;
+            needed
+        });
+        pairs.reverse();
+        SortingNetwork { pairs }
+    }
+
+    /// Sorts each lane of `rows`, as many as the network has places. NaN ends up anywhere.
+    #[inline(always)]
+    pub(super) fn sort(&self, rows: &mut [Lanes]) {
+        for &(low, high) in &self.pairs {
+            let (a, b) = (rows[low as usize], rows[high as usize]);
+            let (mut least, mut greatest) = (a, b);
+            for lane in 0..a.len() {
+                // Neither is lost, whatever they are.
+                let swap = b[lane] < a[lane];
+                least[lane] = if swap { b[lane] } else { a[lane] };
+                greatest[lane] = if swap { a[lane] } else { b[lane] };
+            }
+            (rows[low as usize], rows[high as usize]) = (least, greatest);
+        }
+    }
+}
+
+/// All pairs that sort `places` places.
+fn merge_exchange(places: usize) -> Vec<(u32, u32)> {
+    let mut pairs = Vec::new();
+    let top = places.next_power_of_two() / 2;
+    let mut p = top;
+    while p > 0 {
+        let (mut q, mut r, mut d) = (top, 0, p);
+        loop {
+            let starts = (0..places.saturating_sub(d)).filter(|i| i & p == r);
+            pairs.extend(starts.map(|i| (i as u32, (i + d) as u32)));
+            if q == p {
+                break;
+            }
+            (d, r, q) = (q - p, p, q / 2);
+        }
+        p /= 2;
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::columns::LANES;
+    use super::*;
+
+    /// A network that sorts every sequence of zeros and ones sorts everything.
+    #[test]
+    fn every_sequence_of_zeros_and_ones_is_sorted() {
+        for places in 0..12_usize {
+            let network = SortingNetwork::new(places, |_| true);
+            for bits in 0..1_u32 << places {
+                let mut rows: Vec<Lanes> =
+                    (0..places).map(|i| [if bits >> i & 1 == 1 { 1.0 } else { 0.0 }; LANES]).collect();
+                network.sort(&mut rows);
+                assert!(rows.is_sorted_by(|a, b| a[0] <= b[0]), "{places} places, {bits:b}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lanes_are_sorted_each_on_its_own(
+            values in vec(any::<f32>().prop_filter("no NaN", |value| !value.is_nan()), 1..200),
+        ) {
+            let network = SortingNetwork::new(values.len(), |_| true);
+            let mut rows: Vec<Lanes> = values.iter().map(|value| [*value; LANES]).collect();
+            rows.iter_mut().for_each(|row| row[1] = -row[1]);
+            network.sort(&mut rows);
+            let mut expected = values.clone();
+            expected.sort_by(f32::total_cmp);
+            prop_assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), expected.clone());
+            prop_assert_eq!(rows.iter().rev().map(|row| -row[1]).collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn places_that_are_wanted_get_the_right_values(
+            (values, start, end) in vec(-1e6..1e6_f32, 1..150).prop_flat_map(|values| {
+                let m = values.len();
+                (Just(values), 0..m, 0..m)
+            }),
+        ) {
+            let wanted = |place| start.min(end) <= place && place <= start.max(end);
+            let network = SortingNetwork::new(values.len(), wanted);
+            let mut rows: Vec<Lanes> = values.iter().map(|value| [*value; LANES]).collect();
+            network.sort(&mut rows);
+            let mut expected = values;
+            expected.sort_by(f32::total_cmp);
+            for place in (0..rows.len()).filter(|&place| wanted(place)) {
+                prop_assert_eq!(rows[place][3], expected[place]);
+            }
+        }
+    }
+}
