@@ -1,5 +1,17 @@
 //! Vector instructions chosen at run time.
 
+use pulp::{Arch, Simd, WithSimd};
+
+/// A computation that is worth compiling for several sets of vector instructions.
+pub(crate) trait Kernel {
+    /// What it computes.
+    type Output;
+
+    /// Computes it. Only what is inlined into this function is compiled for the machine at hand: mark it, and all that
+    /// it calls, `#[inline(always)]`, and have no large closures.
+    fn run(self) -> Self::Output;
+}
+
 /// Runs `kernel` compiled for the widest vector instructions that this machine has: AVX-512 or AVX2 on `x86_64`,
 /// NEON on ARM.
 ///
@@ -7,6 +19,17 @@
 /// operations. So a kernel that is to be fast keeps independent values side by side, and gives the same bits on every
 /// machine.
 #[inline]
-pub(crate) fn vectorized<Output>(kernel: impl FnOnce() -> Output) -> Output {
-    pulp::Arch::new().dispatch(kernel)
+pub(crate) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
+    struct Compiled<K>(K);
+
+    impl<K: Kernel> WithSimd for Compiled<K> {
+        type Output = K::Output;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> K::Output {
+            self.0.run()
+        }
+    }
+
+    Arch::new().dispatch(Compiled(kernel))
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::columns::{LANES, map_columns_to_one};
+use super::columns::{LANES, Lanes, Statistic, map_columns_to_one};
 use super::sorting::SortingNetwork;
 use super::{Distances, Rule, RuleError, Updates};
 
@@ -114,29 +114,43 @@ fn mean_around_median(
     count: usize,
 ) -> Result<Vec<f32>, RuleError> {
     let rows: Vec<&[f32]> = selection.iter().map(|row| updates.rows()[*row]).collect();
-    let (lower, upper) = ((rows.len() - 1) / 2, rows.len() / 2);
     let network = SortingNetwork::new(rows.len(), |_| true);
-    Ok(map_columns_to_one(&Updates::new(&rows, None)?, |columns| {
-        network.sort(columns);
-        // What is nearest lies side by side, from here on. While what would be left behind is farther than what would
-        // come in, one place on is nearer: the first falls with each place and the second rises.
+    Ok(map_columns_to_one(&Updates::new(&rows, None)?, &MeanAroundMedian { network, count }))
+}
+
+struct MeanAroundMedian {
+    network: SortingNetwork,
+    count: usize,
+}
+
+impl Statistic for MeanAroundMedian {
+    #[inline(always)]
+    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+        self.network.sort(columns);
+        let (lower, upper) = (&columns[(columns.len() - 1) / 2], &columns[columns.len() / 2]);
+        let mut median = [0.0; LANES];
+        for lane in 0..LANES {
+            median[lane] = f64::midpoint(f64::from(lower[lane]), f64::from(upper[lane]));
+        }
+        // What is nearest lies side by side, from a first place on. While what would be left behind is farther than what
+        // would come in, it is a place on; the former falls from place to place and the latter rises.
         let mut first = [0_u32; LANES];
-        let at = |row: usize, lane: usize| f64::from(columns[row][lane]);
-        for row in 0..columns.len() - count {
-            for (lane, first) in first.iter_mut().enumerate() {
-                let median = f64::midpoint(at(lower, lane), at(upper, lane));
-                *first += u32::from(median - at(row, lane) > at(row + count, lane) - median);
+        for (behind, ahead) in columns.iter().zip(&columns[self.count..]) {
+            for lane in 0..LANES {
+                let (behind, ahead) =
+                    (median[lane] - f64::from(behind[lane]), f64::from(ahead[lane]) - median[lane]);
+                first[lane] += u32::from(behind > ahead);
             }
         }
         let mut sums = [0.0; LANES];
-        for row in 0..columns.len() {
-            for (lane, sum) in sums.iter_mut().enumerate() {
-                let near = (row as u32).wrapping_sub(first[lane]) < count as u32;
-                *sum += if near { at(row, lane) } else { 0.0 };
+        for (place, row) in (0_u32..).zip(&*columns) {
+            for lane in 0..LANES {
+                let near = place.wrapping_sub(first[lane]) < self.count as u32;
+                sums[lane] += if near { f64::from(row[lane]) } else { 0.0 };
             }
         }
-        sums.map(|sum| (sum / count as f64) as f32)
-    }))
+        results[0] = sums.map(|sum| (sum / self.count as f64) as f32);
+    }
 }
 
 #[cfg(test)]

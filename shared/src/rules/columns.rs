@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Updates;
-use crate::simd::vectorized;
+use crate::simd::{Kernel, vectorized};
 
 /// Columns worked on at once: one vector register of AVX-512, two of AVX2, four of NEON.
 pub(super) const LANES: usize = 16;
@@ -15,17 +15,23 @@ pub(super) type Lanes = [f32; LANES];
 /// cache lines.
 pub(super) const BLOCK: usize = 4 * LANES;
 
-/// Computes `results` values from each column, and returns them as so many vectors of d values.
-///
-/// `statistic` gets the columns as one row per device, in device order, to reorder at will, and writes one row per
-/// result. Lanes must not influence each other: some may hold no column. It is compiled for the machine's vector
-/// instructions if it is inlined.
-pub(super) fn map_columns(
-    updates: &Updates<'_>,
-    results: usize,
-    statistic: impl Fn(&mut [Lanes], &mut [Lanes]) + Sync,
-) -> Vec<Vec<f32>> {
-    let devices = updates.len();
+/// What is computed from columns.
+pub(super) trait Statistic: Sync {
+    /// Number of values computed from each column.
+    fn results(&self) -> usize {
+        1
+    }
+
+    /// Takes columns as one row per device, in device order, to reorder at will, and writes one row per result.
+    ///
+    /// Lanes must not influence each other: some may hold no column. Mark it, and all that it calls,
+    /// `#[inline(always)]`: see [`Kernel`].
+    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]);
+}
+
+/// The results of `statistic` for each column, as so many vectors of d values.
+pub(super) fn map_columns(updates: &Updates<'_>, statistic: &impl Statistic) -> Vec<Vec<f32>> {
+    let (devices, results) = (updates.len(), statistic.results());
     let mut vectors = vec![vec![0.0; updates.dimension()]; results];
     let mut blocks: Vec<Vec<&mut [f32]>> = Vec::new();
     blocks.resize_with(updates.dimension().div_ceil(BLOCK), || Vec::with_capacity(results));
@@ -46,7 +52,7 @@ pub(super) fn map_columns(
             }
             let groups = columns.chunks_exact_mut(devices).take(length.div_ceil(LANES));
             for (group, columns) in groups.enumerate() {
-                vectorized(|| statistic(columns, row_per_result));
+                vectorized(Computation { statistic, columns, results: row_per_result });
                 for (piece, values) in pieces.iter_mut().zip(&*row_per_result) {
                     let piece = &mut piece[group * LANES..];
                     let length = piece.len().min(LANES);
@@ -58,13 +64,24 @@ pub(super) fn map_columns(
     vectors
 }
 
-/// As [`map_columns`], for a single result.
-pub(super) fn map_columns_to_one(
-    updates: &Updates<'_>,
-    statistic: impl Fn(&mut [Lanes]) -> Lanes + Sync,
-) -> Vec<f32> {
-    let mut vectors = map_columns(updates, 1, |columns, results| results[0] = statistic(columns));
-    vectors.pop().unwrap_or_default()
+/// The only result of `statistic` for each column: d values.
+pub(super) fn map_columns_to_one(updates: &Updates<'_>, statistic: &impl Statistic) -> Vec<f32> {
+    map_columns(updates, statistic).pop().unwrap_or_default()
+}
+
+struct Computation<'a, S> {
+    statistic: &'a S,
+    columns: &'a mut [Lanes],
+    results: &'a mut [Lanes],
+}
+
+impl<S: Statistic> Kernel for Computation<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.statistic.compute(self.columns, self.results);
+    }
 }
 
 /// Mean of each column, summed in `f64` in the order of the rows; a mean of zeros is +0.
@@ -90,6 +107,23 @@ pub(super) fn midpoint(a: &Lanes, b: &Lanes) -> Lanes {
 mod tests {
     use super::*;
 
+    /// The first of three values, and the second if the third is so much larger.
+    struct Odd;
+
+    impl Statistic for Odd {
+        fn results(&self) -> usize {
+            2
+        }
+
+        fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+            for lane in 0..LANES {
+                let [first, second, third] = [0, 1, 2].map(|device| columns[device][lane]);
+                results[0][lane] = first;
+                results[1][lane] = if third - second == 10_000.0 { second } else { -1.0 };
+            }
+        }
+    }
+
     #[test]
     fn each_column_arrives_whole_and_in_device_order() {
         for dimension in [0, 1, LANES, LANES + 1, BLOCK - 1, BLOCK, 9 * BLOCK + 1] {
@@ -98,13 +132,7 @@ mod tests {
                 .collect();
             let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
             let updates = Updates::new(&rows, None).unwrap();
-            let vectors = map_columns(&updates, 2, |columns, results| {
-                for lane in 0..LANES {
-                    let [first, second, third] = [0, 1, 2].map(|device| columns[device][lane]);
-                    results[0][lane] = first;
-                    results[1][lane] = if third - second == 10_000.0 { second } else { -1.0 };
-                }
-            });
+            let vectors = map_columns(&updates, &Odd);
             assert_eq!(vectors[0], (0..dimension).map(|j| j as f32).collect::<Vec<_>>());
             assert_eq!(vectors[1], (0..dimension).map(|j| j as f32 + 10_000.0).collect::<Vec<_>>());
         }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Updates;
-use crate::simd::vectorized;
+use crate::simd::{Kernel, vectorized};
 
 /// Partial sums that one distance is gathered in, side by side in vector registers.
 const LANES: usize = 16;
@@ -39,7 +39,7 @@ impl Distances {
             .map(|first| {
                 // The last tile is filled up with its last row.
                 let tile = std::array::from_fn(|i| rows[(first + i).min(devices - 1)]);
-                rows[first + 1..].iter().map(|other| vectorized(|| squared_distances(&tile, other))).collect()
+                vectorized(SquaredDistances { tile, others: &rows[first + 1..] })
             })
             .collect();
         let mut matrix = vec![0.0; devices * devices];
@@ -88,7 +88,25 @@ impl Distances {
     }
 }
 
-/// The squared distance of `other` from each row of a tile, all of one length.
+/// The squared distances of others from each row of a tile, all of one length.
+struct SquaredDistances<'a> {
+    tile: [&'a [f32]; TILE],
+    others: &'a [&'a [f32]],
+}
+
+impl Kernel for SquaredDistances<'_> {
+    type Output = Vec<[f64; TILE]>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<[f64; TILE]> {
+        let mut all = Vec::with_capacity(self.others.len());
+        for other in self.others {
+            all.push(squared_distances(&self.tile, other));
+        }
+        all
+    }
+}
+
 #[inline(always)]
 fn squared_distances(tile: &[&[f32]; TILE], other: &[f32]) -> [f64; TILE] {
     let mut totals = [0.0; TILE];

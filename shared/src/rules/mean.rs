@@ -1,6 +1,6 @@
 //! The mean: what federated learning uses where nobody is assumed Byzantine.
 
-use super::columns::{LANES, Lanes, map_columns, map_columns_to_one};
+use super::columns::{LANES, Lanes, Statistic, map_columns, map_columns_to_one};
 use super::{Rule, RuleError, Updates};
 
 /// Coordinate-wise mean, weighted by examples where [`Updates::weights`] are given (`FedAvg`).
@@ -19,13 +19,7 @@ impl Rule for Mean {
         self.check(updates.len())?;
         let weights = relative_weights(updates);
         let total: f64 = weights.iter().sum();
-        Ok(map_columns_to_one(updates, |columns| {
-            let mut sums = [0.0; LANES];
-            for (row, weight) in columns.iter().zip(&weights) {
-                add(&mut sums, row, *weight);
-            }
-            sums.map(|sum| (sum / total) as f32)
-        }))
+        Ok(map_columns_to_one(updates, &WeightedMean { weights, total }))
     }
 
     /// The sum without a row is that of the rows before it and of those after it: nothing is taken away from a sum, so
@@ -39,20 +33,53 @@ impl Rule for Mean {
         if totals.contains(&0.0) {
             return Err(RuleError::NoWeight { rows: devices - 1 });
         }
-        Ok(map_columns(updates, devices, |columns, aggregates| {
-            let mut before = vec![[0.0; LANES]; devices];
-            for row in 1..devices {
-                before[row] = before[row - 1];
-                add(&mut before[row], &columns[row - 1], weights[row - 1]);
+        Ok(map_columns(updates, &WeightedMeansWithoutEach { weights, totals }))
+    }
+}
+
+struct WeightedMean {
+    weights: Vec<f64>,
+    /// Sum of the weights.
+    total: f64,
+}
+
+impl Statistic for WeightedMean {
+    #[inline(always)]
+    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+        let mut sums = [0.0; LANES];
+        for (row, weight) in columns.iter().zip(&self.weights) {
+            add(&mut sums, row, *weight);
+        }
+        results[0] = sums.map(|sum| (sum / self.total) as f32);
+    }
+}
+
+struct WeightedMeansWithoutEach {
+    weights: Vec<f64>,
+    /// For each row the sum of the weights of the others.
+    totals: Vec<f64>,
+}
+
+impl Statistic for WeightedMeansWithoutEach {
+    fn results(&self) -> usize {
+        self.weights.len()
+    }
+
+    #[inline(always)]
+    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+        let devices = self.weights.len();
+        let mut before = vec![[0.0; LANES]; devices];
+        for row in 1..devices {
+            before[row] = before[row - 1];
+            add(&mut before[row], &columns[row - 1], self.weights[row - 1]);
+        }
+        let mut after = [0.0; LANES];
+        for row in (0..devices).rev() {
+            for lane in 0..LANES {
+                results[row][lane] = ((before[row][lane] + after[lane]) / self.totals[row]) as f32;
             }
-            let mut after = [0.0; LANES];
-            for row in (0..devices).rev() {
-                for lane in 0..LANES {
-                    aggregates[row][lane] = ((before[row][lane] + after[lane]) / totals[row]) as f32;
-                }
-                add(&mut after, &columns[row], weights[row]);
-            }
-        }))
+            add(&mut after, &columns[row], self.weights[row]);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The coordinate-wise median.
 
-use super::columns::{LANES, map_columns, map_columns_to_one, midpoint};
+use super::columns::{LANES, Lanes, Statistic, map_columns, map_columns_to_one, midpoint};
 use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
 
@@ -21,45 +21,69 @@ impl Rule for Median {
         self.check(updates.len())?;
         let (lower, upper) = ((updates.len() - 1) / 2, updates.len() / 2);
         let network = SortingNetwork::new(updates.len(), |place| place == lower || place == upper);
-        Ok(map_columns_to_one(updates, |columns| {
-            network.sort(columns);
-            midpoint(&columns[lower], &columns[upper])
-        }))
+        Ok(map_columns_to_one(updates, &Middle { network, lower, upper }))
     }
 
     /// One sort per coordinate: without a value, the middle is the next place or the one before.
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
         let devices = updates.len();
         self.check(devices.saturating_sub(1))?;
-        // The places around the middle: `below` and `above` it where it is one value, the middle two where not.
-        let (below, above) = if devices.is_multiple_of(2) {
-            (devices / 2 - 1, devices / 2)
+        let around = devices / 2 - 1..=devices / 2 + devices % 2;
+        let network = SortingNetwork::new(devices, |place| around.contains(&place));
+        Ok(map_columns(updates, &MiddlesWithoutEach { network, devices }))
+    }
+}
+
+/// The mean of the values at two places of the sorted column, which may be one.
+struct Middle {
+    network: SortingNetwork,
+    lower: usize,
+    upper: usize,
+}
+
+impl Statistic for Middle {
+    #[inline(always)]
+    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+        self.network.sort(columns);
+        results[0] = midpoint(&columns[self.lower], &columns[self.upper]);
+    }
+}
+
+/// For each value the median of the others.
+struct MiddlesWithoutEach {
+    network: SortingNetwork,
+    devices: usize,
+}
+
+impl Statistic for MiddlesWithoutEach {
+    fn results(&self) -> usize {
+        self.devices
+    }
+
+    #[inline(always)]
+    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+        results.copy_from_slice(columns);
+        self.network.sort(columns);
+        let half = self.devices / 2;
+        let (low, middle) = (columns[half - 1], columns[half]);
+        let (without_smaller, without_greater, without_middle) = if self.devices.is_multiple_of(2) {
+            (middle, low, low)
         } else {
-            (devices / 2 - 1, devices / 2 + 1)
+            let high = columns[half + 1];
+            (midpoint(&middle, &high), midpoint(&low, &middle), midpoint(&low, &high))
         };
-        let network = SortingNetwork::new(devices, |place| below <= place && place <= above);
-        Ok(map_columns(updates, devices, |columns, aggregates| {
-            aggregates.copy_from_slice(columns);
-            network.sort(columns);
-            let (low, middle, high) = (columns[below], columns[devices / 2], columns[above]);
-            let (without_smaller, without_greater, without_middle) = if devices.is_multiple_of(2) {
-                (high, low, low)
-            } else {
-                (midpoint(&middle, &high), midpoint(&low, &middle), midpoint(&low, &high))
-            };
-            for aggregate in aggregates {
-                let value = *aggregate;
-                for lane in 0..LANES {
-                    aggregate[lane] = if value[lane] < middle[lane] {
-                        without_smaller[lane]
-                    } else if value[lane] > middle[lane] {
-                        without_greater[lane]
-                    } else {
-                        without_middle[lane]
-                    };
-                }
+        for result in results {
+            let value = *result;
+            for lane in 0..LANES {
+                result[lane] = if value[lane] < middle[lane] {
+                    without_smaller[lane]
+                } else if value[lane] > middle[lane] {
+                    without_greater[lane]
+                } else {
+                    without_middle[lane]
+                };
             }
-        }))
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The coordinate-wise trimmed mean.
 
-use super::columns::{LANES, Lanes, map_columns, map_columns_to_one, mean};
+use std::ops::Range;
+
+use super::columns::{LANES, Lanes, Statistic, map_columns, map_columns_to_one, mean};
 use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
 
@@ -38,43 +40,64 @@ impl Rule for TrimmedMean {
         self.check(updates.len())?;
         let kept = self.trim..updates.len() - self.trim;
         let network = SortingNetwork::new(updates.len(), |place| kept.contains(&place));
-        Ok(map_columns_to_one(updates, |columns| {
-            network.sort(columns);
-            mean(&columns[kept.clone()])
-        }))
+        Ok(map_columns_to_one(updates, &MeanOfKept { network, kept }))
     }
 
     /// One sort per coordinate: without a value, those that are kept are the same but for one.
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
-        let devices = updates.len();
-        self.check(devices.saturating_sub(1))?;
-        // Of the sorted values, those that are kept without a smaller value, without a greater, and without one of
-        // themselves; the last without their number's one.
-        let (without_smaller, without_greater) =
-            (self.trim + 1..devices - self.trim, self.trim..devices - self.trim - 1);
-        let either = self.trim..devices - self.trim;
-        let network = SortingNetwork::new(devices, |place| either.contains(&place));
-        Ok(map_columns(updates, devices, |columns, aggregates| {
-            aggregates.copy_from_slice(columns);
-            network.sort(columns);
-            let (least, greatest) = (columns[either.start], columns[either.end - 1]);
-            let (smaller, greater) =
-                (mean(&columns[without_smaller.clone()]), mean(&columns[without_greater.clone()]));
-            let all = Sum::of(&columns[either.clone()]);
-            let count = without_smaller.len() as f64;
-            for aggregate in aggregates {
-                let value = *aggregate;
-                for lane in 0..LANES {
-                    aggregate[lane] = if value[lane] < least[lane] {
-                        smaller[lane]
-                    } else if value[lane] > greatest[lane] {
-                        greater[lane]
-                    } else {
-                        (all.without(lane, value[lane]) / count) as f32
-                    };
-                }
+        self.check(updates.len().saturating_sub(1))?;
+        let kept = self.trim..updates.len() - self.trim;
+        let network = SortingNetwork::new(updates.len(), |place| kept.contains(&place));
+        Ok(map_columns(updates, &MeansWithoutEach { network, kept }))
+    }
+}
+
+/// The mean of the values at some places of the sorted column.
+struct MeanOfKept {
+    network: SortingNetwork,
+    kept: Range<usize>,
+}
+
+impl Statistic for MeanOfKept {
+    #[inline(always)]
+    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+        self.network.sort(columns);
+        results[0] = mean(&columns[self.kept.clone()]);
+    }
+}
+
+/// For each value the trimmed mean of the others; `kept` are the places kept of all, at least two.
+struct MeansWithoutEach {
+    network: SortingNetwork,
+    kept: Range<usize>,
+}
+
+impl Statistic for MeansWithoutEach {
+    fn results(&self) -> usize {
+        self.kept.start + self.kept.end
+    }
+
+    #[inline(always)]
+    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+        results.copy_from_slice(columns);
+        self.network.sort(columns);
+        let kept = &columns[self.kept.clone()];
+        let last = kept.len() - 1;
+        // Without a smaller value the first of them is trimmed too, without a greater one the last, and without one of
+        // themselves it.
+        let (without_smaller, without_greater, all) = (mean(&kept[1..]), mean(&kept[..last]), Sum::of(kept));
+        for result in results {
+            let value = *result;
+            for lane in 0..LANES {
+                result[lane] = if value[lane] < kept[0][lane] {
+                    without_smaller[lane]
+                } else if value[lane] > kept[last][lane] {
+                    without_greater[lane]
+                } else {
+                    (all.without(lane, value[lane]) / last as f64) as f32
+                };
             }
-        }))
+        }
     }
 }
 

@@ -39,19 +39,20 @@ pub(super) fn transpose_back(columns: &[Tile], weights: &mut [f32], first: usize
 /// Sum of the columns at `entries`, each times its value: four partial sums, each of every fourth entry.
 #[inline(always)]
 pub(super) fn weighted_sum(columns: &[Tile], entries: &[(u32, f32)]) -> Tile {
-    let mut sums = [[0.0; TILE]; 4];
+    // Each in a register of its own.
+    let (mut first, mut second, mut third, mut fourth) = ([0.0; TILE], [0.0; TILE], [0.0; TILE], [0.0; TILE]);
     let (fours, rest) = entries.as_chunks::<4>();
-    for four in fours {
-        for (sum, &(place, value)) in sums.iter_mut().zip(four) {
-            add_scaled(sum, value, &columns[place as usize]);
-        }
+    for [a, b, c, d] in fours {
+        add_scaled(&mut first, a.1, &columns[a.0 as usize]);
+        add_scaled(&mut second, b.1, &columns[b.0 as usize]);
+        add_scaled(&mut third, c.1, &columns[c.0 as usize]);
+        add_scaled(&mut fourth, d.1, &columns[d.0 as usize]);
     }
-    for (sum, &(place, value)) in sums.iter_mut().zip(rest) {
-        add_scaled(sum, value, &columns[place as usize]);
-    }
-    let [mut first, second, mut third, fourth] = sums;
     add_scaled(&mut first, 1.0, &second);
     add_scaled(&mut third, 1.0, &fourth);
     add_scaled(&mut first, 1.0, &third);
+    for &(place, value) in rest {
+        add_scaled(&mut first, value, &columns[place as usize]);
+    }
     first
 }

@@ -17,7 +17,7 @@ use super::{Model, ModelError};
 use crate::data::Batch;
 use crate::parameters::{Layout, Parameters};
 use crate::random::Stream;
-use crate::simd::vectorized;
+use crate::simd::{Kernel, vectorized};
 
 /// Starts from zeros, which do as well as any draw since its loss is convex.
 struct LogisticRegression {
@@ -43,33 +43,55 @@ impl Model for LogisticRegression {
 
     fn loss_and_gradient(&self, parameters: &[f32], batch: &Batch) -> Result<(f32, Vec<f32>), ModelError> {
         self.input.check(&self.layout, parameters, batch)?;
-        Ok(vectorized(|| self.step(parameters, batch)))
+        Ok(vectorized(Step { model: self, parameters, batch }))
     }
 
     fn logits(&self, parameters: &[f32], batch: &Batch) -> Result<Vec<f32>, ModelError> {
         self.input.check(&self.layout, parameters, batch)?;
-        let classes = self.input.classes;
-        let mut all = vec![0.0; batch.len() * classes];
-        vectorized(|| {
-            let linear = Linear::of(parameters, &self.input);
-            let mut present = Present::default();
-            for (example, logits) in all.chunks_exact_mut(classes).enumerate() {
-                present.take(&batch.features, example, self.input.features());
-                linear.apply(&present, logits);
-            }
-        });
-        Ok(all)
+        Ok(vectorized(Logits { model: self, parameters, batch }))
     }
 }
 
-impl LogisticRegression {
-    /// Loss and gradient of a batch that has passed the check.
+/// Logits of a batch that has passed the check.
+struct Logits<'a> {
+    model: &'a LogisticRegression,
+    parameters: &'a [f32],
+    batch: &'a Batch,
+}
+
+impl Kernel for Logits<'_> {
+    type Output = Vec<f32>;
+
     #[inline(always)]
-    fn step(&self, parameters: &[f32], batch: &Batch) -> (f32, Vec<f32>) {
-        let (features, classes) = (self.input.features(), self.input.classes);
-        let linear = Linear::of(parameters, &self.input);
-        let mut by_weights: Vec<Vec<Tile>> =
-            linear.tiles.iter().map(|_| vec![[0.0; TILE]; features]).collect();
+    fn run(self) -> Vec<f32> {
+        let input = &self.model.input;
+        let linear = Linear::of(self.parameters, input);
+        let mut present = Present::default();
+        let mut all = vec![0.0; self.batch.len() * input.classes];
+        for (example, logits) in all.chunks_exact_mut(input.classes).enumerate() {
+            present.take(&self.batch.features, example, input.features());
+            linear.apply(&present, logits);
+        }
+        all
+    }
+}
+
+/// Loss and gradient of a batch that has passed the check.
+struct Step<'a> {
+    model: &'a LogisticRegression,
+    parameters: &'a [f32],
+    batch: &'a Batch,
+}
+
+impl Kernel for Step<'_> {
+    type Output = (f32, Vec<f32>);
+
+    #[inline(always)]
+    fn run(self) -> (f32, Vec<f32>) {
+        let Step { model: LogisticRegression { layout, input }, parameters, batch } = self;
+        let (features, classes) = (input.features(), input.classes);
+        let linear = Linear::of(parameters, input);
+        let mut by_weights = vec![vec![[0.0; TILE]; features]; linear.tiles.len()];
         let mut by_bias = vec![0.0; classes];
         let mut row = vec![0.0; classes];
         let mut present = Present::default();
@@ -90,7 +112,7 @@ impl LogisticRegression {
                 }
             }
         }
-        let mut gradient = vec![0.0; self.layout.dimension()];
+        let mut gradient = vec![0.0; layout.dimension()];
         let (weights, bias) = gradient.split_at_mut(classes * features);
         for (tile, columns) in by_weights.iter().enumerate() {
             transpose_back(columns, weights, tile * TILE);
@@ -111,8 +133,11 @@ impl<'a> Linear<'a> {
     #[inline(always)]
     fn of(parameters: &'a [f32], input: &Input) -> Self {
         let (weights, bias) = parameters.split_at(input.classes * input.features());
-        let first = (0..input.classes).step_by(TILE);
-        Linear { tiles: first.map(|first| transpose(weights, input.features(), first)).collect(), bias }
+        let mut tiles = Vec::new();
+        for first in (0..input.classes).step_by(TILE) {
+            tiles.push(transpose(weights, input.features(), first));
+        }
+        Linear { tiles, bias }
     }
 
     /// The logits of an example.
