@@ -44,7 +44,7 @@ enum Event {
 fn id(sender: u8, round: u8, content: &[u8]) -> TransferId {
     let device = Some(DeviceId(u32::from(sender % SENDERS)));
     let round = u32::from(round % ROUNDS);
-    TransferId { run: RunId(1), round, kind: Kind::Update, device, sha256: Digest::of(content) }
+    TransferId { run: RunId(1), round, kind: Kind::Update, device, blake3: Digest::blake3(content) }
 }
 
 fn honest(sender: u8, round: u8, kib: u8, index: u8) -> Chunk {
@@ -64,7 +64,7 @@ fn accept(assembler: &mut Assembler, now: Millis, sender: u8, chunk: Chunk) {
     let id = chunk.id;
     match assembler.accept(now, Some(DeviceId(u32::from(sender % SENDERS))), chunk) {
         Ok(Progress::Complete(content)) => {
-            assert_eq!(Digest::of(&content), id.sha256);
+            assert_eq!(Digest::blake3(&content), id.blake3);
             assert_eq!(assembler.missing(&id), None);
         }
         Ok(Progress::Incomplete) => {

@@ -53,14 +53,20 @@ impl FromStr for RunId {
     }
 }
 
-/// A SHA-256 digest; on the wire a byte string of 32 bytes, displayed in hexadecimal.
+/// A digest of 256 bits; on the wire a byte string of 32 bytes, displayed in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The digest of `content`.
+    /// SHA-256 of `content`: what files, scenarios and results are named by, for `sha256sum` to check.
     pub fn of(content: &[u8]) -> Self {
         Digest(Sha256::digest(content).into())
+    }
+
+    /// BLAKE3 of `content`: what transfers are named by. Every one is digested at both ends, and few boards have
+    /// instructions for SHA-256.
+    pub fn blake3(content: &[u8]) -> Self {
+        Digest(blake3::hash(content).into())
     }
 }
 

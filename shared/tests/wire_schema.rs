@@ -32,7 +32,7 @@ fn announcement(stage: Stage) -> Message {
 }
 
 fn transfer(kind: Kind, device: Option<DeviceId>) -> TransferId {
-    TransferId { run: RUN, round: 2, kind, device, sha256: DIGEST }
+    TransferId { run: RUN, round: 2, kind, device, blake3: DIGEST }
 }
 
 fn messages() -> Vec<(&'static str, Message)> {
@@ -42,7 +42,7 @@ fn messages() -> Vec<(&'static str, Message)> {
     let round = RoundCall {
         round: 2,
         selected: vec![DeviceId(0), DeviceId(7), DeviceId(1000)],
-        model: Content { sha256: DIGEST, size: 1_064_283 },
+        model: Content { blake3: DIGEST, size: 1_064_283 },
         deadline_ms: 30_000,
     };
     let status = Status {
@@ -149,7 +149,7 @@ fn id(kind: &str, device: Value) -> Value {
         ("round", 2.into()),
         ("kind", kind.into()),
         ("device", device),
-        ("sha256", Bytes(vec![0xab; 32])),
+        ("blake3", Bytes(vec![0xab; 32])),
     ])
 }
 
@@ -158,7 +158,7 @@ fn a_second_decoder_reads_the_same_announcements() {
     let round = map([
         ("round", 2.into()),
         ("selected", Value::Array(vec![0.into(), 7.into(), 1000.into()])),
-        ("model", map([("sha256", Bytes(vec![0xab; 32])), ("size", 1_064_283.into())])),
+        ("model", map([("blake3", Bytes(vec![0xab; 32])), ("size", 1_064_283.into())])),
         ("deadline_ms", 30_000.into()),
     ]);
     for (name, stage) in [

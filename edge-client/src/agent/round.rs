@@ -97,14 +97,14 @@ impl Agent {
     pub(super) fn model_chunk(&mut self, now: Millis, chunk: Chunk, out: &mut Vec<Action>) {
         let id = chunk.id;
         let current = self.round.as_ref().map_or(0, |round| round.call.round);
-        let known = self.model.as_ref().is_some_and(|(digest, _)| *digest == id.sha256);
+        let known = self.model.as_ref().is_some_and(|(digest, _)| *digest == id.blake3);
         if id.kind != Kind::Model || Some(id.run) != self.run || id.round < current || known {
             return;
         }
         match self.incoming.accept(now, None, chunk) {
             Ok(Progress::Complete(content)) => match self.read_model(&content) {
                 Ok(parameters) => {
-                    self.model = Some((id.sha256, parameters));
+                    self.model = Some((id.blake3, parameters));
                     self.model_at_hand(now, out);
                 }
                 Err(what) => warn!("round {}: the global model is unusable: {what}", id.round),
@@ -132,7 +132,7 @@ impl Agent {
 
     /// The global model of the round, once it is here.
     pub(super) fn global(&self) -> Option<Arc<[f32]>> {
-        let wanted = self.round.as_ref()?.call.model.sha256;
+        let wanted = self.round.as_ref()?.call.model.blake3;
         self.model.as_ref().filter(|(digest, _)| *digest == wanted).map(|(_, model)| model.clone())
     }
 
@@ -159,8 +159,8 @@ impl Agent {
         }
         *pause = (*pause + *pause).min(LONGEST_QUIET);
         *ask_at = now + *pause;
-        let sha256: Digest = round.call.model.sha256;
-        let id = TransferId { run, round: round.call.round, kind: Kind::Model, device: None, sha256 };
+        let blake3: Digest = round.call.model.blake3;
+        let id = TransferId { run, round: round.call.round, kind: Kind::Model, device: None, blake3 };
         let missing = self.incoming.missing(&id).unwrap_or(Missing { id, chunks: Vec::new() });
         let topic = self.topics.name(Topic::Ask(self.me.device));
         out.push(Action::Publish(Publication::live(topic, &Message::Missing(missing))));

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use shared::random::Stream;
 use shared::wire::{Millis, Publication};
 
@@ -20,7 +21,7 @@ pub(super) struct Network {
     /// Subscribers of a topic by its name, and of filters with a `+`.
     exact: HashMap<String, Vec<usize>>,
     wildcards: Vec<(String, usize)>,
-    retained: BTreeMap<String, Arc<[u8]>>,
+    retained: BTreeMap<String, Bytes>,
     under_way: BinaryHeap<Reverse<UnderWay>>,
     sequence: u64,
     /// When the last delivery that keeps its order reaches each participant.
@@ -34,7 +35,7 @@ struct UnderWay {
     sequence: u64,
     recipient: usize,
     topic: Arc<str>,
-    payload: Arc<[u8]>,
+    payload: Bytes,
     retained: bool,
 }
 
@@ -107,7 +108,7 @@ impl Network {
 
     fn publish(&mut self, now: Millis, publication: Publication) {
         let Publication { topic, payload, retain } = publication;
-        let payload: Arc<[u8]> = payload.into();
+        let payload: Bytes = payload.into();
         if retain {
             self.retained.insert(topic.clone(), payload.clone());
         }
@@ -120,7 +121,7 @@ impl Network {
         }
     }
 
-    fn send(&mut self, now: Millis, recipient: usize, topic: &Arc<str>, payload: &Arc<[u8]>, retained: bool) {
+    fn send(&mut self, now: Millis, recipient: usize, topic: &Arc<str>, payload: &Bytes, retained: bool) {
         for (delay, may_overtake) in self.faults.fate(&mut self.random) {
             let mut arrives = now + LATENCY + delay;
             if !may_overtake {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use aggregator_node::machine::{self, Failure, Machine};
 use aggregator_node::record::RoundRecord;
+use bytes::Bytes;
 use edge_client::agent::{self, Agent};
 use shared::wire::{Millis, Publication};
 
 /// A message that has arrived.
 pub(super) struct Delivery {
     pub(super) topic: Arc<str>,
-    pub(super) payload: Arc<[u8]>,
+    pub(super) payload: Bytes,
     pub(super) retained: bool,
 }
 

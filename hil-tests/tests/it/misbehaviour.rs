@@ -150,7 +150,7 @@ impl Rogue {
             }
             FalseDigest => {
                 let honest = update(run, round, ROGUE, fine);
-                let id = TransferId { sha256: Digest::of(b"something else"), ..honest.id() };
+                let id = TransferId { blake3: Digest::blake3(b"something else"), ..honest.id() };
                 for chunk in honest.chunks() {
                     self.chunk(ROGUE, Chunk { id, ..chunk }).await;
                 }

@@ -91,8 +91,8 @@ pub struct RoundCall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Content {
-    /// SHA-256 of the content.
-    pub sha256: Digest,
+    /// BLAKE3 of the content.
+    pub blake3: Digest,
     /// Length in bytes.
     pub size: u32,
 }
@@ -104,7 +104,7 @@ impl Content {
     /// If `content` is longer than `u32::MAX` bytes; transfers are capped far below.
     pub fn of(content: &[u8]) -> Self {
         Content {
-            sha256: Digest::of(content),
+            blake3: Digest::blake3(content),
             size: u32::try_from(content.len()).expect("capped below 4 GiB"),
         }
     }
@@ -136,8 +136,8 @@ pub struct TransferId {
     pub kind: Kind,
     /// Whose parameters; `None` for the global model.
     pub device: Option<DeviceId>,
-    /// SHA-256 of the whole content.
-    pub sha256: Digest,
+    /// BLAKE3 of the whole content.
+    pub blake3: Digest,
 }
 
 impl fmt::Display for TransferId {

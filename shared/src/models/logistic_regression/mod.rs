@@ -271,7 +271,7 @@ mod tests {
         let bytes: Vec<u8> = [loss].iter().chain(&gradient).flat_map(|value| value.to_le_bytes()).collect();
         assert_eq!(
             crate::identity::Digest::of(&bytes).to_string(),
-            "8887eebf5dbce5d7346a55456d36cd888b4a485c4104c0ad53acf856f6a06327"
+            "8b86adcb3d4a322fa6ee9c73604de8e4c86ba952c9d90b2e845f60bf4465ade1"
         );
     }
 }

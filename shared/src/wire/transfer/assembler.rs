@@ -121,14 +121,14 @@ impl Assembler {
         }
 
         transfer.finished = true;
+        let mut pieces = std::mem::take(&mut transfer.pieces).into_values();
+        let mut content = pieces.next().map(ByteBuf::into_vec).unwrap_or_default();
         // By now as many bytes have arrived as are reserved here.
-        let mut content = Vec::with_capacity(size as usize);
-        for piece in std::mem::take(&mut transfer.pieces).into_values() {
-            content.extend_from_slice(&piece);
-        }
+        content.reserve_exact(size as usize - content.len());
+        pieces.for_each(|piece| content.extend_from_slice(&piece));
         share.bytes -= size as usize;
         self.held -= size as usize;
-        if Digest::of(&content) == id.sha256 {
+        if Digest::blake3(&content) == id.blake3 {
             Ok(Progress::Complete(content))
         } else {
             self.forget(&id);

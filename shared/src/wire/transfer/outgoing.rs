@@ -30,8 +30,8 @@ impl Outgoing {
         content: impl Into<Arc<[u8]>>,
     ) -> Self {
         let content = content.into();
-        let Content { sha256, size } = Content::of(&content);
-        Outgoing { id: TransferId { run, round, kind, device, sha256 }, split: Split::of(size), content }
+        let Content { blake3, size } = Content::of(&content);
+        Outgoing { id: TransferId { run, round, kind, device, blake3 }, split: Split::of(size), content }
     }
 
     /// The transfer's name.
@@ -41,7 +41,7 @@ impl Outgoing {
 
     /// Digest and size of the content.
     pub fn content(&self) -> Content {
-        Content { sha256: self.id.sha256, size: self.split.size }
+        Content { blake3: self.id.blake3, size: self.split.size }
     }
 
     /// Number of chunks.
@@ -98,7 +98,7 @@ mod tests {
         let chunks: Vec<_> = outgoing.chunks().collect();
         assert_eq!(indices(&chunks), [0, 1, 2]);
         let whole = chunks.iter().flat_map(|chunk| chunk.data.to_vec()).collect::<Vec<_>>();
-        assert_eq!(Digest::of(&whole), outgoing.id().sha256);
+        assert_eq!(Digest::blake3(&whole), outgoing.id().blake3);
         assert_eq!(outgoing.content(), Content::of(&whole));
         assert_eq!(outgoing.chunk(3), None);
     }

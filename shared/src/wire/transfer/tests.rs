@@ -238,7 +238,7 @@ fn a_question_never_outgrows_a_message() {
         round: 1,
         kind: Kind::Model,
         device: None,
-        sha256: Digest::of(b"never completed"),
+        blake3: Digest::blake3(b"never completed"),
     };
     let data = content(MIN_CHUNK_BYTES as usize).into();
     let chunk = Chunk { id, size: size as u32, count: pieces as u32, index: 0, data };
