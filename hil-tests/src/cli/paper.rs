@@ -71,7 +71,11 @@ impl PaperArgs {
             let id = experiment.id;
             let reproduction = experiment.collect(&results, options.seeds);
             reproduction.write(&self.out, &options)?;
-            println!("{}\npage: {}\n", to_text(&reproduction), self.out.join(format!("{id}.html")).display());
+            println!(
+                "{}\npage: {}\n",
+                to_text(&reproduction, &options),
+                self.out.join(format!("{id}.html")).display()
+            );
         }
         Ok(Ending::Finished)
     }

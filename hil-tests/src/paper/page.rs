@@ -32,9 +32,9 @@ pub fn to_csv(reproduction: &Reproduction) -> anyhow::Result<String> {
     String::from_utf8(csv.into_inner()?).context("labels are text")
 }
 
-/// A table for a terminal: each cell ours, then the paper's in parentheses, marked with `*` if they differ by more
-/// than 0.05.
-pub fn to_text(reproduction: &Reproduction) -> String {
+/// A table for a terminal: each cell ours with its spread, then the paper's in parentheses, marked with `*` if they
+/// differ by more than 0.05.
+pub fn to_text(reproduction: &Reproduction, options: &Options) -> String {
     let experiment = &reproduction.experiment;
     let mut lines = vec![vec![String::new()]];
     lines[0].extend(experiment.columns.iter().map(|column| column.label.clone()));
@@ -45,14 +45,20 @@ pub fn to_text(reproduction: &Reproduction) -> String {
             let paper =
                 experiment.cases[case].paper.map_or_else(String::new, |paper| format!(" ({paper:.2})"));
             let mark = if reproduction.differs(case) { "*" } else { "" };
-            format!("{:.3}{paper}{mark}", reproduction.statistics(case).0)
+            let (mean, deviation) = reproduction.statistics(case);
+            let deviation = deviation.map_or_else(String::new, |deviation| format!(" ± {deviation:.3}"));
+            format!("{mean:.3}{deviation}{paper}{mark}")
         }));
         lines.push(cells);
     }
-    let mut text = format!("{}\n\n{}", experiment.title, align(&lines));
-    if experiment.shape == Shape::Table {
-        text.push_str("\nours (paper's); * where they differ by more than 0.05\n");
+    let mut text = format!("{}\n\n{}\n", experiment.title, align(&lines));
+    if options.seeds > 1 {
+        text.push_str("mean ± standard deviation; ");
     }
+    if experiment.shape == Shape::Table {
+        text.push_str("in parentheses the paper's figure, * where they differ by more than 0.05; ");
+    }
+    text.push_str(&conditions(options));
     text
 }
 

@@ -109,31 +109,46 @@ impl Kernel for SquaredDistances<'_> {
 
 #[inline(always)]
 fn squared_distances(tile: &[&[f32]; TILE], other: &[f32]) -> [f64; TILE] {
-    let mut totals = [0.0; TILE];
+    let mut totals = [[0.0_f64; LANES]; TILE];
     for (block, values) in other.chunks(BLOCK).enumerate() {
-        let rows = tile.map(|row| &row[block * BLOCK..][..values.len()]);
-        let mut sums = [[0.0_f32; LANES]; TILE];
+        let rows = tile.map(|row| row[block * BLOCK..][..values.len()].as_chunks::<LANES>());
+        let [(first, _), (second, _), (third, _), (fourth, _)] = rows;
         let (vectors, rest) = values.as_chunks::<LANES>();
-        for (v, vector) in vectors.iter().enumerate() {
-            for (sums, row) in sums.iter_mut().zip(&rows) {
-                add_squares(sums, &row[v * LANES..][..LANES], vector);
+        // Each in a register of its own.
+        let (mut a, mut b, mut c, mut d) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        for ((((vector, first), second), third), fourth) in
+            vectors.iter().zip(first).zip(second).zip(third).zip(fourth)
+        {
+            add_squares(&mut a, first, vector);
+            add_squares(&mut b, second, vector);
+            add_squares(&mut c, third, vector);
+            add_squares(&mut d, fourth, vector);
+        }
+        for ((total, mut sums), (_, row_rest)) in totals.iter_mut().zip([a, b, c, d]).zip(rows) {
+            add_squares(&mut sums, &padded(row_rest), &padded(rest));
+            for (total, sum) in total.iter_mut().zip(&sums) {
+                *total += f64::from(*sum);
             }
         }
-        for ((total, sums), row) in totals.iter_mut().zip(&mut sums).zip(&rows) {
-            add_squares(sums, &row[values.len() - rest.len()..], rest);
-            *total += sums.iter().map(|sum| f64::from(*sum)).sum::<f64>();
-        }
     }
-    totals
+    totals.map(|total| total.iter().sum())
 }
 
 /// Adds the squared differences, each to a partial sum of its own.
 #[inline(always)]
-fn add_squares(sums: &mut [f32; LANES], a: &[f32], b: &[f32]) {
-    for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-        let difference = a - b;
-        *sum += difference * difference;
+fn add_squares(sums: &mut [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) {
+    for lane in 0..LANES {
+        let difference = a[lane] - b[lane];
+        sums[lane] += difference * difference;
     }
+}
+
+/// Fewer than a vector's values, and zeros.
+#[inline(always)]
+fn padded(values: &[f32]) -> [f32; LANES] {
+    let mut vector = [0.0; LANES];
+    vector[..values.len()].copy_from_slice(values);
+    vector
 }
 
 /// Euclidean distance of two vectors of one length, in `f64`.

@@ -2,6 +2,9 @@
 
 use crate::data::{Features, pixel};
 
+/// Features looked at together.
+const GROUP: usize = size_of::<u64>();
+
 /// Features that are not zero: of a picture of a digit, a fifth. What is multiplied by a feature need not be by the
 /// others.
 #[derive(Debug, Default)]
@@ -19,35 +22,45 @@ impl Present {
     #[inline(always)]
     pub(super) fn take(&mut self, features: &Features, example: usize, width: usize) {
         let range = example * width..(example + 1) * width;
-        self.entries.resize(width, (0, 0.0));
+        self.entries.resize(width + GROUP, (0, 0.0));
         self.count = 0;
         match features {
             Features::Bytes(bytes) => {
-                // Most of a picture is background: eight pixels are looked at together.
-                let bytes = &bytes[range];
-                let (words, rest) = bytes.as_chunks::<8>();
-                for (word, pixels) in words.iter().enumerate() {
+                let (groups, rest) = bytes[range].as_chunks::<GROUP>();
+                for (group, pixels) in groups.iter().enumerate() {
+                    // Most of a picture is background.
                     if u64::from_ne_bytes(*pixels) != 0 {
-                        self.add(8 * word, pixels.map(pixel));
+                        self.add(group * GROUP, pixels.map(pixel));
                     }
                 }
-                for (i, &byte) in rest.iter().enumerate() {
-                    self.add(8 * words.len() + i, [pixel(byte)]);
-                }
+                let mut last = [0; GROUP];
+                last[..rest.len()].copy_from_slice(rest);
+                self.add(groups.len() * GROUP, last.map(pixel));
             }
             Features::Floats(floats) => {
-                floats[range].iter().enumerate().for_each(|(i, &value)| self.add(i, [value]));
+                let (groups, rest) = floats[range].as_chunks::<GROUP>();
+                for (group, values) in groups.iter().enumerate() {
+                    self.add(group * GROUP, *values);
+                }
+                let mut last = [0.0; GROUP];
+                last[..rest.len()].copy_from_slice(rest);
+                self.add(groups.len() * GROUP, last);
             }
         }
     }
 
     /// Adds values without a branch: each is written down, and the next in its place if it is zero.
     #[inline(always)]
-    fn add<const N: usize>(&mut self, first: usize, values: [f32; N]) {
+    fn add(&mut self, first: usize, values: [f32; GROUP]) {
+        // There is room: it was made for all features and another group.
+        let Some(room) = self.entries[self.count..].first_chunk_mut::<GROUP>() else { return };
+        let mut count = 0;
         for (i, value) in values.into_iter().enumerate() {
-            self.entries[self.count] = ((first + i) as u32, value);
-            self.count += usize::from(value != 0.0);
+            // The remainder is `count` itself, and spares the check of a bound.
+            room[count % GROUP] = ((first + i) as u32, value);
+            count += usize::from(value != 0.0);
         }
+        self.count += count;
     }
 
     /// Where each is in the example, and its value.
