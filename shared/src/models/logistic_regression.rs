@@ -3,7 +3,8 @@
 use candle_core::{Result, Tensor};
 
 use super::classifier::{Classifier, Network};
-use super::{Model, ModelError, layers};
+use super::linear::linear;
+use super::{Model, ModelError};
 use crate::parameters::Layout;
 
 /// Starts from zeros, which do as well as any draw since its loss is convex.
@@ -11,7 +12,7 @@ struct LogisticRegression;
 
 impl Network for LogisticRegression {
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
-        layers::linear(&input.flatten_from(1)?, &parameters[0], &parameters[1])
+        linear(&input.flatten_from(1)?, &parameters[0], &parameters[1])
     }
 }
 

@@ -22,11 +22,19 @@ use crate::random::Stream;
 mod classifier;
 mod convolution;
 mod dnn;
+mod frame;
+mod gemm;
 #[cfg(test)]
 mod gradient_check;
 mod layers;
+mod linear;
 mod logistic_regression;
+mod normalisation;
+mod operands;
+mod pooling;
+mod rectifier;
 mod resnet20;
+mod windows;
 
 /// The largest example: 512 x 512 pixels. Together with [`MAX_CLASSES`] it keeps the size of every model
 /// countable in 32 bits, on the boards and on the wire.
