@@ -1,6 +1,7 @@
 //! Time and peak memory of training steps and of evaluation, for each model at the size that it is used at.
 //!
-//! `cargo bench -p shared --bench training`; append a name such as `step` or `dnn` to run less.
+//! `cargo bench -p shared --bench training`; append `-- step` or `-- logits` to run half of it.
+//! With `CANDLE_NUM_THREADS=1` all of a step runs on one thread.
 
 use divan::{AllocProfiler, Bencher};
 use rand::Rng;

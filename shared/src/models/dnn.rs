@@ -27,6 +27,21 @@ struct Dnn {
 
 impl Network for Dnn {
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
+        let pieces = layers::pieces(input, &parameters[0])?;
+        let logits = pieces.iter().map(|piece| self.logits(parameters, piece)).collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&logits, 0)
+    }
+
+    fn initialize(&self, entry: &Entry, values: &mut [f32], random: &mut Stream) {
+        let is_weight = entry.shape.len() > 1;
+        if is_weight {
+            layers::xavier_uniform(&entry.shape, values, random);
+        }
+    }
+}
+
+impl Dnn {
+    fn logits(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
         let (features, head) = match parameters {
             [weight1, bias1, weight2, bias2, head @ ..] if self.convolutional => {
                 let features = convolution(&input.unsqueeze(3)?, weight1, bias1)?;
@@ -38,13 +53,6 @@ impl Network for Dnn {
         };
         let hidden = relu(&linear(&features, &head[0], &head[1])?)?;
         linear(&hidden, &head[2], &head[3])
-    }
-
-    fn initialize(&self, entry: &Entry, values: &mut [f32], random: &mut Stream) {
-        let is_weight = entry.shape.len() > 1;
-        if is_weight {
-            layers::xavier_uniform(&entry.shape, values, random);
-        }
     }
 }
 

@@ -1,9 +1,22 @@
-//! The loss that networks are trained on, and the weights they start from.
+//! What networks share: the loss they are trained on, the weights they start from, and evaluation in pieces.
 
 use candle_core::{D, Device, Result, Tensor};
 use rand::Rng;
 
 use crate::random::Stream;
+
+/// Examples that are evaluated together.
+const PIECE: usize = 20;
+
+/// The `input` `[batch, ..]` of a network in pieces of a few examples; in one if the network is trained: if the
+/// gradient of its `parameter` is wanted.
+///
+/// What a network makes of a piece is in the processor's caches when it goes on with it, and only the piece at
+/// hand has to be in memory twice.
+pub(super) fn pieces(input: &Tensor, parameter: &Tensor) -> Result<Vec<Tensor>> {
+    let count = if parameter.track_op() { 1 } else { input.dim(0)?.div_ceil(PIECE) };
+    input.chunk(count, 0)
+}
 
 /// Softmax cross-entropy of `logits` `[batch, classes]`, averaged over the batch; a scalar.
 pub(super) fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {

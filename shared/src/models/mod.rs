@@ -3,7 +3,11 @@
 //! # Layout
 //! - This file: the [`Model`] trait, and the registry: [`ModelName`] and [`build`].
 //! - `classifier`: a network on candle as a [`Model`]: checks the batch, differentiates, flattens.
-//! - `layers`, `convolution`: what networks are made of, and their loss and initial weights.
+//! - `convolution`, `linear`, `normalisation`, `pooling`, `rectifier`: what networks are made of, as operations of
+//!   our own on candle tensors, with the gradients that candle asks for; each is checked against finite differences.
+//!   Images lie in memory as `[batch, height, width, channels]`.
+//! - `frame`, `windows`, `gemm`, `operands`: what those are made of.
+//! - `layers`: what networks share besides: loss, initial weights, evaluation in pieces.
 //! - `logistic_regression`, `dnn`, `resnet20`: the networks, one file each.
 //!
 //! A new model is one file, and its variant and its line in [`ModelName`]. An implementation that does not

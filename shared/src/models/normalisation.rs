@@ -12,8 +12,10 @@ use super::rectifier::{passed, rectified};
 
 /// Keeps the deviation of a constant channel from being 0.
 const EPSILON: f64 = 1e-5;
-/// So many pixels are added up in the type of the tensor before their sum goes on in 64 bits.
-const RUN: usize = 64;
+/// About so many values are worked on in one go: whole pixels, because a loop over a few channels is slow.
+const STRIP: usize = 256;
+/// So many strips are added up in the type of the tensor before their sum goes on in 64 bits.
+const RUN: usize = 16;
 
 /// Batch normalisation by the statistics of one batch.
 #[derive(Clone, Debug)]
@@ -42,21 +44,10 @@ impl BatchNorm {
 
     fn of_type<T: Element>(pieces: &[Tensor], channels: usize) -> Result<Self> {
         let count = (pieces.iter().map(Tensor::elem_count).sum::<usize>() / channels) as f64;
-        let mean = |centre: &[T], term: fn(T, T, T) -> T| {
-            let mut sums = vec![0.0; channels];
-            for piece in pieces {
-                with_values(piece, |values| {
-                    add_up([values, values], centre, &mut sums, term);
-                    Ok(())
-                })?;
-            }
-            sums.iter_mut().for_each(|sum| *sum /= count);
-            Result::Ok(sums)
-        };
-        let means = mean(&vec![T::zero(); channels], |value, _, _| value)?;
-        let variances = mean(&to_type(&means), |value, _, mean| (value - mean) * (value - mean))?;
+        let mean = channel_means::<T>(pieces, &vec![0.0; channels], |value, _| value)?;
+        let variances = channel_means::<T>(pieces, &mean, |value, mean| (value - mean) * (value - mean))?;
         let scale = variances.iter().map(|variance| 1.0 / (variance + EPSILON).sqrt()).collect();
-        Ok(BatchNorm { count, mean: means, scale })
+        Ok(BatchNorm { count, mean, scale })
     }
 
     /// Shifts and scales each channel of `input`, a piece of the batch `[examples, height, width, channels]`, to
@@ -90,9 +81,10 @@ impl BatchNorm {
         Ok(())
     }
 
-    /// What a normalised value is multiplied with: gamma / deviation.
+    /// For each value of a strip what it is multiplied with once it is centred: gamma / deviation.
     fn factors<T: Element>(&self, affine: &[T]) -> Vec<T> {
-        affine.iter().zip(&self.scale).map(|(&gamma, &scale)| gamma * T::from_f64(scale)).collect()
+        let factor = |(&gamma, &scale): (&T, &f64)| gamma * T::from_f64(scale);
+        strip(&affine.iter().zip(&self.scale).map(factor).collect::<Vec<T>>())
     }
 
     fn forward<T: Element>(
@@ -103,15 +95,22 @@ impl BatchNorm {
     ) -> Result<(CpuStorage, Shape)> {
         self.check(input_layout.dims(), affine_layout.dims(), shortcut.map(|(_, layout)| layout.dims()))?;
         let (input, affine) = (operand::<T>(input, input_layout)?, operand::<T>(affine, affine_layout)?);
-        let (mean, factors, channels) = (to_type::<T>(&self.mean), self.factors(affine), self.mean.len());
-        let mut output = match shortcut {
-            None => vec![T::zero(); input.len()],
-            Some((storage, layout)) => operand::<T>(storage, layout)?.to_vec(),
-        };
-        for (output, input) in output.chunks_exact_mut(channels).zip(input.chunks_exact(channels)) {
-            let channels = mean.iter().zip(&factors).zip(&affine[channels..]);
-            for ((output, &value), ((&mean, &factor), &beta)) in output.iter_mut().zip(input).zip(channels) {
-                *output = rectified(*output + (value - mean) * factor + beta);
+        let shortcut = shortcut.map(|(storage, layout)| operand::<T>(storage, layout)).transpose()?;
+        let (mean, factors) = (strip(&to_type::<T>(&self.mean)), self.factors(&affine[..self.mean.len()]));
+        let beta = strip(&affine[self.mean.len()..]);
+        let mut output = Vec::with_capacity(input.len());
+        for (index, values) in input.chunks(mean.len()).enumerate() {
+            let channels = mean.iter().zip(&factors).zip(&beta);
+            let normalised = values
+                .iter()
+                .zip(channels)
+                .map(|(&value, ((&mean, &factor), &beta))| (value - mean) * factor + beta);
+            match shortcut {
+                None => output.extend(normalised.map(rectified)),
+                Some(shortcut) => {
+                    let shortcut = &shortcut[index * mean.len()..];
+                    output.extend(normalised.zip(shortcut).map(|(value, &other)| rectified(value + other)));
+                }
             }
         }
         Ok(result(output, input_layout.shape()))
@@ -139,8 +138,8 @@ impl BatchNorm {
 
     /// Makes of the gradient of the normalised values that of the input; returns those of gamma and of beta.
     fn backward_values<T: Element>(&self, input: &[T], affine: &[T], gradient: &mut [T]) -> Vec<f64> {
-        let (mean, factors, channels) = (to_type::<T>(&self.mean), self.factors(affine), self.mean.len());
-        let (mut beta, mut gamma) = (vec![0.0; channels], vec![0.0; channels]);
+        let mean = to_type::<T>(&self.mean);
+        let (mut beta, mut gamma) = (vec![0.0; mean.len()], vec![0.0; mean.len()]);
         add_up([gradient, input], &mean, &mut beta, |gradient, _, _| gradient);
         add_up([gradient, input], &mean, &mut gamma, |gradient, value, mean| gradient * (value - mean));
         gamma.iter_mut().zip(&self.scale).for_each(|(sum, scale)| *sum *= scale);
@@ -150,7 +149,9 @@ impl BatchNorm {
         let by_variance =
             gamma.iter().zip(&self.scale).map(|(sum, scale)| T::from_f64(sum * scale / self.count));
         let by_variance: Vec<T> = by_variance.collect();
-        for (gradient, input) in gradient.chunks_exact_mut(channels).zip(input.chunks_exact(channels)) {
+        let (mean, by_mean, by_variance) = (strip(&mean), strip(&by_mean), strip(&by_variance));
+        let factors = self.factors(&affine[..self.mean.len()]);
+        for (gradient, input) in gradient.chunks_mut(mean.len()).zip(input.chunks(mean.len())) {
             let channels = mean.iter().zip(&factors).zip(by_mean.iter().zip(&by_variance));
             for ((gradient, &value), ((&mean, &factor), (&by_mean, &by_variance))) in
                 gradient.iter_mut().zip(input).zip(channels)
@@ -162,20 +163,46 @@ impl BatchNorm {
     }
 }
 
+/// For each channel the mean of the `term`s of all its values: of the value and of the channel's `centre`.
+fn channel_means<T: Element>(
+    pieces: &[Tensor],
+    centre: &[f64],
+    term: impl Fn(T, T) -> T,
+) -> Result<Vec<f64>> {
+    let (mut sums, centre) = (vec![0.0; centre.len()], to_type(centre));
+    let mut count = 0;
+    for piece in pieces {
+        count += piece.elem_count() / centre.len();
+        with_values(piece, |values| {
+            add_up([values, values], &centre, &mut sums, |value, _, centre| term(value, centre));
+            Ok(())
+        })?;
+    }
+    Ok(sums.into_iter().map(|sum| sum / count as f64).collect())
+}
+
 /// Adds to each channel's sum the `term`s of all its values: of those in both tensors, and of its `centre`.
 fn add_up<T: Element>([left, right]: [&[T]; 2], centre: &[T], sums: &mut [f64], term: impl Fn(T, T, T) -> T) {
-    let channels = sums.len();
-    let mut partial = vec![T::zero(); channels];
-    for (left, right) in left.chunks(RUN * channels).zip(right.chunks(RUN * channels)) {
+    let centre = strip(centre);
+    let mut partial = vec![T::zero(); centre.len()];
+    let run = RUN * centre.len();
+    for (left, right) in left.chunks(run).zip(right.chunks(run)) {
         partial.fill(T::zero());
-        for (left, right) in left.chunks_exact(channels).zip(right.chunks_exact(channels)) {
-            let values = left.iter().zip(right).zip(centre);
+        for (left, right) in left.chunks(centre.len()).zip(right.chunks(centre.len())) {
+            let values = left.iter().zip(right).zip(&centre);
             for (sum, ((&left, &right), &centre)) in partial.iter_mut().zip(values) {
                 *sum += term(left, right, centre);
             }
         }
-        sums.iter_mut().zip(&partial).for_each(|(sum, partial)| *sum += partial.to_f64());
+        for pixel in partial.chunks_exact(sums.len()) {
+            sums.iter_mut().zip(pixel).for_each(|(sum, partial)| *sum += partial.to_f64());
+        }
     }
+}
+
+/// The values of the channels `[channels]`, for each pixel of a strip.
+fn strip<T: Element>(channels: &[T]) -> Vec<T> {
+    channels.repeat((STRIP / channels.len()).max(1))
 }
 
 fn to_type<T: Element>(values: &[f64]) -> Vec<T> {

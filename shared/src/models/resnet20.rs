@@ -31,8 +31,6 @@ const CHANNELS: [usize; 3] = [16, 32, 64];
 /// Blocks in a stage.
 const BLOCKS: usize = 3;
 const KERNEL: usize = 3;
-/// Examples that are evaluated together.
-const PIECE: usize = 20;
 
 struct ResNet20;
 
@@ -40,24 +38,24 @@ impl Network for ResNet20 {
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
         let (body, head) = parameters.split_at(parameters.len().saturating_sub(2));
         let mut units = body.chunks_exact(3);
-        let mut unit = |input: &[Tensor], stride, shortcuts: Option<&[Tensor]>| match units.next() {
+        let mut unit = |pieces: Vec<Tensor>, stride, shortcuts: Option<Vec<Tensor>>| match units.next() {
             Some([weight, gamma, beta]) => {
                 let convolution = Convolution { stride, padding: KERNEL / 2 };
-                let convolved: Vec<_> =
-                    input.iter().map(|piece| convolution.apply(piece, weight)).collect::<Result<_>>()?;
+                let convolve = |piece: Tensor| convolution.apply(&piece, weight);
+                let convolved = pieces.into_iter().map(convolve).collect::<Result<Vec<_>>>()?;
                 let norm = BatchNorm::of(&convolved)?;
-                let shortcut = |piece: usize| shortcuts.map(|shortcuts| &shortcuts[piece]);
-                let pieces = convolved.into_iter().enumerate();
-                // A piece is dropped when it has been normalised.
-                pieces.map(|(index, piece)| norm.apply(&piece, gamma, beta, shortcut(index))).collect()
+                let mut shortcuts = shortcuts.into_iter().flatten();
+                let normalise = |piece: Tensor| norm.apply(&piece, gamma, beta, shortcuts.next().as_ref());
+                convolved.into_iter().map(normalise).collect::<Result<Vec<_>>>()
             }
             _ => bail!("ResNet20 lacks parameters"),
         };
-        let mut features: Vec<Tensor> = unit(&pieces(&input.unsqueeze(3)?, head[0].track_op())?, 1, None)?;
+        let mut features = unit(layers::pieces(&input.unsqueeze(3)?, &head[0])?, 1, None)?;
         for Block { outputs, stride, .. } in blocks() {
-            let hidden: Vec<Tensor> = unit(&features, stride, None)?;
-            let shortcuts = features.into_iter().map(|piece| shortcut(&piece, outputs, stride));
-            features = unit(&hidden, 1, Some(&shortcuts.collect::<Result<Vec<_>>>()?))?;
+            let shortcuts = features.iter().map(|piece| shortcut(piece, outputs, stride));
+            let shortcuts = shortcuts.collect::<Result<Vec<_>>>()?;
+            let hidden = unit(features, stride, None)?;
+            features = unit(hidden, 1, Some(shortcuts))?;
         }
         let logits = |piece: &Tensor| linear(&piece.flatten(1, 2)?.mean(1)?, &head[0], &head[1]);
         Tensor::cat(&features.iter().map(logits).collect::<Result<Vec<_>>>()?, 0)
@@ -103,13 +101,6 @@ fn shortcut(input: &Tensor, channels: usize, stride: usize) -> Result<Tensor> {
     let every = |side: usize| Tensor::arange_step(0, side as u32, stride as u32, &Device::Cpu);
     let kept = input.index_select(&every(height)?, 1)?.index_select(&every(width)?, 2)?;
     kept.pad_with_zeros(3, 0, channels - inputs)
-}
-
-/// A batch in pieces, if its gradient is not wanted: then nothing but the piece at hand has to be in memory
-/// twice.
-fn pieces(input: &Tensor, trained: bool) -> Result<Vec<Tensor>> {
-    let examples = input.dim(0)?;
-    input.chunk(if trained { 1 } else { examples.div_ceil(PIECE) }, 0)
 }
 
 pub(super) fn build(shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {
