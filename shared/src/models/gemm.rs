@@ -145,9 +145,12 @@ mod tests {
             let (left_values, left_step) = factor(if turn_left { turned(left_shape) } else { left_shape });
             let (right_values, right_step) =
                 factor(if turn_right { turned(right_shape) } else { right_shape });
-            let matrix = |values, shape, step, turn: bool| match turn {
-                true => Matrix::new(values, turned(shape), step).transposed(),
-                false => Matrix::new(values, shape, step),
+            let matrix = |values, shape, step, turn: bool| {
+                if turn {
+                    Matrix::new(values, turned(shape), step).transposed()
+                } else {
+                    Matrix::new(values, shape, step)
+                }
             };
             let left = matrix(&left_values, left_shape, left_step, turn_left);
             let right = matrix(&right_values, right_shape, right_step, turn_right);
