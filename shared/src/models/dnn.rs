@@ -9,6 +9,9 @@ use candle_core::{Result, Tensor};
 
 use super::classifier::{Classifier, Network};
 use super::convolution::Convolution;
+use super::linear::linear;
+use super::pooling::rectified_max_pool_2x2;
+use super::rectifier::relu;
 use super::{Model, ModelError, ModelName, layers};
 use crate::parameters::{Entry, Layout};
 use crate::random::Stream;
@@ -24,15 +27,9 @@ struct Dnn {
 
 impl Network for Dnn {
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
-        let (features, head) = match parameters {
-            [weight1, bias1, weight2, bias2, head @ ..] if self.convolutional => {
-                let features = convolution(&input.unsqueeze(1)?, weight1, bias1)?;
-                (convolution(&features, weight2, bias2)?.flatten_from(1)?, head)
-            }
-            head => (input.clone(), head),
-        };
-        let hidden = layers::relu(&layers::linear(&features, &head[0], &head[1])?)?;
-        layers::linear(&hidden, &head[2], &head[3])
+        let pieces = layers::pieces(input, &parameters[0])?;
+        let logits = pieces.iter().map(|piece| self.logits(parameters, piece)).collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&logits, 0)
     }
 
     fn initialize(&self, entry: &Entry, values: &mut [f32], random: &mut Stream) {
@@ -43,11 +40,24 @@ impl Network for Dnn {
     }
 }
 
-/// The rectifier comes after the pooling, which is the same function and rectifies a quarter of the values.
+impl Dnn {
+    fn logits(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
+        let (features, head) = match parameters {
+            [weight1, bias1, weight2, bias2, head @ ..] if self.convolutional => {
+                let features = convolution(&input.unsqueeze(3)?, weight1, bias1)?;
+                let features = convolution(&features, weight2, bias2)?;
+                // The weight of the next layer counts channel by channel.
+                (features.permute((0, 3, 1, 2))?.flatten_from(1)?, head)
+            }
+            head => (input.clone(), head),
+        };
+        let hidden = relu(&linear(&features, &head[0], &head[1])?)?;
+        linear(&hidden, &head[2], &head[3])
+    }
+}
+
 fn convolution(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    let convolved = Convolution { stride: 1, padding: 0 }.apply(input, weight)?;
-    let shifted = convolved.broadcast_add(&bias.reshape((1, (), 1, 1))?)?;
-    layers::relu(&layers::max_pool_2x2(&shifted)?)
+    rectified_max_pool_2x2(&Convolution { stride: 1, padding: 0 }.apply(input, weight)?, bias)
 }
 
 pub(super) fn build(shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {

@@ -20,6 +20,8 @@ use candle_core::{Device, Result, Tensor, bail};
 
 use super::classifier::{Classifier, Network};
 use super::convolution::Convolution;
+use super::linear::linear;
+use super::normalisation::BatchNorm;
 use super::{Model, ModelError, ModelName, layers};
 use crate::parameters::{Entry, Layout};
 use crate::random::Stream;
@@ -36,21 +38,27 @@ impl Network for ResNet20 {
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
         let (body, head) = parameters.split_at(parameters.len().saturating_sub(2));
         let mut units = body.chunks_exact(3);
-        let mut unit = |input: &Tensor, stride| match units.next() {
+        let mut unit = |pieces: Vec<Tensor>, stride, shortcuts: Option<Vec<Tensor>>| match units.next() {
             Some([weight, gamma, beta]) => {
-                let convolved = Convolution { stride, padding: KERNEL / 2 }.apply(input, weight)?;
-                layers::batch_norm(&convolved, gamma, beta)
+                let convolution = Convolution { stride, padding: KERNEL / 2 };
+                let convolve = |piece: Tensor| convolution.apply(&piece, weight);
+                let convolved = pieces.into_iter().map(convolve).collect::<Result<Vec<_>>>()?;
+                let norm = BatchNorm::of(&convolved)?;
+                let mut shortcuts = shortcuts.into_iter().flatten();
+                let normalise = |piece: Tensor| norm.apply(&piece, gamma, beta, shortcuts.next().as_ref());
+                convolved.into_iter().map(normalise).collect::<Result<Vec<_>>>()
             }
             _ => bail!("ResNet20 lacks parameters"),
         };
-        let mut features = layers::relu(&unit(&input.unsqueeze(1)?, 1)?)?;
+        let mut features = unit(layers::pieces(&input.unsqueeze(3)?, &head[0])?, 1, None)?;
         for Block { outputs, stride, .. } in blocks() {
-            let hidden = layers::relu(&unit(&features, stride)?)?;
-            let residual = unit(&hidden, 1)?;
-            features = layers::relu(&(residual + shortcut(&features, outputs, stride)?)?)?;
+            let shortcuts = features.iter().map(|piece| shortcut(piece, outputs, stride));
+            let shortcuts = shortcuts.collect::<Result<Vec<_>>>()?;
+            let hidden = unit(features, stride, None)?;
+            features = unit(hidden, 1, Some(shortcuts))?;
         }
-        let pooled = features.flatten_from(2)?.mean(2)?;
-        layers::linear(&pooled, &head[0], &head[1])
+        let logits = |piece: &Tensor| linear(&piece.flatten(1, 2)?.mean(1)?, &head[0], &head[1]);
+        Tensor::cat(&features.iter().map(logits).collect::<Result<Vec<_>>>()?, 0)
     }
 
     fn initialize(&self, entry: &Entry, values: &mut [f32], random: &mut Stream) {
@@ -89,10 +97,10 @@ fn shortcut(input: &Tensor, channels: usize, stride: usize) -> Result<Tensor> {
     if stride == 1 {
         return Ok(input.clone());
     }
-    let (_, inputs, height, width) = input.dims4()?;
+    let (_, height, width, inputs) = input.dims4()?;
     let every = |side: usize| Tensor::arange_step(0, side as u32, stride as u32, &Device::Cpu);
-    let kept = input.index_select(&every(height)?, 2)?.index_select(&every(width)?, 3)?;
-    kept.pad_with_zeros(1, 0, channels - inputs)
+    let kept = input.index_select(&every(height)?, 1)?.index_select(&every(width)?, 2)?;
+    kept.pad_with_zeros(3, 0, channels - inputs)
 }
 
 pub(super) fn build(shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {
@@ -171,12 +179,12 @@ mod tests {
 
     #[test]
     fn a_shortcut_keeps_every_other_pixel_and_adds_channels_of_zeros() {
-        let input = Tensor::arange(0f32, 15., &Device::Cpu).unwrap().reshape((1, 1, 3, 5)).unwrap();
+        let input = Tensor::arange(0f32, 15., &Device::Cpu).unwrap().reshape((1, 3, 5, 1)).unwrap();
         let output = shortcut(&input, 2, 2).unwrap();
-        assert_eq!(output.dims(), [1, 2, 2, 3]);
+        assert_eq!(output.dims(), [1, 2, 3, 2]);
         let values = output.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(values, [0., 2., 4., 10., 12., 14., 0., 0., 0., 0., 0., 0.]);
-        for shape in [[2, 2, 3, 5], [2, 2, 4, 4], [1, 3, 1, 2]] {
+        assert_eq!(values, [0., 0., 2., 0., 4., 0., 10., 0., 12., 0., 14., 0.]);
+        for shape in [[2, 3, 5, 2], [2, 4, 4, 2], [1, 1, 2, 3]] {
             assert_gradient(&[random_tensor(&shape, 1)], |x| shortcut(&x[0], 6, 2));
         }
     }

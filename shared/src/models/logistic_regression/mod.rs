@@ -177,7 +177,7 @@ mod tests {
 
     use super::super::classifier::{Classifier, Network};
     use super::super::gradient_check::{assert_model_gradient, random_batch};
-    use super::super::layers;
+    use super::super::linear::linear;
     use super::*;
     use crate::data::Features;
     use crate::random::{Purpose, stream};
@@ -187,7 +187,7 @@ mod tests {
 
     impl Network for ByTensors {
         fn forward(&self, parameters: &[Tensor], input: &Tensor) -> candle_core::Result<Tensor> {
-            layers::linear(&input.flatten_from(1)?, &parameters[0], &parameters[1])
+            linear(&input.flatten_from(1)?, &parameters[0], &parameters[1])
         }
     }
 
