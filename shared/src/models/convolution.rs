@@ -48,6 +48,7 @@ impl Convolution {
         let Convolution { stride, padding } = self;
         let count = |side: usize| Some((side + 2 * padding).checked_sub(kernel)? / stride + 1);
         let fits = kernel == kernel_width && inputs == channels && padding < kernel;
+        let fits = fits && !input.contains(&0) && outputs > 0;
         let (Some(rows), Some(columns), true) = (count(height), count(width), fits) else {
             bail!("a convolution of {input:?} cannot have the kernels {kernels:?}");
         };
@@ -298,6 +299,7 @@ mod tests {
         assert!(refused(&[1, 5, 5, 2], &[3, 1, 3, 3]).contains("cannot have the kernels"));
         assert!(refused(&[1, 2, 5, 1], &[3, 1, 3, 3]).contains("cannot have the kernels"));
         assert!(refused(&[1, 5, 5, 1], &[3, 1, 3, 2]).contains("cannot have the kernels"));
+        assert!(refused(&[1, 5, 5, 0], &[3, 0, 3, 3]).contains("cannot have the kernels"));
         assert!(refused(&[1, 5, 5], &[3, 1, 3, 3]).contains("four dimensions"));
     }
 }
