@@ -54,6 +54,10 @@ fn prepare(Case(name, shape, classes): Case, examples: usize) -> (Box<dyn Model>
     let mut random = stream(1, Purpose::Batches, None, 0);
     let features = (0..examples * shape.iter().product::<usize>()).map(|_| random.random_range(0.0..1.0));
     let labels = (0..classes as u32).cycle().take(examples);
-    let batch = Batch { features: Features::Floats(features.collect()), shape: shape.to_vec(), labels: labels.collect() };
+    let batch = Batch {
+        features: Features::Floats(features.collect()),
+        shape: shape.to_vec(),
+        labels: labels.collect(),
+    };
     (model, parameters, batch)
 }

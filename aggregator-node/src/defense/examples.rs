@@ -38,6 +38,6 @@ pub(crate) fn evidence(with_all: (usize, f64), without: &[(usize, f64)]) -> Leav
     LeaveOneOut {
         with_all: evaluation(&with_all),
         without: without.iter().map(evaluation).collect(),
-        tie_breakers: vec![0; without.len()],
+        tie_breakers: vec![(false, 0); without.len()],
     }
 }

@@ -30,6 +30,9 @@ impl Validation {
     }
 }
 
+/// A place among equals: whether its device is favoured, and a draw.
+pub type TieBreaker = (bool, u64);
+
 /// How the aggregate of a round's m updates does on the validation examples, with all of them and without each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeaveOneOut {
@@ -38,7 +41,7 @@ pub struct LeaveOneOut {
     /// Without the update of each row (the paper's B), m of them.
     pub without: Vec<Evaluation>,
     /// In which order equally harmful updates are removed, smallest first; one value per row.
-    pub tie_breakers: Vec<u64>,
+    pub tie_breakers: Vec<TieBreaker>,
 }
 
 impl LeaveOneOut {
@@ -52,7 +55,7 @@ impl LeaveOneOut {
         updates: &Updates<'_>,
         rule: &dyn Rule,
         validation: &Validation,
-        tie_breakers: Vec<u64>,
+        tie_breakers: Vec<TieBreaker>,
     ) -> Result<Self, DefenseError> {
         let with_all = validation.evaluate(&rule.aggregate(updates)?)?;
         let aggregates = rule.leave_one_out(updates)?;
@@ -111,7 +114,12 @@ mod tests {
 
     fn leave_one_out(rows: &[Vec<f32>], rule: &dyn Rule) -> Result<LeaveOneOut, DefenseError> {
         let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-        LeaveOneOut::of(&Updates::new(&rows, None).unwrap(), rule, &validation(), vec![0; rows.len()])
+        LeaveOneOut::of(
+            &Updates::new(&rows, None).unwrap(),
+            rule,
+            &validation(),
+            vec![(false, 0); rows.len()],
+        )
     }
 
     #[test]
@@ -141,8 +149,8 @@ mod tests {
     #[test]
     fn ties_go_by_their_breakers_not_by_the_row() {
         let mut tied = evidence((3, 1.0), &[(3, 1.0); 4]);
-        tied.tie_breakers = vec![7, 2, 9, 4];
-        assert_eq!(tied.most_harmful(2, |evaluation| evaluation.loss), [1, 3].into());
+        tied.tie_breakers = [7, 2, 9, 4].map(|draw| (draw == 2, draw)).to_vec();
+        assert_eq!(tied.most_harmful(2, |evaluation| evaluation.loss), [0, 3].into(), "row 1 is favoured");
         assert_eq!(tied.most_harmful(9, |evaluation| evaluation.loss), [0, 1, 2, 3].into());
         assert_eq!(tied.most_harmful(0, |evaluation| evaluation.loss), [].into());
     }

@@ -10,7 +10,7 @@ use shared::identity::DeviceId;
 use shared::models::Model;
 use shared::random::{Purpose, stream};
 use shared::rules::{Rule, Updates};
-use shared::scenario::Scenario;
+use shared::scenario::{Scenario, Ties};
 
 use super::{Defense, DefenseError, LeaveOneOut, Validation, build};
 
@@ -23,6 +23,9 @@ pub struct Screening {
     removals: usize,
     validation: Validation,
     seed: u64,
+    ties: Ties,
+    /// What [`Ties`] may go by, and nothing else.
+    attackers: BTreeSet<DeviceId>,
 }
 
 impl Screening {
@@ -52,13 +55,15 @@ impl Screening {
             removals,
             validation: Validation { model, examples },
             seed: scenario.seed,
+            ties: scenario.defense.ties,
+            attackers: scenario.attackers(),
         }))
     }
 
     /// The rows of `updates` to remove before `rule` aggregates the rest; `devices` names the sender of each row.
     ///
     /// Ties are broken by a draw for each device and round, so that the outcome hangs neither on the order of the
-    /// rows nor, over the rounds, on the device.
+    /// rows nor, over the rounds, on the device; with [`Ties`] that favour a side, its devices come last.
     ///
     /// # Errors
     /// As [`LeaveOneOut::of`].
@@ -69,9 +74,16 @@ impl Screening {
         updates: &Updates<'_>,
         rule: &dyn Rule,
     ) -> Result<BTreeSet<usize>, DefenseError> {
-        let draw =
-            |&device: &DeviceId| stream(self.seed, Purpose::Validation, Some(device), round).next_u64();
-        let tie_breakers = devices.iter().map(draw).collect();
+        let tie_breaker = |&device: &DeviceId| {
+            let drawn = stream(self.seed, Purpose::Validation, Some(device), round).next_u64();
+            let favoured = match self.ties {
+                Ties::Drawn => false,
+                Ties::Compromised => !self.attackers.contains(&device),
+                Ties::Benign => self.attackers.contains(&device),
+            };
+            (favoured, drawn)
+        };
+        let tie_breakers = devices.iter().map(tie_breaker).collect();
         let evidence = LeaveOneOut::of(updates, rule, &self.validation, tie_breakers)?;
         Ok(self.defense.remove(&evidence, self.removals))
     }
@@ -155,6 +167,24 @@ mod tests {
             let mut rows = rows_of_bias(&[0.5, -0.5, 0.25]);
             rows[garbage][0] = f32::MAX;
             assert_eq!(removed(&screening, &named(rows), &Mean), [DeviceId(garbage as u32)].into());
+        }
+    }
+
+    #[test]
+    fn ties_can_be_made_to_hit_the_compromised_or_the_benign_first() {
+        let devices: Vec<DeviceId> = (0..10).map(DeviceId).collect();
+        let rows = rows_of_bias(&[1.0; 10]);
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        let updates = Updates::new(&rows, None).unwrap();
+        for (ties, compromised) in [("compromised", 4), ("benign", 0)] {
+            let fleet = ["fleet.devices=10", "fleet.compromised=4", "attack.kind=label-flip"];
+            let settings = [&fleet[..], &["defense.kind=err", "defense.remove=4"]].concat();
+            let scenario = scenario(&[&settings[..], &[&format!("defense.ties={ties}")]].concat());
+            let screening = Screening::new(&scenario, model(), &test_set()).unwrap().unwrap();
+            let hit = screening.harmful(1, &devices, &updates, &Mean).unwrap();
+            let attackers = scenario.attackers();
+            let hit: Vec<bool> = hit.into_iter().map(|row| attackers.contains(&devices[row])).collect();
+            assert_eq!((hit.len(), hit.iter().filter(|is| **is).count()), (4, compromised), "{ties}");
         }
     }
 

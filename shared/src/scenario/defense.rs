@@ -16,11 +16,13 @@ pub struct Defense {
     /// How many updates ERR and LFR each remove in a round (the paper's c); `aggregation.byzantine` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remove: Option<u32>,
+    /// Which of equally harmful updates are removed first.
+    pub ties: Ties,
 }
 
 impl Default for Defense {
     fn default() -> Self {
-        Defense { kind: DefenseKind::None, validation_examples: 100, remove: None }
+        Defense { kind: DefenseKind::None, validation_examples: 100, remove: None, ties: Ties::Drawn }
     }
 }
 
@@ -36,6 +38,18 @@ pub enum DefenseKind {
     Lfr,
     /// Removes what either of the two removes.
     Union,
+}
+
+/// Which of equally harmful updates a defense removes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ties {
+    /// Those that a draw for each device and round puts first.
+    Drawn,
+    /// Those of compromised devices: the most that the defense can achieve. For research: no aggregator can know them.
+    Compromised,
+    /// Those of benign devices: the least that it achieves.
+    Benign,
 }
 
 /// Why so few updates cannot be aggregated.

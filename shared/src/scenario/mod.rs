@@ -35,7 +35,7 @@ mod validation;
 use serde::{Deserialize, Serialize};
 
 pub use data::Data;
-pub use defense::{Defense, DefenseKind, TooFewUpdates};
+pub use defense::{Defense, DefenseKind, Ties, TooFewUpdates};
 pub use error::ScenarioError;
 pub use roles::AttackRounds;
 pub use sections::{
