@@ -70,6 +70,8 @@ pub struct Aggregate {
 pub struct Worker {
     screening: Option<Screening>,
     rule: Box<dyn Rule>,
+    /// Whether the rule is told the number of examples behind each update.
+    weighted: bool,
     model: Arc<dyn Model>,
     test: Arc<Dataset>,
 }
@@ -81,7 +83,7 @@ impl Worker {
     /// As [`Screening::new`].
     pub fn new(scenario: &Scenario, model: Arc<dyn Model>, test: Arc<Dataset>) -> Result<Self, DefenseError> {
         let screening = Screening::new(scenario, model.clone(), &test)?;
-        Ok(Worker { screening, rule: scenario.rule(), model, test })
+        Ok(Worker { screening, rule: scenario.rule(), weighted: scenario.aggregation.weighted, model, test })
     }
 
     /// Does a job.
@@ -106,7 +108,7 @@ impl Worker {
         weights: &[f64],
     ) -> Result<Aggregate, DefenseError> {
         let rows: Vec<&[f32]> = updates.iter().map(|update| &update[..]).collect();
-        let updates = Updates::new(&rows, Some(weights))?;
+        let updates = Updates::new(&rows, self.weighted.then_some(weights))?;
         let harmful = match &self.screening {
             Some(screening) => screening.harmful(round, devices, &updates, self.rule.as_ref())?,
             None => BTreeSet::new(),
@@ -122,10 +124,10 @@ mod tests {
     use super::*;
     use crate::defense::examples::{model, rows_of_bias, test_set};
 
-    fn aggregate(defense: &str) -> Aggregate {
+    fn aggregate(setting: &str) -> Aggregate {
         let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
                     [defense]\nvalidation-examples = 3\nremove = 1\n";
-        let scenario = Scenario::parse("s.toml", text, &[format!("defense.kind={defense}")]).unwrap();
+        let scenario = Scenario::parse("s.toml", text, &[setting.to_owned()]).unwrap();
         let job = Job::Aggregate {
             round: 1,
             devices: [3, 5, 9].map(DeviceId).to_vec(),
@@ -140,11 +142,17 @@ mod tests {
     #[test]
     fn what_the_defense_removes_is_named_and_has_no_part_in_the_aggregate() {
         let expected = Aggregate { parameters: vec![0.0, 0.0, 1.5, 0.0], removed: vec![DeviceId(5)] };
-        assert_eq!(aggregate("lfr"), expected);
+        assert_eq!(aggregate("defense.kind=lfr"), expected);
     }
 
     #[test]
     fn without_a_defense_every_update_counts() {
-        assert_eq!(aggregate("none"), Aggregate { parameters: vec![0.0, 0.0, -0.8, 0.0], removed: vec![] });
+        let expected = Aggregate { parameters: vec![0.0, 0.0, -0.8, 0.0], removed: vec![] };
+        assert_eq!(aggregate("defense.kind=none"), expected);
+    }
+
+    #[test]
+    fn devices_count_once_if_they_are_not_weighted() {
+        assert_eq!(aggregate("aggregation.weighted=false").parameters, [0.0, 0.0, -2.0, 0.0]);
     }
 }

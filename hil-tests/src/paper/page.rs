@@ -102,7 +102,12 @@ fn conditions(options: &Options) -> String {
     } else {
         format!("; {}", options.settings.join(", "))
     };
-    format!("{seeds}{quick}{settings}. Learning rate 0.096, as the paper leaves it open.")
+    let rate = if options.settings.iter().any(|setting| setting.starts_with("training.learning-rate=")) {
+        ""
+    } else {
+        " Learning rate 0.096, as the paper leaves it open."
+    };
+    format!("{seeds}{quick}{settings}.{rate}")
 }
 
 fn table(reproduction: &Reproduction) -> Markup {

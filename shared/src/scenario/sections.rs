@@ -54,6 +54,8 @@ impl Default for Fleet {
 pub struct Aggregation {
     /// The rule.
     pub rule: RuleName,
+    /// Whether the mean counts a device by its examples (`FedAvg`) instead of once.
+    pub weighted: bool,
     /// How many compromised devices the aggregator reckons with; as many as there are by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub byzantine: Option<u32>,
@@ -70,7 +72,14 @@ pub struct Aggregation {
 
 impl Default for Aggregation {
     fn default() -> Self {
-        Aggregation { rule: RuleName::Mean, byzantine: None, trim: None, theta: None, gamma: None }
+        Aggregation {
+            rule: RuleName::Mean,
+            weighted: true,
+            byzantine: None,
+            trim: None,
+            theta: None,
+            gamma: None,
+        }
     }
 }
 
