@@ -33,3 +33,11 @@ pub(crate) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
 
     Arch::new().dispatch(Compiled(kernel))
 }
+
+/// What is left of a slice after its last whole vector, filled up with zeros; `values` are at most N.
+#[inline(always)]
+pub(crate) fn padded<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] {
+    let mut vector = [T::default(); N];
+    vector[..values.len()].copy_from_slice(values);
+    vector
+}

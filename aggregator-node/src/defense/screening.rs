@@ -23,9 +23,8 @@ pub struct Screening {
     removals: usize,
     validation: Validation,
     seed: u64,
-    ties: Ties,
-    /// What [`Ties`] may go by, and nothing else.
-    attackers: BTreeSet<DeviceId>,
+    /// The devices that [`Ties`] favour.
+    favoured: BTreeSet<DeviceId>,
 }
 
 impl Screening {
@@ -55,8 +54,7 @@ impl Screening {
             removals,
             validation: Validation { model, examples },
             seed: scenario.seed,
-            ties: scenario.defense.ties,
-            attackers: scenario.attackers(),
+            favoured: favoured(scenario),
         }))
     }
 
@@ -76,16 +74,21 @@ impl Screening {
     ) -> Result<BTreeSet<usize>, DefenseError> {
         let tie_breaker = |&device: &DeviceId| {
             let drawn = stream(self.seed, Purpose::Validation, Some(device), round).next_u64();
-            let favoured = match self.ties {
-                Ties::Drawn => false,
-                Ties::Compromised => !self.attackers.contains(&device),
-                Ties::Benign => self.attackers.contains(&device),
-            };
-            (favoured, drawn)
+            (self.favoured.contains(&device), drawn)
         };
         let tie_breakers = devices.iter().map(tie_breaker).collect();
         let evidence = LeaveOneOut::of(updates, rule, &self.validation, tie_breakers)?;
         Ok(self.defense.remove(&evidence, self.removals))
+    }
+}
+
+/// The devices of the side that is not hit first.
+fn favoured(scenario: &Scenario) -> BTreeSet<DeviceId> {
+    let attackers = scenario.attackers();
+    match scenario.defense.ties {
+        Ties::Drawn => BTreeSet::new(),
+        Ties::Compromised => scenario.devices().filter(|device| !attackers.contains(device)).collect(),
+        Ties::Benign => attackers,
     }
 }
 

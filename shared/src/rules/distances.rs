@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Updates;
-use crate::simd::{Kernel, vectorized};
+use crate::simd::{Kernel, padded, vectorized};
 
 /// Partial sums that one distance is gathered in, side by side in vector registers.
 const LANES: usize = 16;
@@ -141,14 +141,6 @@ fn add_squares(sums: &mut [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) {
         let difference = a[lane] - b[lane];
         sums[lane] += difference * difference;
     }
-}
-
-/// Fewer than a vector's values, and zeros.
-#[inline(always)]
-fn padded(values: &[f32]) -> [f32; LANES] {
-    let mut vector = [0.0; LANES];
-    vector[..values.len()].copy_from_slice(values);
-    vector
 }
 
 /// Euclidean distance of two vectors of one length, in `f64`.

@@ -1,7 +1,7 @@
 //! Byzantine-robust aggregation rules: what turns the updates of a round into the next global model.
 //!
-//! These are the reference implementations; accelerated ones are tested against them. Notation of the
-//! paper (Fang et al., USENIX Security 2020, section 2.2): m devices, c of them Byzantine, d parameters.
+//! Each is tested against its definition, taken word by word on small matrices. Notation of the paper (Fang et
+//! al., USENIX Security 2020, section 2.2): m devices, c of them Byzantine, d parameters.
 //!
 //! | rule | output | condition |
 //! |---|---|---|

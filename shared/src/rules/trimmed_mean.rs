@@ -38,50 +38,60 @@ impl Rule for TrimmedMean {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
-        let kept = self.trim..updates.len() - self.trim;
-        let network = SortingNetwork::new(updates.len(), |place| kept.contains(&place));
-        Ok(map_columns_to_one(updates, &MeanOfKept { network, kept }))
+        Ok(map_columns_to_one(updates, &MeanOfKept(self.kept(updates.len()))))
     }
 
     /// One sort per coordinate: without a value, those that are kept are the same but for one.
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
         self.check(updates.len().saturating_sub(1))?;
-        let kept = self.trim..updates.len() - self.trim;
-        let network = SortingNetwork::new(updates.len(), |place| kept.contains(&place));
-        Ok(map_columns(updates, &MeansWithoutEach { network, kept }))
+        Ok(map_columns(updates, &MeansWithoutEach(self.kept(updates.len()))))
     }
 }
 
-/// The mean of the values at some places of the sorted column.
-struct MeanOfKept {
-    network: SortingNetwork,
-    kept: Range<usize>,
+impl TrimmedMean {
+    /// What is kept of `devices` values, a number that has passed the check.
+    fn kept(self, devices: usize) -> Kept {
+        let places = self.trim..devices - self.trim;
+        Kept { network: SortingNetwork::new(devices, |place| places.contains(&place)), places }
+    }
 }
+
+/// The values at some places of the sorted column.
+struct Kept {
+    network: SortingNetwork,
+    places: Range<usize>,
+}
+
+impl Kept {
+    #[inline(always)]
+    fn of<'a>(&self, columns: &'a mut [Lanes]) -> &'a [Lanes] {
+        self.network.sort(columns);
+        &columns[self.places.clone()]
+    }
+}
+
+struct MeanOfKept(Kept);
 
 impl Statistic for MeanOfKept {
     #[inline(always)]
     fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
-        self.network.sort(columns);
-        results[0] = mean(&columns[self.kept.clone()]);
+        results[0] = mean(self.0.of(columns));
     }
 }
 
-/// For each value the trimmed mean of the others; `kept` are the places kept of all, at least two.
-struct MeansWithoutEach {
-    network: SortingNetwork,
-    kept: Range<usize>,
-}
+/// For each value the trimmed mean of the others; of all, at least two are kept.
+struct MeansWithoutEach(Kept);
 
 impl Statistic for MeansWithoutEach {
     fn results(&self) -> usize {
-        self.kept.start + self.kept.end
+        // As many as there are devices: what is kept ends as far from the last as it starts from the first.
+        self.0.places.start + self.0.places.end
     }
 
     #[inline(always)]
     fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
         results.copy_from_slice(columns);
-        self.network.sort(columns);
-        let kept = &columns[self.kept.clone()];
+        let kept = self.0.of(columns);
         let last = kept.len() - 1;
         // Without a smaller value the first of them is trimmed too, without a greater one the last, and without one of
         // themselves it.

@@ -17,7 +17,7 @@ use super::{Model, ModelError};
 use crate::data::Batch;
 use crate::parameters::{Layout, Parameters};
 use crate::random::Stream;
-use crate::simd::{Kernel, vectorized};
+use crate::simd::{Kernel, padded, vectorized};
 
 /// Starts from zeros, which do as well as any draw since its loss is convex.
 struct LogisticRegression {
@@ -105,8 +105,7 @@ impl Kernel for Step<'_> {
                 *sum += *derivative;
             }
             for (derivatives, columns) in row.chunks(TILE).zip(&mut by_weights) {
-                let mut tile = [0.0; TILE];
-                tile[..derivatives.len()].copy_from_slice(derivatives);
+                let tile = padded(derivatives);
                 for &(place, value) in present.entries() {
                     add_scaled(&mut columns[place as usize], value, &tile);
                 }

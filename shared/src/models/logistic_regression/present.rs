@@ -1,9 +1,10 @@
 //! The features of an example that are not zero.
 
 use crate::data::{Features, pixel};
+use crate::simd::padded;
 
 /// Features looked at together.
-const GROUP: usize = size_of::<u64>();
+const GROUP: usize = 8;
 
 /// Features that are not zero: of a picture of a digit, a fifth. What is multiplied by a feature need not be by the
 /// others.
@@ -25,28 +26,24 @@ impl Present {
         self.entries.resize(width + GROUP, (0, 0.0));
         self.count = 0;
         match features {
-            Features::Bytes(bytes) => {
-                let (groups, rest) = bytes[range].as_chunks::<GROUP>();
-                for (group, pixels) in groups.iter().enumerate() {
-                    // Most of a picture is background.
-                    if u64::from_ne_bytes(*pixels) != 0 {
-                        self.add(group * GROUP, pixels.map(pixel));
-                    }
-                }
-                let mut last = [0; GROUP];
-                last[..rest.len()].copy_from_slice(rest);
-                self.add(groups.len() * GROUP, last.map(pixel));
-            }
-            Features::Floats(floats) => {
-                let (groups, rest) = floats[range].as_chunks::<GROUP>();
-                for (group, values) in groups.iter().enumerate() {
-                    self.add(group * GROUP, *values);
-                }
-                let mut last = [0.0; GROUP];
-                last[..rest.len()].copy_from_slice(rest);
-                self.add(groups.len() * GROUP, last);
+            Features::Bytes(bytes) => self.take_groups(&bytes[range], |pixels| pixels.map(pixel)),
+            Features::Floats(floats) => self.take_groups(&floats[range], |values| values),
+        }
+    }
+
+    #[inline(always)]
+    fn take_groups<T>(&mut self, stored: &[T], values: impl Fn([T; GROUP]) -> [f32; GROUP])
+    where
+        T: Copy + Default + PartialEq,
+    {
+        let (groups, rest) = stored.as_chunks::<GROUP>();
+        for (group, stored) in groups.iter().enumerate() {
+            // Most of a picture is background.
+            if *stored != [T::default(); GROUP] {
+                self.add(group * GROUP, values(*stored));
             }
         }
+        self.add(groups.len() * GROUP, values(padded(rest)));
     }
 
     /// Adds values without a branch: each is written down, and the next in its place if it is zero.
