@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use rim::BrokerAddress;
 use rumqttd::{Broker, Config, ConnectionSettings, RouterConfig, ServerSettings};
 use shared::wire::MAX_MESSAGE_BYTES;
+use tracing::debug;
+
+use crate::nodelay::send_at_once;
 
 /// How long the broker may take to listen.
 const START: Duration = Duration::from_secs(5);
@@ -59,6 +62,9 @@ pub fn start(address: SocketAddr) -> Result<BrokerAddress, BrokerError> {
             return Err(failed("it does not answer".to_owned()));
         }
         thread::sleep(Duration::from_millis(10));
+    }
+    if let Err(error) = send_at_once(address) {
+        debug!("the embedded broker holds small packets back: {error}");
     }
     Ok(BrokerAddress { host: reachable.ip().to_string(), port: reachable.port() })
 }

@@ -15,6 +15,7 @@ pub mod config;
 pub mod defense;
 pub mod machine;
 pub mod node;
+mod nodelay;
 pub mod record;
 pub mod run;
 pub mod worker;
