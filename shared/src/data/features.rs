@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 /// The feature, 0 to 1, that a pixel stands for.
 #[inline(always)]
-pub fn pixel(byte: u8) -> f32 {
-    f32::from(byte) / 255.0
+pub const fn pixel(byte: u8) -> f32 {
+    byte as f32 / 255.0
 }
 
 /// Features of some examples, one example after the other, each flattened in row-major order.

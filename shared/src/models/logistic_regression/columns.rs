@@ -3,6 +3,9 @@
 /// Classes side by side: one vector register of AVX-512, two of AVX2, four of NEON.
 pub(super) const TILE: usize = 16;
 
+/// Features transposed together: their tiles stay in the innermost cache until all classes have been there.
+const BLOCK: usize = 16;
+
 /// The values of up to [`TILE`] classes; those beyond the last class are 0.
 pub(super) type Tile = [f32; TILE];
 
@@ -18,9 +21,12 @@ pub(super) fn add_scaled(sums: &mut Tile, factor: f32, values: &Tile) {
 #[inline(always)]
 pub(super) fn transpose(weights: &[f32], features: usize, first: usize) -> Vec<Tile> {
     let mut columns = vec![[0.0; TILE]; features];
-    for (class, row) in weights.chunks_exact(features).skip(first).take(TILE).enumerate() {
-        for (column, weight) in columns.iter_mut().zip(row) {
-            column[class] = *weight;
+    let rows = weights[first * features..].chunks_exact(features).take(TILE);
+    for (block, place) in columns.chunks_mut(BLOCK).zip((0..).step_by(BLOCK)) {
+        for (class, row) in rows.clone().enumerate() {
+            for (column, weight) in block.iter_mut().zip(&row[place..]) {
+                column[class] = *weight;
+            }
         }
     }
     columns
@@ -29,9 +35,13 @@ pub(super) fn transpose(weights: &[f32], features: usize, first: usize) -> Vec<T
 /// Writes tiles back into the rows of a matrix `[classes, features]`, from the class `first` on.
 #[inline(always)]
 pub(super) fn transpose_back(columns: &[Tile], weights: &mut [f32], first: usize) {
-    for (class, row) in weights.chunks_exact_mut(columns.len()).skip(first).take(TILE).enumerate() {
-        for (weight, column) in row.iter_mut().zip(columns) {
-            *weight = column[class];
+    let features = columns.len();
+    let weights = &mut weights[first * features..];
+    for (block, place) in columns.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+        for (class, row) in weights.chunks_exact_mut(features).take(TILE).enumerate() {
+            for (weight, column) in row[place..].iter_mut().zip(block) {
+                *weight = column[class];
+            }
         }
     }
 }
