@@ -207,6 +207,13 @@ impl Parameters {
     }
 }
 
+/// Where the first of `values` is that is NaN or infinite.
+pub fn first_not_finite(values: &[f32]) -> Option<usize> {
+    // Looked at to the end and without a branch, which is faster where all are finite.
+    let finite = values.iter().fold(true, |finite, value| finite & value.is_finite());
+    if finite { None } else { values.iter().position(|value| !value.is_finite()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,5 +257,14 @@ mod tests {
     #[test]
     fn a_vector_of_another_length_is_refused() {
         assert!(Parameters::new(example().layout().clone(), vec![0.0; 7]).is_err());
+    }
+
+    #[test]
+    fn the_first_value_that_is_not_finite_is_found() {
+        let values = [f32::MAX, -0.0, f32::MIN_POSITIVE / 2.0];
+        assert_eq!(first_not_finite(&values), None);
+        for unusable in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!(first_not_finite(&[1.0, unusable, unusable]), Some(1));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Aggregate: the rule makes the new global model from what came in.
 
+use shared::parameters::first_not_finite;
 use shared::wire::Millis;
 use tracing::warn;
 
@@ -60,7 +61,7 @@ impl Machine {
         match result {
             Ok(Aggregate { parameters, removed }) => {
                 closed.removed = removed;
-                if parameters.iter().all(|value| value.is_finite()) {
+                if first_not_finite(&parameters).is_none() {
                     closed.aggregated = true;
                     self.global = parameters.into();
                 } else {
