@@ -59,7 +59,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
             event = link.next() => match event {
                 Some(LinkEvent::Connected) => machine.handle(clock(), Event::Connected),
                 Some(LinkEvent::Message { topic, payload, .. }) => {
-                    machine.handle(clock(), Event::Message { topic: &topic, payload: &payload })
+                    machine.handle(clock(), Event::Message { topic: &topic, payload: &payload.into() })
                 }
                 Some(LinkEvent::Disconnected) => Vec::new(),
                 Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),

@@ -57,7 +57,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     let mut link = Link::open(LinkOptions {
         broker: config.broker.clone(),
         client_id: format!("{device}-{:016x}", identity.boot),
-        last_will: Some(LastWill { topic: will.topic, payload: will.payload }),
+        last_will: Some(LastWill { topic: will.topic, payload: will.payload.into_bytes() }),
         patience: config.patience,
     });
     info!("{device}: {} examples, {dimension} parameters", identity.examples);
@@ -70,7 +70,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
             event = link.next() => match event {
                 Some(LinkEvent::Connected) => agent.handle(clock(), Event::Connected),
                 Some(LinkEvent::Message { topic, payload, retained }) => {
-                    agent.handle(clock(), Event::Message { topic: &topic, payload: &payload, retained })
+                    agent.handle(clock(), Event::Message { topic: &topic, payload: &payload.into(), retained })
                 }
                 Some(LinkEvent::Disconnected) => Vec::new(),
                 Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),

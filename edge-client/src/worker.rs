@@ -50,7 +50,7 @@ pub enum Outcome {
         /// The round.
         round: u32,
         /// Who is to send what.
-        models: Vec<(DeviceId, Vec<f32>)>,
+        models: Vec<(DeviceId, Arc<[f32]>)>,
     },
     /// It could not be computed.
     Failed {
@@ -99,12 +99,12 @@ impl Worker {
     /// Does a job.
     pub fn perform(&self, job: Job) -> Outcome {
         match job {
-            Job::Train { round, global } => self.train(round, &global),
+            Job::Train { round, global } => self.train(round, global),
             Job::Craft(job) => self.craft(&job),
         }
     }
 
-    fn train(&self, round: u32, global: &[f32]) -> Outcome {
+    fn train(&self, round: u32, global: Arc<[f32]>) -> Outcome {
         let begun = Instant::now();
         let training = &self.scenario.training;
         let mut random = stream(self.scenario.seed, Purpose::Batches, Some(self.device), round);
@@ -115,7 +115,7 @@ impl Worker {
         match train(self.model.as_ref(), global, rate, steps, minibatch) {
             Ok(trained) => Outcome::Trained(Trained {
                 round,
-                parameters: trained.parameters.into(),
+                parameters: trained.parameters,
                 loss: trained.loss,
                 train_ms: u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX),
             }),
@@ -139,6 +139,7 @@ impl Worker {
         match attack.craft(&view) {
             Ok(models) => {
                 let devices = job.before_attack.iter().map(|(device, _)| *device);
+                let models = models.into_iter().map(Arc::from);
                 Outcome::Crafted { round: job.round, models: devices.zip(models).collect() }
             }
             Err(error) => Outcome::Failed { round: job.round, what: format!("nothing crafted: {error}") },

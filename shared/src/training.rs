@@ -1,5 +1,7 @@
 //! Local training: what an honest device does in a round.
 
+use std::sync::Arc;
+
 use crate::data::Batch;
 use crate::models::{Model, ModelError};
 
@@ -7,7 +9,7 @@ use crate::models::{Model, ModelError};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
     /// The local model, d values; not finite if training diverged.
-    pub parameters: Vec<f32>,
+    pub parameters: Arc<[f32]>,
     /// Mean over the steps of the minibatch loss before each; 0 if there was none.
     pub loss: f32,
 }
@@ -22,16 +24,16 @@ pub struct Trained {
 /// If `global` or a minibatch does not fit the model; see [`Model::loss_and_gradient`].
 pub fn train(
     model: &dyn Model,
-    global: &[f32],
+    global: Arc<[f32]>,
     learning_rate: f32,
     steps: usize,
     mut minibatch: impl FnMut(usize) -> Batch,
 ) -> Result<Trained, ModelError> {
-    let mut parameters = global.to_vec();
+    let mut parameters = global;
     let mut total = 0.0;
     for step in 0..steps {
         let (loss, gradient) = model.loss_and_gradient(&parameters, &minibatch(step))?;
-        for (parameter, derivative) in parameters.iter_mut().zip(gradient) {
+        for (parameter, derivative) in Arc::make_mut(&mut parameters).iter_mut().zip(gradient) {
             *parameter -= learning_rate * derivative;
         }
         total += f64::from(loss);
@@ -69,21 +71,21 @@ mod tests {
         let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
         let global = noise(12);
         let (loss, gradient) = model.loss_and_gradient(&global, &separable()).unwrap();
-        let trained = train(model.as_ref(), &global, 0.25, 1, |_| separable()).unwrap();
+        let trained = train(model.as_ref(), global.clone().into(), 0.25, 1, |_| separable()).unwrap();
         let expected: Vec<f32> = global.iter().zip(gradient).map(|(v, g)| v - 0.25 * g).collect();
-        assert_eq!(trained, Trained { parameters: expected, loss });
+        assert_eq!(trained, Trained { parameters: expected.into(), loss });
     }
 
     #[test]
     fn steps_follow_each_other_and_their_losses_are_averaged() {
         let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
         let mut drawn = Vec::new();
-        let both = train(model.as_ref(), &noise(12), 0.25, 2, |step| {
+        let both = train(model.as_ref(), noise(12).into(), 0.25, 2, |step| {
             drawn.push(step);
             separable()
         });
-        let first = train(model.as_ref(), &noise(12), 0.25, 1, |_| separable()).unwrap();
-        let second = train(model.as_ref(), &first.parameters, 0.25, 1, |_| separable()).unwrap();
+        let first = train(model.as_ref(), noise(12).into(), 0.25, 1, |_| separable()).unwrap();
+        let second = train(model.as_ref(), first.parameters, 0.25, 1, |_| separable()).unwrap();
         let both = both.unwrap();
         assert_eq!(both.parameters, second.parameters);
         assert!((both.loss - f32::midpoint(first.loss, second.loss)).abs() < 1e-6);
@@ -94,14 +96,14 @@ mod tests {
     #[test]
     fn no_step_leaves_the_model_as_it_is() {
         let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
-        let trained = train(model.as_ref(), &noise(12), 0.25, 0, |_| separable()).unwrap();
-        assert_eq!(trained, Trained { parameters: noise(12), loss: 0.0 });
+        let trained = train(model.as_ref(), noise(12).into(), 0.25, 0, |_| separable()).unwrap();
+        assert_eq!(trained, Trained { parameters: noise(12).into(), loss: 0.0 });
     }
 
     #[test]
     fn logistic_regression_learns_a_separable_problem() {
         let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
-        let trained = train(model.as_ref(), &[0.0; 12], 1.0, 300, |_| separable()).unwrap();
+        let trained = train(model.as_ref(), [0.0; 12].into(), 1.0, 300, |_| separable()).unwrap();
         let evaluation = evaluate(model.as_ref(), &trained.parameters, [separable()]).unwrap();
         assert_eq!(evaluation.errors, 0);
         assert!(evaluation.loss < 0.05, "{evaluation:?}");
@@ -116,7 +118,7 @@ mod tests {
         };
         let model = build(ModelName::Dnn, &[12, 13], 4).unwrap();
         let initial = model.initial(&mut stream(3, Purpose::Weights, None, 0));
-        let trained = train(model.as_ref(), initial.values(), 0.1, 300, |_| images()).unwrap();
+        let trained = train(model.as_ref(), initial.values().into(), 0.1, 300, |_| images()).unwrap();
         let evaluation = evaluate(model.as_ref(), &trained.parameters, [images()]).unwrap();
         assert_eq!(evaluation.errors, 0, "{evaluation:?}");
         assert!(evaluation.loss < 0.05, "{evaluation:?}");
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn a_minibatch_of_another_data_set_is_refused() {
         let model = build(ModelName::LogisticRegression, &[4], 3).unwrap();
-        let refused = train(model.as_ref(), &[0.0; 15], 1.0, 1, |_| separable());
+        let refused = train(model.as_ref(), [0.0; 15].into(), 1.0, 1, |_| separable());
         assert!(matches!(refused, Err(ModelError::BatchShape { .. })), "{refused:?}");
     }
 }

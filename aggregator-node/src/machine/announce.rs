@@ -3,7 +3,7 @@
 use shared::identity::DeviceId;
 use shared::wire::{
     Announcement, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, PROTOCOL_VERSION, Publication,
-    RoundCall, Stage, Topic, encode,
+    RoundCall, Stage, Topic,
 };
 
 use super::collect::Collect;
@@ -30,9 +30,8 @@ impl Machine {
         self.incoming.forget_rounds_before(self.round);
         let oldest = self.round.saturating_sub(VERDICTS_KEPT);
         self.verdicts.retain(|id, _| id.round >= oldest);
-        let content = ModelContent { parameters: Float32Array(self.global.to_vec()) };
-        let content = encode(&content).expect("a model encodes");
-        let model = Outgoing::new(self.run, self.round, Kind::Model, None, content);
+        let content = ModelContent { parameters: Float32Array(self.global.clone()) };
+        let model = Outgoing::new(self.run, self.round, Kind::Model, None, content.encode());
         let deadline_ms = self.scenario.timing.round_seconds.saturating_mul(1_000);
         let call = RoundCall { round: self.round, selected, model: model.content(), deadline_ms };
         out.push(self.announce(Stage::Round(call.clone())));

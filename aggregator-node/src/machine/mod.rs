@@ -44,7 +44,9 @@ use std::sync::Arc;
 
 use shared::identity::{Digest, RunId};
 use shared::scenario::Scenario;
-use shared::wire::{Assembler, Limits, Millis, Publication, Refusal, Topics, TransferId, content_limit};
+use shared::wire::{
+    Assembler, Limits, Millis, Payload, Publication, Refusal, Topics, TransferId, content_limit,
+};
 
 use crate::record::RoundRecord;
 use crate::worker::{Job, Outcome};
@@ -64,7 +66,7 @@ pub enum Event<'a> {
         /// Topic.
         topic: &'a str,
         /// Payload.
-        payload: &'a [u8],
+        payload: &'a Payload,
     },
     /// A job is done.
     Done(Outcome),

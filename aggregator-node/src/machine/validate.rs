@@ -1,16 +1,17 @@
 //! Everything that arrives is checked here before it can influence the model.
 
 use shared::identity::DeviceId;
+use shared::parameters::first_not_finite;
 use shared::wire::{
-    Chunk, Kind, Message, Millis, Missing, PROTOCOL_VERSION, Progress, Refusal, Status, Topic, TransferError,
-    TransferId, UpdateContent, content_limit, decode,
+    Chunk, Kind, Message, Millis, Missing, PROTOCOL_VERSION, Payload, Progress, Refusal, Status, Topic,
+    TransferError, TransferId, UpdateContent, content_limit, decode,
 };
 
 use super::collect::Update;
 use super::{Action, Machine, Phase};
 
 impl Machine {
-    pub(super) fn message(&mut self, now: Millis, topic: &str, payload: &[u8], out: &mut Vec<Action>) {
+    pub(super) fn message(&mut self, now: Millis, topic: &str, payload: &Payload, out: &mut Vec<Action>) {
         let parsed = self.topics.parse(topic);
         let Some(Topic::Status(device) | Topic::Update(device) | Topic::Ask(device)) = parsed else {
             return self.ledger.refuse(None, None, Refusal::Unknown, "a topic that no device has");
@@ -19,7 +20,7 @@ impl Machine {
             let detail = format!("{device} is not of this fleet");
             return self.ledger.refuse(None, None, Refusal::Unknown, &detail);
         }
-        let message = match Message::decode(payload) {
+        let message = match payload.message() {
             Ok(message) => message,
             // An empty payload is how a retained message is deleted.
             Err(_) if payload.is_empty() => return,
@@ -28,9 +29,9 @@ impl Machine {
             }
         };
         match (parsed, message) {
-            (Some(Topic::Status(_)), Message::Status(status)) => self.status(device, &status),
+            (Some(Topic::Status(_)), Message::Status(status)) => self.status(device, status),
             (Some(Topic::Update(_)), Message::Chunk(chunk)) => self.update_chunk(now, device, chunk, out),
-            (Some(Topic::Ask(_)), Message::Missing(missing)) => self.send_model(now, device, &missing, out),
+            (Some(Topic::Ask(_)), Message::Missing(missing)) => self.send_model(now, device, missing, out),
             _ => self.ledger.refuse(Some(device), None, Refusal::Malformed, "a message of another topic"),
         }
     }
@@ -53,7 +54,7 @@ impl Machine {
         }
     }
 
-    fn update_chunk(&mut self, now: Millis, device: DeviceId, chunk: Chunk, out: &mut Vec<Action>) {
+    fn update_chunk(&mut self, now: Millis, device: DeviceId, chunk: &Chunk, out: &mut Vec<Action>) {
         let id = chunk.id;
         if id.device == Some(device) {
             if let Some(&refused) = self.verdicts.get(&id) {
@@ -78,7 +79,7 @@ impl Machine {
             self.ledger.refuse(Some(device), Some(id), reason, "a second update in one round");
             return out.push(self.acknowledge(device, id, Some(reason)));
         }
-        match self.incoming.accept(now, Some(device), chunk) {
+        match self.incoming.accept(now, Some(device), chunk.clone()) {
             Ok(Progress::Complete(content)) => self.update(device, id, &content, out),
             // What is missing is asked for when the transfer stands still, not for every repeated piece: its sender
             // would send the rest again while that is on its way.
@@ -154,8 +155,8 @@ fn read_update(content: &[u8], dimension: usize) -> Result<Update, (Refusal, Str
         let detail = format!("{} parameters where the model has {dimension}", values.len());
         return Err((Refusal::WrongShape, detail));
     }
-    if let Some(position) = values.iter().position(|value| !value.is_finite()) {
+    if let Some(position) = first_not_finite(&values) {
         return Err((Refusal::NonFinite, format!("parameter {position} is {}", values[position])));
     }
-    Ok(Update { parameters: values.into(), loss: update.loss })
+    Ok(Update { parameters: values, loss: update.loss })
 }

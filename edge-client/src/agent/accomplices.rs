@@ -1,8 +1,10 @@
 //! What a compromised device knows of its accomplices.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use shared::identity::DeviceId;
+use shared::parameters::first_not_finite;
 use shared::wire::{Assembler, Kind, Millis, RoundCall, Status, Topic, Topics, TransferId};
 use tracing::debug;
 
@@ -126,14 +128,14 @@ impl Collusion {
     }
 
     /// Keeps the model of `device` for crafting, if it can be of use.
-    pub(super) fn keep(&mut self, id: &TransferId, device: DeviceId, values: Vec<f32>) {
-        if values.len() != self.dimension || values.iter().any(|value| !value.is_finite()) {
+    pub(super) fn keep(&mut self, id: &TransferId, device: DeviceId, values: Arc<[f32]>) {
+        if values.len() != self.dimension || first_not_finite(&values).is_some() {
             return debug!("{device}: unusable models are left out");
         }
         let benign = id.kind == Kind::Update;
         if let Some(hand) = self.hand(id.round) {
             let models = if benign { &mut hand.benign } else { &mut hand.before_attack };
-            models.entry(device).or_insert_with(|| values.into());
+            models.entry(device).or_insert(values);
         }
     }
 }

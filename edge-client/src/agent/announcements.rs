@@ -10,11 +10,11 @@ impl Agent {
     pub(super) fn announcement(
         &mut self,
         now: Millis,
-        announcement: Announcement,
+        announcement: &Announcement,
         retained: bool,
         out: &mut Vec<Action>,
     ) {
-        let Announcement { protocol, run, term, scenario, stage } = announcement;
+        let &Announcement { protocol, run, term, scenario, ref stage } = announcement;
         if protocol != PROTOCOL_VERSION {
             return warn!(
                 "the aggregator speaks protocol {protocol}, this device {PROTOCOL_VERSION}: update one"

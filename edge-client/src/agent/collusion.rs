@@ -5,10 +5,12 @@
 //! broker. It crafts a model for each and hands them out, so that collusion costs O(m) messages. A device that
 //! has nothing from its leader in time sends what it honestly trained.
 
+use std::sync::Arc;
+
 use shared::identity::DeviceId;
 use shared::wire::{
-    Chunk, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, Progress, Publication, Receipt,
-    Status, Topic, UpdateContent, content_limit, decode, encode,
+    Blob, Chunk, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, Progress, Publication, Receipt,
+    Status, Topic, UpdateContent, content_limit, decode,
 };
 use tracing::{debug, warn};
 
@@ -34,7 +36,7 @@ impl Agent {
         }
         let leader = collusion.leader();
         if leader != me {
-            let content = model_content(trained.parameters.to_vec());
+            let content = model_content(trained.parameters.clone());
             let transfer = Outgoing::new(run, trained.round, Kind::BeforeAttack, Some(me), content);
             self.outbox.post(now, self.topics.name(Topic::Collusion(leader)), transfer, out);
         }
@@ -96,17 +98,17 @@ impl Agent {
         match self.incoming.accept(now, id.device, chunk) {
             Ok(Progress::Complete(content)) => {
                 self.tell(peer, &Message::Receipt(Receipt { id, refused: None }), out);
-                match decode::<ModelContent>(&content, content_limit(self.dimension)) {
+                match content.model(self.dimension) {
                     Ok(model) if id.kind == Kind::BeforeAttack => {
                         if let Some(collusion) = &mut self.collusion {
-                            collusion.keep(&id, peer, model.parameters.0);
+                            collusion.keep(&id, peer, model.parameters.0.clone());
                         }
                         self.craft_if_ready(now, out);
                         self.hand_out_again(now, id.round, peer, out);
                     }
                     Ok(model) => {
                         if let Some(hand) = self.collusion.as_mut().and_then(|c| c.hand(id.round)) {
-                            hand.received = Some(model.parameters.0);
+                            hand.received = Some(model.parameters.0.clone());
                         }
                         self.take_crafted(now, out);
                     }
@@ -128,7 +130,7 @@ impl Agent {
     }
 
     /// A piece of somebody's update, read under the grant of full knowledge.
-    pub(super) fn tapped(&mut self, now: Millis, device: DeviceId, chunk: Chunk, out: &mut Vec<Action>) {
+    pub(super) fn tapped(&mut self, now: Millis, device: DeviceId, chunk: &Chunk, out: &mut Vec<Action>) {
         let Some(collusion) = &mut self.collusion else { return };
         let id = chunk.id;
         let benign = !collusion.attackers.contains(&device);
@@ -137,7 +139,7 @@ impl Agent {
         if !(benign && near && expected) {
             return;
         }
-        if let Ok(Progress::Complete(content)) = collusion.tap.accept(now, Some(device), chunk)
+        if let Ok(Progress::Complete(content)) = collusion.tap.accept(now, Some(device), chunk.clone())
             && let Ok(update) = decode::<UpdateContent>(&content, content_limit(self.dimension))
         {
             collusion.keep(&id, device, update.parameters.0);
@@ -174,7 +176,7 @@ impl Agent {
         &mut self,
         now: Millis,
         round: u32,
-        models: Vec<(DeviceId, Vec<f32>)>,
+        models: Vec<(DeviceId, Arc<[f32]>)>,
         out: &mut Vec<Action>,
     ) {
         let (Some(collusion), Some(run)) = (&mut self.collusion, self.run) else { return };
@@ -248,6 +250,6 @@ impl Agent {
     }
 }
 
-fn model_content(values: Vec<f32>) -> Vec<u8> {
-    encode(&ModelContent { parameters: Float32Array(values) }).expect("a model encodes")
+fn model_content(values: Arc<[f32]>) -> Blob {
+    ModelContent { parameters: Float32Array(values) }.encode()
 }

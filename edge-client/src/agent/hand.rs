@@ -18,7 +18,7 @@ pub(super) struct Hand {
     pub(super) benign: Models,
     pub(super) progress: Progress,
     /// What was crafted for this device itself.
-    pub(super) received: Option<Vec<f32>>,
+    pub(super) received: Option<Arc<[f32]>>,
     /// What has been handed out, for a device that comes back and asks again.
     pub(super) crafted: BTreeMap<DeviceId, Outgoing>,
 }

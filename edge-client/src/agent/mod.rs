@@ -31,7 +31,9 @@ use std::sync::Arc;
 
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::{AttackRounds, Scenario};
-use shared::wire::{Assembler, Limits, Message, Millis, Missing, Publication, Receipt, Topic, Topics};
+use shared::wire::{
+    Assembler, Limits, Message, Millis, Missing, Payload, Publication, Receipt, Topic, Topics,
+};
 use tracing::debug;
 
 use crate::attacks::{self, Needs};
@@ -51,7 +53,7 @@ pub enum Event<'a> {
         /// Topic.
         topic: &'a str,
         /// Payload.
-        payload: &'a [u8],
+        payload: &'a Payload,
         /// Whether it was lying at the broker.
         retained: bool,
     },
@@ -185,8 +187,15 @@ impl Agent {
         self.outbox.probe(now, out);
     }
 
-    fn message(&mut self, now: Millis, topic: &str, payload: &[u8], retained: bool, out: &mut Vec<Action>) {
-        let message = match Message::decode(payload) {
+    fn message(
+        &mut self,
+        now: Millis,
+        topic: &str,
+        payload: &Payload,
+        retained: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let message = match payload.message() {
             Ok(message) => message,
             // An empty payload is how a retained message is deleted.
             Err(_) if payload.is_empty() => return,
@@ -200,25 +209,25 @@ impl Agent {
             (Some(Topic::Inbox(device)), Message::Announcement(announcement)) if device == me => {
                 self.announcement(now, announcement, false, out);
             }
-            (Some(Topic::Model), Message::Chunk(chunk)) => self.model_chunk(now, chunk, out),
+            (Some(Topic::Model), Message::Chunk(chunk)) => self.model_chunk(now, chunk.clone(), out),
             (Some(Topic::Inbox(device)), message) if device == me => match message {
-                Message::Chunk(chunk) => self.model_chunk(now, chunk, out),
-                Message::Missing(missing) => self.asked(now, &missing, out),
-                Message::Receipt(receipt) => self.receipt(&receipt),
+                Message::Chunk(chunk) => self.model_chunk(now, chunk.clone(), out),
+                Message::Missing(missing) => self.asked(now, missing, out),
+                Message::Receipt(receipt) => self.receipt(receipt),
                 _ => debug!("{topic}: not for an inbox"),
             },
             (Some(Topic::Status(device)), Message::Status(status)) if device == status.device => {
                 if device == me {
-                    self.presence.heard(now, &status, retained, out);
+                    self.presence.heard(now, status, retained, out);
                 } else {
-                    self.accomplice_status(now, &status, out);
+                    self.accomplice_status(now, status, out);
                 }
             }
             (Some(Topic::Update(device)), Message::Chunk(chunk)) => self.tapped(now, device, chunk, out),
             (Some(Topic::Collusion(device)), message) if device == me => match message {
-                Message::Chunk(chunk) => self.collusion_chunk(now, chunk, out),
-                Message::Missing(missing) => self.asked(now, &missing, out),
-                Message::Receipt(receipt) => self.receipt(&receipt),
+                Message::Chunk(chunk) => self.collusion_chunk(now, chunk.clone(), out),
+                Message::Missing(missing) => self.asked(now, missing, out),
+                Message::Receipt(receipt) => self.receipt(receipt),
                 _ => debug!("{topic}: not for colluders"),
             },
             _ => debug!("{topic}: a message that does not belong there"),

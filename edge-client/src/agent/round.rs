@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use shared::identity::Digest;
 use shared::wire::{
-    Chunk, Float32Array, Kind, Message, Millis, Missing, ModelContent, Outgoing, Progress, Publication,
-    RoundCall, Topic, TransferId, UpdateContent, content_limit, decode, encode,
+    Blob, Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, Progress, Publication, RoundCall,
+    Topic, TransferId, UpdateContent,
 };
 use tracing::{debug, warn};
 
@@ -55,12 +55,12 @@ impl Round {
 }
 
 impl Agent {
-    pub(super) fn round_called(&mut self, now: Millis, call: RoundCall, out: &mut Vec<Action>) {
+    pub(super) fn round_called(&mut self, now: Millis, call: &RoundCall, out: &mut Vec<Action>) {
         let term = self.term;
         // Since it called the round that this device is in; a roll call may have come between.
         let restarted = self.round.as_ref().is_some_and(|current| current.term < term);
         if let Some(current) = &mut self.round {
-            if current.call == call {
+            if current.call == *call {
                 // Said again to whoever missed it. An update that is still unacknowledged may be what is missed; one
                 // that an earlier start of the aggregator had acknowledged surely is.
                 if restarted {
@@ -80,7 +80,7 @@ impl Agent {
         self.outbox.forget_rounds_before(call.round);
         self.incoming.forget_rounds_before(call.round);
         if let Some(collusion) = &mut self.collusion {
-            collusion.open(&call);
+            collusion.open(call);
         }
         self.listen_if_leading(out);
         let selected = call.selected.contains(&self.me.device);
@@ -90,7 +90,7 @@ impl Agent {
         } else {
             Stage::Delivered
         };
-        self.round = Some(Round { call, opened: now, term, selected, stage });
+        self.round = Some(Round { call: call.clone(), opened: now, term, selected, stage });
         self.model_at_hand(now, out);
     }
 
@@ -119,12 +119,11 @@ impl Agent {
         }
     }
 
-    fn read_model(&self, content: &[u8]) -> Result<Arc<[f32]>, String> {
-        let model: ModelContent =
-            decode(content, content_limit(self.dimension)).map_err(|error| error.to_string())?;
-        let values = model.parameters.0;
+    fn read_model(&self, content: &Blob) -> Result<Arc<[f32]>, String> {
+        let model = content.model(self.dimension).map_err(|error| error.to_string())?;
+        let values = &model.parameters.0;
         if values.len() == self.dimension {
-            Ok(values.into())
+            Ok(values.clone())
         } else {
             Err(format!("{} parameters where the scenario's model has {}", values.len(), self.dimension))
         }
@@ -183,19 +182,18 @@ impl Agent {
         &mut self,
         now: Millis,
         trained: &Trained,
-        crafted: Option<Vec<f32>>,
+        crafted: Option<Arc<[f32]>>,
         out: &mut Vec<Action>,
     ) {
         let (Some(round), Some(run)) = (&mut self.round, self.run) else { return };
         round.stage = Stage::Delivered;
         let content = UpdateContent {
-            parameters: Float32Array(crafted.unwrap_or_else(|| trained.parameters.to_vec())),
+            parameters: Float32Array(crafted.unwrap_or_else(|| trained.parameters.clone())),
             loss: trained.loss,
             train_ms: trained.train_ms,
         };
-        let content = encode(&content).expect("an update encodes");
         let me = self.me.device;
-        let update = Outgoing::new(run, trained.round, Kind::Update, Some(me), content);
+        let update = Outgoing::new(run, trained.round, Kind::Update, Some(me), content.encode());
         self.outbox.post(now, self.topics.name(Topic::Update(me)), update, out);
     }
 

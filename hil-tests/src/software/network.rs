@@ -1,12 +1,11 @@
 //! An MQTT broker's semantics in memory: subscriptions, retained messages, delivery in order.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use shared::random::Stream;
-use shared::wire::{Millis, Publication};
+use shared::wire::{Millis, Payload, Publication};
 
 use super::faults::Faults;
 use super::seats::{Delivery, Effect};
@@ -21,7 +20,7 @@ pub(super) struct Network {
     /// Subscribers of a topic by its name, and of filters with a `+`.
     exact: HashMap<String, Vec<usize>>,
     wildcards: Vec<(String, usize)>,
-    retained: BTreeMap<String, Bytes>,
+    retained: BTreeMap<String, Arc<Payload>>,
     under_way: BinaryHeap<Reverse<UnderWay>>,
     sequence: u64,
     /// When the last delivery that keeps its order reaches each participant.
@@ -29,15 +28,32 @@ pub(super) struct Network {
 }
 
 /// A delivery under way, ordered by arrival and then by departure.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct UnderWay {
     arrives: Millis,
     sequence: u64,
     recipient: usize,
-    topic: Arc<str>,
-    payload: Bytes,
-    retained: bool,
+    delivery: Delivery,
 }
+
+impl Ord for UnderWay {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.arrives, self.sequence).cmp(&(other.arrives, other.sequence))
+    }
+}
+
+impl PartialOrd for UnderWay {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for UnderWay {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for UnderWay {}
 
 impl Network {
     pub(super) fn new(faults: &Faults) -> Self {
@@ -75,11 +91,8 @@ impl Network {
     pub(super) fn deliver(&mut self, now: Millis) -> Vec<(usize, Delivery)> {
         let mut arrived = Vec::new();
         while self.due().is_some_and(|due| due <= now) {
-            let Some(Reverse(UnderWay { recipient, topic, payload, retained, .. })) = self.under_way.pop()
-            else {
-                break;
-            };
-            arrived.push((recipient, Delivery { topic, payload, retained }));
+            let Some(Reverse(UnderWay { recipient, delivery, .. })) = self.under_way.pop() else { break };
+            arrived.push((recipient, delivery));
         }
         arrived
     }
@@ -92,7 +105,7 @@ impl Network {
             .map(|(topic, payload)| (Arc::from(topic.as_str()), payload.clone()))
             .collect();
         for (topic, payload) in lying {
-            self.send(now, who, &topic, &payload, true);
+            self.send(now, who, &Delivery { topic, payload, retained: true });
         }
         if filter.contains('+') {
             if !self.wildcards.contains(&(filter.clone(), who)) {
@@ -108,20 +121,20 @@ impl Network {
 
     fn publish(&mut self, now: Millis, publication: Publication) {
         let Publication { topic, payload, retain } = publication;
-        let payload: Bytes = payload.into();
+        let payload = Arc::new(payload);
         if retain {
             self.retained.insert(topic.clone(), payload.clone());
         }
         let mut recipients = self.exact.get(&topic).cloned().unwrap_or_default();
         let wild = self.wildcards.iter().filter(|(filter, _)| matches(filter, &topic)).map(|&(_, who)| who);
         recipients.extend(wild);
-        let topic: Arc<str> = topic.into();
+        let delivery = Delivery { topic: topic.into(), payload, retained: false };
         for who in recipients {
-            self.send(now, who, &topic, &payload, false);
+            self.send(now, who, &delivery);
         }
     }
 
-    fn send(&mut self, now: Millis, recipient: usize, topic: &Arc<str>, payload: &Bytes, retained: bool) {
+    fn send(&mut self, now: Millis, recipient: usize, delivery: &Delivery) {
         for (delay, may_overtake) in self.faults.fate(&mut self.random) {
             let mut arrives = now + LATENCY + delay;
             if !may_overtake {
@@ -130,14 +143,8 @@ impl Network {
                 *last = arrives;
             }
             self.sequence += 1;
-            self.under_way.push(Reverse(UnderWay {
-                arrives,
-                sequence: self.sequence,
-                recipient,
-                topic: topic.clone(),
-                payload: payload.clone(),
-                retained,
-            }));
+            let (sequence, delivery) = (self.sequence, delivery.clone());
+            self.under_way.push(Reverse(UnderWay { arrives, sequence, recipient, delivery }));
         }
     }
 }
@@ -156,10 +163,13 @@ fn matches(filter: &str, topic: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn publication(topic: &str, text: &str, retain: bool) -> Effect {
-        Effect::Publish(Publication { topic: topic.to_owned(), payload: text.as_bytes().to_vec(), retain })
+        let payload = Bytes::copy_from_slice(text.as_bytes()).into();
+        Effect::Publish(Publication { topic: topic.to_owned(), payload, retain })
     }
 
     fn received(network: &mut Network, until: u64) -> Vec<(usize, String)> {

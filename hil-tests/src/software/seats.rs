@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use aggregator_node::machine::{self, Failure, Machine};
 use aggregator_node::record::RoundRecord;
-use bytes::Bytes;
 use edge_client::agent::{self, Agent};
-use shared::wire::{Millis, Publication};
+use shared::wire::{Millis, Payload, Publication};
 
 /// A message that has arrived.
+#[derive(Clone)]
 pub(super) struct Delivery {
     pub(super) topic: Arc<str>,
-    pub(super) payload: Bytes,
+    /// Shared by all that it was sent to.
+    pub(super) payload: Arc<Payload>,
     pub(super) retained: bool,
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aggregator_node::record::RefusedDevice;
+use bytes::Bytes;
 use rim::{Command, Link, LinkEvent, LinkOptions};
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::models;
 use shared::wire::{
     Announcement, Chunk, Float32Array, Kind, MAX_MESSAGE_BYTES, Message, Outgoing, PROTOCOL_VERSION,
-    Publication, Refusal, Stage, Status, Topic, Topics, TransferId, UpdateContent, content_limit, encode,
+    Publication, Refusal, Stage, Status, Topic, Topics, TransferId, UpdateContent, content_limit,
 };
 
 use crate::lab::{Lab, all_succeed, records};
@@ -119,7 +120,7 @@ impl Rogue {
         let (run, round, fine) = (self.run, self.round, vec![0.0; self.dimension]);
         let with = |value: f32| [&[value], &fine[1..]].concat();
         match misdeed {
-            Garbage => self.publish(Topic::Update(ROGUE), b"\xff\x00garbage".to_vec()).await,
+            Garbage => self.publish(Topic::Update(ROGUE), &b"\xff\x00garbage"[..]).await,
             MessageOfAnotherTopic => {
                 let status = Message::Status(self.status(ROGUE, true)).encode().unwrap();
                 self.publish(Topic::Update(ROGUE), status).await;
@@ -196,15 +197,15 @@ impl Rogue {
         }
     }
 
-    async fn publish(&mut self, topic: Topic, payload: Vec<u8>) {
-        let topic = self.topics.name(topic);
+    async fn publish(&mut self, topic: Topic, payload: impl Into<Bytes>) {
+        let (topic, payload) = (self.topics.name(topic), payload.into().into());
         self.link.send(Command::Publish(Publication { topic, payload, retain: false })).await;
     }
 }
 
 fn update(run: RunId, round: u32, device: DeviceId, parameters: Vec<f32>) -> Outgoing {
-    let content = UpdateContent { parameters: Float32Array(parameters), loss: 0.5, train_ms: 1 };
-    Outgoing::new(run, round, Kind::Update, Some(device), encode(&content).unwrap())
+    let content = UpdateContent { parameters: Float32Array(parameters.into()), loss: 0.5, train_ms: 1 };
+    Outgoing::new(run, round, Kind::Update, Some(device), content.encode())
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub struct LastWill {
     /// Topic.
     pub topic: String,
     /// Payload.
-    pub payload: Vec<u8>,
+    pub payload: Bytes,
 }
 
 /// What happens on a link.
@@ -166,7 +166,7 @@ async fn feed(client: AsyncClient, mut commands: Receiver<Command>) {
         let handed_over = match command {
             Command::Subscribe(filter) => client.subscribe(filter, QoS::AtLeastOnce).await,
             Command::Publish(Publication { topic, payload, retain }) => {
-                client.publish(topic, QoS::AtLeastOnce, retain, payload).await
+                client.publish_bytes(topic, QoS::AtLeastOnce, retain, payload.into_bytes()).await
             }
         };
         if handed_over.is_err() {

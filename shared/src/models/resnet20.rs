@@ -202,7 +202,8 @@ mod tests {
     fn it_learns_eight_random_images_by_heart() {
         let model = build(&[9, 8], 4).unwrap();
         let images = || random_batch(&[9, 8], 4, 8);
-        let trained = train(model.as_ref(), initial(model.as_ref()).values(), 0.1, 30, |_| images()).unwrap();
+        let trained =
+            train(model.as_ref(), initial(model.as_ref()).values().into(), 0.1, 30, |_| images()).unwrap();
         let evaluation = evaluate(model.as_ref(), &trained.parameters, [images()]).unwrap();
         assert_eq!(evaluation.errors, 0, "{evaluation:?}");
         assert!(evaluation.loss < 0.1, "{evaluation:?}");

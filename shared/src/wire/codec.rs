@@ -5,11 +5,12 @@
 //! a slice, and its integer-keyed and pre-0.10 formats are off. What it cannot be kept from reading, fields
 //! by position and unit variants by number, gives the same values and is never written.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_cbor::Deserializer;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 pub(super) use serde_cbor::tags::Tagged;
+use serde_cbor::{Deserializer, Serializer};
 
+use super::blob::Blob;
 use super::messages::{Message, Refusal};
 
 /// Longest MQTT payload that is looked at, in bytes: 16 times a [`CHUNK_BYTES`](super::CHUNK_BYTES).
@@ -52,7 +53,16 @@ impl CodecError {
 /// # Errors
 /// [`CodecError::Unencodable`]; never for the types of this module.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    serde_cbor::to_vec(value).map_err(|error| CodecError::Unencodable(reason(&error)))
+    encode_with_room(value, 0)
+}
+
+/// As [`encode`], for a value whose bytes are expected to be at most `room`: memory is taken once.
+pub(super) fn encode_with_room<T: Serialize>(value: &T, room: usize) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = Vec::with_capacity(room);
+    match value.serialize(&mut Serializer::new(&mut bytes)) {
+        Ok(()) => Ok(bytes),
+        Err(error) => Err(CodecError::Unencodable(reason(&error))),
+    }
 }
 
 /// Decodes one value that fills `bytes` to the end.
@@ -60,14 +70,18 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::TooLong`] above `max_bytes`, [`CodecError::Malformed`] for anything but a single value of
 /// the type.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8], max_bytes: usize) -> Result<T, CodecError> {
-    if bytes.len() > max_bytes {
-        return Err(CodecError::TooLong { size: bytes.len(), max: max_bytes });
-    }
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], max_bytes: usize) -> Result<T, CodecError> {
+    check_length(bytes, max_bytes)?;
     let mut deserializer = Deserializer::from_slice(bytes).disable_packed_format().disable_legacy_enums();
     T::deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| CodecError::Malformed(reason(&error)))
+}
+
+/// Refuses more than `max` bytes.
+pub(super) fn check_length(bytes: &[u8], max: usize) -> Result<(), CodecError> {
+    let size = bytes.len();
+    if size > max { Err(CodecError::TooLong { size, max }) } else { Ok(()) }
 }
 
 impl Message {
@@ -75,16 +89,25 @@ impl Message {
     ///
     /// # Errors
     /// As [`encode`].
-    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
-        encode(self)
+    pub fn encode(&self) -> Result<Bytes, CodecError> {
+        encode(self).map(Bytes::from)
     }
 
-    /// Reads an MQTT payload of at most [`MAX_MESSAGE_BYTES`].
+    /// Reads an MQTT payload of at most [`MAX_MESSAGE_BYTES`]. The bytes of a chunk stay where they are.
     ///
     /// # Errors
     /// As [`decode`].
-    pub fn decode(payload: &[u8]) -> Result<Self, CodecError> {
-        decode(payload, MAX_MESSAGE_BYTES)
+    pub fn decode(payload: &Bytes) -> Result<Self, CodecError> {
+        Message::decode_where(payload, |data| data)
+    }
+
+    /// As [`Message::decode`], with the bytes of a chunk as `change` gives them.
+    pub(super) fn decode_where(
+        payload: &Bytes,
+        change: impl FnOnce(Blob) -> Blob,
+    ) -> Result<Self, CodecError> {
+        let message: Message<&serde_bytes::Bytes> = decode(payload, MAX_MESSAGE_BYTES)?;
+        Ok(message.map_data(|data| change(payload.slice_ref(data).into())))
     }
 }
 
@@ -103,7 +126,7 @@ mod tests {
     use super::super::messages::{RollCall, Stage};
     use super::*;
 
-    fn refused<T: DeserializeOwned>(bytes: &[u8]) -> CodecError {
+    fn refused<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> CodecError {
         decode::<T>(bytes, 1024).err().expect("refused")
     }
 
@@ -165,7 +188,7 @@ mod tests {
                 bytes.extend(length.to_be_bytes());
                 refused::<Vec<u64>>(&bytes);
                 refused::<serde_bytes::ByteBuf>(&bytes);
-                refused::<Message>(&bytes);
+                refused::<Message<&serde_bytes::Bytes>>(&bytes);
             }
         }
     }
@@ -173,6 +196,6 @@ mod tests {
     #[test]
     fn deep_nesting_is_refused() {
         refused::<Vec<u32>>(&[0x81; 1024]);
-        refused::<Message>(&[0xc1; 1024]);
+        refused::<Message<&serde_bytes::Bytes>>(&[0xc1; 1024]);
     }
 }

@@ -1,5 +1,8 @@
 //! A vector of `f32` as the wire carries it.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::Bytes;
@@ -17,14 +20,15 @@ const LITTLE_ENDIAN_F32: u64 = 85;
 /// Decoding refuses any other tag, none at all, a length that is no multiple of 4, and a byte string of
 /// indefinite length.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Float32Array(pub Vec<f32>);
+pub struct Float32Array(pub Arc<[f32]>);
 
 impl Serialize for Float32Array {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = vec![0; size_of_val(self.0.as_slice())];
-        for (slot, value) in bytes.chunks_exact_mut(size_of::<f32>()).zip(&self.0) {
-            slot.copy_from_slice(&value.to_le_bytes());
-        }
+        let bytes: Cow<'_, [u8]> = if cfg!(target_endian = "little") {
+            Cow::Borrowed(bytemuck::cast_slice(&self.0))
+        } else {
+            self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
+        };
         Tagged::new(Some(LITTLE_ENDIAN_F32), Bytes::new(&bytes)).serialize(serializer)
     }
 }
@@ -56,22 +60,23 @@ mod tests {
 
     #[test]
     fn it_is_the_byte_string_of_rfc_8746() {
-        let bytes = encode(&Float32Array(vec![1.0, -2.5])).unwrap();
+        let bytes = encode(&Float32Array([1.0, -2.5].into())).unwrap();
         assert_eq!(bytes, [0xd8, 85, 0x48, 0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc0]);
-        assert_eq!(read(&bytes), Ok(Float32Array(vec![1.0, -2.5])));
+        assert_eq!(read(&bytes), Ok(Float32Array([1.0, -2.5].into())));
     }
 
     #[test]
     fn every_bit_pattern_survives() {
         let bits = [0x7fc0_0000, 0x7f80_0001, 0xffc1_2345, 0xff80_0000, 0x8000_0000, 1];
-        let values = Float32Array(bits.map(f32::from_bits).to_vec());
+        let values = Float32Array(bits.map(f32::from_bits).into());
         let back = read(&encode(&values).unwrap()).unwrap();
-        assert_eq!(back.0.into_iter().map(f32::to_bits).collect::<Vec<_>>(), bits);
+        assert_eq!(back.0.iter().copied().map(f32::to_bits).collect::<Vec<_>>(), bits);
     }
 
     #[test]
     fn an_empty_vector_survives() {
-        assert_eq!(read(&encode(&Float32Array(vec![])).unwrap()), Ok(Float32Array(vec![])));
+        let empty = Float32Array([].into());
+        assert_eq!(read(&encode(&empty).unwrap()), Ok(empty));
     }
 
     #[test]

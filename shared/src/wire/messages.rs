@@ -13,28 +13,44 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
 
+use super::blob::Blob;
+use super::codec::encode_with_room;
 use super::float32_array::Float32Array;
 use crate::identity::{DeviceId, Digest, RunId};
 
 /// The version of these messages; a peer that speaks another is refused by name.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// Whatever travels as one MQTT payload.
+/// Whatever travels as one MQTT payload; `D` are the bytes of a [`Chunk`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Message {
+pub enum Message<D = Blob> {
     /// Where the run stands.
     Announcement(Announcement),
     /// That a device is here, or gone.
     Status(Status),
     /// A piece of a transfer.
-    Chunk(Chunk),
+    Chunk(Chunk<D>),
     /// Which pieces the receiver of a transfer still lacks.
     Missing(Missing),
     /// That a transfer arrived, and what became of it.
     Receipt(Receipt),
+}
+
+impl<D> Message<D> {
+    /// The same message, with the bytes of a [`Chunk`] as `change` gives them.
+    pub(super) fn map_data<E>(self, change: impl FnOnce(D) -> E) -> Message<E> {
+        match self {
+            Message::Announcement(announcement) => Message::Announcement(announcement),
+            Message::Status(status) => Message::Status(status),
+            Message::Chunk(Chunk { id, size, count, index, data }) => {
+                Message::Chunk(Chunk { id, size, count, index, data: change(data) })
+            }
+            Message::Missing(missing) => Message::Missing(missing),
+            Message::Receipt(receipt) => Message::Receipt(receipt),
+        }
+    }
 }
 
 /// Where the run stands: the aggregator's latest word to everyone.
@@ -102,11 +118,8 @@ impl Content {
     ///
     /// # Panics
     /// If `content` is longer than `u32::MAX` bytes; transfers are capped far below.
-    pub fn of(content: &[u8]) -> Self {
-        Content {
-            blake3: Digest::blake3(content),
-            size: u32::try_from(content.len()).expect("capped below 4 GiB"),
-        }
+    pub fn of(content: &Blob) -> Self {
+        Content { blake3: content.blake3(), size: u32::try_from(content.len()).expect("capped below 4 GiB") }
     }
 }
 
@@ -162,7 +175,7 @@ impl fmt::Display for TransferId {
 /// enough for its length to count, and with them it stays below 0.2% of a model of 266 060 parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Chunk {
+pub struct Chunk<D = Blob> {
     /// The transfer it belongs to.
     pub id: TransferId,
     /// Length of the whole content in bytes.
@@ -175,7 +188,7 @@ pub struct Chunk {
     #[serde(rename = "at")]
     pub index: u32,
     /// The bytes.
-    pub data: ByteBuf,
+    pub data: D,
 }
 
 /// Which pieces of a transfer the receiver still lacks.
@@ -266,6 +279,31 @@ pub struct UpdateContent {
     pub loss: f32,
     /// Wall-clock time of training in milliseconds.
     pub train_ms: u32,
+}
+
+impl ModelContent {
+    /// The content as it is cut into chunks.
+    ///
+    /// # Panics
+    /// Never: contents always encode.
+    pub fn encode(&self) -> Blob {
+        encode_content(self, &self.parameters)
+    }
+}
+
+impl UpdateContent {
+    /// The content as it is cut into chunks.
+    ///
+    /// # Panics
+    /// Never: contents always encode.
+    pub fn encode(&self) -> Blob {
+        encode_content(self, &self.parameters)
+    }
+}
+
+fn encode_content<T: Serialize>(content: &T, parameters: &Float32Array) -> Blob {
+    let room = content_limit(parameters.0.len());
+    encode_with_room(content, room).expect("contents of the protocol encode").into()
 }
 
 /// Largest encoded [`ModelContent`] or [`UpdateContent`] of a model of `dimension` parameters, in bytes: the

@@ -2,21 +2,25 @@
 //!
 //! The schema is `outpost.cddl` beside this file; `docs/protocol.md` tells the sequence of a round.
 //!
-//! A receiver goes `Topics::parse` -> [`Message::decode`] -> check of sender, run and round ->
+//! A receiver goes `Topics::parse` -> [`Payload::message`] -> check of sender, run and round ->
 //! [`Assembler::accept`] -> [`decode`] of the content.
 
+mod blob;
 mod codec;
 mod float32_array;
 mod messages;
 mod millis;
+mod payload;
 mod publication;
 mod topics;
 mod transfer;
 
+pub use blob::Blob;
 pub use codec::{CodecError, MAX_MESSAGE_BYTES, decode, encode};
 pub use float32_array::Float32Array;
 pub use messages::*;
 pub use millis::Millis;
+pub use payload::Payload;
 pub use publication::Publication;
 pub use topics::{InvalidPrefix, MAX_SLASHES, Topic, Topics};
 pub use transfer::{

@@ -8,12 +8,13 @@ mod resuming;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use shared::evaluation::Evaluation;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::Scenario;
 use shared::wire::{
     Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, PROTOCOL_VERSION, Receipt, Refusal, Stage,
-    Status, Topic, Topics, UpdateContent, encode,
+    Status, Topic, Topics, UpdateContent,
 };
 
 use super::{Action, Event, Failure, Machine, Start};
@@ -84,12 +85,12 @@ impl Script {
     }
 
     fn receive(&mut self, topic: Topic, message: &Message) {
-        self.receive_raw(topic, &message.encode().unwrap());
+        self.receive_raw(topic, message.encode().unwrap());
     }
 
-    fn receive_raw(&mut self, topic: Topic, payload: &[u8]) {
+    fn receive_raw(&mut self, topic: Topic, payload: impl Into<Bytes>) {
         let topic = self.topics.name(topic);
-        self.handle(Event::Message { topic: &topic, payload });
+        self.handle(Event::Message { topic: &topic, payload: &payload.into().into() });
     }
 
     /// Lets the time pass, with a tick whenever one is due.
@@ -170,7 +171,7 @@ impl Script {
         let topic = self.topics.name(on);
         let message = |action: &Action| match action {
             Action::Publish(publication) if publication.topic == topic => {
-                Some(Message::decode(&publication.payload).unwrap())
+                Some(publication.payload.message().unwrap().clone())
             }
             _ => None,
         };
@@ -235,8 +236,9 @@ impl Script {
 
 /// An update of `device` for `round`, every parameter of which is `value`.
 fn update(device: u32, round: u32, value: f32, dimension: usize) -> Outgoing {
-    let content = UpdateContent { parameters: Float32Array(vec![value; dimension]), loss: 0.5, train_ms: 1 };
-    Outgoing::new(RUN, round, Kind::Update, Some(DeviceId(device)), encode(&content).unwrap())
+    let parameters = Float32Array(vec![value; dimension].into());
+    let content = UpdateContent { parameters, loss: 0.5, train_ms: 1 };
+    Outgoing::new(RUN, round, Kind::Update, Some(DeviceId(device)), content.encode())
 }
 
 fn small(device: u32, round: u32) -> Outgoing {

@@ -41,7 +41,7 @@ fn a_round_that_is_over() {
 #[test]
 fn another_run() {
     let id = small(0, 1);
-    let content: Vec<u8> = id.chunks().flat_map(|chunk| chunk.data.into_vec()).collect();
+    let content: Vec<u8> = id.chunks().flat_map(|chunk| chunk.data.to_vec()).collect();
     assert_refused(&Outgoing::new(RunId(8), 1, Kind::Update, Some(DeviceId(0)), content), Refusal::WrongRun);
 }
 
@@ -87,7 +87,9 @@ fn more_bytes_than_any_update_has() {
 #[test]
 fn another_content_than_announced() {
     let mut chunk = small(0, 1).chunk(0).unwrap();
-    chunk.data[0] ^= 1;
+    let mut data = chunk.data.to_vec();
+    data[0] ^= 1;
+    chunk.data = data.into();
     let (record, told) = refused(&[(Topic::Update(DeviceId(0)), Message::Chunk(chunk))]);
     assert_eq!(record.refused.into_iter().collect::<Vec<_>>(), [(Refusal::Corrupt, 1)]);
     assert_eq!(told, [], "it is asked again, not turned away");
@@ -123,9 +125,9 @@ fn strangers_and_strange_bytes() {
     let mut script = Script::opened(SMALL, &[]);
     script.receive(Topic::Update(DeviceId(DEVICES)), &piece(&small(DEVICES, 1)));
     script.receive(Topic::Update(DeviceId(u32::MAX)), &piece(&small(0, 1)));
-    script.receive_raw(Topic::Update(DeviceId(0)), b"\xff\xff");
-    script.receive_raw(Topic::Status(DeviceId(0)), &vec![0; 2 << 20]);
-    script.receive_raw(Topic::Status(DeviceId(0)), b"");
+    script.receive_raw(Topic::Update(DeviceId(0)), &b"\xff\xff"[..]);
+    script.receive_raw(Topic::Status(DeviceId(0)), vec![0; 2 << 20]);
+    script.receive_raw(Topic::Status(DeviceId(0)), &b""[..]);
     script.receive(Topic::Ask(DeviceId(1)), &piece(&small(1, 1)));
     let record = script.close();
     assert_eq!(record.refused[&Refusal::Unknown], 2);
@@ -155,8 +157,8 @@ fn a_loss_that_overflows_does_not_reach_the_record() {
     let mut script = Script::opened(SMALL, &[]);
     for device in 0..DEVICES {
         let loss = if device == 2 { f32::NAN } else { f32::MAX };
-        let content = UpdateContent { parameters: Float32Array(vec![0.0; SMALL]), loss, train_ms: 0 };
-        let content = encode(&content).unwrap();
+        let content = UpdateContent { parameters: Float32Array([0.0; SMALL].into()), loss, train_ms: 0 };
+        let content = content.encode();
         script.delivers(&Outgoing::new(RUN, 1, Kind::Update, Some(DeviceId(device)), content));
     }
     assert_eq!(script.close().train_loss, Some(f32::MAX));

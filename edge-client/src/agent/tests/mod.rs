@@ -10,7 +10,6 @@ use shared::scenario::Scenario;
 use shared::wire::{
     Announcement, Chunk, Float32Array, Kind, Message, Millis, Missing, ModelContent, Outgoing,
     PROTOCOL_VERSION, Receipt, RoundCall, Stage, Status, Topic, Topics, UpdateContent, content_limit, decode,
-    encode,
 };
 
 use super::{Action, Agent, Event, Farewell, Identity};
@@ -88,7 +87,7 @@ impl Script {
 
     fn receive_as(&mut self, topic: Topic, message: &Message, retained: bool) {
         let (topic, payload) = (self.topics.name(topic), message.encode().unwrap());
-        self.handle(Event::Message { topic: &topic, payload: &payload, retained });
+        self.handle(Event::Message { topic: &topic, payload: &payload.into(), retained });
     }
 
     /// Lets the time pass, with a tick whenever one is due.
@@ -113,8 +112,8 @@ impl Script {
 
     /// The global model of `round`.
     fn model(&self, round: u32) -> Outgoing {
-        let parameters = Float32Array(vec![round as f32; self.dimension]);
-        Outgoing::new(RUN, round, Kind::Model, None, encode(&ModelContent { parameters }).unwrap())
+        let parameters = Float32Array(vec![round as f32; self.dimension].into());
+        Outgoing::new(RUN, round, Kind::Model, None, ModelContent { parameters }.encode())
     }
 
     fn call(&self, round: u32, selected: &[DeviceId]) -> RoundCall {
@@ -143,7 +142,8 @@ impl Script {
     }
 
     fn crafts(&mut self, round: u32, models: &[(DeviceId, f32)]) {
-        let models = models.iter().map(|(device, value)| (*device, vec![*value; self.dimension])).collect();
+        let models =
+            models.iter().map(|(device, value)| (*device, vec![*value; self.dimension].into())).collect();
         self.handle(Event::Done(Outcome::Crafted { round, models }));
     }
 
@@ -184,15 +184,15 @@ impl Script {
 
     /// What `device` is to send or would have sent.
     fn shared_model(&self, kind: Kind, round: u32, device: DeviceId, value: f32) -> Outgoing {
-        let parameters = Float32Array(vec![value; self.dimension]);
-        Outgoing::new(RUN, round, kind, Some(device), encode(&ModelContent { parameters }).unwrap())
+        let parameters = Float32Array(vec![value; self.dimension].into());
+        Outgoing::new(RUN, round, kind, Some(device), ModelContent { parameters }.encode())
     }
 
     fn messages(&self, on: Topic) -> Vec<Message> {
         let topic = self.topics.name(on);
         let message = |action: &Action| match action {
             Action::Publish(publication) if publication.topic == topic => {
-                Some(Message::decode(&publication.payload).unwrap())
+                Some(publication.payload.message().unwrap().clone())
             }
             _ => None,
         };

@@ -5,12 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_bytes::ByteBuf;
-
 use super::error::TransferError;
 use super::split::Split;
-use crate::identity::{DeviceId, Digest};
-use crate::wire::{Chunk, Millis, Missing, TransferId};
+use crate::identity::DeviceId;
+use crate::wire::{Blob, Chunk, Millis, Missing, TransferId};
 
 /// Transfers of one sender that are remembered at most. Finished ones make room for new ones.
 pub const MAX_TRANSFERS_PER_SENDER: usize = 64;
@@ -37,7 +35,7 @@ pub enum Progress {
     /// The piece is new; others are still missing.
     Incomplete,
     /// It was the last one: the content, whose digest is that of the transfer.
-    Complete(Vec<u8>),
+    Complete(Blob),
     /// The piece was here before, or its transfer is finished.
     AlreadyHeld,
 }
@@ -58,7 +56,8 @@ pub struct Assembler {
 struct Transfer {
     from: Option<DeviceId>,
     split: Split,
-    pieces: BTreeMap<u32, ByteBuf>,
+    /// Copies: a chunk may lie in a block of memory that is much larger than what is accounted for here.
+    pieces: BTreeMap<u32, Vec<u8>>,
     /// A finished transfer is remembered, so that a repeated chunk does not start it again.
     finished: bool,
     /// When it last got on, or was last reported as stalled.
@@ -112,23 +111,22 @@ impl Assembler {
             let split = Split { size, count };
             Transfer { from, split, pieces: BTreeMap::new(), finished: false, active: now }
         });
-        share.bytes += data.len();
-        self.held += data.len();
-        transfer.pieces.insert(index, data);
         transfer.active = now;
-        if transfer.pieces.len() < count as usize {
-            return Ok(Progress::Incomplete);
-        }
-
+        let content = if count == 1 {
+            data
+        } else {
+            share.bytes += data.len();
+            self.held += data.len();
+            transfer.pieces.insert(index, data.to_vec());
+            if transfer.pieces.len() < count as usize {
+                return Ok(Progress::Incomplete);
+            }
+            share.bytes -= size as usize;
+            self.held -= size as usize;
+            join(std::mem::take(&mut transfer.pieces), size)
+        };
         transfer.finished = true;
-        let mut pieces = std::mem::take(&mut transfer.pieces).into_values();
-        let mut content = pieces.next().map(ByteBuf::into_vec).unwrap_or_default();
-        // By now as many bytes have arrived as are reserved here.
-        content.reserve_exact(size as usize - content.len());
-        pieces.for_each(|piece| content.extend_from_slice(&piece));
-        share.bytes -= size as usize;
-        self.held -= size as usize;
-        if Digest::blake3(&content) == id.blake3 {
+        if content.blake3() == id.blake3 {
             Ok(Progress::Complete(content))
         } else {
             self.forget(&id);
@@ -164,7 +162,7 @@ impl Assembler {
     /// Drops a transfer; a further chunk of it starts it anew.
     pub fn forget(&mut self, id: &TransferId) {
         let Some(transfer) = self.transfers.remove(id) else { return };
-        let bytes: usize = transfer.pieces.values().map(|piece| piece.len()).sum();
+        let bytes: usize = transfer.pieces.values().map(Vec::len).sum();
         self.held -= bytes;
         if let Some(share) = self.shares.get_mut(&transfer.from) {
             share.bytes -= bytes;
@@ -237,6 +235,16 @@ impl Assembler {
         self.forget(&oldest.ok_or(TransferError::TooMany { id, max })?);
         Ok(())
     }
+}
+
+/// The content of `size` bytes that all its pieces make up.
+fn join(pieces: BTreeMap<u32, Vec<u8>>, size: u32) -> Blob {
+    let mut pieces = pieces.into_values();
+    let mut content = pieces.next().unwrap_or_default();
+    // By now as many bytes have arrived as are reserved here.
+    content.reserve_exact(size as usize - content.len());
+    pieces.for_each(|piece| content.extend_from_slice(&piece));
+    content.into()
 }
 
 impl Transfer {

@@ -90,7 +90,7 @@ pub enum TransferError {
         max: usize,
     },
     /// All pieces are here, but they are not the announced content. The transfer is dropped.
-    #[error("{id}: the content does not have the announced SHA-256; send it anew")]
+    #[error("{id}: the content does not have the announced digest; send it anew")]
     Corrupt {
         /// The transfer.
         id: TransferId,

@@ -1,20 +1,17 @@
 //! The sending end of a transfer.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use serde_bytes::ByteBuf;
 
 use super::split::Split;
 use crate::identity::{DeviceId, RunId};
-use crate::wire::{Chunk, Content, Kind, Missing, TransferId};
+use crate::wire::{Blob, Chunk, Content, Kind, Missing, TransferId};
 
 /// Content on its way, kept until its [`Receipt`](crate::wire::Receipt) comes.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     id: TransferId,
     split: Split,
-    content: Arc<[u8]>,
+    content: Blob,
 }
 
 impl Outgoing {
@@ -27,7 +24,7 @@ impl Outgoing {
         round: u32,
         kind: Kind,
         device: Option<DeviceId>,
-        content: impl Into<Arc<[u8]>>,
+        content: impl Into<Blob>,
     ) -> Self {
         let content = content.into();
         let Content { blake3, size } = Content::of(&content);
@@ -53,7 +50,7 @@ impl Outgoing {
     pub fn chunk(&self, index: u32) -> Option<Chunk> {
         let Split { size, count } = self.split;
         (index < count).then(|| {
-            let data = ByteBuf::from(&self.content[self.split.range(index)]);
+            let data = self.content.slice(self.split.range(index));
             Chunk { id: self.id, size, count, index, data }
         })
     }
@@ -99,7 +96,7 @@ mod tests {
         assert_eq!(indices(&chunks), [0, 1, 2]);
         let whole = chunks.iter().flat_map(|chunk| chunk.data.to_vec()).collect::<Vec<_>>();
         assert_eq!(Digest::blake3(&whole), outgoing.id().blake3);
-        assert_eq!(outgoing.content(), Content::of(&whole));
+        assert_eq!(outgoing.content(), Content::of(&whole.into()));
         assert_eq!(outgoing.chunk(3), None);
     }
 
