@@ -33,3 +33,21 @@ pub(crate) fn send_at_once(address: SocketAddr) -> io::Result<()> {
 pub(crate) fn send_at_once(_: SocketAddr) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn connections_accepted_afterwards_send_small_packets_at_once() {
+        let [other, listener] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        send_at_once(listener.local_addr().unwrap()).unwrap();
+        for (listener, expected) in [(other, false), (listener, true)] {
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            assert_eq!(accepted.nodelay().unwrap(), expected);
+        }
+    }
+}
