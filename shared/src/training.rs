@@ -33,9 +33,8 @@ pub fn train(
     let mut total = 0.0;
     for step in 0..steps {
         let (loss, gradient) = model.loss_and_gradient(&parameters, &minibatch(step))?;
-        for (parameter, derivative) in Arc::make_mut(&mut parameters).iter_mut().zip(gradient) {
-            *parameter -= learning_rate * derivative;
-        }
+        let descend = |(parameter, derivative): (&f32, &f32)| parameter - learning_rate * derivative;
+        parameters = parameters.iter().zip(&gradient).map(descend).collect();
         total += f64::from(loss);
     }
     Ok(Trained { parameters, loss: (total / steps.max(1) as f64) as f32 })
