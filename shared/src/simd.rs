@@ -1,6 +1,38 @@
 //! Vector instructions chosen at run time.
 
+use std::ops::{Deref, DerefMut};
+
 use pulp::{Arch, Simd, WithSimd};
+
+/// Values of one [`Lanes`].
+pub(crate) const LANES: usize = 16;
+
+/// Values that lie side by side in vector registers: one of AVX-512, two of AVX2, four of NEON. In memory they fill a
+/// cache line, so that no vector is read from two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(64))]
+pub(crate) struct Lanes(pub(crate) [f32; LANES]);
+
+impl Lanes {
+    /// Zeros.
+    pub(crate) const ZERO: Self = Lanes([0.0; LANES]);
+}
+
+impl Deref for Lanes {
+    type Target = [f32; LANES];
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Lanes {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
 
 /// A computation that is worth compiling for several sets of vector instructions.
 pub(crate) trait Kernel {

@@ -58,6 +58,8 @@ pub struct Line {
 pub struct Case {
     /// Settings on top of the paper's defaults, `key=value`.
     pub settings: Vec<String>,
+    /// Which global model's error counts. A run reports both, so that experiments that differ in this alone share it.
+    pub result: ResultModel,
     /// The paper's testing error rate, where it gives one.
     pub paper: Option<f64>,
 }
@@ -80,6 +82,8 @@ pub struct Reproduction {
     pub experiment: Experiment,
     /// For each case, the testing error of each seed.
     pub errors: Vec<Vec<f64>>,
+    /// The learning rate, if all cells have the same.
+    pub learning_rate: Option<f64>,
 }
 
 impl Experiment {
@@ -107,12 +111,18 @@ impl Experiment {
 
     /// Puts the results of [`Experiment::cells`] back into their places.
     pub fn collect(self, results: &[(Cell, Summary)], seeds: u64) -> Reproduction {
-        let error = |(cell, summary): &(Cell, Summary)| match cell.scenario.evaluation.model {
-            ResultModel::Last => summary.final_test_error.unwrap_or(f64::NAN),
-            ResultModel::Best => summary.best_test_error.unwrap_or(f64::NAN),
+        let error = |case: &Case, (cell, summary): &(Cell, Summary)| {
+            let best = [case.result, cell.scenario.evaluation.model].contains(&ResultModel::Best);
+            let error = if best { summary.best_test_error } else { summary.final_test_error };
+            error.unwrap_or(f64::NAN)
         };
-        let errors = results.chunks(seeds.max(1) as usize).map(|chunk| chunk.iter().map(error).collect());
-        Reproduction { errors: errors.collect(), experiment: self }
+        let of_cases = self.cases.iter().zip(results.chunks(seeds.max(1) as usize));
+        let errors =
+            of_cases.map(|(case, results)| results.iter().map(|result| error(case, result)).collect());
+        let errors = errors.collect();
+        let mut rates = results.iter().map(|(cell, _)| cell.scenario.training.learning_rate);
+        let learning_rate = rates.next().filter(|first| rates.all(|rate| rate == *first));
+        Reproduction { errors, learning_rate, experiment: self }
     }
 }
 
@@ -165,13 +175,31 @@ impl Reproduction {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::paper::all;
 
     fn options(seeds: u64, quick: bool) -> Options {
         Options { seeds, quick, settings: Vec::new() }
+    }
+
+    fn summary(final_error: f64, best_error: f64) -> Summary {
+        Summary {
+            name: "paper".to_owned(),
+            seed: 1,
+            bench: "software".to_owned(),
+            rounds: 1,
+            final_test_error: Some(final_error),
+            best_test_error: Some(best_error),
+            model_sha256: String::new(),
+            seconds: 1.0,
+            rounds_per_second: 1.0,
+            bytes_up: 0,
+            bytes_down: 0,
+            devices: 1,
+            refused: BTreeMap::new(),
+        }
     }
 
     #[test]
@@ -205,10 +233,35 @@ mod tests {
     }
 
     #[test]
+    fn table_3_reads_the_best_models_of_the_runs_of_table_2b() {
+        let find = |id| crate::paper::find(id).unwrap();
+        let cells = |id| find(id).cells(&options(2, true)).unwrap();
+        let digests = |id| cells(id).iter().map(|cell| cell.scenario.digest()).collect::<Vec<_>>();
+        assert_eq!(digests("table3"), digests("table2b"));
+        let results: Vec<_> = cells("table3").into_iter().map(|cell| (cell, summary(0.3, 0.2))).collect();
+        assert_eq!(find("table2b").collect(&results, 2).errors[14], [0.3, 0.3]);
+        assert_eq!(find("table3").collect(&results, 2).errors[14], [0.2, 0.2]);
+    }
+
+    #[test]
+    fn the_learning_rate_is_that_of_the_cells() {
+        let rate = |setting: &str| {
+            let options = Options { settings: vec![setting.to_owned()], ..options(1, true) };
+            let experiment = crate::paper::find("table7b").unwrap();
+            let cells = experiment.cells(&options).unwrap();
+            let results: Vec<_> = cells.into_iter().map(|cell| (cell, summary(0.3, 0.2))).collect();
+            experiment.collect(&results, 1).learning_rate
+        };
+        assert_eq!(rate("rounds=50"), Some(0.096));
+        assert_eq!(rate("training.learning-rate=0.5"), Some(0.5));
+    }
+
+    #[test]
     fn results_go_back_into_their_places() {
         let mut experiment = crate::paper::find("table7b").unwrap();
         experiment.cases.truncate(2);
-        let reproduction = Reproduction { experiment, errors: vec![vec![0.1, 0.2], vec![0.5, 0.5]] };
+        let errors = vec![vec![0.1, 0.2], vec![0.5, 0.5]];
+        let reproduction = Reproduction { experiment, errors, learning_rate: None };
         let (mean, deviation) = reproduction.statistics(0);
         assert!((mean - 0.15).abs() < 1e-12 && (deviation.unwrap() - 0.005f64.sqrt()).abs() < 1e-12);
         assert!(!reproduction.differs(0), "0.15 is near the paper's 0.14");

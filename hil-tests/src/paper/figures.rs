@@ -1,5 +1,7 @@
 //! The paper's figures. It gives their values as curves only, so these stand alone.
 
+use shared::scenario::ResultModel;
+
 use super::experiment::{Case, Experiment, Line, Shape};
 use super::tables::settings;
 
@@ -150,7 +152,7 @@ fn figure_of(
                 format!("attack.knowledge={knowledge}"),
             ]);
             all.extend(settings_at(position));
-            cases.push(Case { settings: all, paper: None });
+            cases.push(Case { settings: all, result: ResultModel::Last, paper: None });
         }
     }
     Experiment {

@@ -58,7 +58,7 @@ pub fn to_text(reproduction: &Reproduction, options: &Options) -> String {
     if experiment.shape == Shape::Table {
         text.push_str("in parentheses the paper's figure, * where they differ by more than 0.05; ");
     }
-    text.push_str(&conditions(options));
+    text.push_str(&conditions(reproduction, options));
     text
 }
 
@@ -84,7 +84,7 @@ pub fn render(reproduction: &Reproduction, options: &Options) -> anyhow::Result<
             body {
                 h1 { (experiment.title) }
                 p { (experiment.note) }
-                p { (conditions(options)) }
+                p { (conditions(reproduction, options)) }
                 @if let Some(figure) = figure { figure { (PreEscaped(figure)) } }
                 (table(reproduction))
             }
@@ -93,20 +93,15 @@ pub fn render(reproduction: &Reproduction, options: &Options) -> anyhow::Result<
     Ok(page.into_string())
 }
 
-fn conditions(options: &Options) -> String {
+fn conditions(reproduction: &Reproduction, options: &Options) -> String {
     let seeds =
         if options.seeds == 1 { "Seed 1".to_owned() } else { format!("Seeds 1 to {}", options.seeds) };
     let quick = if options.quick { "; quick: a tenth of the paper's rounds" } else { "" };
-    let settings = if options.settings.is_empty() {
-        String::new()
-    } else {
-        format!("; {}", options.settings.join(", "))
-    };
-    let rate = if options.settings.iter().any(|setting| setting.starts_with("training.learning-rate=")) {
-        ""
-    } else {
-        " Learning rate 0.096, as the paper leaves it open."
-    };
+    let settings = options.settings.iter().fold(String::new(), |text, setting| text + "; " + setting);
+    let is_set = options.settings.iter().any(|setting| setting.starts_with("training.learning-rate="));
+    let rate = reproduction.learning_rate.filter(|_| !is_set);
+    let rate =
+        rate.map_or_else(String::new, |rate| format!(" Learning rate {rate}, as the paper leaves it open."));
     format!("{seeds}{quick}{settings}.{rate}")
 }
 

@@ -1,8 +1,12 @@
 //! Bulyan: Krum picks a majority of plausible updates, and each coordinate is then averaged near its median.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use rayon::prelude::*;
 
-use super::columns::{LANES, Lanes, Statistic, map_columns_to_one};
+use super::columns::{LANES, Lanes, Statistic, Strips, map_columns_to_one};
+use super::krum::least;
 use super::sorting::SortingNetwork;
 use super::{Distances, Rule, RuleError, Updates};
 
@@ -40,21 +44,20 @@ impl Bulyan {
     /// # Errors
     /// [`RuleError::Bulyan`] if a condition does not hold for that many devices.
     pub fn select(&self, distances: &Distances) -> Result<Vec<usize>, RuleError> {
-        let theta = self.sizes(distances.devices())?.theta;
-        let nearest: Vec<_> = (0..distances.devices()).map(|i| distances.nearest_first(i)).collect();
-        let mut left: Vec<bool> = vec![true; nearest.len()];
+        self.select_among(Candidates::of(distances))
+    }
+
+    fn select_among(self, mut candidates: Candidates) -> Result<Vec<usize>, RuleError> {
+        let devices = candidates.0.len();
+        let theta = self.sizes(devices)?.theta;
         let mut selection = Vec::with_capacity(theta);
         while selection.len() < theta {
-            let neighbours = (left.len() - selection.len()).saturating_sub(self.byzantine + 2).max(1);
-            let score = |i: usize| -> f64 {
-                let those_left = nearest[i].iter().filter(|(other, _)| left[*other]);
-                those_left.take(neighbours).map(|(_, distance)| distance).sum()
+            let neighbours = (devices - selection.len()).saturating_sub(self.byzantine + 2).max(1);
+            let score = |others: &[(usize, f64)]| -> f64 {
+                others.iter().take(neighbours).map(|(_, distance)| distance).sum()
             };
-            let scores: Vec<(usize, f64)> =
-                (0..left.len()).into_par_iter().filter(|&i| left[i]).map(|i| (i, score(i))).collect();
-            // `min_by` keeps the first of equal elements.
-            let Some((winner, _)) = scores.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b)) else { break };
-            left[winner] = false;
+            let winner = least(candidates.0.iter().map(|(row, others)| (*row, score(others))))?;
+            candidates.remove(winner);
             selection.push(winner);
         }
         Ok(selection)
@@ -95,14 +98,46 @@ impl Rule for Bulyan {
 
     /// The distances are computed once.
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
-        let distances = Distances::of(updates);
-        let aggregate = |row: usize| {
-            let mut selection = self.select(&distances.without(row))?;
-            selection.iter_mut().filter(|selected| **selected >= row).for_each(|selected| *selected += 1);
-            let gamma = self.sizes(updates.len() - 1)?.gamma;
-            mean_around_median(updates, &selection, gamma)
+        let devices = updates.len();
+        let gamma = self.sizes(devices.saturating_sub(1))?.gamma;
+        let candidates = Candidates::of(&Distances::of(updates));
+        let select = |left_out: usize| {
+            let mut candidates = candidates.clone();
+            candidates.remove(left_out);
+            let mut selection = self.select_among(candidates)?;
+            selection.sort_unstable();
+            Ok(selection)
         };
-        (0..updates.len()).into_par_iter().map(aggregate).collect()
+        let selections: Vec<Vec<usize>> =
+            (0..devices).into_par_iter().map(select).collect::<Result<_, RuleError>>()?;
+        // Without one or another of those that are not selected, the selection is often the same.
+        let mut aggregates = BTreeMap::new();
+        for selection in &selections {
+            if let Entry::Vacant(place) = aggregates.entry(selection) {
+                place.insert(mean_around_median(updates, selection, gamma)?);
+            }
+        }
+        Ok(selections.iter().map(|selection| aggregates[selection].clone()).collect())
+    }
+}
+
+/// The rows that are left to select from, each with the others of them and their distances, nearest first.
+#[derive(Clone)]
+struct Candidates(Vec<(usize, Vec<(usize, f64)>)>);
+
+impl Candidates {
+    fn of(distances: &Distances) -> Self {
+        let rows = (0..distances.devices()).into_par_iter();
+        Candidates(rows.map(|row| (row, distances.nearest_first(row))).collect())
+    }
+
+    fn remove(&mut self, row: usize) {
+        self.0.retain(|(candidate, _)| *candidate != row);
+        for (_, others) in &mut self.0 {
+            if let Some(place) = others.iter().position(|(other, _)| *other == row) {
+                others.remove(place);
+            }
+        }
     }
 }
 
@@ -125,31 +160,34 @@ struct MeanAroundMedian {
 
 impl Statistic for MeanAroundMedian {
     #[inline(always)]
-    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
         self.network.sort(columns);
-        let (lower, upper) = (&columns[(columns.len() - 1) / 2], &columns[columns.len() / 2]);
-        let mut median = [0.0; LANES];
-        for lane in 0..LANES {
-            median[lane] = f64::midpoint(f64::from(lower[lane]), f64::from(upper[lane]));
-        }
-        // What is nearest lies side by side, from a first place on. While what would be left behind is farther than what
-        // would come in, it is a place on; the former falls from place to place and the latter rises.
-        let mut first = [0_u32; LANES];
-        for (behind, ahead) in columns.iter().zip(&columns[self.count..]) {
+        let (lower, upper) = ((columns.len() - 1) / 2, columns.len() / 2);
+        for strip in 0..S {
+            let mut median = [0.0; LANES];
             for lane in 0..LANES {
-                let (behind, ahead) =
-                    (median[lane] - f64::from(behind[lane]), f64::from(ahead[lane]) - median[lane]);
-                first[lane] += u32::from(behind > ahead);
+                let [lower, upper] = [lower, upper].map(|place| f64::from(columns[place][strip][lane]));
+                median[lane] = f64::midpoint(lower, upper);
             }
-        }
-        let mut sums = [0.0; LANES];
-        for (place, row) in (0_u32..).zip(&*columns) {
-            for lane in 0..LANES {
-                let near = place.wrapping_sub(first[lane]) < self.count as u32;
-                sums[lane] += if near { f64::from(row[lane]) } else { 0.0 };
+            // What is nearest lies side by side, from a first place on. While what would be left behind is farther than
+            // what would come in, it is a place on; the former falls from place to place and the latter rises.
+            let mut first = [0_u32; LANES];
+            for (behind, ahead) in columns.iter().zip(&columns[self.count..]) {
+                for lane in 0..LANES {
+                    let behind = median[lane] - f64::from(behind[strip][lane]);
+                    let ahead = f64::from(ahead[strip][lane]) - median[lane];
+                    first[lane] += u32::from(behind > ahead);
+                }
             }
+            let mut sums = [0.0; LANES];
+            for (place, row) in (0_u32..).zip(&*columns) {
+                for lane in 0..LANES {
+                    let near = place.wrapping_sub(first[lane]) < self.count as u32;
+                    sums[lane] += if near { f64::from(row[strip][lane]) } else { 0.0 };
+                }
+            }
+            results[0][strip] = Lanes(sums.map(|sum| (sum / self.count as f64) as f32));
         }
-        results[0] = sums.map(|sum| (sum / self.count as f64) as f32);
     }
 }
 

@@ -4,16 +4,20 @@ use rayon::prelude::*;
 
 use super::Updates;
 use crate::simd::{Kernel, vectorized};
+pub(super) use crate::simd::{LANES, Lanes};
 
-/// Columns worked on at once: one vector register of AVX-512, two of AVX2, four of NEON.
-pub(super) const LANES: usize = 16;
+/// One value of each column of `S` strips, which are [`LANES`] columns each.
+pub(super) type Strips<const S: usize> = [Lanes; S];
 
-/// One value of each of [`LANES`] columns.
-pub(super) type Lanes = [f32; LANES];
+/// Strips worked on at once where a first-level cache holds them all, as with 100 devices (25 KiB): each step of a
+/// sorting network then serves four vectors.
+const WIDE: usize = 4;
 
-/// Columns copied at a time: 100 devices' worth (25 KiB) fits a first-level cache, and each row is still read in whole
-/// cache lines.
-pub(super) const BLOCK: usize = 4 * LANES;
+/// Devices beyond which the columns of so many strips outgrow a first-level cache, so that one is worked on at a time.
+const WIDE_UP_TO: usize = 160;
+
+/// Columns that results are written for at a time.
+pub(super) const BLOCK: usize = WIDE * LANES;
 
 /// What is computed from columns.
 pub(super) trait Statistic: Sync {
@@ -26,11 +30,20 @@ pub(super) trait Statistic: Sync {
     ///
     /// Lanes must not influence each other: some may hold no column. Mark it, and all that it calls,
     /// `#[inline(always)]`: see [`Kernel`].
-    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]);
+    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]);
 }
 
 /// The results of `statistic` for each column, as so many vectors of d values.
 pub(super) fn map_columns(updates: &Updates<'_>, statistic: &impl Statistic) -> Vec<Vec<f32>> {
+    if updates.len() <= WIDE_UP_TO {
+        map_strips::<WIDE>(updates, statistic)
+    } else {
+        map_strips::<1>(updates, statistic)
+    }
+}
+
+/// [`map_columns`], `S` strips at a time.
+fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic) -> Vec<Vec<f32>> {
     let (devices, results) = (updates.len(), statistic.results());
     let mut vectors = vec![vec![0.0; updates.dimension()]; results];
     let mut blocks: Vec<Vec<&mut [f32]>> = Vec::new();
@@ -41,22 +54,24 @@ pub(super) fn map_columns(updates: &Updates<'_>, statistic: &impl Statistic) -> 
         }
     }
     blocks.into_par_iter().with_min_len(8).enumerate().for_each_init(
-        || (vec![[0.0; LANES]; BLOCK / LANES * devices], vec![[0.0; LANES]; results]),
+        || (vec![[Lanes::ZERO; S]; BLOCK / LANES / S * devices], vec![[Lanes::ZERO; S]; results]),
         |(columns, row_per_result), (block, mut pieces)| {
             let length = pieces.first().map_or(0, |piece| piece.len());
             for (device, row) in updates.rows().iter().enumerate() {
                 let values = &row[block * BLOCK..][..length];
-                for (group, values) in columns.chunks_exact_mut(devices).zip(values.chunks(LANES)) {
-                    group[device][..values.len()].copy_from_slice(values);
+                for (group, values) in columns.chunks_exact_mut(devices).zip(values.chunks(S * LANES)) {
+                    for (strip, values) in group[device].iter_mut().zip(values.chunks(LANES)) {
+                        strip[..values.len()].copy_from_slice(values);
+                    }
                 }
             }
-            let groups = columns.chunks_exact_mut(devices).take(length.div_ceil(LANES));
+            let groups = columns.chunks_exact_mut(devices).take(length.div_ceil(S * LANES));
             for (group, columns) in groups.enumerate() {
                 vectorized(Computation { statistic, columns, results: row_per_result });
                 for (piece, values) in pieces.iter_mut().zip(&*row_per_result) {
-                    let piece = &mut piece[group * LANES..];
-                    let length = piece.len().min(LANES);
-                    piece[..length].copy_from_slice(&values[..length]);
+                    for (piece, strip) in piece[group * S * LANES..].chunks_mut(LANES).zip(values) {
+                        piece.copy_from_slice(&strip[..piece.len()]);
+                    }
                 }
             }
         },
@@ -69,13 +84,13 @@ pub(super) fn map_columns_to_one(updates: &Updates<'_>, statistic: &impl Statist
     map_columns(updates, statistic).pop().unwrap_or_default()
 }
 
-struct Computation<'a, S> {
-    statistic: &'a S,
-    columns: &'a mut [Lanes],
-    results: &'a mut [Lanes],
+struct Computation<'a, T, const S: usize> {
+    statistic: &'a T,
+    columns: &'a mut [Strips<S>],
+    results: &'a mut [Strips<S>],
 }
 
-impl<S: Statistic> Kernel for Computation<'_, S> {
+impl<T: Statistic, const S: usize> Kernel for Computation<'_, T, S> {
     type Output = ();
 
     #[inline(always)]
@@ -84,23 +99,23 @@ impl<S: Statistic> Kernel for Computation<'_, S> {
     }
 }
 
-/// Mean of each column, summed in `f64` in the order of the rows; a mean of zeros is +0.
+/// Mean of each column of a strip, summed in `f64` in the order of the rows; a mean of zeros is +0.
 #[inline(always)]
-pub(super) fn mean(rows: &[Lanes]) -> Lanes {
+pub(super) fn mean<const S: usize>(rows: &[Strips<S>], strip: usize) -> Lanes {
     let mut sums = [0.0; LANES];
     for row in rows {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += f64::from(*value);
+        for lane in 0..LANES {
+            sums[lane] += f64::from(row[strip][lane]);
         }
     }
     let count = rows.len() as f64;
-    sums.map(|sum: f64| (sum / count) as f32)
+    Lanes(sums.map(|sum: f64| (sum / count) as f32))
 }
 
 /// Mean of two values in each lane; of two zeros it is +0.
 #[inline(always)]
 pub(super) fn midpoint(a: &Lanes, b: &Lanes) -> Lanes {
-    mean(&[*a, *b])
+    mean(&[[*a], [*b]], 0)
 }
 
 #[cfg(test)]
@@ -115,11 +130,11 @@ mod tests {
             2
         }
 
-        fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
-            for lane in 0..LANES {
-                let [first, second, third] = [0, 1, 2].map(|device| columns[device][lane]);
-                results[0][lane] = first;
-                results[1][lane] = if third - second == 10_000.0 { second } else { -1.0 };
+        fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
+            for (strip, lane) in (0..S).flat_map(|strip| (0..LANES).map(move |lane| (strip, lane))) {
+                let [first, second, third] = [0, 1, 2].map(|device| columns[device][strip][lane]);
+                results[0][strip][lane] = first;
+                results[1][strip][lane] = if third - second == 10_000.0 { second } else { -1.0 };
             }
         }
     }
@@ -132,9 +147,10 @@ mod tests {
                 .collect();
             let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
             let updates = Updates::new(&rows, None).unwrap();
-            let vectors = map_columns(&updates, &Odd);
-            assert_eq!(vectors[0], (0..dimension).map(|j| j as f32).collect::<Vec<_>>());
-            assert_eq!(vectors[1], (0..dimension).map(|j| j as f32 + 10_000.0).collect::<Vec<_>>());
+            for vectors in [map_strips::<1>(&updates, &Odd), map_strips::<WIDE>(&updates, &Odd)] {
+                assert_eq!(vectors[0], (0..dimension).map(|j| j as f32).collect::<Vec<_>>());
+                assert_eq!(vectors[1], (0..dimension).map(|j| j as f32 + 10_000.0).collect::<Vec<_>>());
+            }
         }
     }
 }

@@ -3,19 +3,17 @@
 use rayon::prelude::*;
 
 use super::Updates;
-use crate::simd::{Kernel, padded, vectorized};
-
-/// Partial sums that one distance is gathered in, side by side in vector registers.
-const LANES: usize = 16;
+use super::gram::upper_gram;
+use crate::simd::{Kernel, LANES, padded, vectorized};
 
 /// Values after which partial sums in `f32` are added to one in `f64`.
 const BLOCK: usize = 16 * LANES;
 
-/// Updates whose distances from another are computed together, so that the other is read once.
-const TILE: usize = 4;
-
-/// Where a sum of squares in `f32` may have lost something to overflow or underflow.
+/// Where a sum of squares in `f32` may have lost nothing to overflow or underflow.
 const SAFE: std::ops::Range<f64> = 1e-24..1e30;
+
+/// A squared distance below so much of what it is the difference of has lost too many digits.
+const CLOSE: f64 = 0.25;
 
 /// The distances between all pairs of m updates: Euclidean and not squared (the paper's D).
 #[derive(Clone, Debug, PartialEq)]
@@ -26,41 +24,31 @@ pub struct Distances {
 }
 
 impl Distances {
-    /// Computes the distances, m (m - 1) / 2 sums of d squares.
+    /// Computes the distances, each off by at most 1e-6 of itself.
     ///
-    /// Differences and squares are taken in `f32` and blocks of them added up in `f64`, so that a distance is off by at
-    /// most 1e-6 of itself; where squares leave the range of `f32`, all is done in `f64`.
+    /// |a - b|² = |a|² + |b|² - 2ab, with a and b taken from an update in their midst, which keeps the three terms small:
+    /// so all pairs cost half a matrix product. Pairs that are close even so, and those whose squares leave the range of
+    /// `f32`, are computed again from their differences.
     pub fn of(updates: &Updates<'_>) -> Self {
         let rows = updates.rows();
         let devices = rows.len();
-        let tiles: Vec<Vec<[f64; TILE]>> = (0..devices)
-            .into_par_iter()
-            .step_by(TILE)
-            .map(|first| {
-                // The last tile is filled up with its last row.
-                let tile = std::array::from_fn(|i| rows[(first + i).min(devices - 1)]);
-                vectorized(SquaredDistances { tile, others: &rows[first + 1..] })
-            })
-            .collect();
-        let mut matrix = vec![0.0; devices * devices];
-        for (first, tile) in (0..).step_by(TILE).zip(tiles) {
-            for (j, squares) in (first + 1..).zip(tile) {
-                for (i, square) in (first..j).zip(squares) {
-                    let distance =
-                        if SAFE.contains(&square) { square.sqrt() } else { euclidean(rows[i], rows[j]) };
-                    matrix[i * devices + j] = distance;
-                    matrix[j * devices + i] = distance;
-                }
+        let mut matrix = upper_gram(rows, rows[in_the_midst(rows)]);
+        let norms: Vec<f64> = (0..devices).map(|i| matrix[i * devices + i]).collect();
+        matrix.par_chunks_exact_mut(devices).enumerate().for_each(|(i, products)| {
+            products[..=i].fill(0.0);
+            for j in i + 1..devices {
+                let norms = norms[i] + norms[j];
+                let square = norms - 2.0 * products[j];
+                let is_precise = SAFE.contains(&norms) && square > CLOSE * norms;
+                products[j] = if is_precise { square.sqrt() } else { distance(rows[i], rows[j]) };
+            }
+        });
+        for i in 0..devices {
+            for j in 0..i {
+                matrix[i * devices + j] = matrix[j * devices + i];
             }
         }
         Distances { devices, matrix }
-    }
-
-    /// The distances between all updates but one.
-    pub(super) fn without(&self, row: usize) -> Self {
-        let rows = self.matrix.chunks_exact(self.devices).enumerate().filter(|(i, _)| *i != row);
-        let matrix = rows.flat_map(|(_, values)| [&values[..row], &values[row + 1..]].concat()).collect();
-        Distances { devices: self.devices - 1, matrix }
     }
 
     /// Number of updates.
@@ -72,66 +60,67 @@ impl Distances {
     /// empty if there is no such update.
     pub fn nearest_first(&self, device: usize) -> Vec<(usize, f64)> {
         let row = self.matrix.chunks_exact(self.devices).nth(device).unwrap_or_default();
-        let mut others: Vec<_> =
-            row.iter().copied().enumerate().filter(|(other, _)| *other != device).collect();
-        others.sort_by(|(_, a), (_, b)| a.total_cmp(b));
-        others
+        let others = row.iter().enumerate().filter(|(other, _)| *other != device);
+        let mut others: Vec<(u64, usize)> =
+            others.map(|(other, distance)| (order(*distance), other)).collect();
+        others.sort_unstable();
+        others.into_iter().map(|(_, other)| (other, row[other])).collect()
     }
 
     /// Sum of the distances from update `device` to its `count` nearest others, ties included once each; to
     /// all others if there are fewer. `None` if there is no such update.
     pub fn sum_to_nearest(&self, device: usize, count: usize) -> Option<f64> {
-        let mut others = self.matrix.chunks_exact(self.devices).nth(device)?.to_vec();
+        let row = self.matrix.chunks_exact(self.devices).nth(device)?;
+        let mut others: Vec<u64> = row.iter().map(|distance| order(*distance)).collect();
         others.swap_remove(device);
-        others.sort_unstable_by(f64::total_cmp);
-        Some(others.iter().take(count).sum())
+        others.sort_unstable();
+        Some(others.iter().take(count).map(|distance| f64::from_bits(*distance)).sum())
     }
 }
 
-/// The squared distances of others from each row of a tile, all of one length.
-struct SquaredDistances<'a> {
-    tile: [&'a [f32]; TILE],
-    others: &'a [&'a [f32]],
+/// A number that is as large among others as `distance` is: whole numbers are sorted faster.
+fn order(distance: f64) -> u64 {
+    distance.abs().to_bits()
 }
 
-impl Kernel for SquaredDistances<'_> {
-    type Output = Vec<[f64; TILE]>;
+/// An update that most others are not far from, as far as its first values tell: the one of median length.
+fn in_the_midst(rows: &[&[f32]]) -> usize {
+    let length =
+        |row: &&[f32]| -> f64 { row.iter().take(BLOCK).map(|&value| f64::from(value).powi(2)).sum() };
+    let mut lengths: Vec<(f64, usize)> = rows.iter().map(length).zip(0..).collect();
+    let middle = lengths.len() / 2;
+    lengths.select_nth_unstable_by(middle, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).1.1
+}
+
+/// Euclidean distance of two vectors of one length: from differences in `f32` and, where their squares leave its range,
+/// in `f64`.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    let square = vectorized(SquaredDistance(a, b));
+    if SAFE.contains(&square) { square.sqrt() } else { euclidean(a, b) }
+}
+
+/// The squared distance of two vectors of one length.
+struct SquaredDistance<'a>(&'a [f32], &'a [f32]);
+
+impl Kernel for SquaredDistance<'_> {
+    type Output = f64;
 
     #[inline(always)]
-    fn run(self) -> Vec<[f64; TILE]> {
-        let mut all = Vec::with_capacity(self.others.len());
-        for other in self.others {
-            all.push(squared_distances(&self.tile, other));
-        }
-        all
-    }
-}
-
-#[inline(always)]
-fn squared_distances(tile: &[&[f32]; TILE], other: &[f32]) -> [f64; TILE] {
-    let mut totals = [[0.0_f64; LANES]; TILE];
-    for (block, values) in other.chunks(BLOCK).enumerate() {
-        let rows = tile.map(|row| row[block * BLOCK..][..values.len()].as_chunks::<LANES>());
-        let [(first, _), (second, _), (third, _), (fourth, _)] = rows;
-        let (vectors, rest) = values.as_chunks::<LANES>();
-        // Each in a register of its own.
-        let (mut a, mut b, mut c, mut d) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
-        for ((((vector, first), second), third), fourth) in
-            vectors.iter().zip(first).zip(second).zip(third).zip(fourth)
-        {
-            add_squares(&mut a, first, vector);
-            add_squares(&mut b, second, vector);
-            add_squares(&mut c, third, vector);
-            add_squares(&mut d, fourth, vector);
-        }
-        for ((total, mut sums), (_, row_rest)) in totals.iter_mut().zip([a, b, c, d]).zip(rows) {
-            add_squares(&mut sums, &padded(row_rest), &padded(rest));
-            for (total, sum) in total.iter_mut().zip(&sums) {
+    fn run(self) -> f64 {
+        let mut totals = [0.0_f64; LANES];
+        for (a, b) in self.0.chunks(BLOCK).zip(self.1.chunks(BLOCK)) {
+            let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+            let mut sums = [0.0; LANES];
+            for (a, b) in a.iter().zip(b) {
+                add_squares(&mut sums, a, b);
+            }
+            add_squares(&mut sums, &padded(a_rest), &padded(b_rest));
+            for (total, sum) in totals.iter_mut().zip(&sums) {
                 *total += f64::from(*sum);
             }
         }
+        totals.iter().sum()
     }
-    totals.map(|total| total.iter().sum())
 }
 
 /// Adds the squared differences, each to a partial sum of its own.
@@ -201,16 +190,24 @@ mod tests {
                 }
             }
         }
+    }
 
-        #[test]
-        fn distances_without_an_update_are_those_of_the_others(
-            rows in (2..10_usize).prop_flat_map(|m| vec(vec(-10.0..10.0_f32, 20), m)),
-            row in 0..10_usize,
-        ) {
-            let row = row % rows.len();
-            let mut others = rows.clone();
-            others.remove(row);
-            prop_assert_eq!(of(&rows).without(row), of(&others));
+    /// Most lie close together and far from the origin, some hardly apart, and an attacker is farther away than all.
+    #[test]
+    fn close_pairs_keep_their_digits_whoever_is_far_away() {
+        let row = |i: usize| -> Vec<f32> {
+            let apart = [1.0, 1e-3, 1e-5][i % 3];
+            (0..700).map(|j| 50.0 + apart * ((i * 31 + j * 17) % 23) as f32).collect()
+        };
+        let mut rows: Vec<Vec<f32>> = (0..12).map(row).collect();
+        rows.push(vec![-1e6; 700]);
+        rows.rotate_right(5);
+        let distances = of(&rows);
+        for (i, a) in rows.iter().enumerate() {
+            for (j, b) in rows.iter().enumerate() {
+                let (actual, expected) = (distances.matrix[i * rows.len() + j], euclidean(a, b));
+                assert!((actual - expected).abs() <= 1e-6 * expected, "{i} {j}: {actual} {expected}");
+            }
         }
     }
 

@@ -28,11 +28,15 @@ impl Krum {
         let devices = distances.devices();
         self.check(devices)?;
         let neighbours = devices - self.byzantine - 2;
-        let scores = (0..devices).map_while(|device| distances.sum_to_nearest(device, neighbours));
-        // `min_by` keeps the first of equal elements.
-        let winner = scores.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b));
-        winner.map(|(device, _)| device).ok_or(RuleError::NoUpdates)
+        least((0..devices).map_while(|device| Some((device, distances.sum_to_nearest(device, neighbours)?))))
     }
+}
+
+/// The device of the least score, the first of equals.
+pub(super) fn least(scores: impl Iterator<Item = (usize, f64)>) -> Result<usize, RuleError> {
+    // `min_by` keeps the first of equal elements.
+    let winner = scores.min_by(|(_, a), (_, b)| a.total_cmp(b));
+    winner.map(|(device, _)| device).ok_or(RuleError::NoUpdates)
 }
 
 impl Rule for Krum {
@@ -57,14 +61,24 @@ impl Rule for Krum {
         Ok(updates.rows()[self.select(updates)?].to_vec())
     }
 
-    /// The distances are computed once.
+    /// The distances are computed and sorted once.
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+        let devices = updates.len();
+        self.check(devices.saturating_sub(1))?;
+        let neighbours = devices - 1 - self.byzantine - 2;
         let distances = Distances::of(updates);
-        let aggregate = |row: usize| {
-            let winner = self.select_by(&distances.without(row))?;
-            Ok(updates.rows()[if winner < row { winner } else { winner + 1 }].to_vec())
+        let nearest: Vec<_> =
+            (0..devices).into_par_iter().map(|device| distances.nearest_first(device)).collect();
+        let aggregate = |left_out: usize| {
+            let score = |device: usize| {
+                let others = nearest[device].iter().filter(|(other, _)| *other != left_out);
+                others.take(neighbours).map(|(_, distance)| distance).sum()
+            };
+            let scores =
+                (0..devices).filter(|device| *device != left_out).map(|device| (device, score(device)));
+            Ok(updates.rows()[least(scores)?].to_vec())
         };
-        (0..updates.len()).into_par_iter().map(aggregate).collect()
+        (0..devices).into_par_iter().map(aggregate).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The mean: what federated learning uses where nobody is assumed Byzantine.
 
-use super::columns::{LANES, Lanes, Statistic, map_columns, map_columns_to_one};
+use super::columns::{LANES, Lanes, Statistic, Strips, map_columns, map_columns_to_one};
 use super::{Rule, RuleError, Updates};
 
 /// Coordinate-wise mean, weighted by examples where [`Updates::weights`] are given (`FedAvg`).
@@ -45,12 +45,14 @@ struct WeightedMean {
 
 impl Statistic for WeightedMean {
     #[inline(always)]
-    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
-        let mut sums = [0.0; LANES];
-        for (row, weight) in columns.iter().zip(&self.weights) {
-            add(&mut sums, row, *weight);
+    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
+        for strip in 0..S {
+            let mut sums = [0.0; LANES];
+            for (row, weight) in columns.iter().zip(&self.weights) {
+                add(&mut sums, &row[strip], *weight);
+            }
+            results[0][strip] = Lanes(sums.map(|sum| (sum / self.total) as f32));
         }
-        results[0] = sums.map(|sum| (sum / self.total) as f32);
     }
 }
 
@@ -66,19 +68,21 @@ impl Statistic for WeightedMeansWithoutEach {
     }
 
     #[inline(always)]
-    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
         let devices = self.weights.len();
         let mut before = vec![[0.0; LANES]; devices];
-        for row in 1..devices {
-            before[row] = before[row - 1];
-            add(&mut before[row], &columns[row - 1], self.weights[row - 1]);
-        }
-        let mut after = [0.0; LANES];
-        for row in (0..devices).rev() {
-            for lane in 0..LANES {
-                results[row][lane] = ((before[row][lane] + after[lane]) / self.totals[row]) as f32;
+        for strip in 0..S {
+            for row in 1..devices {
+                before[row] = before[row - 1];
+                add(&mut before[row], &columns[row - 1][strip], self.weights[row - 1]);
             }
-            add(&mut after, &columns[row], self.weights[row]);
+            let mut after = [0.0; LANES];
+            for row in (0..devices).rev() {
+                for lane in 0..LANES {
+                    results[row][strip][lane] = ((before[row][lane] + after[lane]) / self.totals[row]) as f32;
+                }
+                add(&mut after, &columns[row][strip], self.weights[row]);
+            }
         }
     }
 }
@@ -86,7 +90,7 @@ impl Statistic for WeightedMeansWithoutEach {
 /// Adds the values of a row, times its weight.
 #[inline(always)]
 fn add(sums: &mut [f64; LANES], row: &Lanes, weight: f64) {
-    for (sum, value) in sums.iter_mut().zip(row) {
+    for (sum, value) in sums.iter_mut().zip(row.iter()) {
         *sum += f64::from(*value) * weight;
     }
 }

@@ -1,6 +1,6 @@
 //! The coordinate-wise median.
 
-use super::columns::{LANES, Lanes, Statistic, map_columns, map_columns_to_one, midpoint};
+use super::columns::{LANES, Statistic, Strips, map_columns, map_columns_to_one, midpoint};
 use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
 
@@ -43,9 +43,11 @@ struct Middle {
 
 impl Statistic for Middle {
     #[inline(always)]
-    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
         self.network.sort(columns);
-        results[0] = midpoint(&columns[self.lower], &columns[self.upper]);
+        for (strip, result) in results[0].iter_mut().enumerate() {
+            *result = midpoint(&columns[self.lower][strip], &columns[self.upper][strip]);
+        }
     }
 }
 
@@ -61,27 +63,29 @@ impl Statistic for MiddlesWithoutEach {
     }
 
     #[inline(always)]
-    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
         results.copy_from_slice(columns);
         self.network.sort(columns);
         let half = self.devices / 2;
-        let (low, middle) = (columns[half - 1], columns[half]);
-        let (without_smaller, without_greater, without_middle) = if self.devices.is_multiple_of(2) {
-            (middle, low, low)
-        } else {
-            let high = columns[half + 1];
-            (midpoint(&middle, &high), midpoint(&low, &middle), midpoint(&low, &high))
-        };
-        for result in results {
-            let value = *result;
-            for lane in 0..LANES {
-                result[lane] = if value[lane] < middle[lane] {
-                    without_smaller[lane]
-                } else if value[lane] > middle[lane] {
-                    without_greater[lane]
-                } else {
-                    without_middle[lane]
-                };
+        for strip in 0..S {
+            let (low, middle) = (columns[half - 1][strip], columns[half][strip]);
+            let (without_smaller, without_greater, without_middle) = if self.devices.is_multiple_of(2) {
+                (middle, low, low)
+            } else {
+                let high = columns[half + 1][strip];
+                (midpoint(&middle, &high), midpoint(&low, &middle), midpoint(&low, &high))
+            };
+            for result in &mut *results {
+                let value = result[strip];
+                for lane in 0..LANES {
+                    result[strip][lane] = if value[lane] < middle[lane] {
+                        without_smaller[lane]
+                    } else if value[lane] > middle[lane] {
+                        without_greater[lane]
+                    } else {
+                        without_middle[lane]
+                    };
+                }
             }
         }
     }

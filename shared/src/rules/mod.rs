@@ -30,6 +30,7 @@ mod bulyan;
 mod columns;
 mod distances;
 mod error;
+mod gram;
 mod krum;
 mod mean;
 mod median;

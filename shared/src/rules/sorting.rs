@@ -1,6 +1,6 @@
 //! Sorting without branches: many columns at once, one in each lane.
 
-use super::columns::Lanes;
+use super::columns::{LANES, Strips};
 
 /// A sorting network: which pairs of places to put in order, one after the other. It sorts whatever the values.
 ///
@@ -29,17 +29,19 @@ impl SortingNetwork {
 
     /// Sorts each lane of `rows`, as many as the network has places. NaN ends up anywhere.
     #[inline(always)]
-    pub(super) fn sort(&self, rows: &mut [Lanes]) {
+    pub(super) fn sort<const S: usize>(&self, rows: &mut [Strips<S>]) {
         for &(low, high) in &self.pairs {
-            let (a, b) = (rows[low as usize], rows[high as usize]);
-            let (mut least, mut greatest) = (a, b);
-            for lane in 0..a.len() {
-                // Neither is lost, whatever they are.
-                let swap = b[lane] < a[lane];
-                least[lane] = if swap { b[lane] } else { a[lane] };
-                greatest[lane] = if swap { a[lane] } else { b[lane] };
+            let (lower, upper) = rows.split_at_mut(high as usize);
+            for (a, b) in lower[low as usize].iter_mut().zip(&mut upper[0]) {
+                let (mut least, mut greatest) = (*a, *b);
+                for lane in 0..LANES {
+                    // Neither is lost, whatever they are.
+                    let swap = b[lane] < a[lane];
+                    least[lane] = if swap { b[lane] } else { a[lane] };
+                    greatest[lane] = if swap { a[lane] } else { b[lane] };
+                }
+                (*a, *b) = (least, greatest);
             }
-            (rows[low as usize], rows[high as usize]) = (least, greatest);
         }
     }
 }
@@ -69,7 +71,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::columns::LANES;
+    use super::super::columns::Lanes;
     use super::*;
 
     /// A network that sorts every sequence of zeros and ones sorts everything.
@@ -78,10 +80,11 @@ mod tests {
         for places in 0..12_usize {
             let network = SortingNetwork::new(places, |_| true);
             for bits in 0..1_u32 << places {
-                let mut rows: Vec<Lanes> =
-                    (0..places).map(|i| [if bits >> i & 1 == 1 { 1.0 } else { 0.0 }; LANES]).collect();
+                let mut rows: Vec<Strips<1>> = (0..places)
+                    .map(|i| [Lanes([if bits >> i & 1 == 1 { 1.0 } else { 0.0 }; LANES])])
+                    .collect();
                 network.sort(&mut rows);
-                assert!(rows.is_sorted_by(|a, b| a[0] <= b[0]), "{places} places, {bits:b}");
+                assert!(rows.is_sorted_by(|a, b| a[0][0] <= b[0][0]), "{places} places, {bits:b}");
             }
         }
     }
@@ -92,13 +95,13 @@ mod tests {
             values in vec(any::<f32>().prop_filter("no NaN", |value| !value.is_nan()), 1..200),
         ) {
             let network = SortingNetwork::new(values.len(), |_| true);
-            let mut rows: Vec<Lanes> = values.iter().map(|value| [*value; LANES]).collect();
-            rows.iter_mut().for_each(|row| row[1] = -row[1]);
+            let mut rows: Vec<Strips<2>> = values.iter().map(|value| [Lanes([*value; LANES]); 2]).collect();
+            rows.iter_mut().for_each(|row| row[1][1] = -row[1][1]);
             network.sort(&mut rows);
             let mut expected = values.clone();
             expected.sort_by(f32::total_cmp);
-            prop_assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), expected.clone());
-            prop_assert_eq!(rows.iter().rev().map(|row| -row[1]).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(rows.iter().map(|row| row[1][0]).collect::<Vec<_>>(), expected.clone());
+            prop_assert_eq!(rows.iter().rev().map(|row| -row[1][1]).collect::<Vec<_>>(), expected);
         }
 
         #[test]
@@ -110,12 +113,12 @@ mod tests {
         ) {
             let wanted = |place| start.min(end) <= place && place <= start.max(end);
             let network = SortingNetwork::new(values.len(), wanted);
-            let mut rows: Vec<Lanes> = values.iter().map(|value| [*value; LANES]).collect();
+            let mut rows: Vec<Strips<1>> = values.iter().map(|value| [Lanes([*value; LANES])]).collect();
             network.sort(&mut rows);
             let mut expected = values;
             expected.sort_by(f32::total_cmp);
             for place in (0..rows.len()).filter(|&place| wanted(place)) {
-                prop_assert_eq!(rows[place][3], expected[place]);
+                prop_assert_eq!(rows[place][0][3], expected[place]);
             }
         }
     }

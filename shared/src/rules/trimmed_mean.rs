@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::columns::{LANES, Lanes, Statistic, map_columns, map_columns_to_one, mean};
+use super::columns::{LANES, Statistic, Strips, map_columns, map_columns_to_one, mean};
 use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
 
@@ -64,7 +64,7 @@ struct Kept {
 
 impl Kept {
     #[inline(always)]
-    fn of<'a>(&self, columns: &'a mut [Lanes]) -> &'a [Lanes] {
+    fn of<'a, const S: usize>(&self, columns: &'a mut [Strips<S>]) -> &'a [Strips<S>] {
         self.network.sort(columns);
         &columns[self.places.clone()]
     }
@@ -74,8 +74,11 @@ struct MeanOfKept(Kept);
 
 impl Statistic for MeanOfKept {
     #[inline(always)]
-    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
-        results[0] = mean(self.0.of(columns));
+    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
+        let kept = self.0.of(columns);
+        for (strip, result) in results[0].iter_mut().enumerate() {
+            *result = mean(kept, strip);
+        }
     }
 }
 
@@ -89,23 +92,26 @@ impl Statistic for MeansWithoutEach {
     }
 
     #[inline(always)]
-    fn compute(&self, columns: &mut [Lanes], results: &mut [Lanes]) {
+    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
         results.copy_from_slice(columns);
         let kept = self.0.of(columns);
         let last = kept.len() - 1;
-        // Without a smaller value the first of them is trimmed too, without a greater one the last, and without one of
-        // themselves it.
-        let (without_smaller, without_greater, all) = (mean(&kept[1..]), mean(&kept[..last]), Sum::of(kept));
-        for result in results {
-            let value = *result;
-            for lane in 0..LANES {
-                result[lane] = if value[lane] < kept[0][lane] {
-                    without_smaller[lane]
-                } else if value[lane] > kept[last][lane] {
-                    without_greater[lane]
-                } else {
-                    (all.without(lane, value[lane]) / last as f64) as f32
-                };
+        for strip in 0..S {
+            // Without a smaller value the first of them is trimmed too, without a greater one the last, and without one of
+            // themselves it.
+            let (without_smaller, without_greater) = (mean(&kept[1..], strip), mean(&kept[..last], strip));
+            let all = Sum::of(kept, strip);
+            for result in &mut *results {
+                let value = result[strip];
+                for lane in 0..LANES {
+                    result[strip][lane] = if value[lane] < kept[0][strip][lane] {
+                        without_smaller[lane]
+                    } else if value[lane] > kept[last][strip][lane] {
+                        without_greater[lane]
+                    } else {
+                        (all.without(lane, value[lane]) / last as f64) as f32
+                    };
+                }
             }
         }
     }
@@ -120,11 +126,11 @@ struct Sum {
 
 impl Sum {
     #[inline(always)]
-    fn of(rows: &[Lanes]) -> Self {
+    fn of<const S: usize>(rows: &[Strips<S>], strip: usize) -> Self {
         let (mut high, mut low) = ([0.0; LANES], [0.0; LANES]);
         for row in rows {
             for lane in 0..LANES {
-                let (sum, error) = two_sum(high[lane], f64::from(row[lane]));
+                let (sum, error) = two_sum(high[lane], f64::from(row[strip][lane]));
                 high[lane] = sum;
                 low[lane] += error;
             }
