@@ -10,8 +10,8 @@ use shared::models::{ModelName, build as model};
 use shared::random::Stream;
 use shared::rules::{RuleName, RuleParameters, Updates, build as rule};
 use shared::wire::{
-    Assembler, Chunk, Float32Array, Kind, Limits, Millis, Outgoing, Progress, UpdateContent, content_limit,
-    decode, encode,
+    Assembler, Float32Array, Kind, Limits, Message, Millis, Outgoing, Progress, UpdateContent, content_limit,
+    decode,
 };
 
 const RULES: [RuleName; 5] =
@@ -44,7 +44,7 @@ pub(crate) fn run(name: &str, times: u32) {
     let mut random = Stream::seed_from_u64(1);
     let mut noise = |count: usize| (0..count).map(|_| random.random_range(-0.1..0.1)).collect::<Vec<f32>>();
     if name == TRANSFER {
-        let content = UpdateContent { parameters: Float32Array(noise(SENT)), loss: 1.0, train_ms: 1 };
+        let content = UpdateContent { parameters: Float32Array(noise(SENT).into()), loss: 1.0, train_ms: 1 };
         return (0..times).for_each(|_| transfer(&content));
     }
     if let Some(&(architecture, shape, classes, examples)) =
@@ -82,11 +82,10 @@ fn transfer(content: &UpdateContent) {
     let limit = content_limit(SENT);
     let mut assembler =
         Assembler::new(Limits { max_transfer_bytes: limit, max_sender_bytes: limit, max_total_bytes: limit });
-    let outgoing =
-        Outgoing::new(RunId(1), 1, Kind::Update, Some(device), encode(content).expect("an update"));
+    let outgoing = Outgoing::new(RunId(1), 1, Kind::Update, Some(device), content.encode());
     for chunk in outgoing.chunks() {
-        let payload = encode(&chunk).expect("a chunk");
-        let chunk: Chunk = decode(&payload, payload.len()).expect("what was encoded");
+        let payload = Message::Chunk(chunk).encode().expect("a chunk");
+        let Ok(Message::Chunk(chunk)) = Message::decode(&payload) else { panic!("not what was encoded") };
         if let Progress::Complete(bytes) =
             assembler.accept(Millis(0), Some(device), chunk).expect("an honest chunk")
         {
