@@ -62,9 +62,10 @@ pub(super) fn all() -> Vec<Experiment> {
             "figure4c",
             "Figure 4c: devices selected in each round",
             "devices selected of 100",
-            &["aggregation.byzantine=12"],
+            &[],
             &[40.0, 60.0, 80.0, 100.0],
-            &|n| vec![format!("fleet.selected={n}")],
+            // The rules reckon with the compromised devices' share of those selected.
+            &|n| vec![format!("fleet.selected={n}"), format!("aggregation.byzantine={}", n / 5.0)],
         ),
         figure_of(
             "figure5a",
