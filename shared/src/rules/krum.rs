@@ -28,7 +28,9 @@ impl Krum {
         let devices = distances.devices();
         self.check(devices)?;
         let neighbours = devices - self.byzantine - 2;
-        least((0..devices).map_while(|device| Some((device, distances.sum_to_nearest(device, neighbours)?))))
+        let score = |device| Some((device, distances.sum_to_nearest(device, neighbours)?));
+        let scores: Vec<(usize, f64)> = (0..devices).into_par_iter().filter_map(score).collect();
+        least(scores.into_iter())
     }
 }
 
