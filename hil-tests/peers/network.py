@@ -1,7 +1,5 @@
-"""266,060 floats to every client and back over this machine's network, clients and server processes of their own.
-
-Outpost has no way to echo: its clients do one training step of one example, of the DNN, at a learning rate at which
-only floats that are zero change. That is in its time, and not in Flower's, whose clients return what they got.
+"""266,060 floats to every client and back, unchanged, over this machine's network; clients and server are processes of
+their own.
 """
 
 import json
@@ -24,8 +22,7 @@ name = "echo"
 dataset = "mnist"
 model = "dnn"
 rounds = {ROUNDS}
-training.batch-size = 1
-training.learning-rate = 1e-30
+training.local-steps = 0
 fleet.compromised = 0
 aggregation.rule = "mean"
 evaluation.every = 1000000

@@ -79,6 +79,17 @@ fn faults_change_nothing_under_an_attack_with_partial_knowledge() {
 }
 
 #[test]
+fn without_a_step_the_model_comes_back_as_it_went() {
+    let digest = |steps: &str, rounds: &str| {
+        let settings = ["model=dnn", "attack.kind=none", "aggregation.rule=median", steps, rounds];
+        run(&settings, Faults::default()).model_sha256
+    };
+    let once = digest("training.local-steps=0", "rounds=1");
+    assert_eq!(digest("training.local-steps=0", "rounds=3"), once);
+    assert_ne!(digest("training.local-steps=1", "rounds=1"), once);
+}
+
+#[test]
 fn an_attack_changes_the_model() {
     let digest = |kind: &str| run(&[&format!("attack.kind={kind}")], Faults::default()).model_sha256;
     assert_ne!(digest("none"), digest("trimmed-mean"));

@@ -17,7 +17,7 @@ pub struct Training {
     pub learning_rate: f64,
     /// Examples in a minibatch.
     pub batch_size: u32,
-    /// SGD steps in a round (the paper's R).
+    /// SGD steps in a round (the paper's R); with 0 a device sends the model back as it came.
     pub local_steps: u32,
 }
 

@@ -19,7 +19,6 @@ impl Scenario {
         let training = &self.training;
         positive("training.learning-rate", training.learning_rate)?;
         at_least_one("training.batch-size", training.batch_size)?;
-        at_least_one("training.local-steps", training.local_steps)?;
 
         let fleet = &self.fleet;
         at_least_one("fleet.devices", fleet.devices)?;
