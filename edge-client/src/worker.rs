@@ -9,6 +9,7 @@ use shared::models::Model;
 use shared::random::{Purpose, stream};
 use shared::scenario::Scenario;
 use shared::training::train;
+use shared::wire::Telemetry;
 
 use crate::attacks::{self, Attack, View};
 
@@ -72,6 +73,8 @@ pub struct Trained {
     pub loss: f32,
     /// How long it took in milliseconds.
     pub train_ms: u32,
+    /// What the board told then: nothing, until whoever drives the worker fills it in.
+    pub telemetry: Telemetry,
 }
 
 /// Computes for one device.
@@ -118,6 +121,7 @@ impl Worker {
                 parameters: trained.parameters,
                 loss: trained.loss,
                 train_ms: u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX),
+                telemetry: Telemetry::default(),
             }),
             Err(error) => Outcome::Failed { round, what: format!("training failed: {error}") },
         }

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::wire::{
     Assembler, Blob, CHUNK_BYTES, Chunk, Float32Array, Kind, Limits, MAX_MESSAGE_BYTES, Message, Millis,
-    ModelContent, Outgoing, Progress, Receipt, Refusal, TransferId, UpdateContent, decode, encode,
+    ModelContent, Outgoing, Progress, Receipt, Refusal, Telemetry, Throttling, TransferId, UpdateContent,
+    content_limit, decode, encode,
 };
 
 const LIMITS: Limits =
@@ -23,6 +24,17 @@ fn transfer_id(device: u32, round: u32) -> TransferId {
     TransferId { run: RunId(1), round, kind: Kind::Update, device: Some(DeviceId(device)), blake3 }
 }
 
+fn any_telemetry() -> impl Strategy<Value = Telemetry> {
+    let parts = any::<(Option<u32>, Option<i16>, Option<u32>, Option<u16>, Option<u32>)>();
+    parts.prop_map(|(rss_kib, temperature, flags, clock, energy)| Telemetry {
+        rss_kib,
+        temperature,
+        throttled: flags.map(Throttling),
+        clock,
+        energy,
+    })
+}
+
 fn any_valid_bytes() -> impl Strategy<Value = Vec<u8>> {
     let chunk = (any::<[u32; 4]>(), prop::collection::vec(any::<u8>(), 0..64)).prop_map(
         |([device, size, count, index], data)| {
@@ -34,11 +46,11 @@ fn any_valid_bytes() -> impl Strategy<Value = Vec<u8>> {
         let refused = late.then_some(Refusal::Late);
         encode(&Message::<Blob>::Receipt(Receipt { id: transfer_id(1, 2), refused })).unwrap()
     });
-    let update = (prop::collection::vec(any::<f32>(), 0..16), any::<f32>(), any::<u32>()).prop_map(
-        |(parameters, loss, train_ms)| {
-            UpdateContent { parameters: Float32Array(parameters.into()), loss, train_ms }.encode().to_vec()
-        },
-    );
+    let parts = (prop::collection::vec(any::<f32>(), 0..16), any::<f32>(), any::<u32>(), any_telemetry());
+    let update = parts.prop_map(|(parameters, loss, train_ms, telemetry)| {
+        let parameters = Float32Array(parameters.into());
+        UpdateContent { parameters, loss, train_ms, telemetry }.encode().to_vec()
+    });
     prop_oneof![chunk, receipt, update]
 }
 
@@ -95,6 +107,11 @@ proptest! {
     }
 
     #[test]
+    fn telemetry_survives_the_wire(telemetry in any_telemetry()) {
+        prop_assert_eq!(decode(&encode(&telemetry).unwrap(), MAX_MESSAGE_BYTES), Ok(telemetry));
+    }
+
+    #[test]
     fn hostile_chunks_stay_within_the_caps(chunks in prop::collection::vec(any_chunk(), 0..60)) {
         let mut assembler = Assembler::new(LIMITS);
         for (now, (device, chunk)) in (0..).zip(chunks) {
@@ -144,7 +161,15 @@ fn an_update_costs_at_most_two_thousandths_more_than_its_parameters() {
     // A CNN of d = 266,060, with round, device and measurements as long as they get in practice.
     let dimension = 266_060;
     let parameters = Float32Array(vec![0.1; dimension].into());
-    let content = UpdateContent { parameters, loss: 0.1, train_ms: 3_600_000 }.encode();
+    let telemetry = Telemetry {
+        rss_kib: Some(1 << 20),
+        temperature: Some(853),
+        throttled: Some(Throttling(0xf_000f)),
+        clock: Some(2400),
+        energy: Some(100_000_000),
+    };
+    let content = UpdateContent { parameters, loss: 0.1, train_ms: 3_600_000, telemetry }.encode();
+    assert!(content.len() <= content_limit(dimension), "{} bytes", content.len());
     let outgoing = Outgoing::new(RunId(u64::MAX), 65_535, Kind::Update, Some(DeviceId(65_535)), content);
     let sent: usize = outgoing.chunks().map(|chunk| Message::Chunk(chunk).encode().unwrap().len()).sum();
     let cost = sent as f64 / (4 * dimension) as f64;

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::wire::{
     Announcement, Chunk, CodecError, Content, Float32Array, Kind, MAX_MESSAGE_BYTES, Message, Missing,
-    ModelContent, PROTOCOL_VERSION, Receipt, Refusal, RollCall, RoundCall, Stage, Status, TransferId,
-    UpdateContent, decode, encode,
+    ModelContent, PROTOCOL_VERSION, Receipt, Refusal, RollCall, RoundCall, Stage, Status, Telemetry,
+    Throttling, TransferId, UpdateContent, decode, encode, short_text,
 };
 
 const SCHEMA: &str = include_str!("../src/wire/outpost.cddl");
@@ -35,6 +35,16 @@ fn transfer(kind: Kind, device: Option<DeviceId>) -> TransferId {
     TransferId { run: RUN, round: 2, kind, device, blake3: DIGEST }
 }
 
+fn telemetry() -> Telemetry {
+    Telemetry {
+        rss_kib: Some(6400),
+        temperature: Some(-35),
+        throttled: Some(Throttling(0x5_0005)),
+        clock: Some(1500),
+        energy: Some(2_750_000),
+    }
+}
+
 fn messages() -> Vec<(&'static str, Message)> {
     let model = transfer(Kind::Model, None);
     let update = transfer(Kind::Update, Some(DeviceId(7)));
@@ -54,6 +64,15 @@ fn messages() -> Vec<(&'static str, Message)> {
         scenario: DIGEST,
         examples: 600,
         version: "0.1.0".to_owned(),
+        delivered: None,
+        telemetry: Telemetry::default(),
+        error: None,
+    };
+    let told = Status {
+        delivered: Some(19),
+        telemetry: telemetry(),
+        error: Some("round 18: update refused: late".to_owned()),
+        ..status.clone()
     };
     let data = b"piece".to_vec().into();
     vec![
@@ -61,6 +80,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("announcement-round", announcement(Stage::Round(round))),
         ("announcement-finished", announcement(Stage::Finished)),
         ("status", Message::Status(status)),
+        ("status-told", Message::Status(told)),
         ("chunk", Message::Chunk(Chunk { id: update, size: 5, count: 1, index: 0, data })),
         ("missing", Message::Missing(Missing { id: model, chunks: vec![0, 16] })),
         ("missing-all", Message::Missing(Missing { id: model, chunks: vec![] })),
@@ -73,8 +93,8 @@ fn model_content() -> ModelContent {
     ModelContent { parameters: Float32Array([1.0, -2.5].into()) }
 }
 
-fn update_content(loss: f32) -> UpdateContent {
-    UpdateContent { parameters: Float32Array([1.0, -2.5].into()), loss, train_ms: 1500 }
+fn update_content(loss: f32, telemetry: Telemetry) -> UpdateContent {
+    UpdateContent { parameters: Float32Array([1.0, -2.5].into()), loss, train_ms: 1500, telemetry }
 }
 
 fn golden(name: &str) -> Vec<u8> {
@@ -125,8 +145,13 @@ fn every_message_has_its_golden_bytes_and_the_schema_describes_them() {
 fn every_content_has_its_golden_bytes_and_the_schema_describes_them() {
     let model = model_content();
     assert_golden("model-content", "model-content", &model, &model.encode(), decode_content);
-    for (name, loss) in [("update-content", 0.1), ("update-content-short-loss", 0.5)] {
-        let update = update_content(loss);
+    let unknown = Telemetry::default();
+    for (name, loss, telemetry) in [
+        ("update-content", 0.1, unknown),
+        ("update-content-short-loss", 0.5, unknown),
+        ("update-content-told", 0.5, telemetry()),
+    ] {
+        let update = update_content(loss, telemetry);
         assert_golden(name, "update-content", &update, &update.encode(), decode_content);
     }
 }
@@ -145,7 +170,7 @@ fn every_refusal_and_kind_is_in_the_schema() {
     }
 }
 
-fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
+fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     Value::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
 }
 
@@ -164,7 +189,7 @@ fn id(kind: &str, device: Value) -> Value {
         ("run", RUN.0.into()),
         ("round", 2.into()),
         ("kind", kind.into()),
-        ("device", device),
+        ("dev", device),
         ("blake3", Bytes(vec![0xab; 32])),
     ])
 }
@@ -183,7 +208,7 @@ fn a_second_decoder_reads_the_same_announcements() {
         ("announcement-finished", "finished".into()),
     ] {
         let announcement = map([
-            ("protocol", 1.into()),
+            ("protocol", 2.into()),
             ("run", RUN.0.into()),
             ("term", 3.into()),
             ("scenario", Bytes(vec![0xab; 32])),
@@ -195,8 +220,8 @@ fn a_second_decoder_reads_the_same_announcements() {
 
 #[test]
 fn a_second_decoder_reads_the_same_status() {
-    let status = map([
-        ("protocol", 1.into()),
+    let status = vec![
+        ("protocol", 2.into()),
         ("device", 7.into()),
         ("boot", u64::MAX.into()),
         ("up_ms", 5000.into()),
@@ -204,8 +229,26 @@ fn a_second_decoder_reads_the_same_status() {
         ("scenario", Bytes(vec![0xab; 32])),
         ("examples", 600.into()),
         ("version", "0.1.0".into()),
+    ];
+    let mut told = status.clone();
+    told.extend([
+        ("delivered", 19.into()),
+        ("telemetry", told_telemetry()),
+        ("error", "round 18: update refused: late".into()),
     ]);
-    assert_eq!(second_decoder(&golden("status")), map([("status", status)]));
+    for (name, fields) in [("status", status), ("status-told", told)] {
+        assert_eq!(second_decoder(&golden(name)), map([("status", map(fields))]), "{name}");
+    }
+}
+
+fn told_telemetry() -> Value {
+    map([
+        ("rss", 6400.into()),
+        ("temp", (-35).into()),
+        ("throttled", 0x5_0005.into()),
+        ("mhz", 1500.into()),
+        ("mj", 2_750_000.into()),
+    ])
 }
 
 #[test]
@@ -235,10 +278,15 @@ fn a_second_decoder_reads_the_same_contents() {
     let little_endian = [1.0_f32, -2.5].into_iter().flat_map(f32::to_le_bytes).collect();
     let parameters = Value::Tag(85, Box::new(Bytes(little_endian)));
     assert_eq!(second_decoder(&golden("model-content")), map([("parameters", parameters.clone())]));
-    for (name, loss) in [("update-content", 0.1_f32), ("update-content-short-loss", 0.5)] {
+    for (name, loss, telemetry) in [
+        ("update-content", 0.1_f32, None),
+        ("update-content-short-loss", 0.5, None),
+        ("update-content-told", 0.5, Some(told_telemetry())),
+    ] {
         let loss = f64::from(loss).into();
-        let update = map([("parameters", parameters.clone()), ("loss", loss), ("train_ms", 1500.into())]);
-        assert_eq!(second_decoder(&golden(name)), update);
+        let fields = [("parameters", parameters.clone()), ("loss", loss), ("train_ms", 1500.into())];
+        let told = telemetry.map(|telemetry| ("telemetry", telemetry));
+        assert_eq!(second_decoder(&golden(name)), map(fields.into_iter().chain(told)), "{name}");
     }
 }
 
@@ -279,11 +327,47 @@ fn schema_and_decoder_refuse_the_same_wrong_messages() {
         ("an unknown refusal", set("receipt-refused", "refused", "boredom".into())),
         ("an unknown stage", set("announcement-finished", "stage", "paused".into())),
         ("a fraction for an index", set("missing", "chunks", Value::Array(vec![0.5.into()]))),
+        ("telemetry that is no map", set("status-told", "telemetry", 7.into())),
+        ("unknown telemetry", set("status-told", "telemetry", map([("fan", 1.into())]))),
+        ("a fraction of a degree", set("status-told", "telemetry", map([("temp", 48.5.into())]))),
+        ("a temperature beyond 16 bits", set("status-told", "telemetry", map([("temp", 32_768.into())]))),
+        ("negative energy", set("status-told", "telemetry", map([("mj", (-1).into())]))),
+        ("a number for an error", set("status-told", "error", 7.into())),
         ("an unknown message", second_encoder(&map([("gossip", map([]))]))),
     ] {
         assert!(described_by("message", &bytes).is_err(), "the schema allows {what}");
         assert!(decode_message(&bytes).is_err(), "the decoder takes {what}");
     }
+}
+
+#[test]
+fn what_is_unknown_may_be_absent_or_null() {
+    for telemetry in [map([]), map([("rss", Value::Null), ("temp", Value::Null), ("mj", Value::Null)])] {
+        let bytes = changed("status-told", |fields| {
+            fields.truncate(8);
+            fields.extend(
+                [("delivered", Value::Null), ("telemetry", telemetry), ("error", Value::Null)]
+                    .map(|(key, value)| (key.into(), value)),
+            );
+        });
+        assert_eq!(described_by("message", &bytes), Ok(()));
+        let status = messages().into_iter().find_map(|(name, message)| (name == "status").then_some(message));
+        assert_eq!(decode_message(&bytes).ok(), status);
+    }
+}
+
+#[test]
+fn hostile_text_in_a_status_arrives_short_and_printable() {
+    let hostile = "\u{1b}[2J\u{202e}".repeat(500);
+    let bytes = changed("status-told", |fields| {
+        for (key, value) in fields.iter_mut().filter(|(k, _)| *k == "error".into() || *k == "version".into())
+        {
+            assert!(key.is_text());
+            *value = hostile.as_str().into();
+        }
+    });
+    let Ok(Message::Status(status)) = decode_message(&bytes) else { panic!("not a status") };
+    assert_eq!((status.version, status.error), (short_text(&hostile), Some(short_text(&hostile))));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Being here, and being the only one of one's name.
 
 use shared::identity::Digest;
-use shared::wire::{Message, Millis, PROTOCOL_VERSION, Publication, Status, Topic, Topics};
+use shared::wire::{Message, Millis, PROTOCOL_VERSION, Publication, Status, Telemetry, Topic, Topics};
 use tracing::debug;
 
 use super::{Action, Farewell, Identity};
@@ -33,6 +33,9 @@ impl Presence {
             scenario,
             examples: me.examples,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            delivered: None,
+            telemetry: Telemetry::default(),
+            error: None,
         };
         Presence { status, topic: topics.name(Topic::Status(me.device)), started: now, contest: None }
     }

@@ -191,6 +191,7 @@ impl Agent {
             parameters: Float32Array(crafted.unwrap_or_else(|| trained.parameters.clone())),
             loss: trained.loss,
             train_ms: trained.train_ms,
+            telemetry: trained.telemetry,
         };
         let me = self.me.device;
         let update = Outgoing::new(run, trained.round, Kind::Update, Some(me), content.encode());

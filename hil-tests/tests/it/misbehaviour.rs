@@ -10,7 +10,7 @@ use shared::identity::{DeviceId, Digest, RunId};
 use shared::models;
 use shared::wire::{
     Announcement, Chunk, Float32Array, Kind, MAX_MESSAGE_BYTES, Message, Outgoing, PROTOCOL_VERSION,
-    Publication, Refusal, Stage, Status, Topic, Topics, TransferId, UpdateContent, content_limit,
+    Publication, Refusal, Stage, Status, Telemetry, Topic, Topics, TransferId, UpdateContent, content_limit,
 };
 
 use crate::lab::{Lab, all_succeed, records};
@@ -194,6 +194,9 @@ impl Rogue {
             scenario: self.scenario,
             examples: 50,
             version: "rogue".to_owned(),
+            delivered: None,
+            telemetry: Telemetry::default(),
+            error: None,
         }
     }
 
@@ -204,7 +207,12 @@ impl Rogue {
 }
 
 fn update(run: RunId, round: u32, device: DeviceId, parameters: Vec<f32>) -> Outgoing {
-    let content = UpdateContent { parameters: Float32Array(parameters.into()), loss: 0.5, train_ms: 1 };
+    let content = UpdateContent {
+        parameters: Float32Array(parameters.into()),
+        loss: 0.5,
+        train_ms: 1,
+        telemetry: Telemetry::default(),
+    };
     Outgoing::new(run, round, Kind::Update, Some(device), content.encode())
 }
 

@@ -10,8 +10,8 @@ use shared::models::{ModelName, build as model};
 use shared::random::Stream;
 use shared::rules::{RuleName, RuleParameters, Updates, build as rule};
 use shared::wire::{
-    Assembler, Float32Array, Kind, Limits, Message, Millis, Outgoing, Progress, UpdateContent, content_limit,
-    decode,
+    Assembler, Float32Array, Kind, Limits, Message, Millis, Outgoing, Progress, Telemetry, UpdateContent,
+    content_limit, decode,
 };
 
 const RULES: [RuleName; 5] =
@@ -44,7 +44,12 @@ pub(crate) fn run(name: &str, times: u32) {
     let mut random = Stream::seed_from_u64(1);
     let mut noise = |count: usize| (0..count).map(|_| random.random_range(-0.1..0.1)).collect::<Vec<f32>>();
     if name == TRANSFER {
-        let content = UpdateContent { parameters: Float32Array(noise(SENT).into()), loss: 1.0, train_ms: 1 };
+        let content = UpdateContent {
+            parameters: Float32Array(noise(SENT).into()),
+            loss: 1.0,
+            train_ms: 1,
+            telemetry: Telemetry::default(),
+        };
         return (0..times).for_each(|_| transfer(&content));
     }
     if let Some(&(architecture, shape, classes, examples)) =

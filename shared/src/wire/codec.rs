@@ -12,12 +12,10 @@ use serde_cbor::{Deserializer, Serializer};
 
 use super::blob::Blob;
 use super::messages::{Message, Refusal};
+use super::short_text::short_text;
 
 /// Longest MQTT payload that is looked at, in bytes: 16 times a [`CHUNK_BYTES`](super::CHUNK_BYTES).
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
-
-/// Longest part of a codec's message that is repeated, in characters: it may quote what a peer sent.
-const MAX_REASON: usize = 160;
 
 /// Why bytes are no message, or a value cannot become bytes.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -111,19 +109,15 @@ impl Message {
     }
 }
 
+/// The codec's message, which may quote what a peer sent.
 fn reason(error: &serde_cbor::Error) -> String {
-    let whole = error.to_string();
-    let mut printable = whole.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
-    let mut reason: String = printable.by_ref().take(MAX_REASON).collect();
-    if printable.next().is_some() {
-        reason.push('…');
-    }
-    reason
+    short_text(&error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::messages::{RollCall, Stage};
+    use super::super::short_text::MAX_CHARACTERS;
     use super::*;
 
     fn refused<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> CodecError {
@@ -175,7 +169,7 @@ mod tests {
         let mut bytes = b"\xa1\x79\x03\x00".to_vec();
         bytes.extend(b"\x1b".repeat(0x300));
         let text = decode::<RollCall>(&bytes, 1024).unwrap_err().to_string();
-        assert!(text.chars().count() < 2 * MAX_REASON, "{text}");
+        assert!(text.chars().count() < 2 * MAX_CHARACTERS, "{text}");
         assert!(!text.contains('\x1b'), "{text:?}");
     }
 

@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 use super::blob::Blob;
 use super::codec::encode_with_room;
 use super::float32_array::Float32Array;
+use super::short_text;
+use super::telemetry::Telemetry;
 use crate::identity::{DeviceId, Digest, RunId};
 
 /// The version of these messages; a peer that speaks another is refused by name.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Whatever travels as one MQTT payload; `D` are the bytes of a [`Chunk`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,7 +139,8 @@ pub enum Kind {
     Crafted,
 }
 
-/// Which transfer: idempotent key of everything that is said about it.
+/// Which transfer: idempotent key of everything that is said about it. On the wire `device` is `dev`, because it stands
+/// in the header of every [`Chunk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransferId {
@@ -148,6 +151,7 @@ pub struct TransferId {
     /// What kind of parameters.
     pub kind: Kind,
     /// Whose parameters; `None` for the global model.
+    #[serde(rename = "dev")]
     pub device: Option<DeviceId>,
     /// BLAKE3 of the whole content.
     pub blake3: Digest,
@@ -172,7 +176,8 @@ impl fmt::Display for TransferId {
 ///
 /// Content of `size` bytes travels in `count` pieces of `size.div_ceil(count)` bytes, the last one shorter.
 /// Three fields have short names on the wire (`len`, `of`, `at`): this header is the only one sent often
-/// enough for its length to count, and with them it stays below 0.2% of a model of 266 060 parameters.
+/// enough for its length to count, and with them all that is sent beside a model of 266 060 parameters stays below
+/// 0.2% of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chunk<D = Blob> {
@@ -258,7 +263,17 @@ pub struct Status {
     /// Number of examples in its shard.
     pub examples: u32,
     /// Version of the software.
+    #[serde(deserialize_with = "short_text::required")]
     pub version: String,
+    /// The last round whose update the aggregator has acknowledged as accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<u32>,
+    /// What the board told last; its energy is that of the last training.
+    #[serde(default, skip_serializing_if = "Telemetry::is_unknown")]
+    pub telemetry: Telemetry,
+    /// What went wrong last, in at most 160 printable characters ([`short_text`](super::short_text)).
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "short_text::optional")]
+    pub error: Option<String>,
 }
 
 /// Content of a [`Kind::Model`], [`Kind::BeforeAttack`] or [`Kind::Crafted`] transfer.
@@ -279,6 +294,9 @@ pub struct UpdateContent {
     pub loss: f32,
     /// Wall-clock time of training in milliseconds.
     pub train_ms: u32,
+    /// What the board told when it had trained.
+    #[serde(default, skip_serializing_if = "Telemetry::is_unknown")]
+    pub telemetry: Telemetry,
 }
 
 impl ModelContent {

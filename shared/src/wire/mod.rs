@@ -12,6 +12,8 @@ mod messages;
 mod millis;
 mod payload;
 mod publication;
+mod short_text;
+mod telemetry;
 mod topics;
 mod transfer;
 
@@ -22,6 +24,8 @@ pub use messages::*;
 pub use millis::Millis;
 pub use payload::Payload;
 pub use publication::Publication;
+pub use short_text::short_text;
+pub use telemetry::{Telemetry, Throttling};
 pub use topics::{InvalidPrefix, MAX_SLASHES, Topic, Topics};
 pub use transfer::{
     Assembler, CHUNK_BYTES, Limits, MAX_ASKED, MAX_TRANSFERS_PER_SENDER, MIN_CHUNK_BYTES, Outgoing, Progress,

@@ -14,7 +14,7 @@ use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::Scenario;
 use shared::wire::{
     Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, PROTOCOL_VERSION, Receipt, Refusal, Stage,
-    Status, Topic, Topics, UpdateContent,
+    Status, Telemetry, Topic, Topics, UpdateContent,
 };
 
 use super::{Action, Event, Failure, Machine, Start};
@@ -113,6 +113,9 @@ impl Script {
             scenario: self.scenario.digest(),
             examples: 10 + device,
             version: "1".to_owned(),
+            delivered: None,
+            telemetry: Telemetry::default(),
+            error: None,
         }
     }
 
@@ -237,7 +240,7 @@ impl Script {
 /// An update of `device` for `round`, every parameter of which is `value`.
 fn update(device: u32, round: u32, value: f32, dimension: usize) -> Outgoing {
     let parameters = Float32Array(vec![value; dimension].into());
-    let content = UpdateContent { parameters, loss: 0.5, train_ms: 1 };
+    let content = UpdateContent { parameters, loss: 0.5, train_ms: 1, telemetry: Telemetry::default() };
     Outgoing::new(RUN, round, Kind::Update, Some(DeviceId(device)), content.encode())
 }
 

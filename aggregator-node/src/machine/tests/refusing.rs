@@ -157,7 +157,12 @@ fn a_loss_that_overflows_does_not_reach_the_record() {
     let mut script = Script::opened(SMALL, &[]);
     for device in 0..DEVICES {
         let loss = if device == 2 { f32::NAN } else { f32::MAX };
-        let content = UpdateContent { parameters: Float32Array([0.0; SMALL].into()), loss, train_ms: 0 };
+        let content = UpdateContent {
+            parameters: Float32Array([0.0; SMALL].into()),
+            loss,
+            train_ms: 0,
+            telemetry: Telemetry::default(),
+        };
         let content = content.encode();
         script.delivers(&Outgoing::new(RUN, 1, Kind::Update, Some(DeviceId(device)), content));
     }

@@ -9,7 +9,8 @@ use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::Scenario;
 use shared::wire::{
     Announcement, Chunk, Float32Array, Kind, Message, Millis, Missing, ModelContent, Outgoing,
-    PROTOCOL_VERSION, Receipt, RoundCall, Stage, Status, Topic, Topics, UpdateContent, content_limit, decode,
+    PROTOCOL_VERSION, Receipt, RoundCall, Stage, Status, Telemetry, Topic, Topics, UpdateContent,
+    content_limit, decode,
 };
 
 use super::{Action, Agent, Event, Farewell, Identity};
@@ -137,7 +138,7 @@ impl Script {
     /// The worker has trained; every parameter is `value`.
     fn trains(&mut self, round: u32, value: f32) {
         let parameters = vec![value; self.dimension].into();
-        let trained = Trained { round, parameters, loss: 0.5, train_ms: 1 };
+        let trained = Trained { round, parameters, loss: 0.5, train_ms: 1, telemetry: Telemetry::default() };
         self.handle(Event::Done(Outcome::Trained(trained)));
     }
 
@@ -163,6 +164,9 @@ impl Script {
             scenario: self.scenario,
             examples: 10,
             version: "1".to_owned(),
+            delivered: None,
+            telemetry: Telemetry::default(),
+            error: None,
         }
     }
 
