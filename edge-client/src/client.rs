@@ -1,4 +1,4 @@
-//! The rim: joins agent, worker, MQTT and the clock.
+//! The rim: joins agent, worker, board, MQTT and the clock.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use tracing::info;
 
 use crate::agent::{Action, Agent, Event, Farewell, Identity};
 use crate::config::Config;
-use crate::worker::Worker;
+use crate::telemetry::{Gauge, Sources};
+use crate::worker::{Outcome, Worker};
 
 /// How long leaving may take.
 const PARTING: Duration = Duration::from_secs(5);
@@ -52,6 +53,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     let dimension = model.layout().dimension();
     let mut agent = Agent::new(identity.clone(), config.topics.clone(), &scenario, dimension, clock());
     let worker = Arc::new(Worker::new(scenario, device, model.into(), shard));
+    let mut gauge = Gauge::start(Sources::default());
 
     let will = agent.last_will();
     let mut link = Link::open(LinkOptions {
@@ -72,10 +74,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                 Some(LinkEvent::Message { topic, payload, retained }) => {
                     agent.handle(clock(), Event::Message { topic: &topic, payload: &payload.into(), retained })
                 }
-                Some(LinkEvent::Disconnected) => Vec::new(),
+                Some(LinkEvent::Disconnected) => agent.handle(clock(), Event::Disconnected),
                 Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
                 Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
             },
+            telemetry = gauge.next() => agent.handle(clock(), Event::Measured(telemetry)),
             Some(outcome) = reports.recv() => agent.handle(clock(), Event::Done(outcome)),
             () = sleep_until(alarm.unwrap_or(start)), if alarm.is_some() => agent.handle(clock(), Event::Tick),
             () = &mut stop => {
@@ -90,8 +93,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                 Action::Publish(publication) => link.send(Command::Publish(publication)).await,
                 Action::Compute(job) => {
                     let (worker, report) = (worker.clone(), report.clone());
+                    let measuring = gauge.begin();
                     tokio::task::spawn_blocking(move || {
-                        let outcome = worker.perform(job);
+                        let mut outcome = worker.perform(job);
+                        if let Outcome::Trained(trained) = &mut outcome {
+                            trained.telemetry = measuring.end();
+                        }
                         // The client may have left meanwhile; then nobody waits for the outcome.
                         let _ = report.blocking_send(outcome);
                     });

@@ -4,11 +4,13 @@
 //! - [`agent`]: what the device says and when, as a state machine without I/O.
 //! - [`worker`]: what the device computes: local training, and crafting of poisoned models.
 //! - [`attacks`]: the attacks, behind one trait.
+//! - [`telemetry`]: what the board tells of itself.
 //! - [`config`]: where the binary takes its settings from.
-//! - [`client`]: the rim that joins agent, worker, MQTT and the clock.
+//! - [`client`]: the rim that joins agent, worker, board, MQTT and the clock.
 
 pub mod agent;
 pub mod attacks;
 pub mod client;
 pub mod config;
+pub mod telemetry;
 pub mod worker;

@@ -2,7 +2,7 @@
 
 use shared::identity::RunId;
 use shared::wire::{Announcement, Millis, PROTOCOL_VERSION, Stage};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{Action, Agent, Farewell};
 
@@ -16,18 +16,18 @@ impl Agent {
     ) {
         let &Announcement { protocol, run, term, scenario, ref stage } = announcement;
         if protocol != PROTOCOL_VERSION {
-            return warn!(
+            return self.trouble(&format!(
                 "the aggregator speaks protocol {protocol}, this device {PROTOCOL_VERSION}: update one"
-            );
+            ));
         }
         if scenario != self.scenario {
             // Once a run, not once a round: a fleet's log must not fill up with it.
             if self.foreign.replace(run) != Some(run) {
-                warn!(
-                    "run {run} is of another scenario ({scenario}) than this device's ({}): waiting for one of \
-                     its own; give both ends the same file",
+                self.trouble(&format!(
+                    "run {run} is of another scenario than this device's: waiting for one of its own; give both ends \
+                     the same file ({scenario}, {})",
                     self.scenario
-                );
+                ));
             }
             return;
         }
@@ -66,6 +66,7 @@ impl Agent {
 
     fn forget_run(&mut self) {
         self.forget_rounds();
+        self.presence.begin_run();
         self.model = None;
         self.round = None;
         self.term = 0;

@@ -223,7 +223,8 @@ impl Agent {
     pub(super) fn stop_colluding(&mut self, now: Millis, out: &mut Vec<Action>) {
         let Some(Round { stage: Stage::Colluding { until, .. }, call, .. }) = &self.round else { return };
         if *until <= now {
-            warn!("round {}: nothing crafted in time, sending what was trained", call.round);
+            let round = call.round;
+            self.trouble(&format!("round {round}: nothing crafted in time, sending what was trained"));
             self.behave(now, out);
         }
     }

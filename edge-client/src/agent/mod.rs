@@ -32,9 +32,10 @@ use std::sync::Arc;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::{AttackRounds, Scenario};
 use shared::wire::{
-    Assembler, Limits, Message, Millis, Missing, Payload, Publication, Receipt, Topic, Topics,
+    Assembler, Kind, Limits, Message, Millis, Missing, Payload, Publication, Receipt, Telemetry, Topic,
+    Topics,
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::attacks::{self, Needs};
 use crate::worker::{Job, Outcome};
@@ -57,6 +58,10 @@ pub enum Event<'a> {
         /// Whether it was lying at the broker.
         retained: bool,
     },
+    /// The broker was lost.
+    Disconnected,
+    /// The board was read.
+    Measured(Telemetry),
     /// A job is done.
     Done(Outcome),
     /// The time of [`Agent::wake_at`] has come.
@@ -160,6 +165,8 @@ impl Agent {
             Event::Message { topic, payload, retained } => {
                 self.message(now, topic, payload, retained, &mut out);
             }
+            Event::Disconnected => self.presence.disconnected(now),
+            Event::Measured(telemetry) => self.presence.measured(telemetry),
             Event::Done(outcome) => self.done(now, outcome, &mut out),
             Event::Tick => self.tick(now, &mut out),
         }
@@ -170,7 +177,7 @@ impl Agent {
     pub fn wake_at(&self) -> Option<Millis> {
         let round = self.round.as_ref().and_then(Round::wake_at);
         let hand = self.collusion.as_ref().and_then(Collusion::wake_at);
-        [round, hand, self.outbox.wake_at()].into_iter().flatten().min()
+        [round, hand, self.outbox.wake_at(), self.presence.wake_at()].into_iter().flatten().min()
     }
 
     fn connected(&mut self, now: Millis, out: &mut Vec<Action>) {
@@ -183,6 +190,7 @@ impl Agent {
         }
         // Last, so that what answers an announcement finds its way here.
         out.push(Action::Subscribe(self.topics.name(Topic::Round)));
+        self.presence.connected(now);
         out.push(Action::Publish(self.presence.online(now)));
         self.outbox.probe(now, out);
     }
@@ -236,7 +244,10 @@ impl Agent {
 
     fn done(&mut self, now: Millis, outcome: Outcome, out: &mut Vec<Action>) {
         match outcome {
-            Outcome::Trained(trained) => self.trained(now, trained, out),
+            Outcome::Trained(trained) => {
+                self.presence.trained(trained.telemetry);
+                self.trained(now, trained, out);
+            }
             Outcome::Crafted { round, models } => self.crafted(now, round, models, out),
             Outcome::Failed { round, what } => self.failed(now, round, &what, out),
         }
@@ -244,6 +255,7 @@ impl Agent {
 
     fn tick(&mut self, now: Millis, out: &mut Vec<Action>) {
         self.outbox.remind(now, out);
+        self.presence.tell_news(now, out);
         self.ask_for_model(now, out);
         self.stop_colluding(now, out);
         self.craft_if_ready(now, out);
@@ -254,10 +266,19 @@ impl Agent {
     }
 
     fn receipt(&mut self, receipt: &Receipt) {
-        if let Some(reason) = receipt.refused {
-            tracing::warn!("round {}: refused: {reason:?}", receipt.id.round);
+        let Receipt { id, refused } = receipt;
+        let mine = self.outbox.settle(id) && id.kind == Kind::Update;
+        match refused {
+            Some(reason) => self.trouble(&format!("{id}: refused: {reason}")),
+            None if mine => self.presence.delivered(id.round),
+            None => {}
         }
-        self.outbox.settle(&receipt.id);
+    }
+
+    /// Something went wrong that this device survives: for the log, and for whoever looks at its status.
+    fn trouble(&mut self, what: &str) {
+        warn!("{what}");
+        self.presence.went_wrong(what);
     }
 }
 

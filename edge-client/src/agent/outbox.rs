@@ -48,11 +48,10 @@ impl Outbox {
         self.letters.push(letter);
     }
 
-    /// The receiver has acknowledged a transfer.
-    pub(super) fn settle(&mut self, id: &TransferId) {
-        for letter in self.letters.iter_mut().filter(|letter| letter.transfer.id() == *id) {
-            letter.settled = true;
-        }
+    /// The receiver has acknowledged a transfer. True if it was one from here.
+    pub(super) fn settle(&mut self, id: &TransferId) -> bool {
+        let letter = self.letters.iter_mut().find(|letter| letter.transfer.id() == *id);
+        letter.map(|letter| letter.settled = true).is_some()
     }
 
     /// The receiver has forgotten everything.

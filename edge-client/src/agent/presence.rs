@@ -1,7 +1,9 @@
 //! Being here, and being the only one of one's name.
 
 use shared::identity::Digest;
-use shared::wire::{Message, Millis, PROTOCOL_VERSION, Publication, Status, Telemetry, Topic, Topics};
+use shared::wire::{
+    Message, Millis, PROTOCOL_VERSION, Publication, Status, Telemetry, Topic, Topics, short_text,
+};
 use tracing::debug;
 
 use super::{Action, Farewell, Identity};
@@ -11,6 +13,10 @@ use super::{Action, Farewell, Identity};
 /// themselves for the elder.
 const ANSWERS: u32 = 3;
 
+/// How long after a status, at least, another one tells news: whoever looks at a fleet sees how it goes, and a round
+/// costs no more for it.
+const NEWS_PAUSE: Millis = Millis(10_000);
+
 /// The device's status message, and the contest with a second process of the same name: the one that has been up
 /// longer stays.
 #[derive(Debug)]
@@ -18,6 +24,12 @@ pub(super) struct Presence {
     status: Status,
     topic: String,
     started: Millis,
+    /// When the status was said last.
+    said: Millis,
+    /// Whether another round was delivered, or something went wrong, since then.
+    news: bool,
+    /// Since when the broker is away.
+    away: Option<Millis>,
     /// Another process of this device's name, and how often it has been answered.
     contest: Option<(u64, u32)>,
 }
@@ -37,11 +49,20 @@ impl Presence {
             telemetry: Telemetry::default(),
             error: None,
         };
-        Presence { status, topic: topics.name(Topic::Status(me.device)), started: now, contest: None }
+        Presence {
+            status,
+            topic: topics.name(Topic::Status(me.device)),
+            started: now,
+            said: now,
+            news: false,
+            away: None,
+            contest: None,
+        }
     }
 
     /// "I am here."
-    pub(super) fn online(&self, now: Millis) -> Publication {
+    pub(super) fn online(&mut self, now: Millis) -> Publication {
+        (self.said, self.news) = (now, false);
         let status = Status { up_ms: self.up(now), ..self.status.clone() };
         Publication::retained(self.topic.clone(), &Message::Status(status))
     }
@@ -50,6 +71,55 @@ impl Presence {
     pub(super) fn offline(&self) -> Publication {
         let status = Status { online: false, ..self.status.clone() };
         Publication::retained(self.topic.clone(), &Message::Status(status))
+    }
+
+    /// When there will be news to tell.
+    pub(super) fn wake_at(&self) -> Option<Millis> {
+        self.news.then_some(self.said + NEWS_PAUSE)
+    }
+
+    /// Says the status once more if it has changed.
+    pub(super) fn tell_news(&mut self, now: Millis, out: &mut Vec<Action>) {
+        if self.wake_at().is_some_and(|due| due <= now) {
+            out.push(Action::Publish(self.online(now)));
+        }
+    }
+
+    /// The aggregator has accepted the update of `round`.
+    pub(super) fn delivered(&mut self, round: u32) {
+        self.news |= self.status.delivered.replace(round) != Some(round);
+    }
+
+    /// Another run begins.
+    pub(super) fn begin_run(&mut self) {
+        self.status.delivered = None;
+    }
+
+    pub(super) fn went_wrong(&mut self, what: &str) {
+        let what = Some(short_text(what));
+        self.news |= self.status.error != what;
+        self.status.error = what;
+    }
+
+    /// The board was read; its energy stays that of the last training.
+    pub(super) fn measured(&mut self, telemetry: Telemetry) {
+        self.status.telemetry = Telemetry { energy: self.status.telemetry.energy, ..telemetry };
+    }
+
+    /// What the board told after a training. Telemetry is no news: it changes all the time.
+    pub(super) fn trained(&mut self, telemetry: Telemetry) {
+        self.status.telemetry = telemetry;
+    }
+
+    pub(super) fn disconnected(&mut self, now: Millis) {
+        self.away.get_or_insert(now);
+    }
+
+    pub(super) fn connected(&mut self, now: Millis) {
+        if let Some(since) = self.away.take() {
+            let seconds = now.since(since).0.div_ceil(1000);
+            self.went_wrong(&format!("the broker was away for {seconds} s"));
+        }
     }
 
     /// Something was said under this device's name.

@@ -7,7 +7,7 @@ use shared::wire::{
     Blob, Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, Progress, Publication, RoundCall,
     Topic, TransferId, UpdateContent,
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{Action, Agent};
 use crate::worker::{Job, Trained};
@@ -107,7 +107,9 @@ impl Agent {
                     self.model = Some((id.blake3, parameters));
                     self.model_at_hand(now, out);
                 }
-                Err(what) => warn!("round {}: the global model is unusable: {what}", id.round),
+                Err(what) => {
+                    self.trouble(&format!("round {}: the global model is unusable: {what}", id.round))
+                }
             },
             Ok(Progress::Incomplete) => {
                 if let Some(Round { stage: Stage::Fetching { ask_at, pause }, .. }) = &mut self.round {
@@ -199,7 +201,7 @@ impl Agent {
     }
 
     pub(super) fn failed(&mut self, now: Millis, round: u32, what: &str, out: &mut Vec<Action>) {
-        warn!("round {round}: {what}");
+        self.trouble(&format!("round {round}: {what}"));
         self.stop_crafting(now, round, out);
     }
 }

@@ -244,6 +244,13 @@ pub enum Refusal {
     Corrupt,
 }
 
+impl fmt::Display for Refusal {
+    /// As it is spelled on the wire.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// That a device is here, or gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

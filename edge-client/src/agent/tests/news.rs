@@ -1,0 +1,134 @@
+//! What a device's status tells of how it goes.
+
+use shared::wire::Refusal;
+
+use super::*;
+
+impl Script {
+    /// The statuses that were said since that was last looked at.
+    fn statuses(&mut self) -> Vec<Status> {
+        let status = |message| if let Message::Status(status) = message { Some(status) } else { None };
+        let statuses = self.messages(Topic::Status(self.me)).into_iter().filter_map(status).collect();
+        self.said.clear();
+        statuses
+    }
+
+    /// Trains in `round`, and hears what became of the update.
+    fn plays(&mut self, round: u32, refused: Option<Refusal>) {
+        self.opens(round);
+        self.trains(round, 1.0);
+        let id = self.chunks(Topic::Update(self.me)).last().expect("an update").id;
+        self.receive(Topic::Inbox(self.me), &Message::Receipt(Receipt { id, refused }));
+    }
+}
+
+#[test]
+fn rounds_are_told_of_ten_seconds_after_the_last_status() {
+    let mut script = Script::benign(SMALL);
+    assert_eq!(script.statuses()[0].delivered, None);
+    script.wait_until(500);
+    for round in 1..=3 {
+        script.plays(round, None);
+    }
+    script.wait_until(9_999);
+    assert_eq!(script.statuses(), []);
+    script.wait_until(10_000);
+    let [status] = &script.statuses()[..] else { panic!("not one status") };
+    assert_eq!((status.delivered, status.up_ms, status.online), (Some(3), 10_000, true));
+    script.wait_until(60_000);
+    assert_eq!(script.statuses(), [], "there is no more to tell");
+    script.plays(4, None);
+    assert_eq!(script.agent.wake_at(), Some(Millis(60_000)), "at once: the last status is long ago");
+}
+
+#[test]
+fn a_receipt_that_comes_twice_is_no_news() {
+    let mut script = Script::benign(SMALL);
+    script.plays(1, None);
+    let id = script.chunks(Topic::Update(script.me))[0].id;
+    script.wait_until(10_000);
+    assert_eq!(script.statuses().len(), 2);
+    script.receive(Topic::Inbox(script.me), &Message::Receipt(Receipt { id, refused: None }));
+    assert_eq!(script.agent.wake_at(), None);
+}
+
+#[test]
+fn a_receipt_of_something_else_is_not_believed() {
+    let mut script = Script::benign(SMALL);
+    script.opens(1);
+    let id = script.shared_model(Kind::Update, 9, script.me, 1.0).id();
+    script.receive(Topic::Inbox(script.me), &Message::Receipt(Receipt { id, refused: None }));
+    script.wait_until(60_000);
+    assert_eq!(script.statuses().len(), 1, "the first");
+}
+
+#[test]
+fn a_refused_update_is_told_of_with_its_reason() {
+    let mut script = Script::benign(SMALL);
+    script.plays(1, Some(Refusal::WrongShape));
+    script.wait_until(10_000);
+    let status = script.statuses().pop().unwrap();
+    assert_eq!(status.delivered, None);
+    assert_eq!(status.error.as_deref(), Some("update of device-001 in round 1: refused: wrong-shape"));
+}
+
+#[test]
+fn a_training_that_fails_is_told_of() {
+    let mut script = Script::benign(SMALL);
+    script.opens(1);
+    let what = "no memory\n".repeat(100);
+    script.handle(Event::Done(Outcome::Failed { round: 1, what }));
+    script.wait_until(10_000);
+    let error = script.statuses().pop().and_then(|status| status.error).unwrap();
+    assert!(error.starts_with("round 1: no memory\u{fffd}no memory") && error.ends_with('…'), "{error}");
+}
+
+#[test]
+fn a_broker_that_was_away_is_told_of_when_it_is_back() {
+    let mut script = Script::benign(SMALL);
+    script.wait_until(5_000);
+    script.handle(Event::Disconnected);
+    script.wait_until(8_500);
+    script.said.clear();
+    script.handle(Event::Connected);
+    let error = script.statuses().pop().and_then(|status| status.error);
+    assert_eq!(error.as_deref(), Some("the broker was away for 4 s"));
+    assert_eq!(script.agent.wake_at(), None, "it has been told");
+}
+
+#[test]
+fn what_the_board_told_goes_with_the_update_and_with_the_next_status() {
+    let mut script = Script::benign(SMALL);
+    let trained = Telemetry { rss_kib: Some(6400), energy: Some(9), ..Telemetry::default() };
+    script.opens(1);
+    let parameters = vec![1.0; SMALL].into();
+    script.handle(Event::Done(Outcome::Trained(Trained {
+        round: 1,
+        parameters,
+        loss: 0.5,
+        train_ms: 7,
+        telemetry: trained,
+    })));
+    let chunk = script.chunks(Topic::Update(script.me)).pop().unwrap();
+    let update: UpdateContent = decode(&chunk.data, content_limit(SMALL)).unwrap();
+    assert_eq!((update.train_ms, update.telemetry), (7, trained));
+
+    let idle = Telemetry { rss_kib: Some(6000), temperature: Some(483), ..Telemetry::default() };
+    script.handle(Event::Measured(idle));
+    script.acknowledges();
+    script.wait_until(10_000);
+    let status = script.statuses().pop().unwrap();
+    assert_eq!(status.telemetry, Telemetry { energy: Some(9), ..idle });
+    script.handle(Event::Measured(Telemetry::default()));
+    assert_eq!(script.agent.wake_at(), None, "a temperature alone is no news");
+}
+
+#[test]
+fn a_new_run_begins_with_nothing_delivered() {
+    let mut script = Script::benign(SMALL);
+    script.plays(1, None);
+    script.said.clear();
+    let announcement = script.announcement(RunId(8), Stage::Gathering(shared::wire::RollCall { call: 1 }));
+    script.receive(Topic::Round, &announcement);
+    assert_eq!(script.statuses().pop().unwrap().delivered, None);
+}
