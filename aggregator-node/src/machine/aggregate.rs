@@ -30,6 +30,7 @@ impl Machine {
             removed: Vec::new(),
             aggregated: false,
             train_loss,
+            devices: self.traffic.devices(&updates),
         };
         match self.scenario.check_updates(updates.len()) {
             Ok(()) => {
@@ -100,6 +101,7 @@ mod tests {
             removed: Vec::new(),
             aggregated: false,
             train_loss: None,
+            devices: Vec::new(),
         });
         let done = Event::Done(Outcome::Aggregated { round: 1, result });
         let mut actions = machine.handle(Millis(1), done).into_iter();

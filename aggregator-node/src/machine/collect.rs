@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use shared::identity::DeviceId;
 use shared::wire::{
-    Message, Millis, Missing, Outgoing, Publication, Receipt, Refusal, RoundCall, Stage, Topic, TransferId,
+    Message, Millis, Missing, Outgoing, Publication, Receipt, Refusal, RoundCall, Stage, Telemetry, Topic,
+    TransferId,
 };
 
 use super::{Action, Machine, Phase};
@@ -40,6 +41,8 @@ pub(super) struct Update {
     /// The local model, length d, all finite.
     pub(super) parameters: Arc<[f32]>,
     pub(super) loss: f32,
+    pub(super) train_ms: u32,
+    pub(super) telemetry: Telemetry,
 }
 
 impl Collect {

@@ -20,7 +20,7 @@ impl Machine {
         out: &mut Vec<Action>,
     ) {
         let (refused, refused_devices) = self.ledger.close();
-        let traffic = std::mem::take(&mut self.traffic);
+        let (bytes_up, bytes_down) = self.traffic.close();
         let record = RoundRecord {
             round: self.round,
             selected: closed.selected,
@@ -33,9 +33,10 @@ impl Machine {
             train_loss: closed.train_loss,
             test_error: evaluation.as_ref().map(|evaluation| evaluation.error_rate),
             test_loss: evaluation.as_ref().map(|evaluation| evaluation.loss),
-            bytes_up: traffic.up,
-            bytes_down: traffic.down,
+            bytes_up,
+            bytes_down,
             seconds: 0.0,
+            devices: closed.devices,
         };
         out.push(Action::Record { record, global: self.global.clone() });
         if self.round == self.scenario.rounds {

@@ -5,6 +5,7 @@ use shared::identity::DeviceId;
 use shared::wire::Millis;
 
 use super::{Action, Failure, Machine, Phase};
+use crate::record::DeviceRecord;
 use crate::worker::Job;
 
 /// A round that takes no more updates.
@@ -18,6 +19,8 @@ pub(super) struct Closed {
     /// Whether there is a new global model.
     pub(super) aggregated: bool,
     pub(super) train_loss: Option<f32>,
+    /// What devices told of themselves; empty if none told anything.
+    pub(super) devices: Vec<DeviceRecord>,
 }
 
 impl Machine {

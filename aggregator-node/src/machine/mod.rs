@@ -37,6 +37,7 @@ mod ledger;
 mod roster;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -55,6 +56,7 @@ use evaluate::Closed;
 use gather::Gather;
 use ledger::Ledger;
 use roster::Roster;
+use traffic::Traffic;
 
 /// What happens to the aggregator.
 #[derive(Debug)]
@@ -164,13 +166,6 @@ enum Phase {
     Over,
 }
 
-/// Bytes of payload since the last record. A broadcast counts once, however many listen.
-#[derive(Clone, Copy, Debug, Default)]
-struct Traffic {
-    up: u64,
-    down: u64,
-}
-
 impl Machine {
     /// The machine of a run that begins, or goes on, at `now`.
     pub fn new(scenario: Arc<Scenario>, topics: Topics, start: Start, now: Millis) -> Self {
@@ -188,7 +183,7 @@ impl Machine {
             ledger: Ledger::default(),
             incoming: Assembler::new(limits),
             verdicts: BTreeMap::new(),
-            traffic: Traffic::default(),
+            traffic: Traffic::new(devices),
             phase: Phase::Gather(Gather::begin(now, &scenario)),
             run: start.run,
             term: start.term,
@@ -205,7 +200,7 @@ impl Machine {
         match event {
             Event::Connected => self.connected(now, &mut out),
             Event::Message { topic, payload } => {
-                self.traffic.up += payload.len() as u64;
+                self.traffic.up(payload.len() as u64);
                 self.message(now, topic, payload, &mut out);
             }
             Event::Done(Outcome::Aggregated { round, result }) => {
@@ -217,7 +212,7 @@ impl Machine {
         self.advance(now, &mut out);
         for action in &out {
             if let Action::Publish(publication) = action {
-                self.traffic.down += publication.payload.len() as u64;
+                self.traffic.down(publication.payload.len() as u64);
             }
         }
         out

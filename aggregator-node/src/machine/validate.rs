@@ -20,6 +20,7 @@ impl Machine {
             let detail = format!("{device} is not of this fleet");
             return self.ledger.refuse(None, None, Refusal::Unknown, &detail);
         }
+        self.traffic.came_from(device, payload.len() as u64);
         let message = match payload.message() {
             Ok(message) => message,
             // An empty payload is how a retained message is deleted.
@@ -148,9 +149,9 @@ impl Machine {
 }
 
 fn read_update(content: &[u8], dimension: usize) -> Result<Update, (Refusal, String)> {
-    let update: UpdateContent =
+    let UpdateContent { parameters, loss, train_ms, telemetry } =
         decode(content, content_limit(dimension)).map_err(|error| (Refusal::Malformed, error.to_string()))?;
-    let values = update.parameters.0;
+    let values = parameters.0;
     if values.len() != dimension {
         let detail = format!("{} parameters where the model has {dimension}", values.len());
         return Err((Refusal::WrongShape, detail));
@@ -158,5 +159,5 @@ fn read_update(content: &[u8], dimension: usize) -> Result<Update, (Refusal, Str
     if let Some(position) = first_not_finite(&values) {
         return Err((Refusal::NonFinite, format!("parameter {position} is {}", values[position])));
     }
-    Ok(Update { parameters: values, loss: update.loss })
+    Ok(Update { parameters: values, loss, train_ms, telemetry })
 }

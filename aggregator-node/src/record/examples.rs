@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use shared::identity::{DeviceId, RunId};
 use shared::parameters::{Layout, Parameters};
-use shared::wire::Refusal;
+use shared::wire::{Refusal, Telemetry, Throttling};
 
-use super::{Arm, FORMAT, Manifest, RefusedDevice, RoundRecord, Summary, TensorShape};
+use super::{Arm, DeviceRecord, FORMAT, Manifest, RefusedDevice, RoundRecord, Summary, TensorShape};
 
 pub(super) const SCENARIO_TOML: &str = "name = \"example\"\nseed = 1\n";
 
@@ -49,7 +49,20 @@ pub(super) fn record(round: u32) -> RoundRecord {
         bytes_up: 7000,
         bytes_down: 10000,
         seconds: 0.5,
+        devices: vec![hot_device(), DeviceRecord::new(DeviceId(6), 900, 250, &Telemetry::default())],
     }
+}
+
+/// A device that tells everything.
+pub(super) fn hot_device() -> DeviceRecord {
+    let telemetry = Telemetry {
+        rss_kib: Some(6400),
+        temperature: Some(853),
+        throttled: Some(Throttling(0x5_0004)),
+        clock: Some(1500),
+        energy: Some(2750),
+    };
+    DeviceRecord::new(DeviceId(1), 1000, 1250, &telemetry)
 }
 
 pub(super) fn summary(name: &str) -> Summary {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::RoundRecord;
+use super::{DeviceRecord, RoundRecord};
 
-const HEADER: &str = "round,test_error,test_loss,train_loss,accepted,selected,absent,refused,removed,bytes_up,bytes_down,seconds\n";
+const HEADER: &str = "round,test_error,test_loss,train_loss,accepted,selected,absent,refused,removed,bytes_up,bytes_down,seconds,slowest_train_seconds,max_rss_kib,max_temperature,throttled\n";
 
 /// One header line and one line a round. A value that was not measured, or is not finite, is an empty cell.
 ///
@@ -22,10 +22,24 @@ pub fn to_csv(records: &[RoundRecord]) -> String {
         let _ = writeln!(
             csv,
             "{round},{test_error},{test_loss},{train_loss},{accepted},{selected},{absent},{refused},\
-             {removed},{bytes_up},{bytes_down},{seconds}"
+             {removed},{bytes_up},{bytes_down},{seconds},{}",
+            device_cells(&record.devices)
         );
         csv
     })
+}
+
+/// The slowest, the largest, the hottest, and the number of those that are throttled now.
+fn device_cells(devices: &[DeviceRecord]) -> String {
+    let largest =
+        |value: fn(&DeviceRecord) -> Option<f64>| cell(devices.iter().filter_map(value).reduce(f64::max));
+    let slowest = largest(|device| Some(device.train_seconds));
+    let memory = largest(|device| device.rss_kib.map(f64::from));
+    let temperature = largest(|device| device.temperature);
+    let flags = || devices.iter().filter_map(|device| device.throttled);
+    let throttled = flags().next().map(|_| flags().filter(|flags| flags.now().next().is_some()).count());
+    let throttled = throttled.map(|count| count.to_string()).unwrap_or_default();
+    format!("{slowest},{memory},{temperature},{throttled}")
 }
 
 fn cell(value: Option<f64>) -> String {
@@ -41,7 +55,16 @@ mod tests {
     fn a_round_is_a_line_in_the_order_of_the_header() {
         let csv = to_csv(&[examples::record(3)]);
         let line = csv.strip_prefix(HEADER).unwrap();
-        assert_eq!(line, "3,0.25,0.5,0.1,7,10,1,2,2,7000,10000,0.5\n");
+        assert_eq!(line, "3,0.25,0.5,0.1,7,10,1,2,2,7000,10000,0.5,1.25,6400,85.3,1\n");
+    }
+
+    #[test]
+    fn what_no_device_told_is_an_empty_cell() {
+        let mut record = examples::record(1);
+        record.devices.remove(0);
+        assert!(to_csv(&[record.clone()]).ends_with(",0.5,0.25,,,\n"));
+        record.devices.clear();
+        assert!(to_csv(&[record]).ends_with(",0.5,,,,\n"));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! appended first and checkpointed second, so a directory may hold rounds that its checkpoint does not know:
 //! [`RunDirectory::resume`] drops those, and the run repeats them.
 
+mod device_record;
 mod error;
 mod files;
 mod manifest;
@@ -24,6 +25,7 @@ mod round_record;
 mod rounds_file;
 mod store;
 
+pub use device_record::DeviceRecord;
 pub use error::RecordError;
 pub use files::write_atomically;
 pub use manifest::{FORMAT, Manifest, TensorShape};

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use shared::identity::DeviceId;
 use shared::wire::Refusal;
 
+use super::DeviceRecord;
+
 /// One finished round: a line of `rounds.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoundRecord {
@@ -37,6 +39,10 @@ pub struct RoundRecord {
     pub bytes_down: u64,
     /// Wall time of the round, in seconds.
     pub seconds: f64,
+    /// The devices whose updates were accepted, in ascending order; empty where none told anything of itself, and in
+    /// records of versions that did not ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceRecord>,
 }
 
 impl RoundRecord {
@@ -97,6 +103,14 @@ mod tests {
         let line = serde_json::to_string(&record).unwrap();
         assert!(!line.contains('\n') && line.contains(r#""refused":{"late":1,"non-finite":1}"#), "{line}");
         assert_eq!(serde_json::from_str::<RoundRecord>(&line).unwrap(), record);
+    }
+
+    #[test]
+    fn a_record_from_before_there_was_telemetry_reads_as_one_without() {
+        let line = r#"{"round":3,"selected":10,"accepted":10,"absent":[],"refused":{},"refused_devices":[],"removed":[],"aggregated":true,"train_loss":0.1,"test_error":0.25,"test_loss":0.5,"bytes_up":7000,"bytes_down":10000,"seconds":0.5}"#;
+        let record: RoundRecord = serde_json::from_str(line).unwrap();
+        assert_eq!(record.devices, []);
+        assert_eq!(serde_json::to_string(&record).unwrap(), line);
     }
 
     #[test]

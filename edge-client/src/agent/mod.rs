@@ -255,10 +255,10 @@ impl Agent {
 
     fn tick(&mut self, now: Millis, out: &mut Vec<Action>) {
         self.outbox.remind(now, out);
-        self.presence.tell_news(now, out);
         self.ask_for_model(now, out);
         self.stop_colluding(now, out);
         self.craft_if_ready(now, out);
+        self.presence.tell_news(now, out);
     }
 
     fn asked(&mut self, now: Millis, missing: &Missing, out: &mut Vec<Action>) {

@@ -13,3 +13,4 @@ mod misbehaviour;
 mod mosquitto;
 mod process;
 mod resume;
+mod telemetry;

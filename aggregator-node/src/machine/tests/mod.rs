@@ -5,6 +5,7 @@ mod gathering;
 mod presence;
 mod refusing;
 mod resuming;
+mod telling;
 
 use std::sync::Arc;
 

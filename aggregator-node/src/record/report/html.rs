@@ -6,8 +6,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use shared::identity::DeviceId;
 
 use super::plot::{self, Series};
-use super::text;
-use crate::record::{Manifest, RecordError, RefusedDevice, RoundRecord, Summary};
+use super::{devices, text};
+use crate::record::{Manifest, RecordError, RoundRecord, Summary};
 
 const CSS: &str = include_str!("report.css");
 /// The senders of most refused updates are listed, up to this many.
@@ -38,6 +38,8 @@ pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
     let labels: Vec<_> = arms.iter().map(|arm| arm.label.as_str()).collect();
     let with_trouble = || arms.iter().filter(|arm| arm.records.iter().any(has_trouble));
     let participation = with_trouble().map(participation).collect::<Result<Vec<_>, _>>()?;
+    let devices = arms.iter().map(|arm| devices::section(arm, arms.len() > 1));
+    let devices = devices.collect::<Result<Vec<_>, _>>()?;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -59,6 +61,8 @@ pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
                     h2 { "Participation" }
                     @for plot in &participation { (plot) }
                 }
+                h2 { "Devices" }
+                @for section in &devices { (section) }
                 h2 { (if arms.len() == 1 { "Run" } else { "Runs" }) }
                 @for arm in arms { (details(arm, arms.len() > 1)) }
             }
@@ -134,7 +138,11 @@ fn figure(title: &str, explanation: &str, labels: &[&str], series: &[Series]) ->
     Ok(html! { h2 { (title) } p.note { (explanation) } (legend_and_plot(title, labels, series)?) })
 }
 
-fn legend_and_plot(title: &str, labels: &[&str], series: &[Series]) -> Result<Markup, RecordError> {
+pub(super) fn legend_and_plot(
+    title: &str,
+    labels: &[&str],
+    series: &[Series],
+) -> Result<Markup, RecordError> {
     let svg =
         plot::over_rounds(series).map_err(|reason| RecordError::Plot { plot: title.to_owned(), reason })?;
     let Some(svg) = svg else { return Ok(html! { p.note { "Not measured in any round." } }) };
@@ -176,7 +184,7 @@ fn participation(arm: &Arm) -> Result<Markup, RecordError> {
 
 fn refused(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
     let refused = arm.records.iter().flat_map(|record| &record.refused_devices);
-    refused.map(|refused| (refused.device, reason(refused)))
+    refused.map(|refused| (refused.device, refused.reason.to_string()))
 }
 
 fn removed(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
@@ -209,12 +217,6 @@ fn senders(title: &str, updates: impl Iterator<Item = (Option<DeviceId>, String)
     }
 }
 
-/// The reason as it is spelled in the files.
-fn reason(refused: &RefusedDevice) -> String {
-    let json = serde_json::to_value(refused.reason).ok();
-    json.as_ref().and_then(|json| json.as_str()).unwrap_or_default().to_owned()
-}
-
 fn details(arm: &Arm, compared: bool) -> Markup {
     let Arm { label, summary, manifest, scenario_toml, .. } = arm;
     html! {
@@ -242,6 +244,7 @@ mod tests {
             refused: BTreeMap::new(),
             refused_devices: Vec::new(),
             removed: Vec::new(),
+            devices: Vec::new(),
             accepted: 10,
             ..examples::record(round)
         }

@@ -38,7 +38,7 @@ fn rounds_are_told_of_ten_seconds_after_the_last_status() {
     script.wait_until(60_000);
     assert_eq!(script.statuses(), [], "there is no more to tell");
     script.plays(4, None);
-    assert_eq!(script.agent.wake_at(), Some(Millis(60_000)), "at once: the last status is long ago");
+    assert_eq!(script.agent.wake_at(), Some(Millis(20_000)), "at once: the last status is long ago");
 }
 
 #[test]

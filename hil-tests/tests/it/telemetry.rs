@@ -1,0 +1,40 @@
+//! What real clients tell of themselves.
+
+use crate::lab::{Lab, records};
+use crate::process::run;
+
+#[test]
+fn clients_tell_their_memory_and_their_bytes_with_every_update() {
+    let lab = Lab::new(&[]);
+    run(lab.hil("processes", "run", &[])).succeeded();
+    let records = records(&lab.path("run"));
+    assert_eq!(records.len() as u32, lab.scenario.rounds);
+    // Little-endian f32, of which each must have come in every round.
+    let spec = lab.scenario.dataset.spec();
+    let model = shared::models::build(lab.scenario.model, spec.shape, spec.classes).unwrap();
+    let smallest = 4 * model.layout().dimension() as u64;
+    for record in &records {
+        let devices: Vec<u32> = record.devices.iter().map(|told| told.device.0).collect();
+        assert_eq!(devices, (0..lab.scenario.fleet.devices).collect::<Vec<_>>(), "round {}", record.round);
+        for told in &record.devices {
+            let memory = told.rss_kib.expect("Linux tells a process its memory");
+            assert!((1 << 10..1 << 20).contains(&memory), "{memory} KiB");
+            assert!(told.bytes_up > smallest, "{told:?}");
+            assert!(told.train_seconds >= 0.0 && told.train_seconds < 600.0, "{told:?}");
+        }
+        let of_devices: u64 = record.devices.iter().map(|told| told.bytes_up).sum();
+        assert!(of_devices <= record.bytes_up, "round {}", record.round);
+    }
+    let read = |file: &str| std::fs::read_to_string(lab.path("run").join(file)).unwrap();
+    assert!(read("report.html").contains("Peak memory"));
+    assert!(read("metrics.csv").starts_with("round,") && read("metrics.csv").contains(",max_rss_kib,"));
+}
+
+#[test]
+fn in_software_there_is_nothing_to_tell() {
+    let lab = Lab::new(&[]);
+    run(lab.hil("software", "run", &[])).succeeded();
+    assert!(records(&lab.path("run")).iter().all(|record| record.devices.is_empty()));
+    let report = std::fs::read_to_string(lab.path("run").join("report.html")).unwrap();
+    assert!(report.contains("No device told anything"), "no sentence in its place");
+}
