@@ -92,9 +92,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                 Action::Subscribe(filter) => link.send(Command::Subscribe(filter)).await,
                 Action::Publish(publication) => link.send(Command::Publish(publication)).await,
                 Action::Compute(job) => {
-                    let (worker, report) = (worker.clone(), report.clone());
-                    let measuring = gauge.begin();
+                    let (worker, gauge, report) = (worker.clone(), gauge.clone(), report.clone());
                     tokio::task::spawn_blocking(move || {
+                        let measuring = gauge.begin();
                         let mut outcome = worker.perform(job);
                         if let Outcome::Trained(trained) = &mut outcome {
                             trained.telemetry = measuring.end();

@@ -30,7 +30,7 @@ struct Device {
 
 impl Device {
     fn enter(&mut self, told: &DeviceRecord) {
-        self.rounds = self.rounds.saturating_add(1);
+        self.rounds += 1;
         self.train_seconds += told.train_seconds;
         self.slowest = self.slowest.max(told.train_seconds);
         self.bytes = self.bytes.saturating_add(told.bytes_up);
@@ -44,8 +44,8 @@ impl Device {
     fn cells(&self) -> [String; 9] {
         [
             self.rounds.to_string(),
-            text::duration(self.train_seconds / f64::from(self.rounds)),
-            text::duration(self.slowest),
+            text::short_duration(self.train_seconds / f64::from(self.rounds)),
+            text::short_duration(self.slowest),
             known(self.rss_kib, |kib| text::bytes(1024 * u64::from(kib))),
             known(self.temperature, |celsius| format!("{celsius:.1} °C")),
             known(self.throttled, causes),
@@ -123,7 +123,9 @@ fn spread(arm: &Arm) -> Result<Markup, RecordError> {
     let (what, labels, value): (_, _, fn(&DeviceRecord) -> Option<f64>) = if warm {
         ("Temperature in °C", ["hottest device", "median", "coolest"], |told| told.temperature)
     } else {
-        ("Training time in seconds", ["slowest device", "median", "fastest"], |told| Some(told.train_seconds))
+        ("Training time in ms", ["slowest device", "median", "fastest"], |told| {
+            Some(1000.0 * told.train_seconds)
+        })
     };
     let mut series = [0, 1, 2].map(|stroke| Series { stroke, points: Vec::new() });
     for record in &arm.records {
@@ -157,7 +159,7 @@ mod tests {
     #[test]
     fn a_device_is_a_row_over_all_rounds() {
         let page = page(vec![examples::hot_device()]);
-        let row = "<th scope=\"row\">device-001</th><td>3</td><td>1.25 s</td><td>1.25 s</td><td>6.2 MiB</td>\
+        let row = "<th scope=\"row\">device-001</th><td>3</td><td>1250 ms</td><td>1250 ms</td><td>6.2 MiB</td>\
                    <td>85.3 °C</td><td>under-voltage, throttled</td><td>1500 MHz</td><td>8.2 J</td><td>2.9 KiB</td>";
         assert!(page.contains(row), "{page}");
         assert!(page.contains("Temperature in °C of a over rounds: hottest device; median; coolest"));
@@ -167,8 +169,8 @@ mod tests {
     fn what_a_device_did_not_tell_is_unknown() {
         let page = page(vec![DeviceRecord::new(DeviceId(6), 900, 250, &Telemetry::default())]);
         let unknown = "<td>unknown</td>".repeat(5);
-        assert!(page.contains(&format!("<td>0.25 s</td>{unknown}<td>2.6 KiB</td>")), "{page}");
-        assert!(page.contains("Training time in seconds of a"));
+        assert!(page.contains(&format!("<td>250 ms</td>{unknown}<td>2.6 KiB</td>")), "{page}");
+        assert!(page.contains("Training time in ms of a"));
     }
 
     #[test]

@@ -34,6 +34,15 @@ pub(super) fn duration(seconds: f64) -> String {
     format!("{} h {:02} min", whole / 3600, whole % 3600 / 60)
 }
 
+/// A duration that was measured in whole milliseconds and may be as short as one: `under 1 ms`, `12 ms`, `12.5 s`.
+pub(super) fn short_duration(seconds: f64) -> String {
+    match seconds {
+        ..0.001 => "under 1 ms".to_owned(),
+        ..9.9995 => format!("{:.0} ms", 1000.0 * seconds),
+        _ => duration(seconds),
+    }
+}
+
 /// An error rate, 0 to 1, or a dash.
 pub(super) fn rate(value: Option<f64>) -> String {
     value.filter(|value| value.is_finite()).map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
@@ -71,6 +80,12 @@ mod tests {
         let expected =
             ["0.00 s", "9.99 s", "10.0 s", "1 min 40 s", "3 min 20 s", "1 h 00 min", "2 h 05 min", "–"];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn short_durations_are_no_shorter_than_the_clock_tells() {
+        let shown = [0.0, 0.0009, 0.001, 1.25, 9.9996, 200.0, f64::NAN].map(short_duration);
+        assert_eq!(shown, ["under 1 ms", "under 1 ms", "1 ms", "1250 ms", "10.0 s", "3 min 20 s", "–"]);
     }
 
     #[test]
