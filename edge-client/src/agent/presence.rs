@@ -96,7 +96,7 @@ impl Presence {
     }
 
     pub(super) fn went_wrong(&mut self, what: &str) {
-        let what = Some(short_text(what));
+        let what = Some(short_text(what).into());
         self.news |= self.status.error != what;
         self.status.error = what;
     }

@@ -108,7 +108,7 @@ impl Agent {
                     self.model_at_hand(now, out);
                 }
                 Err(what) => {
-                    self.trouble(&format!("round {}: the global model is unusable: {what}", id.round))
+                    self.trouble(&format!("round {}: the global model is unusable: {what}", id.round));
                 }
             },
             Ok(Progress::Incomplete) => {

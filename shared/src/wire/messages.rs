@@ -280,7 +280,7 @@ pub struct Status {
     pub telemetry: Telemetry,
     /// What went wrong last, in at most 160 printable characters ([`short_text`](super::short_text)).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "short_text::optional")]
-    pub error: Option<String>,
+    pub error: Option<Box<str>>,
 }
 
 /// Content of a [`Kind::Model`], [`Kind::BeforeAttack`] or [`Kind::Crafted`] transfer.

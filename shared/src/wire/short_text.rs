@@ -26,8 +26,8 @@ pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Str
 }
 
 /// For `deserialize_with`.
-pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(|text| short_text(&text)))
+pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<str>>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(|text| short_text(&text).into()))
 }
 
 #[cfg(test)]

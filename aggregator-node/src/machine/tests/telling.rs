@@ -78,7 +78,7 @@ fn a_refused_update_tells_nothing() {
 #[test]
 fn a_status_with_news_changes_nothing_in_the_round() {
     let mut script = Script::opened(SMALL, &[]);
-    let status = Status { delivered: Some(7), error: Some("no memory".to_owned()), ..script.status(0) };
+    let status = Status { delivered: Some(7), error: Some("no memory".into()), ..script.status(0) };
     script.says(status);
     (0..DEVICES).for_each(|device| script.delivers(&small(device, 1)));
     let record = script.close();

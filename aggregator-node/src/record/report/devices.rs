@@ -151,14 +151,14 @@ mod tests {
     use super::*;
     use crate::record::{examples, render};
 
-    fn page(devices: Vec<DeviceRecord>) -> String {
-        let record = |round| RoundRecord { devices: devices.clone(), ..examples::record(round) };
+    fn page(devices: &[DeviceRecord]) -> String {
+        let record = |round| RoundRecord { devices: devices.to_vec(), ..examples::record(round) };
         render("t", &[examples::arm("a", (1..4).map(record).collect())]).unwrap()
     }
 
     #[test]
     fn a_device_is_a_row_over_all_rounds() {
-        let page = page(vec![examples::hot_device()]);
+        let page = page(&[examples::hot_device()]);
         let row = "<th scope=\"row\">device-001</th><td>3</td><td>1250 ms</td><td>1250 ms</td><td>6.2 MiB</td>\
                    <td>85.3 °C</td><td>under-voltage, throttled</td><td>1500 MHz</td><td>8.2 J</td><td>2.9 KiB</td>";
         assert!(page.contains(row), "{page}");
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_a_device_did_not_tell_is_unknown() {
-        let page = page(vec![DeviceRecord::new(DeviceId(6), 900, 250, &Telemetry::default())]);
+        let page = page(&[DeviceRecord::new(DeviceId(6), 900, 250, &Telemetry::default())]);
         let unknown = "<td>unknown</td>".repeat(5);
         assert!(page.contains(&format!("<td>250 ms</td>{unknown}<td>2.6 KiB</td>")), "{page}");
         assert!(page.contains("Training time in ms of a"));
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn without_a_word_of_any_device_a_sentence_says_so() {
-        let page = page(Vec::new());
+        let page = page(&[]);
         assert!(page.contains("No device told anything") && !page.contains("unknown</td><td>unknown"));
     }
 
@@ -206,6 +206,6 @@ mod tests {
             energy: Some(u32::MAX),
         };
         let hostile = DeviceRecord::new(DeviceId(u32::MAX), u64::MAX / 4, u32::MAX, &telemetry);
-        assert!(page(vec![hostile, examples::hot_device()]).contains("4.0 TiB"));
+        assert!(page(&[hostile, examples::hot_device()]).contains("4.0 TiB"));
     }
 }
