@@ -278,7 +278,7 @@ pub struct Status {
     /// What the board told last; its energy is that of the last training.
     #[serde(default, skip_serializing_if = "Telemetry::is_unknown")]
     pub telemetry: Telemetry,
-    /// What went wrong last, in at most 160 printable characters ([`short_text`](super::short_text)).
+    /// What went wrong last, in at most 160 printable characters ([`short_text`](fn@super::short_text)).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "short_text::optional")]
     pub error: Option<Box<str>>,
 }
