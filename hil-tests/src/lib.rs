@@ -5,6 +5,7 @@
 //! - [`software`]: the same agents and the same round machine in one process, over an in-memory link with virtual
 //!   time and seeded faults.
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
+//! - [`boards`]: what a kind of board is.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
 //! - [`datasets`]: listing and fetching data sets.
 //! - [`demo`]: the experiment of the README's first command.
@@ -15,6 +16,7 @@
 //! - [`cli`]: the command line of `hil`, one file for each command.
 
 pub mod bench;
+pub mod boards;
 pub mod cli;
 pub mod datasets;
 pub mod demo;
