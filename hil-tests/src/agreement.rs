@@ -81,6 +81,34 @@ impl Drift {
     }
 }
 
+/// Results of benches that differ by more than they may.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the test error on {bench} is {distance:.4} from that on {reference}, which is more than {tolerance}"
+)]
+pub struct Disagreement {
+    bench: String,
+    reference: String,
+    distance: f64,
+    tolerance: f64,
+}
+
+/// Checks that all test errors are within `tolerance` of the first result's.
+///
+/// # Errors
+/// [`Disagreement`] names the first that is not.
+pub fn check(results: &[Outcome], tolerance: f64) -> Result<(), Disagreement> {
+    let Some((reference, others)) = results.split_first() else { return Ok(()) };
+    for result in others {
+        let distance = result.distance(reference);
+        if distance > tolerance {
+            let (bench, reference) = (result.label.clone(), reference.label.clone());
+            return Err(Disagreement { bench, reference, distance, tolerance });
+        }
+    }
+    Ok(())
+}
+
 /// A table of `results` beside the first of them.
 pub fn table(results: &[Outcome]) -> String {
     let header = ["bench", "test error", "difference", "same bits", "drift: max", "rms", "relative"];
@@ -111,7 +139,53 @@ pub fn table(results: &[Outcome]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use shared::parameters::Layout;
+
     use super::*;
+
+    fn outcome(label: &str, final_test_error: Option<f64>, values: &[f32]) -> Outcome {
+        let layout = Arc::new(Layout::new([("weight", vec![values.len()])]));
+        let summary = Summary {
+            name: "test".to_owned(),
+            seed: 1,
+            bench: label.to_owned(),
+            rounds: 1,
+            final_test_error,
+            best_test_error: final_test_error,
+            model_sha256: String::new(),
+            seconds: 1.0,
+            rounds_per_second: 1.0,
+            bytes_up: 0,
+            bytes_down: 0,
+            devices: 1,
+            refused: BTreeMap::new(),
+        };
+        Outcome { label: label.to_owned(), summary, model: Parameters::new(layout, values.to_vec()).unwrap() }
+    }
+
+    #[test]
+    fn test_errors_within_the_tolerance_agree_and_others_are_named() {
+        let results = |last| {
+            [Some(0.1), Some(0.104), last].map(|error| outcome(&format!("bench {error:?}"), error, &[1.0]))
+        };
+        check(&results(Some(0.096)), 0.005).unwrap();
+        let error = check(&results(Some(0.11)), 0.005).unwrap_err().to_string();
+        assert!(error.contains("bench Some(0.11)") && error.contains("0.0100"), "{error}");
+        assert!(check(&results(None), 1.0).is_err(), "no test error agrees with nothing");
+    }
+
+    #[test]
+    fn the_table_has_each_bench_beside_the_first() {
+        let results =
+            [outcome("software", Some(0.1), &[3.0, 4.0]), outcome("emulated", Some(0.102), &[3.0, 4.5])];
+        let table = table(&results);
+        let cells: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(cells[1], ["software", "0.1000", "-", "-", "-", "-", "-"]);
+        assert_eq!(cells[2], ["emulated", "0.1020", "0.0020", "1", "of", "2", "5.0e-1", "3.5e-1", "1.0e-1"]);
+    }
 
     #[test]
     fn equal_models_have_no_drift() {

@@ -8,7 +8,7 @@ use clap::Args;
 use shared::scenario::Scenario;
 
 use super::common::{ArchArgs, Common, Ending, On, UsageError};
-use crate::agreement::{Outcome, table};
+use crate::agreement::{Outcome, check, table};
 use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::FleetData;
 use crate::progress::Progress;
@@ -33,7 +33,7 @@ pub(super) struct AgreeArgs {
     #[command(flatten)]
     arch: ArchArgs,
     /// How far test errors may lie apart
-    #[arg(long, value_name = "ERROR", default_value_t = 0.005)]
+    #[arg(long, value_name = "ERROR", default_value_t = 0.005, value_parser = tolerance)]
     tolerance: f64,
     #[command(flatten)]
     common: Common,
@@ -42,21 +42,11 @@ pub(super) struct AgreeArgs {
     out: Option<PathBuf>,
 }
 
-/// Results of benches that differ by more than they may.
-#[derive(Debug, thiserror::Error)]
-#[error("the test error on {bench} is {distance:.4} from that on {reference}, more than {tolerance}")]
-struct Disagreement {
-    bench: String,
-    reference: String,
-    distance: f64,
-    tolerance: f64,
-}
-
 impl AgreeArgs {
     /// Runs the scenario everywhere and compares.
     ///
     /// # Errors
-    /// If a run fails, or [`Disagreement`].
+    /// If a run fails, or its result is too far from the first.
     pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         let arch = self.arch.of(&self.on)?;
         let mut places = Vec::new();
@@ -107,16 +97,7 @@ fn run(bench: &dyn Bench, label: &str, task: &Task, stop: &AtomicBool) -> anyhow
     summary.map(|summary| Outcome::read(label, &task.scenario, out, summary)).transpose()
 }
 
-/// All within the tolerance of the first.
-fn check(outcomes: &[Outcome], tolerance: f64) -> Result<(), Disagreement> {
-    let Some((reference, others)) = outcomes.split_first() else { return Ok(()) };
-    for outcome in others {
-        let distance = outcome.distance(reference);
-        // Not `>`: without a number there is no agreement.
-        if !(distance <= tolerance) {
-            let (bench, reference) = (outcome.label.clone(), reference.label.clone());
-            return Err(Disagreement { bench, reference, distance, tolerance });
-        }
-    }
-    Ok(())
+fn tolerance(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("must be from 0 to 1".to_owned()) }
 }

@@ -92,11 +92,13 @@ fn sources() -> Result<PathBuf, ToolchainError> {
     }
 }
 
-/// Cargo's folder that this program lies in, as `target/debug/hil` or `target/debug/deps/test`.
+/// Cargo's folder that this program lies in, as `target/debug/hil`, `target/TRIPLE/debug/hil` or
+/// `target/debug/deps/test`.
 fn target_folder() -> Option<PathBuf> {
     let this = env::current_exe().ok()?;
     let marked = |folder: &&Path| folder.join("CACHEDIR.TAG").is_file();
-    this.ancestors().skip(1).find(marked).map(Path::to_owned)
+    let inner = this.ancestors().skip(1).find(marked)?;
+    Some(inner.parent().filter(marked).unwrap_or(inner).to_owned())
 }
 
 /// The executables that cargo's messages name.

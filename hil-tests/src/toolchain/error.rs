@@ -13,7 +13,7 @@ pub enum ToolchainError {
         /// The targets there are.
         known: String,
     },
-    /// Debian's libraries for 32-bit ARM need an ARMv7; those of `cross` do not.
+    /// Debian's libraries for 32-bit ARM need a newer processor; those of `cross` do not.
     #[error(
         "`{triple}` (Pi Zero and Pi 1) has no compiler of Debian's; best effort, with Docker: \
          cross build --profile fleet -p edge-client --target {triple}"

@@ -100,7 +100,7 @@ impl Target {
     /// [`ToolchainError::Emulator`] if there is none.
     pub fn environment_to_run(&self) -> Result<Vec<(String, String)>, ToolchainError> {
         let mut variables = self.environment();
-        let runner = self.emulator()?.iter().map(|word| word.to_string_lossy().into_owned());
+        let runner = self.emulator()?.into_iter().map(|word| word.to_string_lossy().into_owned());
         let name = format!("CARGO_TARGET_{}_RUNNER", self.triple.replace('-', "_").to_uppercase());
         variables.push((name, runner.collect::<Vec<_>>().join(" ")));
         Ok(variables)
