@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{ArgGroup, Args};
 use indicatif::BinaryBytes;
 
-use super::common::Ending;
+use super::common::{Ending, UsageError};
 use crate::boards::Board;
 use crate::toolchain::{Program, Target, build};
 
@@ -49,9 +49,9 @@ impl BuildArgs {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
         let triple = match (self.target, &self.board) {
             (Some(triple), _) => triple,
-            (None, board) => Board::find(board.as_deref().unwrap_or_default())?.target,
+            (None, board) => Board::find(board.as_deref().unwrap_or_default()).map_err(usage)?.target,
         };
-        let target = Target::find(&triple)?;
+        let target = Target::find(&triple).map_err(usage)?;
         if self.env {
             for (name, value) in target.environment_to_run()? {
                 println!("export {name}='{value}'");
@@ -67,4 +67,9 @@ impl BuildArgs {
         }
         Ok(Ending::Finished)
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` takes")]
+fn usage(error: impl ToString) -> UsageError {
+    UsageError(error.to_string())
 }

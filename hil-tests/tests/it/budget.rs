@@ -38,12 +38,14 @@ fn the_client_for_boards_is_small() {
 }
 
 #[test]
-fn the_client_for_boards_is_static_and_stripped() {
-    let Some((path, _)) = client(AARCH64) else { return };
-    let file = fs::read(path).unwrap();
-    let holds = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
-    assert!(!holds(b"ld-linux-aarch64") && !holds(b"ld-musl-aarch64"), "it wants a dynamic linker");
-    assert!(!holds(b".symtab\0"), "it has symbols");
+fn the_client_for_boards_has_no_symbols_and_the_64_bit_one_needs_no_library() {
+    for triple in [AARCH64, ARMV7] {
+        let Some((path, _)) = client(triple) else { continue };
+        let file = fs::read(path).unwrap();
+        let holds = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
+        assert!(!holds(b".symtab\0"), "{triple}: it has symbols");
+        assert_eq!(holds(b"/lib/ld-"), triple == ARMV7, "{triple}: whether it wants a dynamic linker");
+    }
 }
 
 #[test]
