@@ -5,6 +5,9 @@
 //! - [`software`]: the same agents and the same round machine in one process, over an in-memory link with virtual
 //!   time and seeded faults.
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
+//! - [`boards`]: what a kind of board is.
+//! - [`emulated`]: the process bench with clients for other processors, under emulation.
+//! - [`agreement`]: how far the results of benches lie apart.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
 //! - [`datasets`]: listing and fetching data sets.
 //! - [`demo`]: the experiment of the README's first command.
@@ -12,12 +15,16 @@
 //! - [`paper`]: the tables and figures of the paper.
 //! - [`progress`]: what a waiting user sees.
 //! - [`table`]: results as a table.
+//! - [`toolchain`]: building for the processors of boards, and emulating them.
 //! - [`cli`]: the command line of `hil`, one file for each command.
 
+pub mod agreement;
 pub mod bench;
+pub mod boards;
 pub mod cli;
 pub mod datasets;
 pub mod demo;
+pub mod emulated;
 pub mod fleet_data;
 pub mod paper;
 pub mod processes;
@@ -25,3 +32,4 @@ pub mod progress;
 pub mod software;
 pub mod sweep;
 pub mod table;
+pub mod toolchain;

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use rim::BrokerAddress;
 
 use crate::bench::Bench;
+use crate::emulated::{Architecture, Emulated};
 use crate::processes::{Binaries, Processes};
 use crate::software::{Faults, Software};
 
@@ -46,6 +47,8 @@ pub(super) enum On {
     Software,
     /// As processes on this machine, over MQTT
     Processes,
+    /// The same, the clients built for ARM and run by QEMU's emulation of such processors
+    Emulated,
 }
 
 impl On {
@@ -53,11 +56,31 @@ impl On {
         self,
         faults: Faults,
         broker: Option<BrokerAddress>,
+        arch: &[Architecture],
     ) -> anyhow::Result<Box<dyn Bench>> {
         Ok(match self {
             On::Software => Box::new(Software { faults }),
-            On::Processes => Box::new(Processes { binaries: Binaries::find()?, broker }),
+            On::Processes => Box::new(Processes::native(Binaries::find()?, broker)),
+            On::Emulated => Box::new(Emulated::new(arch, broker)?),
         })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ArchArgs {
+    /// Processors of the devices, dealt out in turns: aarch64, armv7, native (emulated) [default: aarch64,armv7]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    arch: Vec<Architecture>,
+}
+
+impl ArchArgs {
+    /// Those asked for; an error if they were and no bench of `on` emulates.
+    pub(super) fn of(self, on: &[On]) -> Result<Vec<Architecture>, UsageError> {
+        match self.arch {
+            arch if arch.is_empty() => Ok(vec![Architecture::Aarch64, Architecture::Armv7]),
+            arch if on.contains(&On::Emulated) => Ok(arch),
+            _ => Err(UsageError("--arch is for --on emulated only".to_owned())),
+        }
     }
 }
 

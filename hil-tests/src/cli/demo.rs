@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::common::{Common, Ending, On};
+use super::common::{ArchArgs, Common, Ending, On};
 use crate::software::Faults;
 use crate::{demo, table};
 
@@ -19,12 +19,14 @@ pub(super) struct DemoArgs {
     /// Where the devices run
     #[arg(long, value_name = "BENCH", default_value = "processes")]
     on: On,
+    #[command(flatten)]
+    arch: ArchArgs,
 }
 
 impl DemoArgs {
     pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         let out = self.out.unwrap_or_else(free_demo_folder);
-        let bench = self.on.bench(Faults::default(), None)?;
+        let bench = self.on.bench(Faults::default(), None, &self.arch.of(&[self.on])?)?;
         let outcome =
             demo::run(bench.as_ref(), &out, &self.common.folder.path(), &self.common.settings, stop)?;
         let Some(outcome) = outcome else { return Ok(Ending::Interrupted) };

@@ -1,5 +1,7 @@
 //! The command line of `hil`, one file for each command.
 
+mod agree;
+mod build;
 mod common;
 mod data;
 mod demo;
@@ -12,6 +14,8 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
 
+use agree::AgreeArgs;
+use build::BuildArgs;
 pub use common::{Ending, UsageError};
 use data::DataCommand;
 use demo::DemoArgs;
@@ -44,9 +48,11 @@ enum Command {
     Demo(DemoArgs),
     /// Run one scenario
     Run(RunArgs),
+    Agree(AgreeArgs),
     Shards(ShardsArgs),
     Sweep(SweepArgs),
     Paper(PaperArgs),
+    Build(BuildArgs),
     /// List the data sets, or get one
     #[command(subcommand)]
     Data(DataCommand),
@@ -61,9 +67,11 @@ impl Cli {
         match self.command {
             Command::Demo(args) => args.run(stop),
             Command::Run(args) => args.run(stop),
+            Command::Agree(args) => args.run(stop),
             Command::Shards(args) => args.run(),
             Command::Sweep(args) => args.run(stop),
             Command::Paper(args) => args.run(stop),
+            Command::Build(args) => args.run(),
             Command::Data(command) => command.run(stop),
         }
     }

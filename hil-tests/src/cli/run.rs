@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use rim::BrokerAddress;
 use shared::scenario::Scenario;
 
-use super::common::{Common, Ending, On, UsageError};
+use super::common::{ArchArgs, Common, Ending, On, UsageError};
 use crate::bench::{Task, Watch};
 use crate::fleet_data::FleetData;
 use crate::progress::Progress;
@@ -30,9 +30,11 @@ pub(super) struct RunArgs {
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
-    /// Use this broker instead of an embedded one (processes)
+    /// Use this broker instead of an embedded one (processes, emulated)
     #[arg(long, value_name = "URL", env = "OUTPOST_BROKER")]
     broker: Option<BrokerAddress>,
+    #[command(flatten)]
+    arch: ArchArgs,
     #[command(flatten)]
     faults: Faults,
 }
@@ -48,13 +50,14 @@ impl RunArgs {
         if self.on != On::Software && self.faults.any() {
             return Err(UsageError("faults can be injected --on software only".to_owned()).into());
         }
-        if self.on != On::Processes && self.broker.is_some() {
-            return Err(UsageError("a broker is used --on processes only".to_owned()).into());
+        if self.on == On::Software && self.broker.is_some() {
+            return Err(UsageError("a broker is used --on processes or emulated only".to_owned()).into());
         }
+        let arch = self.arch.of(&[self.on])?;
         let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
         let datasets = self.common.folder.path();
         let data = FleetData::load(&scenario, &datasets)?;
-        let bench = self.on.bench(self.faults, self.broker)?;
+        let bench = self.on.bench(self.faults, self.broker, &arch)?;
         let name = scenario.name.clone();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{name}-{}", bench.name())));
         if out.join("summary.json").exists() {

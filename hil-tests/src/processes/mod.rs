@@ -2,21 +2,24 @@
 
 mod binaries;
 mod child;
+mod client;
 mod fleet;
 mod rounds;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use aggregator_node::record::Summary;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rim::BrokerAddress;
 
 use crate::bench::{Bench, Task, Watch};
 pub use binaries::Binaries;
 use child::Child;
+pub use client::ClientProgram;
 use fleet::Fleet;
 use rounds::NewRounds;
 
@@ -29,15 +32,32 @@ const START: Duration = Duration::from_secs(30);
 /// The process bench.
 #[derive(Clone, Debug)]
 pub struct Processes {
-    /// The programs to run.
-    pub binaries: Binaries,
+    /// The bench's name.
+    pub name: &'static str,
+    /// The aggregator.
+    pub aggregator_node: PathBuf,
+    /// The clients: the devices take one after the other, in order of device, and begin anew at the end.
+    pub clients: Vec<ClientProgram>,
     /// A broker that is already running, in place of the aggregator's own.
     pub broker: Option<BrokerAddress>,
 }
 
+impl Processes {
+    /// All of them this machine's own.
+    pub fn native(binaries: Binaries, broker: Option<BrokerAddress>) -> Self {
+        let Binaries { edge_client, aggregator_node } = binaries;
+        Processes {
+            name: "processes",
+            aggregator_node,
+            clients: vec![ClientProgram::native(edge_client)],
+            broker,
+        }
+    }
+}
+
 impl Bench for Processes {
     fn name(&self) -> &'static str {
-        "processes"
+        self.name
     }
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
@@ -75,7 +95,7 @@ impl Bench for Processes {
 
 impl Processes {
     fn start_aggregator(&self, task: &Task, fleet: &Fleet) -> anyhow::Result<(Child, BrokerAddress)> {
-        let mut command = std::process::Command::new(&self.binaries.aggregator_node);
+        let mut command = Command::new(&self.aggregator_node);
         command.arg(fleet.scenario()).arg("--out").arg(&task.out).arg("--datasets").arg(&task.datasets);
         command.args(["--bench", self.name(), "--topic-prefix", fleet.topic_prefix()]);
         let broker = if let Some(broker) = &self.broker {
@@ -90,14 +110,15 @@ impl Processes {
     }
 
     fn start_clients(&self, fleet: &Fleet, broker: &BrokerAddress) -> anyhow::Result<Vec<Child>> {
-        let start = |(device, config): &(String, std::path::PathBuf)| {
-            let mut command = std::process::Command::new(&self.binaries.edge_client);
+        ensure!(!self.clients.is_empty(), "there is no program for the clients");
+        let start = |((device, config), program): (&(String, PathBuf), &ClientProgram)| {
+            let mut command = program.command();
             command.arg("--config").arg(config).args(["--broker", &broker.to_string()]);
             // A client for itself, as on a board of one core: they share this machine's cores already.
             command.env("RAYON_NUM_THREADS", "1");
             Child::start(device, command, &fleet.log(device))
         };
-        fleet.clients().iter().map(start).collect()
+        fleet.clients().iter().zip(self.clients.iter().cycle()).map(start).collect()
     }
 }
 

@@ -1,13 +1,15 @@
 //! End to end through the real programs: each test runs `hil`, `aggregator-node` and `edge-client` as a user would,
 //! and looks at exit codes, error lines and run directories only.
 //!
-//! `cargo test --workspace` builds the programs that these tests start. Those that need Mosquitto, or
-//! Python to read YAML, say so and pass where it is not installed.
+//! `cargo test --workspace` builds the programs that these tests start. Those that need Mosquitto, a client for ARM
+//! and QEMU, or Python to read YAML, say so and pass where it is not there.
 
 mod agreement;
 mod bad_input;
+mod budget;
 mod cluster;
 mod demo;
+mod emulated;
 mod lab;
 mod misbehaviour;
 mod mosquitto;

@@ -63,6 +63,11 @@ impl Process {
         Process { name, child, output }
     }
 
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(self.output.path().join("stderr")).unwrap()
     }
@@ -91,8 +96,13 @@ impl Process {
     }
 
     /// Waits until it has ended.
-    pub(crate) fn outcome(mut self) -> Outcome {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn outcome(self) -> Outcome {
+        self.outcome_within(PATIENCE)
+    }
+
+    /// Waits that long until it has ended.
+    pub(crate) fn outcome_within(mut self, patience: Duration) -> Outcome {
+        let deadline = Instant::now() + patience;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;

@@ -1,0 +1,103 @@
+//! `hil agree`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use shared::scenario::Scenario;
+
+use super::common::{ArchArgs, Common, Ending, On, UsageError};
+use crate::agreement::{Outcome, check, table};
+use crate::bench::{Bench, Task, Watch};
+use crate::fleet_data::FleetData;
+use crate::progress::Progress;
+use crate::software::Faults;
+
+/// Run one scenario on several benches, and say how far the results lie apart
+///
+///   cargo hil agree hil-tests/scenarios/emulated-attack.toml
+///   cargo hil agree scenario.toml --on software,processes,emulated --arch aarch64 --set rounds=20
+///
+/// The emulated bench runs once for each processor of --arch, with all devices of that processor. Prints test errors
+/// and the drift of the model's parameters beside the first bench. Fails if a test error is further from the first
+/// bench's than --tolerance.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct AgreeArgs {
+    /// The scenario file
+    scenario: PathBuf,
+    /// The benches; the others are held against the first
+    #[arg(long, value_name = "BENCHES", value_delimiter = ',', default_value = "software,emulated")]
+    on: Vec<On>,
+    #[command(flatten)]
+    arch: ArchArgs,
+    /// How far test errors may lie apart
+    #[arg(long, value_name = "ERROR", default_value_t = 0.005, value_parser = tolerance)]
+    tolerance: f64,
+    #[command(flatten)]
+    common: Common,
+    /// Folder for the runs [default: runs/NAME-agreement]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl AgreeArgs {
+    /// Runs the scenario everywhere and compares.
+    ///
+    /// # Errors
+    /// If a run fails, or its result is too far from the first.
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        let arch = self.arch.of(&self.on)?;
+        let mut places = Vec::new();
+        for on in &self.on {
+            match on {
+                On::Emulated => places.extend(arch.iter().map(|&arch| (*on, Some(arch)))),
+                _ => places.push((*on, None)),
+            }
+        }
+        if places.len() < 2 {
+            return Err(UsageError("one bench agrees with itself; name two with --on".to_owned()).into());
+        }
+        let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
+        let datasets = self.common.folder.path();
+        let data = FleetData::load(&scenario, &datasets)?;
+        let folder = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{}-agreement", scenario.name)));
+        let mut outcomes = Vec::new();
+        for (on, arch) in places {
+            let bench = on.bench(Faults::default(), None, arch.as_slice())?;
+            let label = match arch {
+                Some(arch) => format!("{} {arch}", bench.name()),
+                None => bench.name().to_owned(),
+            };
+            let task = Task {
+                scenario: scenario.clone(),
+                data: data.clone(),
+                datasets: datasets.clone(),
+                out: folder.join(label.replace(' ', "-")),
+            };
+            let Some(outcome) = run(bench.as_ref(), &label, &task, stop)? else {
+                return Ok(Ending::Interrupted);
+            };
+            outcomes.push(outcome);
+        }
+        print!("{}", table(&outcomes));
+        println!("\nruns: {}", folder.display());
+        check(&outcomes, self.tolerance)?;
+        Ok(Ending::Finished)
+    }
+}
+
+fn run(bench: &dyn Bench, label: &str, task: &Task, stop: &AtomicBool) -> anyhow::Result<Option<Outcome>> {
+    let progress = Progress::new(label, task.scenario.rounds);
+    let on_round = |record: &_| progress.round(record);
+    let summary = bench.run(task, &Watch { on_round: &on_round, stop })?;
+    progress.finish();
+    let out: &Path = &task.out;
+    summary.map(|summary| Outcome::read(label, &task.scenario, out, summary)).transpose()
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("must be from 0 to 1".to_owned()) }
+}
