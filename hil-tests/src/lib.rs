@@ -5,6 +5,8 @@
 //! - [`software`]: the same agents and the same round machine in one process, over an in-memory link with virtual
 //!   time and seeded faults.
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
+//! - [`boards`]: board profiles.
+//! - [`inventory`]: which devices a fleet has, what they are, and how to reach them.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
 //! - [`datasets`]: listing and fetching data sets.
 //! - [`demo`]: the experiment of the README's first command.
@@ -15,10 +17,12 @@
 //! - [`cli`]: the command line of `hil`, one file for each command.
 
 pub mod bench;
+pub mod boards;
 pub mod cli;
 pub mod datasets;
 pub mod demo;
 pub mod fleet_data;
+pub mod inventory;
 pub mod paper;
 pub mod processes;
 pub mod progress;
