@@ -3,7 +3,10 @@
 mod common;
 mod data;
 mod demo;
+mod deploy;
+mod fleet;
 mod paper;
+mod provision;
 mod run;
 mod shards;
 mod sweep;
@@ -15,7 +18,10 @@ use clap::{Parser, Subcommand};
 pub use common::{Ending, UsageError};
 use data::DataCommand;
 use demo::DemoArgs;
+use deploy::DeployArgs;
+use fleet::FleetCommand;
 use paper::PaperArgs;
+use provision::ProvisionArgs;
 use run::RunArgs;
 use shards::ShardsArgs;
 use sweep::SweepArgs;
@@ -44,6 +50,11 @@ enum Command {
     Demo(DemoArgs),
     /// Run one scenario
     Run(RunArgs),
+    Provision(ProvisionArgs),
+    Deploy(DeployArgs),
+    /// Look at a fleet of devices
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     Shards(ShardsArgs),
     Sweep(SweepArgs),
     Paper(PaperArgs),
@@ -61,6 +72,9 @@ impl Cli {
         match self.command {
             Command::Demo(args) => args.run(stop),
             Command::Run(args) => args.run(stop),
+            Command::Provision(args) => args.run(),
+            Command::Deploy(args) => args.run(stop),
+            Command::Fleet(command) => command.run(stop),
             Command::Shards(args) => args.run(),
             Command::Sweep(args) => args.run(stop),
             Command::Paper(args) => args.run(stop),

@@ -1,13 +1,14 @@
 //! End to end through the real programs: each test runs `hil`, `aggregator-node` and `edge-client` as a user would,
 //! and looks at exit codes, error lines and run directories only.
 //!
-//! `cargo test --workspace` builds the programs that these tests start. Those that need Mosquitto, or
+//! `cargo test --workspace` builds the programs that these tests start. Those that need Mosquitto, sshd, or
 //! Python to read YAML, say so and pass where it is not installed.
 
 mod agreement;
 mod bad_input;
 mod cluster;
 mod demo;
+mod deploy;
 mod lab;
 mod misbehaviour;
 mod mosquitto;
