@@ -1,5 +1,7 @@
 //! `hil provision`.
 
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -114,7 +116,7 @@ impl ProvisionArgs {
         println!("broker       {}", manifest.broker);
         match manifest.certificates.values().map(|entry| entry.expires.as_str()).min() {
             Some(first) => {
-                println!("certificates {}, the first expires on {first}", manifest.certificates.len())
+                println!("certificates {}, the first expires on {first}", manifest.certificates.len());
             }
             None => println!("certificates none: mqtt:// is neither encrypted nor authenticated"),
         }

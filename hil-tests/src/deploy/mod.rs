@@ -35,7 +35,7 @@ use crate::table::align;
 use device::Deployment;
 pub use device::Outcome;
 use release::Binary;
-pub use release::UNIT;
+pub use release::{UNIT, root_commands};
 
 /// How long the broker may take to tell what it has kept of the devices.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -112,7 +112,9 @@ impl Deploy {
             }
         };
         std::thread::scope(|scope| {
-            (0..self.jobs.clamp(1, work.len().max(1))).for_each(|_| drop(scope.spawn(worker)))
+            for _ in 0..self.jobs.clamp(1, work.len().max(1)) {
+                scope.spawn(worker);
+            }
         });
         let mut outcomes = outcomes.into_inner().unwrap_or_default();
         outcomes.sort_by(|(a, _): &Deployed, (b, _)| a.cmp(b));
@@ -151,7 +153,7 @@ fn target_folder() -> PathBuf {
 /// The outcomes as a table for a terminal.
 pub fn table(outcomes: &[Deployed]) -> String {
     let mut lines =
-        vec![["device", "", "release in use", "uploaded", "unchanged"].map(ToOwned::to_owned).to_vec()];
+        vec![["device", "now", "release in use", "uploaded", "unchanged"].map(ToOwned::to_owned).to_vec()];
     lines.extend(outcomes.iter().map(|(name, outcome)| {
         let [word, release, uploaded, unchanged] = outcome.cells();
         vec![name.clone(), word, release, uploaded, unchanged]

@@ -16,6 +16,15 @@ use crate::inventory::{BrokerUrl, Device, Service};
 pub const UNIT: &str = "outpost-edge-client.service";
 const UNIT_TEXT: &str = include_str!("../../../firmware-configs/systemd/outpost-edge-client.service");
 
+/// The commands that a deployment to a device with systemd runs as root: all of them, word for word.
+pub fn root_commands(device: &Device) -> Vec<String> {
+    let install =
+        format!("/usr/bin/install -m 0644 {}/current/{UNIT} /etc/systemd/system/{UNIT}", device.root);
+    let verbs = ["enable", "reset-failed", "restart --no-block", "stop"];
+    let of_unit = verbs.map(|verb| format!("/usr/bin/systemctl {verb} {UNIT}"));
+    [install, "/usr/bin/systemctl daemon-reload".to_owned()].into_iter().chain(of_unit).collect()
+}
+
 /// A client to deploy.
 #[derive(Clone, Debug)]
 pub(super) struct Binary {

@@ -191,6 +191,41 @@ mod tests {
         assert!(act(root, &["look"], b"").unwrap().contains("current 1\n"));
     }
 
+    /// What sudo is asked for, in the form of the rule that allows it.
+    const SUDO: &str = "#!/bin/sh\nshift\necho \"$*\" >>\"$LOG\"\n";
+    const SYSTEMCTL: &str = "#!/bin/sh\nexit 1\n";
+
+    #[test]
+    fn under_systemd_root_does_exactly_what_the_sudo_rules_of_the_first_boot_allow() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, log) = (folder.path().join("outpost"), folder.path().join("log"));
+        for (name, text) in [("sudo", SUDO), ("systemctl", SYSTEMCTL)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        std::fs::create_dir_all(root.join("releases/1")).unwrap();
+        std::fs::write(root.join("releases/1").join(super::super::UNIT), "[Unit]\n").unwrap();
+        act(&root, &["activate", "1"], b"").unwrap();
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        for action in ["start", "stop"] {
+            let mut command = Command::new("sh");
+            command.args(["-c", SCRIPT, "hil", action]).arg(&root).arg("systemd");
+            let output = command.env("PATH", &path).env("LOG", &log).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+        let text = include_str!("../../../firmware-configs/fleets/shelf.toml");
+        let mut device = crate::inventory::Inventory::parse("shelf.toml", text).unwrap().devices.remove(0);
+        device.root = root.display().to_string();
+        let mut asked: Vec<String> =
+            std::fs::read_to_string(&log).unwrap().lines().map(ToOwned::to_owned).collect();
+        assert!(asked[0].contains("install") && asked[5].contains("stop"), "{asked:?}");
+        let mut allowed = super::super::root_commands(&device);
+        asked.sort();
+        allowed.sort();
+        assert_eq!(asked, allowed);
+    }
+
     #[test]
     fn what_a_device_says_is_one_short_line() {
         assert_eq!(last_words("a\n\nb\nc\u{1b}[31m\nd\n"), "b / c?[31m / d");

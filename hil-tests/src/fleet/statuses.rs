@@ -37,7 +37,7 @@ struct State {
     connected: bool,
     failure: Option<String>,
     latest: BTreeMap<DeviceId, Status>,
-    /// All processes of a device that have spoken, and whether they ever said that they are online.
+    /// All processes of a device that have spoken, and whether they came online since this program listens.
     boots: BTreeMap<DeviceId, BTreeMap<u64, bool>>,
 }
 
@@ -128,20 +128,23 @@ fn link_options(access: &Access) -> anyhow::Result<LinkOptions> {
 async fn listen(options: LinkOptions, devices: Vec<DeviceId>, heard: Arc<Heard>) {
     let topics = Topics::default();
     let mut link = Link::open(options);
+    let mut connections = 0_u64;
     while let Some(event) = link.next().await {
         match event {
             LinkEvent::Connected => {
+                connections += 1;
                 for &device in &devices {
                     link.send(Command::Subscribe(topics.name(Topic::Status(device)))).await;
                 }
                 heard.change(|state| state.connected = true);
             }
-            LinkEvent::Message { topic, payload, .. } => {
+            LinkEvent::Message { topic, payload, retained } => {
                 let Some(Topic::Status(device)) = topics.parse(&topic) else { continue };
                 match Message::decode(&payload) {
                     Ok(Message::Status(status)) if status.device == device => heard.change(|state| {
-                        *state.boots.entry(device).or_default().entry(status.boot).or_default() |=
-                            status.online;
+                        // What lay at the broker when this program came is of old, however late it is delivered.
+                        let came = status.online && !(retained && connections == 1);
+                        *state.boots.entry(device).or_default().entry(status.boot).or_default() |= came;
                         state.latest.insert(device, status);
                     }),
                     _ => tracing::debug!("{topic}: no status of {device}"),

@@ -136,10 +136,10 @@ mod tests {
             version: "0.1.0\u{1b}[2J".to_owned(),
         };
         let latest = [(DeviceId(0), status(0, true)), (DeviceId(1), status(1, false))].into();
-        let states = states(&inventory, &latest);
-        let presences: Vec<Presence> = states.iter().map(|state| state.presence).collect();
+        let shown = states(&inventory, &latest);
+        let presences: Vec<Presence> = shown.iter().map(|state| state.presence).collect();
         assert_eq!(presences, [Presence::Online, Presence::Offline, Presence::NeverSeen]);
-        let table = table(&states);
+        let table = table(&shown);
         assert!(table.contains("device-002  zero-2-w  never seen") && !table.contains('\u{1b}'), "{table:?}");
     }
 }

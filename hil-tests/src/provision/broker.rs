@@ -21,7 +21,7 @@ pub(super) fn write(
     scenario: &Scenario,
 ) -> anyhow::Result<()> {
     let address = &inventory.broker.url.address;
-    certificates.issue(folder, "broker", "broker/broker", &[address.host.clone()])?;
+    certificates.issue(folder, "broker", "broker/broker", std::slice::from_ref(&address.host))?;
     let configuration = CONFIGURATION.replace(LISTENER, &format!("listener {}", address.port));
     folder.write("broker/outpost.conf", configuration.as_bytes(), Secrecy::Open)?;
     folder.write("broker/acl", access(scenario).as_bytes(), Secrecy::Open)

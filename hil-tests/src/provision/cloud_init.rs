@@ -4,6 +4,7 @@
 //! with the deployment: a card holds no key of the fleet.
 
 use super::folder::{Folder, Secrecy};
+use crate::deploy::root_commands;
 use crate::inventory::{Device, Inventory};
 
 const USER_DATA: &str = include_str!("../../../firmware-configs/cloud-init/user-data");
@@ -87,17 +88,9 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Exactly the commands that a deployment runs as root.
+/// Exactly what a deployment runs as root.
 fn sudo_rule(device: &Device) -> String {
-    let unit = crate::deploy::UNIT;
-    let install =
-        format!("/usr/bin/install -m 0644 {}/current/{unit} /etc/systemd/system/{unit}", device.root);
-    let control = ["daemon-reload".to_owned()]
-        .into_iter()
-        .chain(["enable", "reset-failed", "restart --no-block", "stop"].map(|verb| format!("{verb} {unit}")));
-    let commands: Vec<String> =
-        control.map(|words| format!("/usr/bin/systemctl {words}")).chain([install]).collect();
-    format!("ALL=(root) NOPASSWD: {}", commands.join(", "))
+    format!("ALL=(root) NOPASSWD: {}", root_commands(device).join(", "))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Provisioning and deployment, over a real sshd on the loopback that each test starts for itself.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
@@ -94,13 +95,14 @@ impl Shelf {
     fn write_inventory(&self, more: &str) {
         let mut text = format!("name = \"shelf\"\n[broker]\nurl = \"{}\"\n", self.broker);
         for device in ["device-000", "device-001", "device-002"] {
-            text += &format!(
-                "[[device]]\nid = \"{device}\"\nkind = \"ssh\"\naddress = \"127.0.0.1\"\nport = {}\nuser = \"{}\"\n\
-                 service = \"process\"\nroot = \"{}\"\n{more}\n",
-                self.sshd.port,
-                self.sshd.user,
+            let (port, user) = (self.sshd.port, &self.sshd.user);
+            writeln!(
+                text,
+                "[[device]]\nid = \"{device}\"\nkind = \"ssh\"\naddress = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
+                 service = \"process\"\nroot = \"{}\"\n{more}",
                 self.root(device).display()
-            );
+            )
+            .unwrap();
         }
         fs::write(self.lab.path("shelf.toml"), text).unwrap();
     }
