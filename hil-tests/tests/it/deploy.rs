@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -168,7 +168,7 @@ impl Drop for Shelf {
         // Clients that a failed test leaves behind. They are not children of this process.
         for device in ["device-000", "device-001", "device-002"] {
             if let Ok(pid) = fs::read_to_string(self.root(device).join("client.pid")) {
-                let _ = Command::new("kill").arg(pid.trim()).status();
+                let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
             }
         }
     }
@@ -224,7 +224,7 @@ fn a_client_that_never_comes_online_leaves_a_new_device_without_a_release() {
     shelf.provision().succeeded();
     let _aggregator = shelf.aggregator();
     let idle = shelf.lab.path("idle");
-    fs::write(&idle, "#!/bin/sh\nsleep 600\n").unwrap();
+    fs::write(&idle, "#!/bin/sh\nwhile :; do sleep 1; done\n").unwrap();
     let outcome = shelf.deploy(&["--only", "device-000", "--wait", "2", "--binary", idle.to_str().unwrap()]);
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("not online within 2 s"), "{}", outcome.stderr);
