@@ -8,6 +8,10 @@
 //! - [`boards`]: what a kind of board is.
 //! - [`emulated`]: the process bench with clients for other processors, under emulation.
 //! - [`agreement`]: how far the results of benches lie apart.
+//! - [`inventory`]: which devices a fleet has, what they are, and how to reach them.
+//! - [`provision`]: everything a fleet needs before a run, in one folder: keys, configurations, shards.
+//! - [`deploy`]: bringing that onto the devices, over ssh.
+//! - [`fleet`]: what the devices of a fleet say of themselves.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
 //! - [`datasets`]: listing and fetching data sets.
 //! - [`demo`]: the experiment of the README's first command.
@@ -24,11 +28,15 @@ pub mod boards;
 pub mod cli;
 pub mod datasets;
 pub mod demo;
+pub mod deploy;
 pub mod emulated;
+pub mod fleet;
 pub mod fleet_data;
+pub mod inventory;
 pub mod paper;
 pub mod processes;
 pub mod progress;
+pub mod provision;
 pub mod software;
 pub mod sweep;
 pub mod table;

@@ -7,6 +7,7 @@ use std::thread;
 
 use clap::Parser;
 use hil_tests::cli::{Cli, Ending, UsageError};
+use hil_tests::inventory::InventoryError;
 use hil_tests::sweep::GridError;
 use shared::scenario::ScenarioError;
 
@@ -27,7 +28,10 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("hil: {error:#}");
-            let usage = error.is::<ScenarioError>() || error.is::<GridError>() || error.is::<UsageError>();
+            let usage = error.is::<ScenarioError>()
+                || error.is::<GridError>()
+                || error.is::<InventoryError>()
+                || error.is::<UsageError>();
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }

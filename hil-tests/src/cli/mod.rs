@@ -5,7 +5,10 @@ mod build;
 mod common;
 mod data;
 mod demo;
+mod deploy;
+mod fleet;
 mod paper;
+mod provision;
 mod run;
 mod shards;
 mod sweep;
@@ -19,7 +22,10 @@ use build::BuildArgs;
 pub use common::{Ending, UsageError};
 use data::DataCommand;
 use demo::DemoArgs;
+use deploy::DeployArgs;
+use fleet::FleetCommand;
 use paper::PaperArgs;
+use provision::ProvisionArgs;
 use run::RunArgs;
 use shards::ShardsArgs;
 use sweep::SweepArgs;
@@ -49,6 +55,11 @@ enum Command {
     /// Run one scenario
     Run(RunArgs),
     Agree(AgreeArgs),
+    Provision(ProvisionArgs),
+    Deploy(DeployArgs),
+    /// Look at a fleet of devices
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     Shards(ShardsArgs),
     Sweep(SweepArgs),
     Paper(PaperArgs),
@@ -68,6 +79,9 @@ impl Cli {
             Command::Demo(args) => args.run(stop),
             Command::Run(args) => args.run(stop),
             Command::Agree(args) => args.run(stop),
+            Command::Provision(args) => args.run(),
+            Command::Deploy(args) => args.run(stop),
+            Command::Fleet(command) => command.run(stop),
             Command::Shards(args) => args.run(),
             Command::Sweep(args) => args.run(stop),
             Command::Paper(args) => args.run(stop),

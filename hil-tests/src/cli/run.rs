@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use rim::BrokerAddress;
 use shared::scenario::Scenario;
 
-use super::common::{ArchArgs, Common, Ending, On, UsageError};
+use super::common::{ArchArgs, Common, Ending, Format, On, UsageError};
 use crate::bench::{Task, Watch};
 use crate::fleet_data::FleetData;
 use crate::progress::Progress;
@@ -37,12 +37,6 @@ pub(super) struct RunArgs {
     arch: ArchArgs,
     #[command(flatten)]
     faults: Faults,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Table,
-    Json,
 }
 
 impl RunArgs {

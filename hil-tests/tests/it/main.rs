@@ -1,14 +1,15 @@
 //! End to end through the real programs: each test runs `hil`, `aggregator-node` and `edge-client` as a user would,
 //! and looks at exit codes, error lines and run directories only.
 //!
-//! `cargo test --workspace` builds the programs that these tests start. Those that need Mosquitto, a client for ARM
-//! and QEMU, or Python to read YAML, say so and pass where it is not there.
+//! `cargo test --workspace` builds the programs that these tests start. Those that need something else, such as
+//! Mosquitto, sshd, QEMU or Python to read YAML, say so and pass where it is not there.
 
 mod agreement;
 mod bad_input;
 mod budget;
 mod cluster;
 mod demo;
+mod deploy;
 mod emulated;
 mod lab;
 mod misbehaviour;

@@ -1,0 +1,92 @@
+//! `hil deploy`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use shared::identity::DeviceId;
+
+use super::common::{Ending, UsageError};
+use crate::deploy::{Deploy, table};
+use crate::inventory::{Device, Inventory, Kind};
+
+/// Bring a provisioned fleet's devices up to date over ssh, and wait until each is online
+///
+///   cargo hil deploy shelf.toml fleet
+///   cargo hil deploy shelf.toml fleet --only device-003,device-007
+///
+/// Files that have not changed are not sent again. A device whose new release is not online in time goes back to the
+/// one before. ssh must log in without asking, and know each device's host key. The broker must be running.
+/// Exit code 1 if any device does not run what was deployed.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct DeployArgs {
+    /// The inventory of the fleet
+    fleet: PathBuf,
+    /// The folder that `hil provision` wrote
+    folder: PathBuf,
+    /// These devices only [default: all of kind ssh]
+    #[arg(long, value_name = "DEVICE,...", value_delimiter = ',')]
+    only: Vec<DeviceId>,
+    /// The client for all of them [default: the one that was built for each device's board]
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Hand this to ssh, as in --ssh-option=-F --ssh-option=my-config; may be repeated
+    #[arg(long = "ssh-option", value_name = "WORD", allow_hyphen_values = true)]
+    ssh_options: Vec<OsString>,
+    /// Seconds that a device may take until it is online
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u64,
+    /// Devices at a time
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    jobs: usize,
+}
+
+impl DeployArgs {
+    /// Deploys.
+    ///
+    /// # Errors
+    /// What stands in the way of all devices, or that some do not run what was deployed.
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        let inventory = Inventory::load(&self.fleet)?;
+        let devices = self.devices(&inventory)?;
+        let deploy = Deploy {
+            binary: self.binary,
+            ssh_options: self.ssh_options,
+            wait: Duration::from_secs(self.wait),
+            jobs: self.jobs,
+        };
+        let told = |device: &str, what: &str| eprintln!("{device}: {what}");
+        let outcomes = deploy.run(&inventory, &devices, &self.folder, stop, &told)?;
+        print!("{}", table(&outcomes));
+        let failed = outcomes.iter().filter(|(_, outcome)| !outcome.succeeded()).count();
+        if failed == 0 {
+            return Ok(Ending::Finished);
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Ending::Interrupted);
+        }
+        anyhow::bail!("{failed} of {} devices do not run what was deployed", outcomes.len())
+    }
+
+    fn devices<'a>(&self, inventory: &'a Inventory) -> anyhow::Result<Vec<&'a Device>> {
+        if let Some(unknown) =
+            self.only.iter().find(|id| inventory.devices.iter().all(|device| device.id != **id))
+        {
+            return Err(UsageError(format!("--only {unknown}: not in {}", self.fleet.display())).into());
+        }
+        let named = |device: &&Device| match self.only.as_slice() {
+            [] => device.kind == Kind::Ssh,
+            only => only.contains(&device.id),
+        };
+        let devices: Vec<&Device> = inventory.devices.iter().filter(named).collect();
+        if devices.is_empty() {
+            let message =
+                format!("{}: no device of kind `ssh`, so there is nothing to deploy", self.fleet.display());
+            return Err(UsageError(message).into());
+        }
+        Ok(devices)
+    }
+}

@@ -1,0 +1,76 @@
+//! `hil fleet`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::common::{Ending, Format};
+use crate::fleet::{Access, Statuses, states, table};
+use crate::inventory::Inventory;
+
+/// How often `--watch` shows the fleet anew.
+const REFRESH: Duration = Duration::from_secs(2);
+/// Clears a terminal.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FleetCommand {
+    Status(StatusArgs),
+}
+
+/// Show what each device of a fleet last said of itself
+///
+///   cargo hil fleet status shelf.toml fleet
+///
+/// `never seen` is a device of which the broker has nothing: it has not connected since the broker was started.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct StatusArgs {
+    /// The inventory of the fleet
+    fleet: PathBuf,
+    /// The folder that `hil provision` wrote, for a broker with TLS
+    folder: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+    /// Show it again every two seconds, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    /// Seconds that the broker may take to tell of all devices
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    wait: u64,
+}
+
+impl FleetCommand {
+    /// Shows the fleet.
+    ///
+    /// # Errors
+    /// If the inventory is unusable, or the broker does not answer.
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+        let FleetCommand::Status(args) = self;
+        let inventory = Inventory::load(&args.fleet)?;
+        let ids: Vec<_> = inventory.devices.iter().map(|device| device.id).collect();
+        let access = Access::new(&inventory.broker.url, args.folder.as_deref())?;
+        let statuses = Statuses::watch(&access, &ids)?;
+        statuses.settle(&ids, Duration::from_secs(args.wait));
+        let mut out = std::io::stdout();
+        let clear = if args.watch && out.is_terminal() { CLEAR } else { "" };
+        loop {
+            let states = states(&inventory, &statuses.latest());
+            match args.format {
+                Format::Json if args.watch => writeln!(out, "{}", serde_json::to_string(&states)?)?,
+                Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&states)?)?,
+                Format::Table => write!(out, "{clear}{}", table(&states))?,
+            }
+            out.flush()?;
+            if !args.watch || stop.load(Ordering::Relaxed) {
+                return Ok(Ending::Finished);
+            }
+            sleep(REFRESH);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Deployment over ssh: uploads what has changed, swaps releases, waits for each device at the broker, and takes a
+//! release back that does not come up.
+//!
+//! ```text
+//!  /opt/outpost/current -> releases/20260102-101500-1a2b3c4d     swapped in one step
+//!  /opt/outpost/releases/20260102-101500-1a2b3c4d/edge-client, client.toml, ...
+//!  /opt/outpost/releases/20260101-090000-5e6f7a8b/...            what to go back to
+//!
+//!  look ─► stage what is unchanged ─► put the rest, by digest ─► complete ─► activate ─► start ─► online?
+//!                                                                               ▲                 │ no
+//!                                                                               └── the earlier ──┘
+//! ```
+//!
+//! Each step is one command on the device that either happens or does not, so that an interruption anywhere leaves the
+//! device with a whole release in use.
+
+mod architecture;
+mod device;
+mod release;
+mod ssh;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::boards::Board;
+use crate::fleet::{Access, Statuses};
+use crate::inventory::{Device, Inventory, Kind};
+use crate::provision::Manifest;
+use crate::table::align;
+use device::Deployment;
+pub use device::Outcome;
+use release::Binary;
+pub use release::{UNIT, root_commands};
+
+/// How long the broker may take to tell what it has kept of the devices.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// How to deploy.
+#[derive(Clone, Debug)]
+pub struct Deploy {
+    /// The client for all devices; without one, each board's own.
+    pub binary: Option<PathBuf>,
+    /// Handed to ssh as they are.
+    pub ssh_options: Vec<OsString>,
+    /// How long a device may take until it is online.
+    pub wait: Duration,
+    /// Devices at a time.
+    pub jobs: usize,
+}
+
+/// A device, and what became of it.
+pub type Deployed = (String, Outcome);
+
+impl Deploy {
+    /// Deploys what `folder` holds to `devices` of the fleet. Once `stop` is set no further device is begun; those under
+    /// way come to their end.
+    ///
+    /// # Errors
+    /// What stands in the way of all devices: the folder, a binary, the broker. What happens to a single device is
+    /// its [`Outcome`].
+    pub fn run(
+        &self,
+        inventory: &Inventory,
+        devices: &[&Device],
+        folder: &Path,
+        stop: &AtomicBool,
+        told: &(dyn Fn(&str, &str) + Sync),
+    ) -> anyhow::Result<Vec<Deployed>> {
+        let manifest = Manifest::load(folder, &inventory.name)?;
+        let broker = &inventory.broker.url;
+        ensure!(
+            manifest.broker == broker.to_string(),
+            "{}: provisioned for the broker {}, but {} says {broker}; provision it again",
+            folder.display(),
+            manifest.broker,
+            inventory.file()
+        );
+        let mut work = Vec::new();
+        for &device in devices {
+            ensure!(device.kind == Kind::Ssh, "{}: only devices of kind `ssh` are deployed to", device.id);
+            let path = self.binary.clone().map_or_else(|| built_for(device), Ok)?;
+            let binary = Binary::read(&path)?;
+            let files = release::files(folder, device, broker, &binary)?;
+            work.push((device, binary.architecture, files));
+        }
+        let ids: Vec<_> = devices.iter().map(|device| device.id).collect();
+        let statuses = Statuses::watch(&Access::new(broker, Some(folder))?, &ids)?;
+        statuses.settle(&ids, SETTLING);
+
+        let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let worker = || {
+            while let Some((device, architecture, files)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let name = device.id.to_string();
+                let outcome = if stop.load(Ordering::Relaxed) {
+                    Outcome::NotBegun
+                } else {
+                    let tell = |what: &str| told(&name, what);
+                    let (options, wait) = (&self.ssh_options, self.wait);
+                    let deployment =
+                        Deployment::new(device, *architecture, files, &statuses, options, wait, &tell);
+                    deployment.run(stop)
+                };
+                told(&name, &outcome.to_string());
+                if let Ok(mut outcomes) = outcomes.lock() {
+                    outcomes.push((name, outcome));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.clamp(1, work.len().max(1)) {
+                scope.spawn(worker);
+            }
+        });
+        let mut outcomes = outcomes.into_inner().unwrap_or_default();
+        outcomes.sort_by(|(a, _): &Deployed, (b, _)| a.cmp(b));
+        Ok(outcomes)
+    }
+}
+
+/// The client that was built for a device's board; for a device without one, that of this machine.
+fn built_for(device: &Device) -> anyhow::Result<PathBuf> {
+    let Some(board) = &device.board else {
+        let this = std::env::current_exe().context("where this program lies")?;
+        let path = this.with_file_name("edge-client");
+        ensure!(path.is_file(), "{}: no such program; cargo build --release builds it", path.display());
+        return Ok(path);
+    };
+    let target = Board::find(board)?.target;
+    let folder = target_folder().join(&target);
+    let candidates = ["fleet", "release"].map(|profile| folder.join(profile).join("edge-client"));
+    candidates.iter().find(|path| path.is_file()).cloned().with_context(|| {
+        format!(
+            "{}: no client for {}; `cargo hil build --target {target}` builds it, --binary names another",
+            candidates[0].display(),
+            device.id
+        )
+    })
+}
+
+/// Cargo's folder: where this program lies in it, or the one here.
+fn target_folder() -> PathBuf {
+    let of_this = std::env::current_exe().ok();
+    let of_this =
+        of_this.as_deref().and_then(|path| path.ancestors().find(|a| a.join("CACHEDIR.TAG").is_file()));
+    of_this.map_or_else(|| PathBuf::from("target"), Path::to_owned)
+}
+
+/// The outcomes as a table for a terminal.
+pub fn table(outcomes: &[Deployed]) -> String {
+    let mut lines =
+        vec![["device", "now", "release in use", "uploaded", "unchanged"].map(ToOwned::to_owned).to_vec()];
+    lines.extend(outcomes.iter().map(|(name, outcome)| {
+        let [word, release, uploaded, unchanged] = outcome.cells();
+        vec![name.clone(), word, release, uploaded, unchanged]
+    }));
+    align(&lines)
+}

@@ -1,0 +1,131 @@
+//! What is deployed to a device.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use shared::identity::Digest;
+use time::OffsetDateTime;
+
+use super::architecture::Architecture;
+use crate::inventory::{BrokerUrl, Device, Service};
+
+/// The unit that runs the client.
+pub const UNIT: &str = "outpost-edge-client.service";
+const UNIT_TEXT: &str = include_str!("../../../firmware-configs/systemd/outpost-edge-client.service");
+
+/// The commands that a deployment to a device with systemd runs as root: all of them, word for word.
+pub fn root_commands(device: &Device) -> Vec<String> {
+    let install =
+        format!("/usr/bin/install -m 0644 {}/current/{UNIT} /etc/systemd/system/{UNIT}", device.root);
+    let verbs = ["enable", "reset-failed", "restart --no-block", "stop"];
+    let of_unit = verbs.map(|verb| format!("/usr/bin/systemctl {verb} {UNIT}"));
+    [install, "/usr/bin/systemctl daemon-reload".to_owned()].into_iter().chain(of_unit).collect()
+}
+
+/// A client to deploy.
+#[derive(Clone, Debug)]
+pub(super) struct Binary {
+    pub(super) bytes: Arc<[u8]>,
+    pub(super) architecture: Option<Architecture>,
+    digest: Digest,
+}
+
+impl Binary {
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("the client {}", path.display()))?;
+        let architecture = Architecture::of(&bytes).with_context(|| path.display().to_string())?;
+        Ok(Binary { digest: Digest::of(&bytes), bytes: bytes.into(), architecture })
+    }
+}
+
+/// A file of a release.
+#[derive(Clone, Debug)]
+pub(super) struct ReleaseFile {
+    pub(super) name: &'static str,
+    /// As chmod takes it.
+    pub(super) mode: &'static str,
+    pub(super) bytes: Arc<[u8]>,
+    pub(super) digest: String,
+}
+
+/// All files of a device's release.
+pub(super) fn files(
+    folder: &Path,
+    device: &Device,
+    broker: &BrokerUrl,
+    binary: &Binary,
+) -> anyhow::Result<Vec<ReleaseFile>> {
+    let read = |&(name, mode): &(&'static str, &'static str)| {
+        let path = folder.join("devices").join(device.id.to_string()).join(name);
+        let bytes = fs::read(&path)
+            .with_context(|| format!("{}: provision the fleet again with `hil provision`", path.display()))?;
+        Ok(file(name, mode, bytes.into()))
+    };
+    let mut names = vec![("client.toml", "0644"), ("scenario.toml", "0644"), ("shard.safetensors", "0644")];
+    if broker.tls {
+        names.extend([("ca.pem", "0644"), ("device.pem", "0644"), ("device.key", "0600")]);
+    }
+    let mut files: Vec<ReleaseFile> = names.iter().map(read).collect::<anyhow::Result<_>>()?;
+    if device.service == Service::Systemd {
+        files.push(file(UNIT, "0644", unit(device).into_bytes().into()));
+    }
+    let client = ReleaseFile {
+        name: "edge-client",
+        mode: "0755",
+        bytes: binary.bytes.clone(),
+        digest: binary.digest.to_string(),
+    };
+    files.push(client);
+    Ok(files)
+}
+
+/// The name of a release of `files`: when, and what. Names sort by age.
+pub(super) fn name(files: &[ReleaseFile], now: OffsetDateTime) -> String {
+    let listing: BTreeMap<&str, &str> = files.iter().map(|file| (file.name, file.digest.as_str())).collect();
+    let digest = Digest::of(format!("{listing:?}").as_bytes()).to_string();
+    let (date, time) = (now.date().to_string().replace('-', ""), now.time());
+    format!("{date}-{:02}{:02}{:02}-{}", time.hour(), time.minute(), time.second(), &digest[..8])
+}
+
+fn file(name: &'static str, mode: &'static str, bytes: Arc<[u8]>) -> ReleaseFile {
+    let digest = Digest::of(&bytes).to_string();
+    ReleaseFile { name, mode, bytes, digest }
+}
+
+/// The unit, for where and as whom the client runs on this device.
+fn unit(device: &Device) -> String {
+    UNIT_TEXT
+        .replace("/opt/outpost", &device.root)
+        .replace("User=outpost", &format!("User={}", device.user))
+        .replace("Group=outpost", &format!("Group={}", device.user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Inventory;
+
+    #[test]
+    fn the_unit_runs_where_and_as_whom_the_inventory_says() {
+        let text = include_str!("../../../firmware-configs/fleets/shelf.toml");
+        let mut device = Inventory::parse("shelf.toml", text).unwrap().devices.remove(0);
+        assert_eq!(unit(&device), UNIT_TEXT);
+        (device.root, device.user) = ("/srv/fl".to_owned(), "pi".to_owned());
+        let unit = unit(&device);
+        assert!(unit.contains("ExecStart=/srv/fl/current/edge-client --config /srv/fl/current/client.toml"));
+        assert!(unit.contains("\nUser=pi\nGroup=pi\n") && !unit.contains("/opt/outpost"), "{unit}");
+    }
+
+    #[test]
+    fn names_sort_by_age_and_tell_contents_apart() {
+        let release = |content: &[u8]| vec![file("client.toml", "0644", content.to_vec().into())];
+        let (early, late) =
+            (OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH + time::Duration::days(400));
+        let names = [name(&release(b"a"), early), name(&release(b"b"), late)];
+        assert!(names[0] < names[1] && names[0].starts_with("19700101-000000-"), "{names:?}");
+        assert_ne!(name(&release(b"a"), early), name(&release(b"b"), early));
+    }
+}

@@ -1,0 +1,71 @@
+//! What a device and the aggregator are given besides their keys.
+
+use shared::data::{Shard, ShardInfo};
+use shared::scenario::Scenario;
+use toml::{Table, Value};
+
+use super::folder::{Folder, Secrecy};
+use crate::inventory::{Device, Inventory};
+
+const ENVIRONMENT: &str = include_str!("../../../firmware-configs/systemd/aggregator.env");
+
+/// Where a file of the release in use lies on a device.
+fn current(device: &Device, name: &str) -> String {
+    format!("{}/current/{name}", device.root)
+}
+
+/// Writes a device's configuration, scenario and shard.
+pub(super) fn write(
+    folder: &mut Folder,
+    device: &Device,
+    inventory: &Inventory,
+    scenario: &Scenario,
+    shard: &Shard,
+) -> anyhow::Result<()> {
+    let place = |name: &str| format!("devices/{}/{name}", device.id);
+    folder.write(&place("client.toml"), configuration(device, inventory)?.as_bytes(), Secrecy::Open)?;
+    folder.write(&place("scenario.toml"), scenario.to_toml().as_bytes(), Secrecy::Open)?;
+    let info = ShardInfo { dataset: scenario.dataset, device: device.id };
+    folder.write(&place("shard.safetensors"), &shard.to_bytes(info), Secrecy::Open)
+}
+
+fn configuration(device: &Device, inventory: &Inventory) -> anyhow::Result<String> {
+    let url = &inventory.broker.url;
+    let mut keys = vec![
+        ("device", device.id.to_string()),
+        ("scenario", current(device, "scenario.toml")),
+        ("shard", current(device, "shard.safetensors")),
+        ("broker", url.to_string()),
+    ];
+    if url.tls {
+        keys.extend(
+            [("ca", "ca.pem"), ("cert", "device.pem"), ("key", "device.key")]
+                .map(|(k, f)| (k, current(device, f))),
+        );
+    }
+    let table: Table = keys.into_iter().map(|(key, value)| (key.to_owned(), Value::String(value))).collect();
+    Ok(toml::to_string(&table)?)
+}
+
+/// Writes the aggregator's scenario and environment.
+pub(super) fn write_aggregator(
+    folder: &mut Folder,
+    inventory: &Inventory,
+    scenario: &Scenario,
+) -> anyhow::Result<()> {
+    folder.write("aggregator/scenario.toml", scenario.to_toml().as_bytes(), Secrecy::Open)?;
+    let environment = environment(inventory, scenario);
+    folder.write("aggregator/aggregator.env", environment.as_bytes(), Secrecy::Open)
+}
+
+/// The unit's environment file with the settings of this fleet.
+fn environment(inventory: &Inventory, scenario: &Scenario) -> String {
+    let url = &inventory.broker.url;
+    let line = |line: &str| match line.split_once('=') {
+        Some(("OUTPOST_BROKER", _)) => Some(format!("OUTPOST_BROKER={url}\n")),
+        Some(("OUTPOST_OUT", _)) => Some(format!("OUTPOST_OUT=runs/{}\n", scenario.name)),
+        Some(("OUTPOST_CA" | "OUTPOST_CERT" | "OUTPOST_KEY", _)) if !url.tls => None,
+        _ => Some(format!("{line}\n")),
+    };
+    ENVIRONMENT.lines().filter_map(line).collect()
+}

@@ -1,0 +1,96 @@
+//! Provisioning: everything that a fleet needs before it can run a scenario, in one folder.
+//!
+//! | in the folder | for | what |
+//! |---|---|---|
+//! | `devices/device-007/` | that device | `client.toml`, `scenario.toml`, `shard.safetensors`, and with TLS `ca.pem`, `device.pem`, `device.key` |
+//! | `devices/device-007/cloud-init/` | its SD card | `user-data`, `network-config`, `meta-data`: with an ssh key only |
+//! | `aggregator/` | the aggregator | `scenario.toml`, `aggregator.env`, its certificate |
+//! | `broker/` | Mosquitto | `mosquitto.conf`, `acl`, its certificate: with TLS only |
+//! | `operator/` | whoever runs `hil deploy` and `hil fleet status` | a certificate: with TLS only |
+//! | `ca/` | nobody else | the authority that all certificates come from: with TLS only |
+//! | `provision.json` | | what was written, with digests |
+//!
+//! Nothing secret leaves the folder, which only its owner may enter; keys are created readable by nobody else.
+//! Provisioning again keeps the keys and replaces what has changed.
+
+mod broker;
+mod certificates;
+mod cloud_init;
+mod devices;
+mod folder;
+mod manifest;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use shared::scenario::Scenario;
+
+use crate::fleet_data::FleetData;
+use crate::inventory::Inventory;
+use certificates::Certificates;
+pub use cloud_init::{FirstBoot, Wifi};
+use folder::Folder;
+pub use manifest::{CertificateEntry, Manifest};
+
+/// What to provision, and where.
+#[derive(Debug)]
+pub struct Provision<'a> {
+    /// The fleet.
+    pub inventory: &'a Inventory,
+    /// What it is to run.
+    pub scenario: Arc<Scenario>,
+    /// The data of that.
+    pub data: &'a FleetData,
+    /// What the devices' SD cards need, if cloud-init is to set them up.
+    pub first_boot: Option<FirstBoot>,
+    /// Whether the authority and all keys are to be replaced.
+    pub rotate: bool,
+}
+
+/// What provisioning did.
+#[derive(Clone, Debug)]
+pub struct Provisioned {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What is in it.
+    pub manifest: Manifest,
+    /// Files that are new or have changed, as they are called in the manifest.
+    pub changed: Vec<String>,
+    /// Where the keys and certificates went that were replaced.
+    pub retired: Option<PathBuf>,
+}
+
+impl Provision<'_> {
+    /// Writes the folder `out`, or brings it up to date.
+    ///
+    /// # Errors
+    /// If the folder holds something else, or a file cannot be written; and if the scenario is not one of this fleet.
+    pub fn write(&self, out: &Path) -> anyhow::Result<Provisioned> {
+        self.inventory.check(&self.scenario)?;
+        let mut folder = Folder::open(out, self.inventory, &self.scenario)?;
+        let retired = if self.rotate { folder.retire_keys()? } else { None };
+        let broker = &self.inventory.broker.url;
+        let mut certificates =
+            broker.tls.then(|| Certificates::of(&mut folder, &self.inventory.name)).transpose()?;
+        if let Some(certificates) = &mut certificates {
+            broker::write(&mut folder, certificates, self.inventory, &self.scenario)?;
+            certificates.issue(&mut folder, "operator", "operator/operator", &[])?;
+            certificates.issue(&mut folder, "aggregator", "aggregator/aggregator", &[])?;
+        }
+        devices::write_aggregator(&mut folder, self.inventory, &self.scenario)?;
+        let shards = self.data.shards(&self.scenario);
+        for device in &self.inventory.devices {
+            let shard = shards.get(device.id.0 as usize).context("a device without a shard")?;
+            devices::write(&mut folder, device, self.inventory, &self.scenario, shard)?;
+            if let Some(certificates) = &mut certificates {
+                let name = device.id.to_string();
+                certificates.issue(&mut folder, &name, &format!("devices/{name}/device"), &[])?;
+            }
+            if let Some(first_boot) = &self.first_boot {
+                cloud_init::write(&mut folder, device, self.inventory, first_boot)?;
+            }
+        }
+        folder.finish(retired)
+    }
+}

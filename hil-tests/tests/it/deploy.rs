@@ -1,0 +1,344 @@
+//! Provisioning and deployment, over a real sshd on the loopback that each test starts for itself.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::lab::Lab;
+use crate::process::{Outcome, Process, datasets, free_port, program, run, summary, wait_until};
+
+/// An sshd with keys of its own, that the user of this test may log in to.
+struct Sshd {
+    folder: TempDir,
+    port: u16,
+    user: String,
+    _process: Process,
+}
+
+impl Sshd {
+    /// `None`, having said so, where OpenSSH is not installed.
+    fn start() -> Option<Self> {
+        // It wants to be called by its full name.
+        let Some(sshd) =
+            ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].into_iter().find(|path| Path::new(path).is_file())
+        else {
+            eprintln!("skipped: sshd is not installed (Debian: openssh-server)");
+            return None;
+        };
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        for key in ["host", "client"] {
+            let mut keygen = Command::new("ssh-keygen");
+            keygen.args(["-q", "-t", "ed25519", "-N", "", "-f", &path(key)]);
+            run(keygen).succeeded();
+        }
+        let server = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
+             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n",
+            path("host"),
+            path("client.pub")
+        );
+        fs::write(path("sshd_config"), server).unwrap();
+        let public = fs::read_to_string(path("host.pub")).unwrap();
+        fs::write(path("known_hosts"), format!("[127.0.0.1]:{port} {public}")).unwrap();
+        for (config, known) in [("ssh_config", path("known_hosts")), ("stranger_config", path("nobody"))] {
+            let client = format!(
+                "IdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {known}\nGlobalKnownHostsFile /dev/null\n",
+                path("client")
+            );
+            fs::write(path(config), client).unwrap();
+        }
+        let mut id = Command::new("id");
+        id.arg("-un");
+        let user = run(id).succeeded().stdout.trim().to_owned();
+        if user == "root" {
+            // Where it parts with its privileges; made by its service otherwise.
+            fs::create_dir_all("/run/sshd").unwrap();
+        }
+        let mut command = Command::new(sshd);
+        command.args(["-D", "-e", "-f", &path("sshd_config")]);
+        let mut process = Process::start(command);
+        wait_until("sshd answers", || {
+            assert!(process.is_running(), "sshd has ended: {}", process.stderr());
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Some(Sshd { folder, port, user, _process: process })
+    }
+
+    fn config(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+}
+
+/// A fleet of three on that sshd.
+struct Shelf {
+    sshd: Sshd,
+    lab: Lab,
+    broker: String,
+}
+
+impl Shelf {
+    fn new() -> Option<Self> {
+        let sshd = Sshd::start()?;
+        let lab = Lab::new(&["fleet.devices=3", "fleet.compromised=1", "timing.gather-seconds=600"]);
+        let shelf = Shelf { sshd, broker: format!("mqtt://127.0.0.1:{}", free_port()), lab };
+        shelf.write_inventory("");
+        Some(shelf)
+    }
+
+    /// Writes the inventory, with `more` keys for each device.
+    fn write_inventory(&self, more: &str) {
+        let mut text = format!("name = \"shelf\"\n[broker]\nurl = \"{}\"\n", self.broker);
+        for device in ["device-000", "device-001", "device-002"] {
+            let (port, user) = (self.sshd.port, &self.sshd.user);
+            writeln!(
+                text,
+                "[[device]]\nid = \"{device}\"\nkind = \"ssh\"\naddress = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
+                 service = \"process\"\nroot = \"{}\"\n{more}",
+                self.root(device).display()
+            )
+            .unwrap();
+        }
+        fs::write(self.lab.path("shelf.toml"), text).unwrap();
+    }
+
+    fn root(&self, device: &str) -> PathBuf {
+        self.lab.path("boards").join(device)
+    }
+
+    fn hil(&self, words: &[&str]) -> Command {
+        let mut command = program("hil");
+        command.args(words).arg(self.lab.path("shelf.toml"));
+        command
+    }
+
+    fn provision(&self) -> Outcome {
+        let mut command = self.hil(&["provision"]);
+        command.arg(self.lab.scenario_path()).arg("--out").arg(self.lab.path("fleet"));
+        command.arg("--datasets").arg(datasets());
+        run(command)
+    }
+
+    fn deploy_as(&self, config: &str, more: &[&str]) -> Outcome {
+        let mut command = self.hil(&["deploy"]);
+        command.arg(self.lab.path("fleet")).args([
+            "--ssh-option=-F",
+            "--ssh-option",
+            &self.sshd.config(config),
+        ]);
+        command.args(more);
+        run(command)
+    }
+
+    fn deploy(&self, more: &[&str]) -> Outcome {
+        self.deploy_as("ssh_config", more)
+    }
+
+    /// An aggregator that brings the broker.
+    fn aggregator(&self) -> Process {
+        let mut command = self.lab.aggregator_without_broker("run");
+        command.args(["--listen", self.broker.trim_start_matches("mqtt://")]);
+        let process = Process::start(command);
+        wait_until("the broker answers", || {
+            TcpStream::connect(self.broker.trim_start_matches("mqtt://")).is_ok()
+        });
+        process
+    }
+
+    /// What `hil fleet status` says of each device.
+    fn presences(&self) -> Vec<String> {
+        let outcome = run(self.hil(&["fleet", "status", "--format", "json", "--wait", "1"])).succeeded();
+        let states: Vec<serde_json::Value> = serde_json::from_str(&outcome.stdout).unwrap();
+        states.iter().map(|state| state["presence"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The release in use.
+    fn release(&self, device: &str) -> PathBuf {
+        fs::canonicalize(self.root(device).join("current")).unwrap()
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        // Clients that a failed test leaves behind. They are not children of this process.
+        for device in ["device-000", "device-001", "device-002"] {
+            if let Ok(pid) = fs::read_to_string(self.root(device).join("client.pid")) {
+                let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fleet_is_provisioned_and_deployed_falls_back_and_runs() {
+    let Some(shelf) = Shelf::new() else { return };
+    shelf.provision().succeeded();
+    let aggregator = shelf.aggregator();
+
+    let first = shelf.deploy(&["--only", "device-000,device-001"]).succeeded();
+    assert_eq!(first.stdout.matches(" online ").count(), 2, "{}", first.stdout);
+    assert_eq!(shelf.presences(), ["online", "online", "never-seen"]);
+    let release = shelf.release("device-000");
+    assert!(release.join("shard.safetensors").is_file());
+
+    // The same again: nothing to send, and a new process all the same.
+    let again = shelf.deploy(&["--only", "device-000"]).succeeded();
+    assert!(!again.stderr.contains("sending"), "{}", again.stderr);
+    assert_eq!(shelf.release("device-000"), release);
+
+    // A client that does not run: the earlier release is in use and online again, the other device is not touched.
+    let broken = shelf.lab.path("broken");
+    fs::write(&broken, "#!/bin/sh\necho no such luck >&2\nexit 1\n").unwrap();
+    let other = shelf.release("device-001");
+    let fallen = shelf.deploy(&["--only", "device-000", "--binary", broken.to_str().unwrap()]);
+    assert_eq!(fallen.code, Some(1), "{}", fallen.stderr);
+    assert!(
+        fallen.stderr.contains("sending edge-client") && !fallen.stderr.contains("sending shard"),
+        "{}",
+        fallen.stderr
+    );
+    assert!(
+        fallen.stderr.contains("no such luck") && fallen.stdout.contains("rolled back "),
+        "{}",
+        fallen.stderr
+    );
+    assert_eq!((shelf.release("device-000"), shelf.release("device-001")), (release.clone(), other));
+    assert_eq!(fs::read_dir(release.parent().unwrap()).unwrap().count(), 1, "the broken release is gone");
+    assert_eq!(shelf.presences(), ["online", "online", "never-seen"]);
+
+    // The third makes the fleet complete, and the run goes as it does in software.
+    shelf.deploy(&["--only", "device-002"]).succeeded();
+    aggregator.outcome().succeeded();
+    assert!(shelf.lab.path("run/report.html").is_file());
+    assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+}
+
+#[test]
+fn a_client_that_never_comes_online_leaves_a_new_device_without_a_release() {
+    let Some(shelf) = Shelf::new() else { return };
+    shelf.provision().succeeded();
+    let _aggregator = shelf.aggregator();
+    let idle = shelf.lab.path("idle");
+    fs::write(&idle, "#!/bin/sh\nwhile :; do sleep 1; done\n").unwrap();
+    let outcome = shelf.deploy(&["--only", "device-000", "--wait", "2", "--binary", idle.to_str().unwrap()]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("not online within 2 s"), "{}", outcome.stderr);
+    assert!(!shelf.root("device-000").join("current").exists());
+    assert!(!shelf.root("device-000").join("client.pid").exists());
+}
+
+#[test]
+fn a_device_whose_host_key_is_unknown_is_left_alone() {
+    let Some(shelf) = Shelf::new() else { return };
+    shelf.provision().succeeded();
+    let _aggregator = shelf.aggregator();
+    let outcome = shelf.deploy_as("stranger_config", &[]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert_eq!(outcome.stderr.matches("compare the fingerprint").count(), 3, "{}", outcome.stderr);
+    assert!(!shelf.lab.path("boards").exists());
+}
+
+#[test]
+fn a_device_of_another_architecture_than_its_board_is_left_alone() {
+    let Some(shelf) = Shelf::new() else { return };
+    let foreign =
+        if cfg!(target_arch = "x86_64") { "aarch64-unknown-linux-musl" } else { "x86_64-unknown-linux-gnu" };
+    let board = shelf.lab.path("board.toml");
+    fs::write(&board, format!("name = \"board\"\ntarget = \"{foreign}\"\nmemory-mib = 512\ncores = 1\n"))
+        .unwrap();
+    shelf.write_inventory(&format!("board = \"{}\"", board.display()));
+    shelf.provision().succeeded();
+    let _aggregator = shelf.aggregator();
+    let client = program("edge-client").get_program().to_owned();
+    let outcome = shelf.deploy(&["--only", "device-000", "--binary", client.to_str().unwrap()]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains(std::env::consts::ARCH) && outcome.stderr.contains(foreign),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!shelf.root("device-000").join("current").exists());
+}
+
+/// Provisions a fleet with TLS into `out`.
+fn provision_with_tls(lab: &Lab, more: &[&str]) -> Outcome {
+    let inventory = "name = \"shelf\"\n[broker]\nurl = \"mqtts://192.168.1.10\"\n\
+                     [[device]]\nid = \"device-000\"\nkind = \"ssh\"\naddress = \"device-000.local\"\n";
+    fs::write(lab.path("tls.toml"), inventory).unwrap();
+    fs::write(lab.path("me.pub"), "ssh-ed25519 AAAAC3Nza me\n").unwrap();
+    let mut command = program("hil");
+    command.arg("provision").arg(lab.path("tls.toml")).arg(lab.scenario_path());
+    command.arg("--out").arg(lab.path("fleet")).arg("--datasets").arg(datasets());
+    command.arg("--ssh-key").arg(lab.path("me.pub")).args(more);
+    run(command)
+}
+
+#[test]
+fn provisioning_again_keeps_the_keys_and_changes_what_has_changed() {
+    let lab = Lab::new(&[]);
+    let read = |name: &str| fs::read_to_string(lab.path("fleet").join(name)).unwrap();
+    let keys =
+        ["ca/ca.key", "broker/broker.key", "devices/device-000/device.key", "devices/device-000/device.pem"];
+    provision_with_tls(&lab, &[]).succeeded();
+    let before = keys.map(read);
+    let same = provision_with_tls(&lab, &[]).succeeded();
+    assert!(same.stdout.contains(" 0 new or changed"), "{}", same.stdout);
+    let other = provision_with_tls(&lab, &["--set", "rounds=7"]).succeeded();
+    // The scenario, for the device and for the aggregator.
+    assert!(other.stdout.contains(" 2 new or changed"), "{}", other.stdout);
+    assert_eq!(keys.map(read), before);
+
+    provision_with_tls(&lab, &["--rotate"]).succeeded();
+    let rotated = keys.map(read);
+    assert!(before.iter().zip(&rotated).all(|(old, new)| old != new));
+    let retired = fs::read_dir(lab.path("fleet/retired")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(fs::read_to_string(retired.join(keys[0])).unwrap(), before[0]);
+}
+
+#[test]
+fn what_is_secret_is_closed_to_others() {
+    let lab = Lab::new(&[]);
+    provision_with_tls(&lab, &[]).succeeded();
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(lab.path("fleet")), 0o700);
+    for key in
+        ["ca/ca", "broker/broker", "operator/operator", "aggregator/aggregator", "devices/device-000/device"]
+    {
+        assert_eq!(mode(lab.path("fleet").join(format!("{key}.key"))), 0o600, "{key}");
+    }
+    let client = fs::read_to_string(lab.path("fleet/devices/device-000/client.toml")).unwrap();
+    assert!(client.contains("key = \"/opt/outpost/current/device.key\""), "{client}");
+}
+
+#[test]
+fn a_folder_that_holds_something_else_is_left_alone() {
+    let lab = Lab::new(&[]);
+    fs::create_dir(lab.path("fleet")).unwrap();
+    fs::write(lab.path("fleet/thesis.tex"), "").unwrap();
+    provision_with_tls(&lab, &[]).complains(1, &["fleet: holds something else", "--out"]);
+    assert_eq!(fs::read_dir(lab.path("fleet")).unwrap().count(), 1);
+}
+
+#[test]
+fn wrong_usage_of_a_fleet_is_named() {
+    let lab = Lab::new(&[]);
+    provision_with_tls(&lab, &["--set", "fleet.devices=0"]).complains(2, &["fleet.devices"]);
+    provision_with_tls(&lab, &[]).succeeded();
+    let hil = |words: &[&str]| {
+        let mut command = program("hil");
+        command.args(words).arg(lab.path("tls.toml"));
+        command
+    };
+    run(hil(&["fleet", "status"])).complains(1, &["mqtts://192.168.1.10:8883", "hil provision"]);
+    let mut only = hil(&["deploy", "--only", "device-007"]);
+    only.arg(lab.path("fleet"));
+    run(only).complains(2, &["--only device-007", "tls.toml"]);
+    let mut nowhere = hil(&["deploy"]);
+    nowhere.arg(lab.path("nowhere"));
+    run(nowhere).complains(1, &["nowhere: not provisioned", "hil provision"]);
+}
