@@ -11,4 +11,5 @@ pub mod agent;
 pub mod attacks;
 pub mod client;
 pub mod config;
+mod echo;
 pub mod worker;
