@@ -1,11 +1,13 @@
 //! End to end through the real programs: each test runs `hil`, `aggregator-node` and `edge-client` as a user would,
 //! and looks at exit codes, error lines and run directories only.
 //!
-//! `cargo test --workspace` builds the programs that these tests start. Those that need Mosquitto, or
-//! Python to read YAML, say so and pass where it is not installed.
+//! `cargo test --workspace` builds the programs that these tests start. Those that need Mosquitto, systemd's own
+//! check of units, or Python to read YAML, say so and pass where it is not installed.
 
+mod access;
 mod agreement;
 mod bad_input;
+mod certificates;
 mod cluster;
 mod demo;
 mod lab;
@@ -13,3 +15,7 @@ mod misbehaviour;
 mod mosquitto;
 mod process;
 mod resume;
+mod secured;
+mod supervised;
+mod tls;
+mod units;

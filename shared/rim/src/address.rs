@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_the_expected_form() {
-        for wrong in ["localhost:1883", "mqtt://", "mqtt://h:99999", "mqtt://u@h", "mqttss://h", "mqtts://a b"]
+        for wrong in
+            ["localhost:1883", "mqtt://", "mqtt://h:99999", "mqtt://u@h", "mqttss://h", "mqtts://a b"]
         {
             let error = wrong.parse::<BrokerAddress>().unwrap_err().to_string();
             assert!(error.contains("mqtt://HOST"), "{error}");

@@ -48,10 +48,11 @@ fn tls_error(error: &ConnectionError) -> Option<&Error> {
 /// Whether the other end hung up.
 fn was_cut(error: &ConnectionError) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    let hung_up =
-        |kind| matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
+    let hung_up = |kind| matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
     matches!(error, ConnectionError::MqttState(rumqttc::StateError::ConnectionAborted))
-        || chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(|error| hung_up(error.kind()))
+        || chain(error)
+            .filter_map(|error| error.downcast_ref::<io::Error>())
+            .any(|error| hung_up(error.kind()))
 }
 
 fn chain(error: &ConnectionError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
@@ -137,7 +138,10 @@ mod tests {
     #[test]
     fn refused_certificates_are_explained() {
         let expired = said(Error::InvalidCertificate(CertificateError::Expired));
-        assert!(expired.contains("has expired") && expired.contains("clock is wrong: it says 20"), "{expired}");
+        assert!(
+            expired.contains("has expired") && expired.contains("clock is wrong: it says 20"),
+            "{expired}"
+        );
         let other = said(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
             expected: "10.0.0.1".try_into().unwrap(),
             presented: vec!["broker.local".to_owned()],

@@ -46,7 +46,9 @@ pub enum TlsError {
     #[error("{0} needs --ca FILE: the certificate of the CA that signed the broker's")]
     NoCa(BrokerAddress),
     /// Files for a broker without TLS.
-    #[error("--{option} is of no use with {broker}: name the broker as mqtts://HOST, or leave --{option} out")]
+    #[error(
+        "--{option} is of no use with {broker}: name the broker as mqtts://HOST, or leave --{option} out"
+    )]
     NoTls {
         /// The option.
         option: &'static str,
@@ -85,11 +87,7 @@ impl TlsFiles {
     /// These files, and for those that are not given, `others`.
     #[must_use]
     pub fn or(self, others: TlsFiles) -> TlsFiles {
-        TlsFiles {
-            ca: self.ca.or(others.ca),
-            cert: self.cert.or(others.cert),
-            key: self.key.or(others.key),
-        }
+        TlsFiles { ca: self.ca.or(others.ca), cert: self.cert.or(others.cert), key: self.key.or(others.key) }
     }
 
     /// The name of the first option that is given.
@@ -155,7 +153,8 @@ mod tests {
     fn folder() -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec!["broker".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let certificate =
+            CertificateParams::new(vec!["broker".to_owned()]).unwrap().self_signed(&key).unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         write("ca.pem", &certificate.pem());
         write("ca.key", &key.serialize_pem());
@@ -184,7 +183,11 @@ mod tests {
     fn what_is_wrong_with_files_and_options_is_said_in_one_line() {
         for (broker, files, parts) in [
             ("mqtts://broker", ["", "", ""], ["mqtts://broker:8883 needs --ca", "signed"]),
-            ("mqtt://broker", ["ca.pem", "", ""], ["--ca is of no use with mqtt://broker:1883", "mqtts://HOST"]),
+            (
+                "mqtt://broker",
+                ["ca.pem", "", ""],
+                ["--ca is of no use with mqtt://broker:1883", "mqtts://HOST"],
+            ),
             ("mqtt://broker", ["", "", "ca.key"], ["--key is of no use", "leave --key out"]),
             ("mqtts://broker", ["ca.pem", "ca.pem", ""], ["--cert without --key", "together"]),
             ("mqtts://broker", ["ca.pem", "", "ca.key"], ["--key without --cert", "together"]),
