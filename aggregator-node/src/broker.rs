@@ -66,7 +66,7 @@ pub fn start(address: SocketAddr) -> Result<BrokerAddress, BrokerError> {
     if let Err(error) = send_at_once(address) {
         debug!("the embedded broker holds small packets back: {error}");
     }
-    Ok(BrokerAddress { host: reachable.ip().to_string(), port: reachable.port() })
+    Ok(reachable.into())
 }
 
 /// Where this machine reaches a broker that listens on `address`.

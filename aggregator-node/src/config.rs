@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
-use rim::BrokerAddress;
+use rim::{BrokerAddress, TlsFiles};
 use shared::wire::Topics;
 
 /// The aggregator of an Outpost fleet: gathers the devices, calls rounds, aggregates their updates with the
@@ -17,12 +17,14 @@ use shared::wire::Topics;
 ///
 ///   aggregator-node scenario.toml --out runs/first
 ///   aggregator-node scenario.toml --out runs/second --broker mqtt://192.168.1.10:1883
+///   aggregator-node scenario.toml --out runs/third --broker mqtts://192.168.1.10 --ca ca.pem --cert a.pem --key a.key
 ///
 /// Exit codes: 0 the run is finished, 1 failure, 2 wrong usage, 130 interrupted (run it again to go on).
 #[derive(Clone, Debug, Parser)]
 #[command(name = "aggregator-node", version, verbatim_doc_comment)]
 pub struct Cli {
     /// The scenario file
+    #[arg(env = "OUTPOST_SCENARIO")]
     pub scenario: PathBuf,
     /// The run's directory
     #[arg(long, value_name = "DIR", env = "OUTPOST_OUT")]
@@ -36,6 +38,9 @@ pub struct Cli {
     /// Use this broker instead of the embedded one
     #[arg(long, value_name = "URL", env = "OUTPOST_BROKER", conflicts_with = "listen")]
     pub broker: Option<BrokerAddress>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would print it")]
+    pub tls: TlsFiles,
     /// Where the embedded broker listens; it knows neither passwords nor TLS, so open it to trusted networks only
     #[arg(long, value_name = "ADDRESS", env = "OUTPOST_LISTEN", default_value = "127.0.0.1:1883")]
     pub listen: SocketAddr,

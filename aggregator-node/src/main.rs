@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use aggregator_node::config::Cli;
 use aggregator_node::node::{self, Ending};
 use clap::Parser;
+use rim::TlsError;
 use shared::scenario::ScenarioError;
 
 fn main() -> ExitCode {
@@ -27,7 +28,10 @@ fn main() -> ExitCode {
             eprintln!("aggregator-node: interrupted; run it again with the same --out to go on");
             ExitCode::from(130)
         }
-        Err(error) => fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &format!("{error:#}")),
+        Err(error) => {
+            let usage = error.is::<ScenarioError>() || error.is::<TlsError>();
+            fail(if usage { 2 } else { 1 }, &format!("{error:#}"))
+        }
     }
 }
 

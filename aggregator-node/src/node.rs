@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use rim::{BrokerAddress, Command, Link, LinkEvent, LinkOptions, nonce};
+use rim::{Command, Link, LinkEvent, LinkOptions, Supervisor, Tls, nonce};
 use shared::scenario::Scenario;
 use shared::wire::Millis;
 use shared::{data, models};
@@ -36,6 +36,7 @@ pub enum Ending {
 /// # Errors
 /// If the scenario or a file is unusable, the broker is away for too long, or the run cannot go on.
 pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<Ending> {
+    let tls = cli.tls.load(cli.broker.as_ref().unwrap_or(&cli.listen.into()))?;
     let scenario = Arc::new(Scenario::load(&cli.scenario, &cli.settings)?);
     let test = Arc::new(data::load_test(scenario.dataset, &cli.datasets, scenario.seed)?);
     let model: Arc<dyn models::Model> = models::build(scenario.model, test.shape(), test.classes())?.into();
@@ -46,7 +47,8 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         return Ok(Ending::Finished(Box::new(run.finish()?)));
     }
     let worker = Arc::new(Worker::new(&scenario, model, test)?);
-    let mut link = open_link(&cli)?;
+    let mut link = open_link(&cli, tls)?;
+    let mut supervisor = Supervisor::from_environment();
 
     let origin = Instant::now();
     let clock = move || Millis(origin.elapsed().as_millis() as u64);
@@ -57,17 +59,25 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         let alarm = machine.wake_at().map(|at| origin + Duration::from_millis(at.0));
         let actions = tokio::select! {
             event = link.next() => match event {
-                Some(LinkEvent::Connected) => machine.handle(clock(), Event::Connected),
+                Some(LinkEvent::Connected) => {
+                    supervisor.ready();
+                    machine.handle(clock(), Event::Connected)
+                }
                 Some(LinkEvent::Message { topic, payload, .. }) => {
                     machine.handle(clock(), Event::Message { topic: &topic, payload: &payload.into() })
                 }
-                Some(LinkEvent::Disconnected) => Vec::new(),
+                Some(LinkEvent::Disconnected) => {
+                    supervisor.status("the broker is away");
+                    Vec::new()
+                }
                 Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
                 Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
             },
             Some(outcome) = reports.recv() => machine.handle(clock(), Event::Done(outcome)),
             () = sleep_until(alarm.unwrap_or(origin)), if alarm.is_some() => machine.handle(clock(), Event::Tick),
+            never = supervisor.beat() => match never {},
             () = &mut stop => {
+                supervisor.stopping();
                 run.checkpoint()?;
                 link.close(PARTING).await;
                 return Ok(Ending::Interrupted);
@@ -75,8 +85,12 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         };
         for action in actions {
             match action {
-                Action::Subscribe(filter) => link.send(Command::Subscribe(filter)).await,
-                Action::Publish(publication) => link.send(Command::Publish(publication)).await,
+                Action::Subscribe(filter) => {
+                    supervisor.alive_during(link.send(Command::Subscribe(filter))).await;
+                }
+                Action::Publish(publication) => {
+                    supervisor.alive_during(link.send(Command::Publish(publication))).await;
+                }
                 Action::Compute(job) => {
                     let (worker, report) = (worker.clone(), report.clone());
                     tokio::task::spawn_blocking(move || {
@@ -87,14 +101,17 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                 }
                 Action::Record { record, global } => {
                     log_round(&record, &scenario);
+                    supervisor.status(&format!("round {} of {}", record.round, scenario.rounds));
                     run.record(record, global)?;
                 }
                 Action::Finish(Ok(())) => {
+                    supervisor.stopping();
                     let summary = run.finish()?;
                     link.close(PARTING).await;
                     return Ok(Ending::Finished(Box::new(summary)));
                 }
                 Action::Finish(Err(failure)) => {
+                    supervisor.stopping();
                     run.checkpoint()?;
                     link.close(PARTING).await;
                     return Err(failure.into());
@@ -104,13 +121,14 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     }
 }
 
-fn open_link(cli: &Cli) -> anyhow::Result<Link> {
-    let broker: BrokerAddress = match &cli.broker {
+fn open_link(cli: &Cli, tls: Option<Tls>) -> anyhow::Result<Link> {
+    let broker = match &cli.broker {
         Some(address) => address.clone(),
         None => broker::start(cli.listen)?,
     };
     Ok(Link::open(LinkOptions {
         broker,
+        tls,
         client_id: format!("aggregator-{:016x}", nonce()),
         last_will: None,
         patience: Duration::from_secs(cli.patience),

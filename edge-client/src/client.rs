@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use rim::{Command, LastWill, Link, LinkEvent, LinkOptions, nonce};
+use rim::{Command, LastWill, Link, LinkEvent, LinkOptions, Supervisor, nonce};
 use shared::data::Shard;
 use shared::identity::DeviceId;
 use shared::models;
 use shared::scenario::Scenario;
-use shared::wire::Millis;
+use shared::wire::{Millis, Topic};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use crate::agent::{Action, Agent, Event, Farewell, Identity};
 use crate::config::Config;
+use crate::echo::Echo;
 use crate::telemetry::{Gauge, Sources};
-use crate::worker::{Outcome, Worker};
+use crate::worker::{Job, Outcome, Worker};
 
 /// How long leaving may take.
 const PARTING: Duration = Duration::from_secs(5);
@@ -58,30 +59,47 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     let will = agent.last_will();
     let mut link = Link::open(LinkOptions {
         broker: config.broker.clone(),
+        tls: config.tls.clone(),
         client_id: format!("{device}-{:016x}", identity.boot),
         last_will: Some(LastWill { topic: will.topic, payload: will.payload.into_bytes() }),
         patience: config.patience,
     });
     info!("{device}: {} examples, {dimension} parameters", identity.examples);
 
+    let mut echo = Echo::new(config.topics.name(Topic::Status(device)));
+    let mut supervisor = Supervisor::from_environment();
+    supervisor.status(&format!("connecting to {}", config.broker));
     let (report, mut reports) = mpsc::channel(4);
     tokio::pin!(stop);
     loop {
         let alarm = agent.wake_at().map(|at| start + Duration::from_millis(at.0));
         let actions = tokio::select! {
             event = link.next() => match event {
-                Some(LinkEvent::Connected) => agent.handle(clock(), Event::Connected),
+                Some(LinkEvent::Connected) => {
+                    supervisor.ready();
+                    supervisor.status("connected");
+                    echo.called();
+                    agent.handle(clock(), Event::Connected)
+                }
                 Some(LinkEvent::Message { topic, payload, retained }) => {
+                    echo.heard(&topic, retained);
                     agent.handle(clock(), Event::Message { topic: &topic, payload: &payload.into(), retained })
                 }
-                Some(LinkEvent::Disconnected) => agent.handle(clock(), Event::Disconnected),
+                Some(LinkEvent::Disconnected) => {
+                    supervisor.status("the broker is away");
+                    echo.cut();
+                    agent.handle(clock(), Event::Disconnected)
+                }
                 Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
                 Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
             },
             telemetry = gauge.next() => agent.handle(clock(), Event::Measured(telemetry)),
             Some(outcome) = reports.recv() => agent.handle(clock(), Event::Done(outcome)),
             () = sleep_until(alarm.unwrap_or(start)), if alarm.is_some() => agent.handle(clock(), Event::Tick),
+            () = echo.warn_if_lost() => Vec::new(),
+            never = supervisor.beat() => match never {},
             () = &mut stop => {
+                supervisor.stopping();
                 link.send(Command::Publish(agent.last_will())).await;
                 link.close(PARTING).await;
                 return Ok(Ending::Interrupted);
@@ -89,9 +107,16 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
         };
         for action in actions {
             match action {
-                Action::Subscribe(filter) => link.send(Command::Subscribe(filter)).await,
-                Action::Publish(publication) => link.send(Command::Publish(publication)).await,
+                Action::Subscribe(filter) => {
+                    supervisor.alive_during(link.send(Command::Subscribe(filter))).await;
+                }
+                Action::Publish(publication) => {
+                    supervisor.alive_during(link.send(Command::Publish(publication))).await;
+                }
                 Action::Compute(job) => {
+                    if let Job::Train { round, .. } = &job {
+                        supervisor.status(&format!("round {round}"));
+                    }
                     let (worker, gauge, report) = (worker.clone(), gauge.clone(), report.clone());
                     tokio::task::spawn_blocking(move || {
                         let measuring = gauge.begin();
@@ -104,6 +129,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                     });
                 }
                 Action::Leave(farewell) => {
+                    supervisor.stopping();
                     link.close(PARTING).await;
                     return match farewell {
                         Farewell::Finished => Ok(Ending::Finished),

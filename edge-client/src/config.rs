@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
-use rim::BrokerAddress;
+use rim::{BrokerAddress, Tls, TlsError, TlsFiles};
 use serde::{Deserialize, Serialize};
 use shared::identity::DeviceId;
 use shared::wire::Topics;
@@ -20,8 +20,12 @@ use shared::wire::Topics;
 ///   device = "device-007"
 ///   scenario = "/etc/outpost/scenario.toml"
 ///   shard = "/var/lib/outpost/shard.safetensors"
-///   broker = "mqtt://192.168.1.10:1883"
+///   broker = "mqtts://192.168.1.10:8883"
+///   ca = "/etc/outpost/ca.pem"
+///   cert = "/etc/outpost/device.pem"
+///   key = "/etc/outpost/device.key"
 ///
+/// The last three are for a broker with TLS (mqtts://); mqtt:// takes none of them.
 /// The client waits for a run of its scenario, takes part in it and exits when it is over.
 /// Exit codes: 0 the run is over, 1 failure, 2 wrong usage, 130 interrupted.
 #[derive(Debug, Parser)]
@@ -42,6 +46,9 @@ pub struct Cli {
     /// The broker [default: mqtt://localhost:1883]
     #[arg(long, value_name = "URL", env = "OUTPOST_BROKER")]
     pub broker: Option<BrokerAddress>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would print it")]
+    pub tls: TlsFiles,
     /// First level(s) of every topic [default: outpost]
     #[arg(long, value_name = "PREFIX", env = "OUTPOST_TOPIC_PREFIX")]
     pub topic_prefix: Option<String>,
@@ -66,6 +73,12 @@ pub struct File {
     /// As the flag.
     pub broker: Option<String>,
     /// As the flag.
+    pub ca: Option<PathBuf>,
+    /// As the flag.
+    pub cert: Option<PathBuf>,
+    /// As the flag.
+    pub key: Option<PathBuf>,
+    /// As the flag.
     pub topic_prefix: Option<String>,
     /// As the flag.
     pub patience: Option<u64>,
@@ -82,6 +95,8 @@ pub struct Config {
     pub shard: PathBuf,
     /// The broker.
     pub broker: BrokerAddress,
+    /// TLS, if the broker speaks it.
+    pub tls: Option<Tls>,
     /// The topics.
     pub topics: Topics,
     /// How long the broker may be away.
@@ -110,6 +125,9 @@ pub enum ConfigError {
         /// What is wrong.
         what: String,
     },
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Cli {
@@ -120,14 +138,20 @@ impl Cli {
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
         let device = or_parse(self.device, file.device, "device")?.ok_or(ConfigError::Missing("device"))?;
-        let broker = or_parse(self.broker, file.broker, "broker")?;
+        let broker = or_parse(self.broker, file.broker, "broker")?.unwrap_or(BrokerAddress {
+            host: "localhost".to_owned(),
+            port: 1883,
+            tls: false,
+        });
+        let tls = self.tls.or(TlsFiles { ca: file.ca, cert: file.cert, key: file.key });
         let prefix = self.topic_prefix.or(file.topic_prefix);
         let topics = prefix.map_or(Ok(Topics::default()), |prefix| Topics::new(&prefix));
         Ok(Config {
             device,
             scenario: self.scenario.or(file.scenario).ok_or(ConfigError::Missing("scenario"))?,
             shard: self.shard.or(file.shard).ok_or(ConfigError::Missing("shard"))?,
-            broker: broker.unwrap_or(BrokerAddress { host: "localhost".to_owned(), port: 1883 }),
+            tls: tls.load(&broker)?,
+            broker,
             topics: topics
                 .map_err(|error| ConfigError::Value { key: "topic-prefix", what: error.to_string() })?,
             patience: Duration::from_secs(self.patience.or(file.patience).unwrap_or(300)),
@@ -182,5 +206,7 @@ mod tests {
         assert!(error.contains("/nowhere/client.toml"), "{error}");
         let flags = ["--device", "device-001", "--scenario", "a", "--shard", "b", "--topic-prefix", "A"];
         assert!(resolve(&flags).unwrap_err().contains("topic-prefix"));
+        let flags = ["--device", "device-001", "--scenario", "a", "--shard", "b", "--broker", "mqtts://h"];
+        assert!(resolve(&flags).unwrap_err().contains("needs --ca FILE"));
     }
 }

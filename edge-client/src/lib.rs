@@ -12,5 +12,6 @@ pub mod agent;
 pub mod attacks;
 pub mod client;
 pub mod config;
+mod echo;
 pub mod telemetry;
 pub mod worker;

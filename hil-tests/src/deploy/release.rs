@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use rim::BrokerAddress;
 use shared::identity::Digest;
 use time::OffsetDateTime;
 
 use super::architecture::Architecture;
-use crate::inventory::{BrokerUrl, Device, Service};
+use crate::inventory::{Device, Service};
 
 /// The unit that runs the client.
 pub const UNIT: &str = "outpost-edge-client.service";
@@ -55,7 +56,7 @@ pub(super) struct ReleaseFile {
 pub(super) fn files(
     folder: &Path,
     device: &Device,
-    broker: &BrokerUrl,
+    broker: &BrokerAddress,
     binary: &Binary,
 ) -> anyhow::Result<Vec<ReleaseFile>> {
     let read = |&(name, mode): &(&'static str, &'static str)| {

@@ -3,9 +3,9 @@
 mod statuses;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::inventory::BrokerUrl;
+use rim::{BrokerAddress, TlsFiles};
 
 pub use statuses::Statuses;
 pub use table::{DeviceState, Presence, states, table};
@@ -14,9 +14,9 @@ pub use table::{DeviceState, Presence, states, table};
 #[derive(Clone, Debug)]
 pub struct Access {
     /// The broker.
-    pub broker: BrokerUrl,
-    /// Where `ca.pem`, `operator.pem` and `operator.key` lie, for a broker with TLS.
-    pub certificate: Option<PathBuf>,
+    pub broker: BrokerAddress,
+    /// The operator's certificate, for a broker with TLS.
+    pub tls: TlsFiles,
 }
 
 impl Access {
@@ -24,11 +24,13 @@ impl Access {
     ///
     /// # Errors
     /// If the broker speaks TLS and there is no folder.
-    pub fn new(broker: &BrokerUrl, folder: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn new(broker: &BrokerAddress, folder: Option<&Path>) -> anyhow::Result<Self> {
         if broker.tls && folder.is_none() {
             anyhow::bail!("{broker} wants a certificate: name the folder that `hil provision` wrote, too");
         }
-        let certificate = folder.filter(|_| broker.tls).map(|folder| folder.join("operator"));
-        Ok(Access { broker: broker.clone(), certificate })
+        let file =
+            |name: &str| folder.filter(|_| broker.tls).map(|folder| folder.join("operator").join(name));
+        let tls = TlsFiles { ca: file("ca.pem"), cert: file("operator.pem"), key: file("operator.key") };
+        Ok(Access { broker: broker.clone(), tls })
     }
 }

@@ -114,15 +114,13 @@ impl Drop for Statuses {
 }
 
 fn link_options(access: &Access) -> anyhow::Result<LinkOptions> {
-    if let Some(certificate) = &access.certificate {
-        bail!(
-            "{}: this program does not speak TLS yet, for which {} is",
-            access.broker,
-            certificate.display()
-        );
-    }
-    let client_id = format!("operator-{:016x}", nonce());
-    Ok(LinkOptions { broker: access.broker.address.clone(), client_id, last_will: None, patience: PATIENCE })
+    Ok(LinkOptions {
+        broker: access.broker.clone(),
+        tls: access.tls.load(&access.broker)?,
+        client_id: format!("operator-{:016x}", nonce()),
+        last_will: None,
+        patience: PATIENCE,
+    })
 }
 
 async fn listen(options: LinkOptions, devices: Vec<DeviceId>, heard: Arc<Heard>) {

@@ -19,17 +19,16 @@
 //!
 //! `firmware-configs/fleets` has examples with every key explained. An unknown key is an error.
 
-mod broker;
 mod error;
 mod text;
 mod validation;
 
 use std::collections::BTreeSet;
 
+use rim::BrokerAddress;
 use serde::{Deserialize, Deserializer};
 use shared::identity::DeviceId;
 
-pub use broker::{BrokerUrl, InvalidBrokerUrl};
 pub use error::InventoryError;
 
 /// A fleet: see the module documentation.
@@ -54,7 +53,7 @@ pub struct Inventory {
 pub struct Broker {
     /// Its address, as the devices reach it.
     #[serde(deserialize_with = "from_text")]
-    pub url: BrokerUrl,
+    pub url: BrokerAddress,
 }
 
 /// One device of a fleet.

@@ -226,7 +226,7 @@ address = "192.168.1.21"
             (SHELF.replace("board", "bored"), ["fleet.toml:8: ", "bored"]),
             (SHELF.replace("\"ssh\"", "\"telnet\""), ["fleet.toml:7: ", "qemu-system"]),
             (SHELF.replace("device-000", "device-0"), ["fleet.toml:6: ", "device-007"]),
-            (SHELF.replace("mqtts:", "https:"), ["fleet.toml:4: ", "mqtts://HOST"]),
+            (SHELF.replace("mqtts:", "https:"), ["fleet.toml:4: ", "mqtt://HOST"]),
             (format!("{SHELF}service = \"cron\"\n"), ["fleet.toml:10: ", "systemd"]),
         ] {
             let error = error(&text);

@@ -104,7 +104,7 @@ impl Processes {
         } else {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
             command.arg("--listen").arg(listen.to_string());
-            BrokerAddress { host: listen.ip().to_string(), port: listen.port() }
+            listen.into()
         };
         Ok((Child::start("aggregator-node", command, &fleet.log("aggregator-node"))?, broker))
     }

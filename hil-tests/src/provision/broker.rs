@@ -20,7 +20,7 @@ pub(super) fn write(
     inventory: &Inventory,
     scenario: &Scenario,
 ) -> anyhow::Result<()> {
-    let address = &inventory.broker.url.address;
+    let address = &inventory.broker.url;
     certificates.issue(folder, "broker", "broker/broker", std::slice::from_ref(&address.host))?;
     let configuration = CONFIGURATION.replace(LISTENER, &format!("listener {}", address.port));
     folder.write("broker/outpost.conf", configuration.as_bytes(), Secrecy::Open)?;

@@ -4,9 +4,11 @@
 //! `cargo test --workspace` builds the programs that these tests start. Those that need something else, such as
 //! Mosquitto, sshd, QEMU or Python to read YAML, say so and pass where it is not there.
 
+mod access;
 mod agreement;
 mod bad_input;
 mod budget;
+mod certificates;
 mod cluster;
 mod demo;
 mod deploy;
@@ -16,4 +18,8 @@ mod misbehaviour;
 mod mosquitto;
 mod process;
 mod resume;
+mod secured;
+mod supervised;
 mod telemetry;
+mod tls;
+mod units;

@@ -229,6 +229,7 @@ fn what_a_device_must_not_send_is_refused_counted_and_named() {
     runtime.block_on(async {
         let link = Link::open(LinkOptions {
             broker: lab.broker().parse().unwrap(),
+            tls: None,
             client_id: "rogue".to_owned(),
             last_will: None,
             patience: Duration::from_secs(5),

@@ -12,16 +12,23 @@ use crate::lab::{ATTACK, Lab, all_succeed};
 use crate::process::{Process, free_port, recorded_rounds, summary, wait_for_rounds, wait_until};
 
 /// A Mosquitto of one's own on a free port.
-struct Mosquitto {
+pub(crate) struct Mosquitto {
     program: PathBuf,
-    folder: TempDir,
-    port: u16,
+    pub(crate) folder: TempDir,
+    pub(crate) port: u16,
     process: Option<Process>,
 }
 
 impl Mosquitto {
     /// `None`, having said so, where it is not installed.
     fn start() -> Option<Self> {
+        Self::start_with(tempfile::tempdir().unwrap(), |port| {
+            format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+        })
+    }
+
+    /// With the configuration that `config` writes for a port; `folder` holds what that names.
+    pub(crate) fn start_with(folder: TempDir, config: impl FnOnce(u16) -> String) -> Option<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
         // Debian keeps it where only root looks.
         let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
@@ -29,9 +36,8 @@ impl Mosquitto {
             eprintln!("skipped: mosquitto is not installed");
             return None;
         };
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-        let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
-        fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
+        let port = free_port();
+        fs::write(folder.path().join("mosquitto.conf"), config(port)).unwrap();
         let mut mosquitto = Mosquitto { program, folder, port, process: None };
         mosquitto.start_again();
         Some(mosquitto)

@@ -1,5 +1,5 @@
-//! What a process needs where it touches the world: the MQTT link, signals, the log, and randomness that never
-//! influences a result. The state machines of `edge-client` and `aggregator-node` know none of it.
+//! What a process needs where it touches the world: the MQTT link and its TLS, signals, the supervisor, the log, and
+//! randomness that never influences a result. The state machines of `edge-client` and `aggregator-node` know none of it.
 //!
 //! [`Link::open`] starts two tasks: one polls rumqttc's event loop, the other feeds it what the state machine
 //! publishes. They are apart because a publication awaited inside the poll loop would wait for itself. The
@@ -12,11 +12,15 @@ mod backoff;
 mod link;
 mod log;
 mod signal;
+mod supervisor;
+mod tls;
 
 pub use address::{BrokerAddress, InvalidBrokerAddress};
 pub use link::{Command, LastWill, Link, LinkError, LinkEvent, LinkOptions};
 pub use log::log_to_stderr;
 pub use signal::stop_signal;
+pub use supervisor::Supervisor;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 /// A random number from the operating system, for what must differ from process to process: a boot id, a run id.
 ///

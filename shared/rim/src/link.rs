@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet, QoS,
+    SubAck, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use shared::wire::{MAX_MESSAGE_BYTES, Publication};
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -13,7 +14,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
-use crate::{BrokerAddress, nonce};
+use crate::tls::{Failure, explain};
+use crate::{BrokerAddress, Tls, nonce};
 
 /// Room for a topic and the packet's own header beside the largest message.
 const MAX_PACKET_BYTES: usize = MAX_MESSAGE_BYTES + 4096;
@@ -25,6 +27,8 @@ const QUEUE: usize = 1024;
 pub struct LinkOptions {
     /// The broker.
     pub broker: BrokerAddress,
+    /// TLS, as [`TlsFiles::load`](crate::TlsFiles::load) has it for that broker.
+    pub tls: Option<Tls>,
     /// Client id; two clients of one id would throw each other out for ever, so it must be unique.
     pub client_id: String,
     /// What the broker publishes if this client vanishes.
@@ -73,13 +77,29 @@ pub enum Command {
 
 /// Why a link gave up.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the broker {broker} was away for {seconds} s ({cause}); start it, or name another one with --broker"
-)]
-pub struct LinkError {
-    broker: BrokerAddress,
-    seconds: u64,
-    cause: String,
+pub enum LinkError {
+    /// Nobody answered.
+    #[error(
+        "the broker {broker} was away for {seconds} s ({cause}); start it, or name another one with --broker"
+    )]
+    Away {
+        /// The broker.
+        broker: BrokerAddress,
+        /// For how long, in seconds.
+        seconds: u64,
+        /// What happened last.
+        cause: String,
+    },
+    /// The broker answered, but it or this program did not go on.
+    #[error("no connection to the broker {broker} for {seconds} s: {cause}")]
+    Refused {
+        /// The broker.
+        broker: BrokerAddress,
+        /// For how long, in seconds.
+        seconds: u64,
+        /// What happened last.
+        cause: String,
+    },
 }
 
 /// A connection to a broker that is kept up until it is dropped or gives up.
@@ -98,6 +118,9 @@ impl Link {
         mqtt.set_keep_alive(KEEP_ALIVE);
         mqtt.set_clean_session(true);
         mqtt.set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
+        if let Some(Tls(config)) = &options.tls {
+            mqtt.set_transport(Transport::Tls(TlsConfiguration::Rustls(config.clone())));
+        }
         if let Some(will) = &options.last_will {
             mqtt.set_last_will(rumqttc::LastWill::new(
                 &will.topic,
@@ -186,12 +209,16 @@ async fn poll(
     let mut backoff = Backoff::default();
     let mut connected = false;
     let mut away_since = Instant::now();
+    let mut failure = Failure::Away("no answer".to_owned());
     loop {
+        let limit = away_since + options.patience;
         let polled = if connected {
             event_loop.poll().await
+        } else if let Ok(polled) = timeout_at(limit, event_loop.poll()).await {
+            polled
         } else {
-            let limit = away_since + options.patience;
-            timeout_at(limit, event_loop.poll()).await.unwrap_or(Err(ConnectionError::NetworkTimeout))
+            // Cut short by the end of patience: what failed before tells more.
+            return Err(given_up(options, failure));
         };
         match polled {
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
@@ -208,27 +235,46 @@ async fn poll(
                 };
                 let _ = events.send(event).await;
             }
+            Ok(Event::Incoming(Packet::SubAck(answer))) => warn_if_denied(&answer, broker),
             Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(ConnectionError::RequestsDone) => return Ok(()),
             Ok(_) => {}
             Err(error) => {
+                failure = explain(&error, broker, connected);
                 if connected {
                     (connected, away_since) = (false, Instant::now());
                     let _ = events.send(LinkEvent::Disconnected).await;
                 }
-                let away = away_since.elapsed();
-                if away >= options.patience {
-                    let seconds = options.patience.as_secs();
-                    return Err(LinkError { broker: broker.clone(), seconds, cause: error.to_string() });
+                let left = options.patience.saturating_sub(away_since.elapsed());
+                if left.is_zero() {
+                    return Err(given_up(options, failure));
                 }
-                let left = options.patience.saturating_sub(away);
                 let pause = backoff.pause(nonce()).min(left);
-                warn!(
-                    "the broker {broker} is away ({error}); trying again in {:.1} s, giving up in {:.0} s",
-                    pause.as_secs_f64(),
-                    left.as_secs_f64()
-                );
+                let (pausing, left) = (pause.as_secs_f64(), left.as_secs_f64());
+                let next = format!("trying again in {pausing:.1} s, giving up in {left:.0} s");
+                match &failure {
+                    Failure::Away(cause) => warn!("the broker {broker} is away ({cause}); {next}"),
+                    Failure::Refused(cause) => warn!("no connection to the broker {broker}: {cause}; {next}"),
+                }
                 sleep(pause).await;
             }
         }
+    }
+}
+
+fn given_up(options: &LinkOptions, failure: Failure) -> LinkError {
+    let (broker, seconds) = (options.broker.clone(), options.patience.as_secs());
+    match failure {
+        Failure::Away(cause) => LinkError::Away { broker, seconds, cause },
+        Failure::Refused(cause) => LinkError::Refused { broker, seconds, cause },
+    }
+}
+
+/// Some brokers say so; others acknowledge and then deliver nothing.
+fn warn_if_denied(answer: &SubAck, broker: &BrokerAddress) {
+    if answer.return_codes.contains(&SubscribeReasonCode::Failure) {
+        warn!(
+            "the broker {broker} denies a subscription: its access control does not know this program's \
+             certificate as what it says it is"
+        );
     }
 }

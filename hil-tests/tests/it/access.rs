@@ -1,0 +1,123 @@
+//! The access control of `firmware-configs/mosquitto`, line by line against a real Mosquitto.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rim::{Command, Link, LinkEvent};
+use shared::identity::DeviceId;
+use shared::wire::Publication;
+use tokio::time::timeout;
+
+use crate::certificates::Validity;
+use crate::process::PATIENCE;
+use crate::secured::{Grants, Secured};
+
+const COLLUDER: &str = "device-003";
+/// Who is tried out: a device, a colluder, the two with names of their own, and a name that nothing is granted.
+const WHO: [&str; 5] = ["device-000", COLLUDER, "aggregator", "operator", "visitor"];
+/// Published last, where each is heard, so that what is not there by then does not come.
+const CHANNELS: [&str; 4] = ["update", "ask", "inbox", "status"];
+
+/// Every topic of the protocol that makes a difference to `who`; its own status comes last.
+fn topics(who: &str) -> Vec<String> {
+    let mut topics =
+        vec!["outpost/round".to_owned(), "outpost/model".to_owned(), "outpost/elsewhere".to_owned()];
+    topics.extend(["device-001", COLLUDER].map(|device| format!("outpost/collusion/{device}")));
+    let others = WHO.into_iter().filter(|other| *other != who);
+    for device in others.chain([who]) {
+        topics.extend(CHANNELS.map(|channel| format!("outpost/devices/{device}/{channel}")));
+    }
+    topics
+}
+
+/// What the access control is meant to let `who` do with `topic`: read, write.
+fn meant(who: &str, topic: &str, full_knowledge: bool) -> (bool, bool) {
+    let levels: Vec<_> = topic.split('/').skip(1).collect();
+    let colluder = who == COLLUDER;
+    match *levels {
+        ["round" | "model"] => (true, who == "aggregator"),
+        ["collusion", device] => (colluder && device == who, colluder),
+        ["devices", device, channel] => {
+            let (own, aggregator) = (device == who, who == "aggregator");
+            match channel {
+                "status" => (own || aggregator || colluder || who == "operator", own),
+                "update" => (aggregator || (colluder && full_knowledge), own),
+                "ask" => (aggregator, own),
+                "inbox" => (own, aggregator),
+                other => panic!("{other}"),
+            }
+        }
+        _ => (false, false),
+    }
+}
+
+/// A link on which `topics` are subscribed to, for certain.
+async fn listening(broker: &Secured, name: &str, topics: &[String]) -> Link {
+    let mut link = broker.link(name);
+    while !matches!(link.next().await.expect("a connection"), LinkEvent::Connected) {}
+    for topic in topics {
+        link.send(Command::Subscribe(topic.clone())).await;
+    }
+    // What is answered on the last one shows that the broker has come to it.
+    let own = topics.last().unwrap();
+    link.send(publication(own, "ready")).await;
+    collect(&mut link, own, "ready").await;
+    link
+}
+
+fn publication(topic: &str, text: &str) -> Command {
+    let payload = Bytes::copy_from_slice(text.as_bytes()).into();
+    Command::Publish(Publication { topic: topic.to_owned(), payload, retain: false })
+}
+
+/// The topics on which `text` comes in until it does on `last`.
+async fn collect(link: &mut Link, last: &str, text: &str) -> BTreeSet<String> {
+    let mut heard = BTreeSet::new();
+    while !heard.contains(last) {
+        match link.next().await.expect("a connection") {
+            LinkEvent::Message { topic, payload, .. } if payload == text => {
+                heard.insert(topic);
+            }
+            LinkEvent::Closed(result) => panic!("{result:?}"),
+            _ => {}
+        }
+    }
+    heard
+}
+
+async fn everyone_may_do_what_is_meant_and_nothing_else(broker: &Secured, full_knowledge: bool) {
+    let mut tried = BTreeSet::new();
+    for who in WHO {
+        let topics = topics(who);
+        let own = topics.last().unwrap().clone();
+        let meant = |pick: fn((bool, bool)) -> bool| -> BTreeSet<String> {
+            topics.iter().filter(|topic| pick(meant(who, topic, full_knowledge))).cloned().collect()
+        };
+        let mut link = listening(broker, who, &topics).await;
+        let mut observer = listening(broker, "observer", &topics).await;
+        for topic in &topics {
+            link.send(publication(topic, "written")).await;
+        }
+        assert_eq!(collect(&mut observer, &own, "written").await, meant(|(_, write)| write), "{who} writes");
+        for topic in &topics {
+            observer.send(publication(topic, "to be read")).await;
+        }
+        assert_eq!(collect(&mut link, &own, "to be read").await, meant(|(read, _)| read), "{who} reads");
+        tried.insert(who);
+        link.close(Duration::from_secs(5)).await;
+        observer.close(Duration::from_secs(5)).await;
+    }
+    assert_eq!(tried.len(), WHO.len());
+}
+
+#[test]
+fn what_the_access_control_does_not_grant_never_arrives() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for full_knowledge in [false, true] {
+        let grants = Grants { colluders: vec![DeviceId(1), DeviceId(3)], full_knowledge };
+        let Some(broker) = Secured::start(&grants, Validity::Always) else { return };
+        let all = everyone_may_do_what_is_meant_and_nothing_else(&broker, full_knowledge);
+        runtime.block_on(async { timeout(PATIENCE, all).await.expect("what is allowed arrives") });
+    }
+}

@@ -1,0 +1,99 @@
+//! Runs over mutual TLS, and who is refused.
+
+use std::process::Command;
+
+use rim::TlsFiles;
+use shared::identity::DeviceId;
+
+use crate::certificates::{Authority, Validity};
+use crate::lab::{ATTACK, Lab, all_succeed};
+use crate::process::{Process, run, summary};
+use crate::secured::{Grants, Secured, equip};
+
+fn nobody() -> Grants {
+    Grants { colluders: Vec::new(), full_knowledge: false }
+}
+
+/// Every device with its own certificate; the run must end where software ends.
+fn agrees_with_software(settings: &[&str], full_knowledge: bool) {
+    let lab = Lab::new(settings);
+    let colluders: Vec<_> = lab.scenario.attackers().into_iter().collect();
+    assert_eq!(colluders.len(), 2);
+    let grants = Grants { colluders, full_knowledge };
+    let Some(broker) = Secured::start(&grants, Validity::Always) else { return };
+    let start = |name: &str, command: Command| {
+        Process::start(equip(command, &broker.address(), &broker.authority.issue(name)))
+    };
+    let aggregator = start("aggregator", lab.aggregator_without_broker("run"));
+    let clients: Vec<_> = (0..lab.scenario.fleet.devices)
+        .map(|device| start(&DeviceId(device).to_string(), lab.client_without_broker(device)))
+        .collect();
+    aggregator.outcome().succeeded();
+    all_succeed(clients);
+    let summary = summary(&lab.path("run"));
+    assert_eq!(summary.model_sha256, lab.undisturbed());
+    assert!(summary.refused.is_empty(), "{:?}", summary.refused);
+}
+
+#[test]
+fn colluders_with_partial_knowledge_do_with_their_grants_what_they_do_in_software() {
+    agrees_with_software(&ATTACK, false);
+}
+
+#[test]
+fn colluders_with_full_knowledge_do_with_their_grants_what_they_do_in_software() {
+    agrees_with_software(&[ATTACK[0], "attack.knowledge=full"], true);
+}
+
+/// The last words of a client that shows `files` at `address`, and gives up.
+#[track_caller]
+fn refused(address: &str, files: &TlsFiles, parts: &[&str]) {
+    let lab = Lab::new(&[]);
+    let mut client = equip(lab.client_without_broker(0), address, files);
+    client.args(["--patience", "2"]);
+    let outcome = run(client);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    let last = outcome.stderr.lines().last().unwrap();
+    for part in [&["edge-client: no connection to the broker mqtts://"], parts].concat() {
+        assert!(last.contains(part), "no `{part}` in the last line of:\n{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn who_shows_no_certificate_or_one_of_another_authority_is_refused_and_told_why() {
+    let Some(broker) = Secured::start(&nobody(), Validity::Always) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let stranger = Authority::new(folder.path(), "stranger").issue("device-000");
+    let own = broker.authority.issue("device-000");
+
+    let without = TlsFiles { ca: own.ca.clone(), ..TlsFiles::default() };
+    refused(&broker.address(), &without, &["--cert and --key"]);
+    let of_another = TlsFiles { ca: own.ca.clone(), ..stranger.clone() };
+    refused(&broker.address(), &of_another, &["certificate"]);
+    let of_another_for_the_broker = TlsFiles { ca: stranger.ca, ..own.clone() };
+    refused(&broker.address(), &of_another_for_the_broker, &["not signed by the CA of --ca"]);
+    let elsewhere = format!("mqtts://localhost:{}", broker.mosquitto.port);
+    refused(&elsewhere, &own, &["not for localhost but for", "127.0.0.1"]);
+}
+
+#[test]
+fn certificates_out_of_their_time_are_refused_with_a_hint_at_the_clock() {
+    for (validity, words) in [(Validity::Past, "has expired"), (Validity::Future, "is not valid yet")] {
+        let Some(broker) = Secured::start(&nobody(), validity) else { return };
+        let own = broker.authority.issue("device-000");
+        refused(&broker.address(), &own, &["the broker's certificate", words, "clock is wrong: it says 2"]);
+    }
+    let Some(broker) = Secured::start(&nobody(), Validity::Always) else { return };
+    let expired = broker.authority.issue_for("device-000", Validity::Past);
+    refused(&broker.address(), &expired, &["certificate"]);
+}
+
+#[test]
+fn a_device_with_the_certificate_of_another_is_heard_by_nobody_and_says_so() {
+    let Some(broker) = Secured::start(&nobody(), Validity::Always) else { return };
+    let lab = Lab::new(&[]);
+    let other = broker.authority.issue("device-002");
+    let mut client = Process::start(equip(lab.client_without_broker(1), &broker.address(), &other));
+    client.wait_for_words("passes it on to nobody");
+    assert!(client.stderr().contains("outpost/devices/device-001/status"), "{}", client.stderr());
+}
