@@ -1,0 +1,181 @@
+//! The inventory of a fleet: which devices there are, what they are, and how to reach them.
+//!
+//! ```
+//! use hil_tests::inventory::Inventory;
+//!
+//! let inventory = Inventory::parse("shelf.toml", r#"
+//!     name = "shelf"
+//!     [broker]
+//!     url = "mqtts://192.168.1.10:8883"
+//!     [[device]]
+//!     id = "device-000"
+//!     kind = "ssh"
+//!     board = "pi-4b"
+//!     address = "192.168.1.21"
+//! "#)?;
+//! assert_eq!(inventory.devices[0].root, "/opt/outpost");
+//! # Ok::<(), hil_tests::inventory::InventoryError>(())
+//! ```
+//!
+//! `firmware-configs/fleets` has examples with every key explained. An unknown key is an error.
+
+mod broker;
+mod error;
+mod text;
+mod validation;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Deserializer};
+use shared::identity::DeviceId;
+
+pub use broker::{BrokerUrl, InvalidBrokerUrl};
+pub use error::InventoryError;
+
+/// A fleet: see the module documentation.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Inventory {
+    /// What the fleet is called: `[a-z0-9-]`, at most 64 characters.
+    pub name: String,
+    /// Where the devices find their broker.
+    pub broker: Broker,
+    /// The devices, in the order of the file.
+    #[serde(rename = "device", default)]
+    pub devices: Vec<Device>,
+    /// What errors call the file.
+    #[serde(skip)]
+    file: String,
+}
+
+/// The broker of a fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Broker {
+    /// Its address, as the devices reach it.
+    #[serde(deserialize_with = "from_text")]
+    pub url: BrokerUrl,
+}
+
+/// One device of a fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Device {
+    /// Its name, also in topics and in its certificate.
+    #[serde(deserialize_with = "from_text")]
+    pub id: DeviceId,
+    /// How it is there.
+    pub kind: Kind,
+    /// Its board profile; without one, a machine of this one's architecture.
+    pub board: Option<String>,
+    /// Host name or IP address, for ssh.
+    pub address: Option<String>,
+    /// Who logs in, for ssh.
+    #[serde(default = "outpost")]
+    pub user: String,
+    /// The port of sshd; without one, what the user's own ssh configuration says.
+    pub port: Option<u16>,
+    /// What hardware cases may ask for.
+    #[serde(default)]
+    pub capabilities: BTreeSet<String>,
+    /// The command that switches its power: see [`Device::power`].
+    #[serde(rename = "power", default)]
+    power_command: Option<String>,
+    /// How it is wired up, for people.
+    pub wiring: Option<String>,
+    /// What the user expects it to be; only held against the scenario's draw.
+    pub role: Option<Role>,
+    /// What runs the client on it.
+    #[serde(default)]
+    pub service: Service,
+    /// The folder that holds everything of this project on it.
+    #[serde(default = "opt_outpost")]
+    pub root: String,
+}
+
+/// How a device is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A machine that is reached over ssh.
+    Ssh,
+    /// A whole machine, emulated.
+    QemuSystem,
+    /// A process of a foreign architecture, emulated.
+    QemuUser,
+    /// A process of this machine.
+    Native,
+}
+
+/// What runs the client on a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// systemd, which starts it again after a fall and after a boot.
+    #[default]
+    Systemd,
+    /// Nothing: a process with a file that holds its number.
+    Process,
+}
+
+/// What a device may do in a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It follows the protocol.
+    Benign,
+    /// It attacks, where the scenario says so.
+    Compromised,
+}
+
+/// What to do with a device's power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// Switch it on.
+    On,
+    /// Switch it off.
+    Off,
+    /// Off and on again.
+    Cycle,
+}
+
+impl Power {
+    /// What stands in for `{action}`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Power::On => "on",
+            Power::Off => "off",
+            Power::Cycle => "cycle",
+        }
+    }
+}
+
+impl Device {
+    /// The command that does `action`, word by word, to be started without a shell; `None` if the inventory knows none.
+    pub fn power(&self, action: Power) -> Option<Vec<String>> {
+        let command = self.power_command.as_ref()?.replace("{action}", action.name());
+        Some(command.split_whitespace().map(ToOwned::to_owned).collect())
+    }
+}
+
+impl Inventory {
+    /// What errors call the file.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+}
+
+fn outpost() -> String {
+    "outpost".to_owned()
+}
+
+fn opt_outpost() -> String {
+    "/opt/outpost".to_owned()
+}
+
+/// A value that is written as text of its own kind.
+fn from_text<'de, D: Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,297 @@
+//! What an inventory must fulfil.
+//!
+//! Names and paths of an inventory end up in commands that run on a device. They are held to characters that mean
+//! nothing to a shell, so that no quoting can go wrong.
+
+use std::collections::BTreeSet;
+
+use shared::identity::DeviceId;
+use shared::scenario::Scenario;
+
+use super::{Device, Inventory, InventoryError, Kind, Role};
+use crate::boards::Board;
+
+const LONGEST_NAME: usize = 64;
+
+impl Inventory {
+    pub(super) fn validate(&self) -> Result<(), InventoryError> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || self.name.len() > LONGEST_NAME || !self.name.chars().all(plain) {
+            return self.wrong("name", format!("`{}`: give 1 to 64 of `a-z`, `0-9` and `-`", self.name));
+        }
+        if self.devices.is_empty() {
+            return self.wrong("device", "a fleet has at least one [[device]]");
+        }
+        let (mut ids, mut places) = (BTreeSet::new(), BTreeSet::new());
+        for device in &self.devices {
+            if !ids.insert(device.id) {
+                return self.wrong_of(device, "id", "given to two devices; each needs its own");
+            }
+            self.validate_device(device)?;
+            let place = (&device.address, device.port, &device.root);
+            if device.kind == Kind::Ssh && !places.insert(place) {
+                let message =
+                    "another device has the same `address` and `port`; give one of them another `root`";
+                return self.wrong_of(device, "address", message);
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_device(&self, device: &Device) -> Result<(), InventoryError> {
+        match &device.board {
+            Some(board) => {
+                if let Err(error) = Board::find(board) {
+                    return self.wrong_of(device, "board", error.to_string());
+                }
+            }
+            None if matches!(device.kind, Kind::QemuSystem | Kind::QemuUser) => {
+                return self.wrong_of(
+                    device,
+                    "board",
+                    "an emulated device needs the profile of the board to emulate",
+                );
+            }
+            None => {}
+        }
+        match &device.address {
+            None if device.kind == Kind::Ssh => {
+                return self.wrong_of(
+                    device,
+                    "address",
+                    "missing; a device of kind `ssh` needs a host name or an IP address",
+                );
+            }
+            Some(address) if !is_host(address) => {
+                return self.wrong_of(
+                    device,
+                    "address",
+                    format!("`{address}` is neither a host name nor an IP address"),
+                );
+            }
+            _ => {}
+        }
+        if !is_user(&device.user) {
+            return self.wrong_of(device, "user", format!("`{}` is no name of a user on Linux", device.user));
+        }
+        if device.port == Some(0) {
+            return self.wrong_of(device, "port", "0 is no port");
+        }
+        if !is_root(&device.root) {
+            let message = "give an absolute path of `A-Za-z0-9._-` and `/`, as in /opt/outpost";
+            return self.wrong_of(device, "root", format!("`{}`: {message}", device.root));
+        }
+        if let Some(word) = device.capabilities.iter().find(|word| !is_word(word)) {
+            return self.wrong_of(
+                device,
+                "capabilities",
+                format!("`{word}`: give words of `a-z`, `0-9` and `-`"),
+            );
+        }
+        if let Some(command) = &device.power_command {
+            if !command.contains("{action}") {
+                return self.wrong_of(
+                    device,
+                    "power",
+                    "`{action}` is missing, which becomes on, off or cycle",
+                );
+            }
+            // It is started without a shell, so these would not do what they look like.
+            if let Some(c) = command.replace("{action}", "").chars().find(|c| !is_plain(*c)) {
+                let message = "no shell reads this command; put what needs one into a script";
+                return self.wrong_of(device, "power", format!("{c:?}: {message}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the inventory against a scenario: every device is of its fleet, and has the role that it draws.
+    ///
+    /// # Errors
+    /// [`InventoryError::Invalid`] names the device and the key.
+    pub fn check(&self, scenario: &Scenario) -> Result<(), InventoryError> {
+        let attackers = scenario.attackers();
+        for device in &self.devices {
+            if device.id.0 >= scenario.fleet.devices {
+                let message = format!(
+                    "not of this fleet: {} has fleet.devices = {}, up to {}",
+                    scenario.name,
+                    scenario.fleet.devices,
+                    DeviceId(scenario.fleet.devices.saturating_sub(1))
+                );
+                return self.wrong_of(device, "id", message);
+            }
+            let drawn = if attackers.contains(&device.id) { Role::Compromised } else { Role::Benign };
+            if device.role.is_some_and(|role| role != drawn) {
+                let names: Vec<String> = attackers.iter().map(ToString::to_string).collect();
+                let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                let message = format!(
+                    "seed {} of {} compromises other devices ({names}); leave `role` out, or change the seed",
+                    scenario.seed, scenario.name
+                );
+                return self.wrong_of(device, "role", message);
+            }
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, key: &str, message: impl Into<String>) -> Result<(), InventoryError> {
+        Err(InventoryError::Invalid { file: self.file.clone(), key: key.to_owned(), message: message.into() })
+    }
+
+    fn wrong_of(&self, device: &Device, key: &str, message: impl Into<String>) -> Result<(), InventoryError> {
+        self.wrong(&format!("{}: {key}", device.id), message)
+    }
+}
+
+/// A host name or an IP address; never one that ssh would take for an option.
+fn is_host(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
+    !text.is_empty() && text.len() <= 253 && !text.starts_with('-') && text.chars().all(plain)
+}
+
+fn is_user(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+    let starts = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    starts && text.len() <= 32 && text.chars().all(plain)
+}
+
+fn is_root(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let level = |level: &str| {
+        !level.is_empty()
+            && !level.starts_with('-')
+            && ![".", ".."].contains(&level)
+            && level.chars().all(plain)
+    };
+    text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(level))
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || " ./_-:=,@+%".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Power;
+    use super::*;
+
+    const SHELF: &str = r#"
+name = "shelf"
+[broker]
+url = "mqtts://192.168.1.10:8883"
+[[device]]
+id = "device-000"
+kind = "ssh"
+board = "pi-4b"
+address = "192.168.1.21"
+"#;
+
+    fn error(text: &str) -> String {
+        Inventory::parse("fleet.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_device_is_named() {
+        for (line, parts) in [
+            ("address = \"192.168.1.21;reboot\"", ["device-000: address", "neither a host name"]),
+            ("address = \"-oProxyCommand=x\"", ["device-000: address", "neither a host name"]),
+            ("user = \"root; rm\"", ["device-000: user", "no name of a user"]),
+            ("port = 0", ["device-000: port", "0 is no port"]),
+            ("root = \"opt\"", ["device-000: root", "absolute path"]),
+            ("root = \"/opt/$(id)\"", ["device-000: root", "absolute path"]),
+            ("root = \"/opt/../etc\"", ["device-000: root", "absolute path"]),
+            ("root = \"/\"", ["device-000: root", "absolute path"]),
+            ("capabilities = [\"Power On\"]", ["device-000: capabilities", "Power On"]),
+            ("power = \"uhubctl -a on\"", ["device-000: power", "{action}"]),
+            ("power = \"a {action}; b\"", ["device-000: power", "no shell"]),
+            ("board = \"pi-9\"", ["device-000: board", "pi-4b"]),
+        ] {
+            let key = line.split(' ').next().unwrap();
+            let kept: Vec<&str> = SHELF.lines().filter(|old| !old.starts_with(&format!("{key} "))).collect();
+            let error = error(&format!("{}\n{line}\n", kept.join("\n")));
+            for part in ["fleet.toml: "].iter().chain(&parts) {
+                assert!(error.contains(part), "no `{part}` in: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_parse_is_named_with_its_line() {
+        for (text, parts) in [
+            (SHELF.replace("board", "bored"), ["fleet.toml:8: ", "bored"]),
+            (SHELF.replace("\"ssh\"", "\"telnet\""), ["fleet.toml:7: ", "qemu-system"]),
+            (SHELF.replace("device-000", "device-0"), ["fleet.toml:6: ", "device-007"]),
+            (SHELF.replace("mqtts:", "https:"), ["fleet.toml:4: ", "mqtts://HOST"]),
+            (format!("{SHELF}service = \"cron\"\n"), ["fleet.toml:10: ", "systemd"]),
+        ] {
+            let error = error(&text);
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        }
+    }
+
+    #[test]
+    fn two_devices_never_share_a_name_or_a_place() {
+        let second = SHELF.split_once("[[device]]").unwrap().1;
+        let twice = error(&format!("{SHELF}[[device]]{second}"));
+        assert!(twice.contains("device-000: id: given to two devices"), "{twice}");
+        let second = second.replace("device-000", "device-001");
+        let same_place = error(&format!("{SHELF}[[device]]{second}"));
+        assert!(same_place.contains("device-001: address: another device"), "{same_place}");
+        let elsewhere = format!("{SHELF}[[device]]{second}root = \"/opt/second\"\n");
+        assert_eq!(Inventory::parse("fleet.toml", &elsewhere).unwrap().devices.len(), 2);
+    }
+
+    #[test]
+    fn a_device_of_kind_ssh_needs_an_address_and_an_emulated_one_a_board() {
+        let without =
+            |key: &str| SHELF.lines().filter(|l| !l.starts_with(key)).collect::<Vec<_>>().join("\n");
+        assert!(error(&without("address")).contains("device-000: address: missing"));
+        let emulated = without("board").replace("\"ssh\"", "\"qemu-user\"");
+        assert!(error(&emulated).contains("device-000: board: an emulated device"));
+    }
+
+    #[test]
+    fn the_power_command_is_split_into_words() {
+        let text = format!("{SHELF}power = \"uhubctl -l 1-1 -p 2 -a {{action}}\"\n");
+        let device = &Inventory::parse("fleet.toml", &text).unwrap().devices[0];
+        let words = ["uhubctl", "-l", "1-1", "-p", "2", "-a", "cycle"].map(ToOwned::to_owned).to_vec();
+        assert_eq!(device.power(Power::Cycle), Some(words));
+    }
+
+    #[test]
+    fn ids_and_roles_are_held_against_the_scenario() {
+        let scenario = |seed: u32| {
+            let text = format!(
+                "name = \"s\"\nseed = {seed}\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
+                 [fleet]\ndevices = 3\ncompromised = 1\n[attack]\nkind = \"label-flip\"\n"
+            );
+            Scenario::parse("s.toml", &text, &[]).unwrap()
+        };
+        let of = |text: &str| Inventory::parse("fleet.toml", text).unwrap();
+        let outside = of(&SHELF.replace("device-000", "device-003")).check(&scenario(1)).unwrap_err();
+        assert!(outside.to_string().contains("device-003: id: not of this fleet"), "{outside}");
+        let compromised = scenario(1).attackers().into_iter().next().unwrap();
+        let expecting = |role: &str| {
+            let text = SHELF.replace("device-000", &compromised.to_string());
+            of(&format!("{text}role = \"{role}\"\n")).check(&scenario(1))
+        };
+        assert!(expecting("compromised").is_ok());
+        let error = expecting("benign").unwrap_err().to_string();
+        assert!(error.contains("role: seed 1") && error.contains(&compromised.to_string()), "{error}");
+    }
+
+    #[test]
+    fn the_examples_are_valid() {
+        for text in [
+            include_str!("../../../firmware-configs/fleets/loopback.toml"),
+            include_str!("../../../firmware-configs/fleets/shelf.toml"),
+        ] {
+            Inventory::parse("example.toml", text).unwrap();
+        }
+    }
+}
