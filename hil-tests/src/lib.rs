@@ -3,11 +3,14 @@
 //! # Layout
 //! - [`mod@bench`]: what every bench has in common.
 //! - [`software`]: the same agents and the same round machine in one process, over an in-memory link with virtual
+//!   time and seeded faults.
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
 //! - [`boards`]: what a kind of board is.
 //! - [`emulated`]: the process bench with clients for other processors, under emulation.
 //! - [`agreement`]: how far the results of benches lie apart.
 //! - [`inventory`]: which devices a fleet has, what they are, and how to reach them.
+//! - [`faults`]: what goes wrong between real processes, on purpose.
+//! - [`cases`]: hardware tests as data.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
 //! - [`datasets`]: listing and fetching data sets.
 //! - [`demo`]: the experiment of the README's first command.
@@ -21,10 +24,12 @@
 pub mod agreement;
 pub mod bench;
 pub mod boards;
+pub mod cases;
 pub mod cli;
 pub mod datasets;
 pub mod demo;
 pub mod emulated;
+pub mod faults;
 pub mod fleet_data;
 pub mod inventory;
 pub mod paper;

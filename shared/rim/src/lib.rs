@@ -15,7 +15,7 @@ mod signal;
 
 pub use address::{BrokerAddress, InvalidBrokerAddress};
 pub use link::{Command, LastWill, Link, LinkError, LinkEvent, LinkOptions};
-pub use log::log_to_stderr;
+pub use log::{complain, log_to_stderr, print};
 pub use signal::stop_signal;
 
 /// A random number from the operating system, for what must differ from process to process: a boot id, a run id.

@@ -1,6 +1,9 @@
-//! The log.
+//! The log, and what is printed beside it.
+//!
+//! A program whose output goes to a full disk must go on: what cannot be written is dropped.
 
-use std::io::IsTerminal as _;
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -19,5 +22,17 @@ pub fn log_to_stderr(level: Level) {
     let levels = Targets::new().with_default(level).with_target("rumqttd", broker);
     let ansi = std::io::stderr().is_terminal();
     let layer = fmt::layer().with_target(false).with_ansi(ansi).with_writer(std::io::stderr);
+    // It would tell a full disk on that very disk, and panic over it.
+    let layer = layer.log_internal_errors(false);
     tracing_subscriber::registry().with(layer).with(levels).init();
+}
+
+/// Prints a line to standard output, if there is room for it.
+pub fn print(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints a line to standard error, if there is room for it.
+pub fn complain(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
