@@ -133,6 +133,8 @@ fn from_here_or_the_root(path: &Path) -> PathBuf {
     if path.exists() { path.to_owned() } else { root().join(path) }
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+/// The folder of the repository.
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
 }

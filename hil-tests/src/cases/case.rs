@@ -109,14 +109,14 @@ impl Case {
         let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
         let mut case: Case = toml::from_str(&text).map_err(|error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = 1 + text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count();
+            let line = 1 + text[..start].matches('\n').count();
             let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
             wrong(format!("line {line}: {message}"))
         })?;
         if path.file_stem().is_none_or(|stem| stem != case.name.as_str()) {
             return Err(wrong(format!("name: `{}` is not what the file is called", case.name)));
         }
-        case.folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        path.parent().unwrap_or(Path::new("")).clone_into(&mut case.folder);
         case.scenario(case.needs.devices).map_err(|error| wrong(error.to_string()))?;
         Ok(case)
     }
@@ -132,7 +132,7 @@ impl Case {
         let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
         files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
         files.sort();
-        let cases = files.iter().map(|file| Case::load(file)).collect::<Result<Vec<_>, _>>()?;
+        let cases = files.iter().map(PathBuf::as_path).map(Case::load).collect::<Result<Vec<_>, _>>()?;
         if cases.is_empty() {
             return Err(wrong("it holds no case".to_owned()));
         }

@@ -4,7 +4,7 @@ use shared::identity::DeviceId;
 
 use super::Case;
 use crate::boards::Board;
-use crate::faults::{Mosquitto, Step, Target};
+use crate::faults::{Fault, Mosquitto, Step, Surroundings, Target};
 use crate::inventory::{Device, Inventory, Kind, Power};
 
 /// What a fleet lacks for a case.
@@ -37,11 +37,14 @@ pub fn fit(case: &Case, fleet: &Inventory) -> Result<Vec<Step>, Unfit> {
 }
 
 fn struck(case: &Case, fleet: &Inventory, step: &Step) -> Result<Step, Unfit> {
+    if let Fault::WrongClock { offset } = &step.fault {
+        Surroundings::wrong_clock(offset).map_err(|error| Unfit(format!("needs faketime: {error}")))?;
+    }
     match step.fault.target() {
         Target::Aggregator => {}
         Target::Broker if fleet.devices.iter().all(|device| is_local(device.kind)) => {
             if Mosquitto::find().is_none() {
-                return Err(Unfit("needs mosquitto, which is not installed".to_owned()));
+                return Err(Unfit("needs mosquitto: it is not installed".to_owned()));
             }
         }
         Target::Broker => return Err(Unfit("needs a broker that this machine may end".to_owned())),

@@ -50,10 +50,7 @@ pub fn run(case: &Case, fleet: &Inventory, rig: &Rig, datasets: &Path, out: &Pat
     let watch = Watch { on_round: &|_| {}, stop: &AtomicBool::new(false) };
     let (here, there) = (task(out.join("run")), task(out.join("undisturbed")));
     let Some(summary) = bench.run(&here, &watch)? else { bail!("the run was stopped") };
-    let undisturbed = match case.expect.same_model {
-        true => Software::default().run(&there, &watch)?.map(|summary| summary.model_sha256),
-        false => None,
-    };
+    let undisturbed = if case.expect.same_model { Software::default().run(&there, &watch)? } else { None };
     let records = RunDirectory::open(&here.out).and_then(|run| run.records()).context("the run's record")?;
-    judge(&case.expect, &scenario, &steps, &summary, &records, undisturbed.as_deref())
+    judge(&case.expect, &scenario, &steps, &summary, &records, undisturbed.as_ref())
 }

@@ -11,8 +11,8 @@ use shared::wire::Refusal;
 use super::Expect;
 use crate::faults::Step;
 
-/// Holds a finished run against what was expected, and says in one line what came of it. `undisturbed` is the digest of
-/// the model in which the run ends in software, if that is to be compared.
+/// Holds a finished run against what was expected, and says in one line what came of it. `undisturbed` is the
+/// same in software, if the model is to be compared.
 ///
 /// # Errors
 /// All that is otherwise than expected.
@@ -22,7 +22,7 @@ pub fn judge(
     steps: &[Step],
     summary: &Summary,
     records: &[RoundRecord],
-    undisturbed: Option<&str>,
+    undisturbed: Option<&Summary>,
 ) -> anyhow::Result<String> {
     let mut complaints = Vec::new();
     let mut demand = |holds: bool, what: String| complaints.extend((!holds).then_some(what));
@@ -47,7 +47,7 @@ pub fn judge(
         demand(within(count, range), format!("{count} refused as {reason:?}, not {range:?}"));
     }
     if let Some(undisturbed) = undisturbed {
-        let model = &summary.model_sha256;
+        let (model, undisturbed) = (&summary.model_sha256, &undisturbed.model_sha256);
         demand(model == undisturbed, format!("the model is {model}, undisturbed it is {undisturbed}"));
     }
     if let (Some(most), Some(error)) = (expect.error_at_most, summary.final_test_error) {

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use serde::Deserialize;
+use shared::identity::DeviceId;
 
 use super::{Direction, Stage, Step, Surroundings};
 
@@ -21,7 +22,7 @@ pub enum Fault {
     },
     /// The client is killed in the middle of a round, and comes back where not one byte can be written.
     FullDisk {},
-    /// A second client of the same name is started.
+    /// A second client of the same name is started; when the time is over it must have left with an error.
     Twin {},
     /// The power of the board is taken away, and given back when the time is over.
     PowerCycle {},
@@ -190,13 +191,14 @@ impl Fault {
             }
             Fault::BrokerRestart { .. } => stage.start_broker(),
             Fault::AggregatorRestart {} => stage.start_aggregator(),
-            Fault::Twin {} | Fault::HalfOpen { .. } | Fault::Corrupt { .. } => Ok(()),
+            Fault::Twin {} => stage.check_twin_has_left(step.device()?),
+            Fault::HalfOpen { .. } | Fault::Corrupt { .. } => Ok(()),
         }
     }
 }
 
 impl Step {
-    fn device(&self) -> anyhow::Result<shared::identity::DeviceId> {
+    fn device(&self) -> anyhow::Result<DeviceId> {
         self.device.with_context(|| format!("the fault {} names no device", self.fault.name()))
     }
 }

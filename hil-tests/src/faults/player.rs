@@ -46,7 +46,14 @@ impl Player {
     /// # Errors
     /// If a fault cannot be brought about.
     pub fn play(&mut self, stage: &mut dyn Stage) -> anyhow::Result<()> {
-        self.0.iter_mut().try_for_each(|act| act.play(stage))
+        for index in 0..self.0.len() {
+            let (earlier, later) = self.0.split_at_mut(index);
+            // The same fault twice is first the one, then the other.
+            if !earlier.iter().any(|act| act.is_under_way_like(&later[0])) {
+                later[0].play(stage)?;
+            }
+        }
+        Ok(())
     }
 
     /// To be called when the run is over.
@@ -66,6 +73,12 @@ impl Player {
 }
 
 impl Act {
+    /// Whether it is not over, and brings the same fault upon the same victim as `other`.
+    fn is_under_way_like(&self, other: &Act) -> bool {
+        let same = self.step.device == other.step.device && self.step.fault.name() == other.step.fault.name();
+        same && !matches!(self.progress, Progress::Over)
+    }
+
     fn play(&mut self, stage: &mut dyn Stage) -> anyhow::Result<()> {
         let Act { step, progress } = self;
         let named = || format!("the fault {} of round {}", step.fault.name(), step.at_round);

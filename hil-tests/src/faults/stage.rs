@@ -40,6 +40,12 @@ pub trait Stage {
     /// If it is out of reach.
     fn start_twin(&mut self, device: DeviceId) -> anyhow::Result<()>;
 
+    /// Checks that the second client has noticed that it is one, and left with an error.
+    ///
+    /// # Errors
+    /// If it has not.
+    fn check_twin_has_left(&mut self, device: DeviceId) -> anyhow::Result<()>;
+
     /// The link between `device` and the broker.
     ///
     /// # Errors

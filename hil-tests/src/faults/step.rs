@@ -53,8 +53,8 @@ impl TryFrom<toml::Table> for Step {
             let seconds = *seconds as f64;
             common.insert("seconds".to_owned(), toml::Value::Float(seconds));
         }
-        let Common { at_round, seconds, device } = common.try_into().map_err(one_line)?;
-        let fault: Fault = table.try_into().map_err(one_line)?;
+        let Common { at_round, seconds, device } = common.try_into().map_err(|error| one_line(&error))?;
+        let fault: Fault = table.try_into().map_err(|error| one_line(&error))?;
         let lasts = Duration::try_from_secs_f64(seconds).context("seconds")?;
         let device = device.map(|name| name.parse().context("device")).transpose()?;
         let strikes_devices = fault.target() == super::Target::Device;
@@ -63,8 +63,8 @@ impl TryFrom<toml::Table> for Step {
     }
 }
 
-fn one_line(error: toml::de::Error) -> anyhow::Error {
-    anyhow::anyhow!("{}", error.message().to_owned())
+fn one_line(error: &toml::de::Error) -> anyhow::Error {
+    anyhow::anyhow!("{}", error.message())
 }
 
 #[cfg(test)]
@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn a_step_reads_as_written() {
-        let text = "at-round = 5\nseconds = 2\ndevice = \"device-001\"\nfault = \"stall\"\ndirection = \"up\"\n";
+        let text =
+            "at-round = 5\nseconds = 2\ndevice = \"device-001\"\nfault = \"stall\"\ndirection = \"up\"\n";
         let expected = Step {
             at_round: 5,
             lasts: Duration::from_secs(2),

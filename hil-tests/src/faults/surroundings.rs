@@ -19,7 +19,7 @@ impl Surroundings {
     pub fn wrong_clock(offset: &str) -> anyhow::Result<Self> {
         // The wrapper forks, and a signal would hit it instead of the program; what it loads into its child is enough.
         let output = Command::new("faketime").args(["-f", offset, "env"]).output();
-        let output = output.context("faketime does not start; install it for a wrong clock")?;
+        let output = output.context("it is not installed")?;
         let said = String::from_utf8_lossy(&output.stdout);
         let library = said.lines().find_map(|line| line.strip_prefix("LD_PRELOAD="));
         ensure!(output.status.success(), "faketime does not take the offset {offset}");
@@ -83,9 +83,8 @@ mod tests {
             eprintln!("skipped: faketime is not installed");
             return;
         };
-        let year = |surroundings: &Surroundings| -> i32 {
-            run(surroundings, "date +%Y").1.trim().parse().unwrap()
-        };
+        let year =
+            |surroundings: &Surroundings| -> i32 { run(surroundings, "date +%Y").1.trim().parse().unwrap() };
         assert!(year(&future) - year(&Surroundings::default()) >= 39);
     }
 }

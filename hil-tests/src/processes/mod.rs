@@ -26,6 +26,8 @@ use rounds::NewRounds;
 use running::Running;
 
 const POLL: Duration = Duration::from_millis(50);
+/// How often it is looked whether a fault is due: a round may take a few milliseconds.
+const FAULT_POLL: Duration = Duration::from_millis(5);
 /// How long processes may take to leave once the run is over, or once they are asked to.
 const PARTING: Duration = Duration::from_secs(10);
 /// How long the aggregator may take until its broker answers.
@@ -70,6 +72,7 @@ impl Bench for Processes {
         let mut rounds = NewRounds::of(&task.out);
         let mut running = Running::start(self, task, &fleet)?;
         let mut faults = Player::new(&self.faults);
+        let pause = if self.faults.is_empty() { POLL } else { FAULT_POLL };
         while !running.is_over()? {
             faults.play(&mut running)?;
             for record in rounds.poll()? {
@@ -83,7 +86,7 @@ impl Bench for Processes {
                 fleet.keep_logs(&task.out)?;
                 return Ok(None);
             }
-            sleep(POLL);
+            sleep(pause);
         }
         for record in rounds.poll()? {
             (watch.on_round)(&record);
@@ -108,12 +111,7 @@ fn wait_for(broker: &BrokerAddress, aggregator: &mut Child) -> anyhow::Result<bo
 }
 
 /// The aggregator has ended: lets the clients leave, keeps the logs, and reads the summary.
-fn end(
-    mut running: Running,
-    faults: &Player,
-    out: &Path,
-    fleet: &Fleet,
-) -> anyhow::Result<Option<Summary>> {
+fn end(mut running: Running, faults: &Player, out: &Path, fleet: &Fleet) -> anyhow::Result<Option<Summary>> {
     let deadline = Instant::now() + PARTING;
     if running.succeeded()? {
         // They have been told that the run is over. One that has not heard is stopped when it is dropped.

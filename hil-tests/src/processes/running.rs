@@ -25,7 +25,7 @@ pub(super) struct Running {
     aggregator: Option<Child>,
     clients: BTreeMap<DeviceId, Client>,
     /// Second clients of a name, which are to notice that and leave.
-    twins: Vec<Child>,
+    twins: BTreeMap<DeviceId, Child>,
     /// A broker of its own, if one is to fail.
     mosquitto: Option<Mosquitto>,
     rounds: PathBuf,
@@ -67,8 +67,10 @@ impl Running {
         if wait_for(&broker, &mut aggregator)? {
             for ((device, config), program) in fleet.clients().iter().zip(bench.clients.iter().cycle()) {
                 let id: DeviceId = device.parse()?;
-                let link =
-                    bench.faults.iter().any(|step| step.device == Some(id) && step.fault.needs() == Some("link"));
+                let link = bench
+                    .faults
+                    .iter()
+                    .any(|step| step.device == Some(id) && step.fault.needs() == Some("link"));
                 let link = link.then(|| Proxy::before(&broker)).transpose()?;
                 let mut client = Client {
                     program: program.clone(),
@@ -83,7 +85,14 @@ impl Running {
             }
         }
         let rounds = task.out.join("rounds.jsonl");
-        Ok(Running { arguments, aggregator: Some(aggregator), clients, twins: Vec::new(), mosquitto, rounds })
+        Ok(Running {
+            arguments,
+            aggregator: Some(aggregator),
+            clients,
+            twins: BTreeMap::new(),
+            mosquitto,
+            rounds,
+        })
     }
 
     /// Whether the aggregator has ended by itself.
@@ -124,7 +133,7 @@ impl Running {
 
     fn children(&mut self) -> impl Iterator<Item = &mut Child> {
         let clients = self.clients.values_mut().filter_map(|client| client.process.as_mut());
-        clients.chain(&mut self.twins)
+        clients.chain(self.twins.values_mut())
     }
 
     fn client(&mut self, device: DeviceId) -> anyhow::Result<&mut Client> {
@@ -181,8 +190,8 @@ impl Client {
 impl Stage for Running {
     fn recorded(&self) -> u32 {
         // No file is no round.
-        let lines = fs::read(&self.rounds).unwrap_or_default();
-        lines.iter().filter(|&&byte| byte == b'\n').count() as u32
+        let lines = fs::read_to_string(&self.rounds).unwrap_or_default();
+        lines.matches('\n').count() as u32
     }
 
     fn freeze(&mut self, device: DeviceId) -> anyhow::Result<()> {
@@ -208,7 +217,13 @@ impl Stage for Running {
     fn start_twin(&mut self, device: DeviceId) -> anyhow::Result<()> {
         let name = format!("{device}, the second");
         let twin = self.client(device)?.start(&name, &Surroundings::default())?;
-        self.twins.push(twin);
+        self.twins.insert(device, twin);
+        Ok(())
+    }
+
+    fn check_twin_has_left(&mut self, device: DeviceId) -> anyhow::Result<()> {
+        let twin = self.twins.get_mut(&device).with_context(|| format!("{device} has no second client"))?;
+        ensure!(twin.has_ended()? && !twin.succeeded()?, "it has not left: {}", twin.last_words());
         Ok(())
     }
 
@@ -219,7 +234,11 @@ impl Stage for Running {
 
     fn stop_broker(&mut self, asked: bool) -> anyhow::Result<()> {
         let broker = self.mosquitto.as_mut().context("the broker is the aggregator's own")?;
-        if asked { broker.stop() } else { Ok(broker.kill()) }
+        if asked {
+            return broker.stop();
+        }
+        broker.kill();
+        Ok(())
     }
 
     fn start_broker(&mut self) -> anyhow::Result<()> {

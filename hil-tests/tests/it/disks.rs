@@ -22,7 +22,10 @@ fn complaint_of(aggregator: Process) -> String {
     let outcome = aggregator.outcome();
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
     let last = outcome.stderr.lines().next_back().unwrap_or_default().to_owned();
-    assert!(last.starts_with("aggregator-node: cannot ") && last.contains("check that the disk has room"), "{last}");
+    assert!(
+        last.starts_with("aggregator-node: cannot ") && last.contains("check that the disk has room"),
+        "{last}"
+    );
     last
 }
 
@@ -90,7 +93,9 @@ fn programs_whose_output_meets_a_full_disk_end_as_they_should() {
         command.args(["-c", script, "sh"]).arg(program(name).get_program());
         // Wrong usage for either, told on a full disk.
         let arguments = match name {
-            "edge-client" => vec!["--device", "device-000", "--scenario", "nowhere.toml", "--shard", "nowhere"],
+            "edge-client" => {
+                vec!["--device", "device-000", "--scenario", "nowhere.toml", "--shard", "nowhere"]
+            }
             _ => vec!["nowhere.toml", "--out", "nowhere"],
         };
         command.args(arguments);

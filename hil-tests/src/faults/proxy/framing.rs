@@ -81,14 +81,14 @@ mod tests {
 
     #[test]
     fn large_publications_are_damaged_however_the_stream_is_cut() {
-        let stream = [packet(3, 100), packet(4, 2), packet(3, 70_000), packet(12, 0), packet(3, 2_000)].concat();
+        let stream =
+            [packet(3, 100), packet(4, 2), packet(3, 70_000), packet(12, 0), packet(3, 2_000)].concat();
         for pieces in [1, 3, 1_000, stream.len()] {
             for (damage, expected) in [(0, 0), (1, 1), (5, 2)] {
                 let mut passed = stream.clone();
                 let (mut framing, left) = (Framing::default(), AtomicU32::new(damage));
                 passed.chunks_mut(pieces).for_each(|piece| framing.pass(piece, &left));
-                let changed: Vec<usize> =
-                    (0..stream.len()).filter(|&at| passed[at] != stream[at]).collect();
+                let changed: Vec<usize> = (0..stream.len()).filter(|&at| passed[at] != stream[at]).collect();
                 assert_eq!(changed.len(), expected, "{pieces} {damage}");
                 assert!(changed.iter().all(|&at| stream[at] == 0xAA), "a header was hit");
                 assert_eq!(left.into_inner() as usize, damage as usize - expected);

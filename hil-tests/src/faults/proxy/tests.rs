@@ -25,7 +25,7 @@ fn connect(proxy: &Proxy) -> TcpStream {
 /// What arrives within a moment; `None` if the connection is closed.
 fn arrives(stream: &mut TcpStream) -> Option<usize> {
     stream.set_read_timeout(Some(MOMENT)).unwrap();
-    let mut buffer = [0; 65_536];
+    let mut buffer = [0; 4_096];
     match stream.read(&mut buffer) {
         Ok(0) => None,
         Ok(count) => Some(count),
