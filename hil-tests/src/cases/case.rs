@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -127,12 +128,12 @@ impl Case {
     /// [`CaseError`] if one cannot be read, or there is none.
     pub fn load_all(path: &Path, matrix: Matrix) -> Result<Vec<Self>, CaseError> {
         let wrong = |what: String| CaseError { file: path.to_owned(), what };
-        let entries = fs::read_dir(path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-        let entries = entries.map_err(|error| wrong(error.to_string()))?;
-        let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+        let entries = fs::read_dir(path).map_err(|error| wrong(error.to_string()))?;
+        let files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>();
+        let mut files: Vec<PathBuf> = files.map_err(|error: io::Error| wrong(error.to_string()))?;
         files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
-        files.sort();
-        let cases = files.iter().map(PathBuf::as_path).map(Case::load).collect::<Result<Vec<_>, _>>()?;
+        let mut cases = files.iter().map(PathBuf::as_path).map(Case::load).collect::<Result<Vec<_>, _>>()?;
+        cases.sort_by(|one, other| one.name.cmp(&other.name));
         if cases.is_empty() {
             return Err(wrong("it holds no case".to_owned()));
         }

@@ -11,6 +11,8 @@
 mod case;
 mod fit;
 mod rig;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::path::{Path, PathBuf};

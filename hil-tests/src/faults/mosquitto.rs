@@ -13,7 +13,7 @@ use rim::BrokerAddress;
 use tempfile::TempDir;
 
 use crate::processes::child::Child;
-use crate::processes::free_port;
+use crate::processes::{free_port, local_broker};
 
 /// How long it may take to answer, and to write down what it keeps.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,6 +91,6 @@ impl Mosquitto {
 
     /// Where it listens.
     pub fn address(&self) -> BrokerAddress {
-        BrokerAddress { host: Ipv4Addr::LOCALHOST.to_string(), port: self.port }
+        local_broker(self.port)
     }
 }

@@ -74,7 +74,10 @@ impl Bench for Processes {
         let mut faults = Player::new(&self.faults);
         let pause = if self.faults.is_empty() { POLL } else { FAULT_POLL };
         while !running.is_over()? {
-            faults.play(&mut running)?;
+            if let Err(error) = faults.play(&mut running) {
+                fleet.keep_logs(&task.out)?;
+                return Err(error);
+            }
             for record in rounds.poll()? {
                 (watch.on_round)(&record);
             }
@@ -127,6 +130,12 @@ fn end(mut running: Running, faults: &Player, out: &Path, fleet: &Fleet) -> anyh
     Ok(Some(serde_json::from_slice(&text).with_context(|| path.display().to_string())?))
 }
 
+/// The address of a broker of this machine.
+pub(crate) fn local_broker(port: u16) -> BrokerAddress {
+    BrokerAddress { host: Ipv4Addr::LOCALHOST.to_string(), port }
+}
+
+/// A port that nobody listens on.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on this machine")?;
     Ok(listener.local_addr()?.port())

@@ -14,7 +14,7 @@ use shared::identity::DeviceId;
 use super::child::Child;
 use super::client::ClientProgram;
 use super::fleet::Fleet;
-use super::{PARTING, Processes, free_port, wait_for};
+use super::{PARTING, Processes, free_port, local_broker, wait_for};
 use crate::bench::{Bench, Task};
 use crate::faults::{Mosquitto, Proxy, Stage, Step, Surroundings, Target};
 
@@ -160,9 +160,9 @@ fn aggregator(
         command.arg("--broker").arg(broker.to_string());
         broker
     } else {
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        command.arg("--listen").arg(listen.to_string());
-        BrokerAddress { host: listen.ip().to_string(), port: listen.port() }
+        let port = free_port()?;
+        command.args(["--listen", &SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string()]);
+        local_broker(port)
     };
     let arguments = command.get_args().map(ToOwned::to_owned).collect();
     let log = fleet.log("aggregator-node");

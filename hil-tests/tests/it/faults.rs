@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use hil_tests::cases::{self, Case, Matrix, Rig, Unfit};
+use hil_tests::faults::Surroundings;
 use hil_tests::inventory::Inventory;
 use hil_tests::processes::Binaries;
 
-use crate::process::{datasets, program};
+use crate::lab::{Lab, all_succeed};
+use crate::process::{Process, datasets, program, recorded_rounds, summary, wait_for_rounds};
 
 /// `hil-tests/cases`.
 fn folder() -> PathBuf {
@@ -69,6 +71,23 @@ tests! {
     clients_have_wrong_clocks: "wrong-clock",
     a_client_has_a_full_disk: "full-disk",
     a_device_has_two_clients: "twin",
+}
+
+#[test]
+fn an_aggregator_whose_clock_is_set_back_goes_on() {
+    let Ok(clock) = Surroundings::wrong_clock("-10y") else {
+        eprintln!("skipped: faketime is not installed");
+        return;
+    };
+    let lab = Lab::new(&["rounds=40"]);
+    let first = Process::start(lab.aggregator("run"));
+    let clients = lab.clients(0..5);
+    wait_for_rounds(&lab.path("run"), 10);
+    first.kill();
+    assert!(recorded_rounds(&lab.path("run")) < 40, "killed too late to prove anything");
+    Process::start(clock.around(lab.aggregator("run"))).outcome().succeeded();
+    all_succeed(clients);
+    assert_eq!(summary(&lab.path("run")).model_sha256, lab.undisturbed());
 }
 
 #[test]

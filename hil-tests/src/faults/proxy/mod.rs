@@ -15,6 +15,8 @@ use anyhow::Context;
 use rim::BrokerAddress;
 use serde::Deserialize;
 
+use crate::processes::local_broker;
+
 /// Which way messages go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,7 +98,7 @@ impl Proxy {
 
     /// Where a device reaches the broker through it.
     pub fn address(&self) -> BrokerAddress {
-        BrokerAddress { host: Ipv4Addr::LOCALHOST.to_string(), port: self.port }
+        local_broker(self.port)
     }
 
     /// Lets each way carry no more than so many bytes a second.

@@ -12,9 +12,12 @@ const MOMENT: Duration = Duration::from_millis(200);
 fn joined() -> (Proxy, TcpListener, TcpStream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let proxy = Proxy::before(&BrokerAddress { host: "127.0.0.1".to_owned(), port }).unwrap();
-    let device = connect(&proxy);
-    let (broker, _) = listener.accept().unwrap();
+    let proxy = Proxy::before(&local_broker(port)).unwrap();
+    let mut device = connect(&proxy);
+    let (mut broker, _) = listener.accept().unwrap();
+    // Only what has passed shows that the proxy knows of the connection.
+    device.write_all(b"!").unwrap();
+    broker.read_exact(&mut [0]).unwrap();
     (proxy, listener, device, broker)
 }
 
