@@ -70,7 +70,8 @@ pub struct Needs {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Expect {
-    /// Whether the model is, to the last bit, that of the undisturbed run in software.
+    /// Whether the model is, to the last bit, that of the undisturbed run in software. Devices of another architecture
+    /// than this machine's round otherwise: then the testing errors are held against each other.
     pub same_model: bool,
     /// The highest testing error that will do.
     pub error_at_most: Option<f64>,

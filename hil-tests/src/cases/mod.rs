@@ -25,11 +25,12 @@ use anyhow::{Context, bail};
 pub use case::{Case, CaseError, Expect, Matrix, Needs};
 pub use fit::{Unfit, fit};
 pub use rig::Rig;
-pub use verdict::judge;
+pub use verdict::{Reference, judge};
 
 use crate::bench::{Bench, Task, Watch};
+use crate::boards::Board;
 use crate::fleet_data::FleetData;
-use crate::inventory::Inventory;
+use crate::inventory::{Device, Inventory};
 use crate::software::Software;
 
 /// Runs `case` on `fleet` into the folder `out`, beside the undisturbed run in software, and says in one line what came
@@ -54,5 +55,13 @@ pub fn run(case: &Case, fleet: &Inventory, rig: &Rig, datasets: &Path, out: &Pat
     let Some(summary) = bench.run(&here, &watch)? else { bail!("the run was stopped") };
     let undisturbed = if case.expect.same_model { Software::default().run(&there, &watch)? } else { None };
     let records = RunDirectory::open(&here.out).and_then(|run| run.records()).context("the run's record")?;
-    judge(&case.expect, &scenario, &steps, &summary, &records, undisturbed.as_ref())
+    let to_the_bit = fleet.devices.iter().all(is_of_this_architecture);
+    let undisturbed = undisturbed.as_ref().map(|summary| Reference { summary, to_the_bit });
+    judge(&case.expect, &scenario, &steps, &summary, &records, undisturbed)
+}
+
+/// Whether `device` computes as this machine does; so does one without a board, as inventories say.
+fn is_of_this_architecture(device: &Device) -> bool {
+    let board = device.board.as_deref().and_then(|name| Board::find(name).ok());
+    board.is_none_or(|board| board.target.split('-').next() == Some(std::env::consts::ARCH))
 }

@@ -105,6 +105,17 @@ fn what_a_fleet_lacks_is_named() {
 /// The verdict on two rounds of three devices, of which `device-001` was struck, with `late` updates refused and the
 /// model `digest`; `absent` in the second round.
 fn verdict(more: &str, absent: &[u32], late: u32, digest: &str) -> Result<String, String> {
+    verdict_on(true, more, absent, late, digest)
+}
+
+/// The same, for devices of this architecture or others.
+fn verdict_on(
+    to_the_bit: bool,
+    more: &str,
+    absent: &[u32],
+    late: u32,
+    digest: &str,
+) -> Result<String, String> {
     let case =
         load(&format!("[[step]]\nat-round = 1\nfault = \"kill\"\ndevice = \"device-001\"\n{more}")).unwrap();
     let scenario: Scenario = case.scenario(3).unwrap();
@@ -128,7 +139,8 @@ fn verdict(more: &str, absent: &[u32], late: u32, digest: &str) -> Result<String
     };
     let records = [record(1, &[], 0), record(2, absent, late)];
     let undisturbed = case.expect.same_model.then(|| summary("aa", 0));
-    judge(&case.expect, &scenario, &case.steps, &summary(digest, late), &records, undisturbed.as_ref())
+    let undisturbed = undisturbed.as_ref().map(|summary| Reference { summary, to_the_bit });
+    judge(&case.expect, &scenario, &case.steps, &summary(digest, late), &records, undisturbed)
         .map_err(|error| error.to_string())
 }
 
@@ -136,11 +148,17 @@ fn verdict(more: &str, absent: &[u32], late: u32, digest: &str) -> Result<String
 fn what_comes_as_expected_holds() {
     let told = verdict("", &[], 0, "aa").unwrap();
     assert!(
-        told.contains("0 missed") && told.contains("the same model") && told.contains("0.2500"),
+        told.contains("0 missed") && told.contains("the model of software") && told.contains("0.2500"),
         "{told}"
     );
     let loose = "[expect]\nsame-model = false\nmissed = [1, 2]\nrefused.late = [0, 1]\nerror-at-most = 0.3\n";
     assert!(verdict(loose, &[1], 1, "bb").unwrap().contains("1 missed, refused {\"late\": 1}"));
+}
+
+#[test]
+fn another_architecture_may_end_in_other_bits() {
+    let told = verdict_on(false, "", &[], 0, "bb").unwrap();
+    assert!(told.contains("the test error of software"), "{told}");
 }
 
 #[test]
