@@ -84,6 +84,8 @@ fn has(case: &Case, device: &Device, need: Option<&str>) -> bool {
 fn can(device: &Device, word: &str) -> bool {
     let by_nature = match word {
         "process" | "start" | "link" => is_local(device.kind),
+        // A static program, as an emulator is, takes the time from the kernel and from nobody else.
+        "clock" => device.kind == Kind::Native,
         "power" => device.power(Power::Cycle).is_some(),
         _ => false,
     };

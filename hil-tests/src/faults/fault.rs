@@ -103,12 +103,13 @@ impl Fault {
     }
 
     /// The capability that a device must have to be struck by it, or the fleet for a fault of its broker: `process`
-    /// (its client can be stopped and killed), `start` (and started in surroundings of one's choice), `link` (its way
+    /// (its client can be stopped and killed), `start` (and started in surroundings of one's choice), `clock` (with another clock, too), `link` (its way
     /// to the broker leads through this machine), `power` (so does its power), `broker`.
     pub fn needs(&self) -> Option<&'static str> {
         match self {
             Fault::Kill {} | Fault::Freeze {} => Some("process"),
-            Fault::WrongClock { .. } | Fault::FullDisk {} | Fault::Twin {} => Some("start"),
+            Fault::FullDisk {} | Fault::Twin {} => Some("start"),
+            Fault::WrongClock { .. } => Some("clock"),
             Fault::PowerCycle {} => Some("power"),
             Fault::BrokerRestart { .. } => Some("broker"),
             Fault::AggregatorRestart {} => None,

@@ -83,9 +83,14 @@ fn an_aggregator_whose_clock_is_set_back_goes_on() {
     let first = Process::start(lab.aggregator("run"));
     let clients = lab.clients(0..5);
     wait_for_rounds(&lab.path("run"), 10);
+    let year = |log: &str| {
+        log.get(..4).and_then(|year| year.parse::<i32>().ok()).expect("a log begins with the time")
+    };
+    let present = year(&first.stderr());
     first.kill();
     assert!(recorded_rounds(&lab.path("run")) < 40, "killed too late to prove anything");
-    Process::start(clock.around(lab.aggregator("run"))).outcome().succeeded();
+    let outcome = Process::start(clock.around(lab.aggregator("run"))).outcome().succeeded();
+    assert!(year(&outcome.stderr) < present, "the clock is right: {}", outcome.stderr);
     all_succeed(clients);
     assert_eq!(summary(&lab.path("run")).model_sha256, lab.undisturbed());
 }
