@@ -111,7 +111,7 @@ impl Case {
         let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
         let mut case: Case = toml::from_str(&text).map_err(|error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = 1 + text[..start].matches('\n').count();
+            let line = 1 + text.get(..start).unwrap_or(&text).matches('\n').count();
             let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
             wrong(format!("line {line}: {message}"))
         })?;

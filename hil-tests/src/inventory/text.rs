@@ -23,7 +23,7 @@ impl Inventory {
     pub fn parse(file: &str, text: &str) -> Result<Self, InventoryError> {
         let mut inventory: Inventory = toml::from_str(text).map_err(|error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = 1 + text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count();
+            let line = 1 + text.get(..start).unwrap_or(text).matches('\n').count();
             let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
             InventoryError::Text { file: file.to_owned(), line, message }
         })?;

@@ -22,8 +22,6 @@ pub fn log_to_stderr(level: Level) {
     let levels = Targets::new().with_default(level).with_target("rumqttd", broker);
     let ansi = std::io::stderr().is_terminal();
     let layer = fmt::layer().with_target(false).with_ansi(ansi).with_writer(std::io::stderr);
-    // It would tell a full disk on that very disk, and panic over it.
-    let layer = layer.log_internal_errors(false);
     tracing_subscriber::registry().with(layer).with(levels).init();
 }
 
