@@ -116,3 +116,112 @@ impl Act {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+    use shared::identity::DeviceId;
+
+    use super::*;
+    use crate::faults::{Proxy, Surroundings};
+
+    /// Writes down what is done to it.
+    #[derive(Default)]
+    struct Script {
+        recorded: u32,
+        done: Vec<&'static str>,
+    }
+
+    impl Script {
+        #[allow(clippy::unnecessary_wraps, reason = "as the methods of a stage")]
+        fn does(&mut self, what: &'static str) -> anyhow::Result<()> {
+            self.done.push(what);
+            Ok(())
+        }
+    }
+
+    impl Stage for Script {
+        fn recorded(&self) -> u32 {
+            self.recorded
+        }
+        fn freeze(&mut self, _: DeviceId) -> anyhow::Result<()> {
+            self.does("freeze")
+        }
+        fn thaw(&mut self, _: DeviceId) -> anyhow::Result<()> {
+            self.does("thaw")
+        }
+        fn kill(&mut self, _: DeviceId) -> anyhow::Result<()> {
+            self.does("kill")
+        }
+        fn start(&mut self, _: DeviceId, _: &Surroundings) -> anyhow::Result<()> {
+            self.does("start")
+        }
+        fn start_twin(&mut self, _: DeviceId) -> anyhow::Result<()> {
+            self.does("start twin")
+        }
+        fn check_twin_has_left(&mut self, _: DeviceId) -> anyhow::Result<()> {
+            self.does("check twin")
+        }
+        fn link(&self, device: DeviceId) -> anyhow::Result<&Proxy> {
+            bail!("nothing stands between {device} and the broker")
+        }
+        fn stop_broker(&mut self, _: bool) -> anyhow::Result<()> {
+            self.does("stop broker")
+        }
+        fn start_broker(&mut self) -> anyhow::Result<()> {
+            self.does("start broker")
+        }
+        fn kill_aggregator(&mut self) -> anyhow::Result<()> {
+            self.does("kill aggregator")
+        }
+        fn start_aggregator(&mut self) -> anyhow::Result<()> {
+            self.does("start aggregator")
+        }
+    }
+
+    fn player(steps: &str) -> Player {
+        let steps: Vec<Step> = steps.split(';').map(|step| toml::from_str(step).unwrap()).collect();
+        Player::new(&steps)
+    }
+
+    fn step(at_round: u32, fault: &str) -> String {
+        format!("at-round = {at_round}\nfault = \"{fault}\"\ndevice = \"device-001\"")
+    }
+
+    #[test]
+    fn a_device_is_held_until_the_round_waits_for_it_and_struck_then() {
+        let (mut player, mut script) = (player(&step(2, "kill")), Script::default());
+        player.play(&mut script).unwrap();
+        assert!(script.done.is_empty(), "too early");
+        script.recorded = 2;
+        player.play(&mut script).unwrap();
+        player.play(&mut script).unwrap();
+        assert_eq!(script.done, ["freeze"], "it may have delivered, and be about to be asked again");
+        script.recorded = 3;
+        player.play(&mut script).unwrap();
+        assert_eq!(script.done, ["freeze", "kill"]);
+        assert!(player.check_all_played().unwrap_err().to_string().contains("kill of round 2 was over"));
+        player.play(&mut script).unwrap();
+        assert_eq!(script.done, ["freeze", "kill", "start"]);
+        player.check_all_played().unwrap();
+    }
+
+    #[test]
+    fn the_same_fault_twice_is_first_the_one_and_then_the_other() {
+        let twice = format!("{};{}", step(1, "freeze"), step(1, "freeze"));
+        let (mut player, mut script) = (player(&twice), Script { recorded: 9, ..Script::default() });
+        (0..4).for_each(|_| player.play(&mut script).unwrap());
+        assert_eq!(script.done, ["freeze", "thaw", "freeze", "thaw"]);
+    }
+
+    #[test]
+    fn a_fault_that_never_began_or_cannot_be_is_an_error() {
+        let late = player(&step(2, "freeze"));
+        assert!(late.check_all_played().unwrap_err().to_string().contains("freeze of round 2 began"));
+        let error = player(&step(0, "cut")).play(&mut Script::default()).unwrap_err();
+        assert_eq!(
+            format!("{error:#}"),
+            "the fault cut of round 0: nothing stands between device-001 and the broker"
+        );
+    }
+}
