@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use aggregator_node::config::Cli;
 use aggregator_node::node::{self, Ending};
+use aggregator_node::record::Summary;
 use clap::Parser;
 use rim::TlsError;
 use shared::scenario::ScenarioError;
@@ -21,11 +22,12 @@ fn main() -> ExitCode {
     match result {
         Ok(Ending::Finished(summary)) => {
             let error = summary.final_test_error.map_or_else(|| "unknown".to_owned(), |e| format!("{e:.4}"));
-            println!("{}: {} rounds, final test error {error}", summary.name, summary.rounds);
+            let Summary { name, rounds, .. } = *summary;
+            rim::print(format_args!("{name}: {rounds} rounds, final test error {error}"));
             ExitCode::SUCCESS
         }
         Ok(Ending::Interrupted) => {
-            eprintln!("aggregator-node: interrupted; run it again with the same --out to go on");
+            rim::complain("aggregator-node: interrupted; run it again with the same --out to go on");
             ExitCode::from(130)
         }
         Err(error) => {
@@ -36,6 +38,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    eprintln!("aggregator-node: {message}");
+    rim::complain(format_args!("aggregator-node: {message}"));
     ExitCode::from(code)
 }

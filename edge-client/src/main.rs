@@ -29,6 +29,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    eprintln!("edge-client: {message}");
+    rim::complain(format_args!("edge-client: {message}"));
     ExitCode::from(code)
 }

@@ -82,18 +82,23 @@ impl Emulated {
     pub fn new(architectures: &[Architecture], broker: Option<BrokerAddress>) -> anyhow::Result<Self> {
         let Binaries { edge_client, aggregator_node } = Binaries::find()?;
         let program = |architecture: &Architecture| match architecture.target()? {
-            Some(target) => emulated(target),
+            Some(target) => emulated_client(target, std::env::var_os("CARGO").is_some()),
             None => Ok(ClientProgram::native(edge_client.clone())),
         };
         let clients = architectures.iter().map(program).collect::<Result<_, _>>()?;
-        Ok(Emulated { processes: Processes { name: "emulated", aggregator_node, clients, broker } })
+        let faults = Vec::new();
+        Ok(Emulated { processes: Processes { name: "emulated", aggregator_node, clients, broker, faults } })
     }
 }
 
-fn emulated(target: &Target) -> Result<ClientProgram, ToolchainError> {
+/// A client of `target` under emulation, brought up to date first if `fresh`.
+///
+/// # Errors
+/// If there is no emulator, or no client.
+pub(crate) fn emulated_client(target: &Target, fresh: bool) -> Result<ClientProgram, ToolchainError> {
     // First: there is no point in building what cannot run.
     let emulator = target.emulator()?;
-    if std::env::var_os("CARGO").is_some() {
+    if fresh {
         build(target, &[Program::EdgeClient])?;
     }
     Ok(ClientProgram::emulated(emulator, built(target, Program::EdgeClient)?))

@@ -12,6 +12,8 @@
 //! - [`provision`]: everything a fleet needs before a run, in one folder: keys, configurations, shards.
 //! - [`deploy`]: bringing that onto the devices, over ssh.
 //! - [`fleet`]: what the devices of a fleet say of themselves.
+//! - [`faults`]: what goes wrong between real processes, on purpose.
+//! - [`cases`]: hardware tests as data.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
 //! - [`datasets`]: listing and fetching data sets.
 //! - [`demo`]: the experiment of the README's first command.
@@ -25,11 +27,13 @@
 pub mod agreement;
 pub mod bench;
 pub mod boards;
+pub mod cases;
 pub mod cli;
 pub mod datasets;
 pub mod demo;
 pub mod deploy;
 pub mod emulated;
+pub mod faults;
 pub mod fleet;
 pub mod fleet_data;
 pub mod inventory;

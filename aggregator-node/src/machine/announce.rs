@@ -14,19 +14,23 @@ use super::{Action, Machine, Phase};
 const VERDICTS_KEPT: u32 = 8;
 
 impl Machine {
-    /// Calls the next round, or the roll if too few devices are online for the rule.
+    /// Calls the next round; or the roll, if too few devices are online for the rule or some are awaited.
     pub(super) fn next_round(&mut self, now: Millis, out: &mut Vec<Action>) {
         let present = self.roster.present(&self.scenario.selection(self.round + 1));
-        if self.scenario.check_updates(present.len()).is_ok() {
-            self.open_round(now, present, out);
+        let gather = if self.scenario.check_updates(present.len()).is_err() {
+            Gather::begin(now, &self.scenario)
+        } else if self.all_awaited_are_here() {
+            return self.open_round(now, present, out);
         } else {
-            self.phase = Phase::Gather(Gather::begin(now, &self.scenario));
-            self.gather(now, out);
-        }
+            Gather::for_return(now, &self.scenario)
+        };
+        self.phase = Phase::Gather(gather);
+        self.gather(now, out);
     }
 
     pub(super) fn open_round(&mut self, now: Millis, selected: Vec<DeviceId>, out: &mut Vec<Action>) {
         self.round += 1;
+        self.awaited.clear();
         self.incoming.forget_rounds_before(self.round);
         let oldest = self.round.saturating_sub(VERDICTS_KEPT);
         self.verdicts.retain(|id, _| id.round >= oldest);

@@ -1,4 +1,9 @@
 //! Gather: the roll is called until every device is here, or time is up.
+//!
+//! A broker that is started again may have written down that everybody has left: the last wills of all connections that
+//! it ended itself. Whoever was here is about to connect again, as this aggregator just did, each after a pause of its
+//! own. So the first round that is opened after a connection was lost waits for all who took part, for longer than such
+//! a pause lasts: otherwise it would be opened without some of them.
 
 use shared::scenario::Scenario;
 use shared::wire::{Millis, RollCall, Stage};
@@ -8,6 +13,9 @@ use super::{Action, Failure, Machine, Phase};
 
 /// A call may be lost, and a device may come late: it is repeated this often.
 const CALL_EVERY: Millis = Millis(2_000);
+
+/// How long those are awaited who took part before the connection was lost: they try again at least every 15 s.
+const RETURN: Millis = Millis(20_000);
 
 /// A roll call under way.
 #[derive(Debug)]
@@ -21,6 +29,12 @@ impl Gather {
     pub(super) fn begin(now: Millis, scenario: &Scenario) -> Self {
         let patience = Millis(u64::from(scenario.timing.gather_seconds) * 1_000);
         Gather { calls: 0, next_call: now, until: now + patience }
+    }
+
+    /// As [`Gather::begin`], for devices that are about to come back.
+    pub(super) fn for_return(now: Millis, scenario: &Scenario) -> Self {
+        let gather = Gather::begin(now, scenario);
+        Gather { until: gather.until.min(now + RETURN), ..gather }
     }
 
     pub(super) fn wake_at(&self) -> Millis {
@@ -38,10 +52,24 @@ impl Gather {
 }
 
 impl Machine {
+    /// The connection is there, perhaps again.
+    pub(super) fn await_all_who_took_part(&mut self) {
+        self.awaited.extend(self.roster.all_online());
+        if let Phase::Collect(collect) = &self.phase {
+            // The broker may have announced their leaving before it ended.
+            self.awaited.extend(&collect.call().selected);
+        }
+    }
+
+    pub(super) fn all_awaited_are_here(&self) -> bool {
+        self.awaited.iter().all(|&device| self.roster.is_online(device))
+    }
+
     pub(super) fn gather(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let returned = !self.awaited.is_empty() && self.all_awaited_are_here();
         let Phase::Gather(gather) = &mut self.phase else { return };
         let time_is_up = gather.until <= now;
-        if !self.roster.is_complete() && !time_is_up {
+        if !self.roster.is_complete() && !returned && !time_is_up {
             if gather.next_call <= now {
                 gather.calls += 1;
                 gather.next_call = now + CALL_EVERY;

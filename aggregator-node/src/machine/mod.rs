@@ -4,7 +4,7 @@
 //!            all devices, or enough when time is up         all selected answered, or the deadline
 //!   Gather ────────────────────────────────────► Collect ────────────────────────────────────► Aggregate
 //!     ▲                                          ▲     ▲                                          │
-//!     │ too few online for the rule              │     │ next round              the global model │
+//!     │ too few online for the rule, or awaited  │     │ next round              the global model │
 //!     └──────────────────────────────────────────┤     │                                          ▼
 //!                                                └─────┴──────────────── record ◄───────────── Evaluate
 //!                                                                          │ last round   (when it is due)
@@ -40,10 +40,10 @@ mod tests;
 mod traffic;
 mod validate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared::identity::{Digest, RunId};
+use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::Scenario;
 use shared::wire::{
     Assembler, Limits, Millis, Payload, Publication, Refusal, Topics, TransferId, content_limit,
@@ -148,6 +148,8 @@ pub struct Machine {
     round: u32,
     global: Arc<[f32]>,
     roster: Roster,
+    /// Who is to come back before the next round: see `gather.rs`.
+    awaited: BTreeSet<DeviceId>,
     ledger: Ledger,
     incoming: Assembler,
     /// What became of the updates of this and the last few rounds.
@@ -180,6 +182,7 @@ impl Machine {
         Machine {
             digest: scenario.digest(),
             roster: Roster::new(&scenario),
+            awaited: BTreeSet::new(),
             ledger: Ledger::default(),
             incoming: Assembler::new(limits),
             verdicts: BTreeMap::new(),
@@ -237,6 +240,7 @@ impl Machine {
         let topics = &self.topics;
         let filters = [topics.every_status(), topics.every_update(), topics.every_ask()];
         out.extend(filters.map(Action::Subscribe));
+        self.await_all_who_took_part();
         self.speak_up(now, out);
     }
 

@@ -54,7 +54,16 @@ impl Roster {
     }
 
     pub(super) fn online(&self) -> usize {
-        self.known.values().filter(|entry| entry.online).count()
+        self.all_online().count()
+    }
+
+    pub(super) fn is_online(&self, device: DeviceId) -> bool {
+        self.known.get(&device).is_some_and(|entry| entry.online)
+    }
+
+    /// Those who are online, in ascending order.
+    pub(super) fn all_online(&self) -> impl Iterator<Item = DeviceId> + '_ {
+        self.known.iter().filter(|(_, entry)| entry.online).map(|(&device, _)| device)
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -63,8 +72,7 @@ impl Roster {
 
     /// Those of `wanted` that are online, in ascending order.
     pub(super) fn present(&self, wanted: &BTreeSet<DeviceId>) -> Vec<DeviceId> {
-        let online = |device: &DeviceId| self.known.get(device).is_some_and(|entry| entry.online);
-        wanted.iter().copied().filter(online).collect()
+        wanted.iter().copied().filter(|&device| self.is_online(device)).collect()
     }
 
     /// Number of examples of `device`, as weight in the mean; also of one that has left since it sent its update.

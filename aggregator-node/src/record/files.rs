@@ -3,6 +3,8 @@
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,15 +33,22 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     write().map_err(RecordError::io("write", path))
 }
 
+/// A program that another thread is just starting holds what this process had locked until it has begun.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Takes the lock `name` of the directory `path`. The operating system frees it with the file, also when the
 /// process is killed.
 pub(super) fn lock(path: &Path, name: &str) -> Result<File, RecordError> {
     let lock_path = path.join(name);
     let file = File::create(&lock_path).map_err(RecordError::io("create", &lock_path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RecordError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(RecordError::io("lock", &lock_path)(error)),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(LOCK_PATIENCE / 100),
+            Err(TryLockError::WouldBlock) => return Err(RecordError::Locked { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(RecordError::io("lock", &lock_path)(error)),
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! A process of the bench.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Lines of a log that an error repeats.
@@ -14,7 +14,7 @@ const LAST_LINES: usize = 5;
 
 /// A process that writes to a log, and that does not outlive this value.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(crate) struct Child {
     name: String,
     process: std::process::Child,
     log: PathBuf,
@@ -23,8 +23,10 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) fn start(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
-        let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+    pub(crate) fn start(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
+        // What is started again goes on in the log of the first.
+        let open = OpenOptions::new().create(true).append(true).open(log);
+        let file = open.with_context(|| format!("cannot create {}", log.display()))?;
         let process = command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
@@ -34,7 +36,7 @@ impl Child {
         Ok(Child { name: name.to_owned(), process, log: log.to_owned(), ended: None, told: false })
     }
 
-    pub(super) fn has_ended(&mut self) -> anyhow::Result<bool> {
+    pub(crate) fn has_ended(&mut self) -> anyhow::Result<bool> {
         if self.ended.is_none() {
             self.ended = self.process.try_wait().with_context(|| format!("cannot watch {}", self.name))?;
         }
@@ -42,31 +44,28 @@ impl Child {
     }
 
     /// Whether it has ended well.
-    pub(super) fn succeeded(&mut self) -> anyhow::Result<bool> {
+    pub(crate) fn succeeded(&mut self) -> anyhow::Result<bool> {
         self.has_ended()?;
         Ok(self.ended.is_some_and(|status| status.success()))
     }
 
     /// An error if it has ended badly, with its own last words.
-    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         if self.succeeded()? { Ok(()) } else { bail!("{}", self.last_words()) }
     }
 
     /// Its last words if it has ended badly, once.
-    pub(super) fn fresh_failure(&mut self) -> anyhow::Result<Option<String>> {
+    pub(crate) fn fresh_failure(&mut self) -> anyhow::Result<Option<String>> {
         let failed = !self.told && self.has_ended()? && !self.succeeded()?;
         self.told |= failed;
         Ok(failed.then(|| self.last_words()))
     }
 
     /// Asks it to stop, and insists after `patience`.
-    pub(super) fn stop(&mut self, patience: Duration) -> anyhow::Result<()> {
+    pub(crate) fn stop(&mut self, patience: Duration) -> anyhow::Result<()> {
         if !self.has_ended()? {
             // It may end in this very moment; then there is nobody to signal.
-            let _ = i32::try_from(self.process.id())
-                .ok()
-                .and_then(Pid::from_raw)
-                .map(|pid| kill_process(pid, Signal::TERM));
+            let _ = self.signal(Signal::TERM);
         }
         let deadline = Instant::now() + patience;
         while !self.has_ended()? && Instant::now() < deadline {
@@ -75,7 +74,15 @@ impl Child {
         Ok(())
     }
 
-    fn last_words(&self) -> String {
+    /// Sends it a signal.
+    pub(crate) fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+        ensure!(!self.has_ended()?, "{}", self.last_words());
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.with_context(|| format!("{} has no process id", self.name))?;
+        kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))
+    }
+
+    pub(crate) fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");

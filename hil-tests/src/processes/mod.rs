@@ -1,29 +1,33 @@
 //! The process bench: one aggregator process and one client process for each device, over MQTT on this machine.
 
 mod binaries;
-mod child;
+pub(crate) mod child;
 mod client;
 mod fleet;
 mod rounds;
+mod running;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use aggregator_node::record::Summary;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use rim::BrokerAddress;
 
 use crate::bench::{Bench, Task, Watch};
+use crate::faults::{Player, Step};
 pub use binaries::Binaries;
 use child::Child;
 pub use client::ClientProgram;
 use fleet::Fleet;
 use rounds::NewRounds;
+use running::Running;
 
 const POLL: Duration = Duration::from_millis(50);
+/// How often it is looked whether a fault is due: a round may take a few milliseconds.
+const FAULT_POLL: Duration = Duration::from_millis(5);
 /// How long processes may take to leave once the run is over, or once they are asked to.
 const PARTING: Duration = Duration::from_secs(10);
 /// How long the aggregator may take until its broker answers.
@@ -40,6 +44,8 @@ pub struct Processes {
     pub clients: Vec<ClientProgram>,
     /// A broker that is already running, in place of the aggregator's own.
     pub broker: Option<BrokerAddress>,
+    /// What goes wrong.
+    pub faults: Vec<Step>,
 }
 
 impl Processes {
@@ -51,6 +57,7 @@ impl Processes {
             aggregator_node,
             clients: vec![ClientProgram::native(edge_client)],
             broker,
+            faults: Vec::new(),
         }
     }
 }
@@ -63,62 +70,31 @@ impl Bench for Processes {
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
         let fleet = Fleet::prepare(task)?;
         let mut rounds = NewRounds::of(&task.out);
-        let (mut aggregator, broker) = self.start_aggregator(task, &fleet)?;
-        if !wait_for(&broker, &mut aggregator)? {
-            // Gone already: the run was complete, or could not begin.
-            return end(&mut aggregator, &task.out, &mut Vec::new(), &fleet);
-        }
-        let mut clients = self.start_clients(&fleet, &broker)?;
-        while !aggregator.has_ended()? {
+        let mut running = Running::start(self, task, &fleet)?;
+        let mut faults = Player::new(&self.faults);
+        let pause = if self.faults.is_empty() { POLL } else { FAULT_POLL };
+        while !running.is_over()? {
+            if let Err(error) = faults.play(&mut running) {
+                fleet.keep_logs(&task.out)?;
+                return Err(error);
+            }
             for record in rounds.poll()? {
                 (watch.on_round)(&record);
             }
-            for client in &mut clients {
-                if let Some(failure) = client.fresh_failure()? {
-                    tracing::warn!("{failure}");
-                }
+            for failure in running.fresh_failures()? {
+                tracing::warn!("{failure}");
             }
             if watch.stopped() {
-                aggregator.stop(PARTING)?;
-                clients.iter_mut().try_for_each(|client| client.stop(PARTING))?;
+                running.stop()?;
                 fleet.keep_logs(&task.out)?;
                 return Ok(None);
             }
-            sleep(POLL);
+            sleep(pause);
         }
         for record in rounds.poll()? {
             (watch.on_round)(&record);
         }
-        end(&mut aggregator, &task.out, &mut clients, &fleet)
-    }
-}
-
-impl Processes {
-    fn start_aggregator(&self, task: &Task, fleet: &Fleet) -> anyhow::Result<(Child, BrokerAddress)> {
-        let mut command = Command::new(&self.aggregator_node);
-        command.arg(fleet.scenario()).arg("--out").arg(&task.out).arg("--datasets").arg(&task.datasets);
-        command.args(["--bench", self.name(), "--topic-prefix", fleet.topic_prefix()]);
-        let broker = if let Some(broker) = &self.broker {
-            command.arg("--broker").arg(broker.to_string());
-            broker.clone()
-        } else {
-            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-            command.arg("--listen").arg(listen.to_string());
-            listen.into()
-        };
-        Ok((Child::start("aggregator-node", command, &fleet.log("aggregator-node"))?, broker))
-    }
-
-    fn start_clients(&self, fleet: &Fleet, broker: &BrokerAddress) -> anyhow::Result<Vec<Child>> {
-        ensure!(!self.clients.is_empty(), "there is no program for the clients");
-        let start = |((device, config), program): (&(String, PathBuf), &ClientProgram)| {
-            let mut command = program.command();
-            command.arg("--config").arg(config).args(["--broker", &broker.to_string()]);
-            // A client for itself, as on a board of one core: they share this machine's cores already.
-            command.env("RAYON_NUM_THREADS", "1");
-            Child::start(device, command, &fleet.log(device))
-        };
-        fleet.clients().iter().zip(self.clients.iter().cycle()).map(start).collect()
+        end(running, &faults, &task.out, &fleet)
     }
 }
 
@@ -138,30 +114,29 @@ fn wait_for(broker: &BrokerAddress, aggregator: &mut Child) -> anyhow::Result<bo
 }
 
 /// The aggregator has ended: lets the clients leave, keeps the logs, and reads the summary.
-fn end(
-    aggregator: &mut Child,
-    out: &Path,
-    clients: &mut Vec<Child>,
-    fleet: &Fleet,
-) -> anyhow::Result<Option<Summary>> {
+fn end(mut running: Running, faults: &Player, out: &Path, fleet: &Fleet) -> anyhow::Result<Option<Summary>> {
     let deadline = Instant::now() + PARTING;
-    if aggregator.succeeded()? {
+    if running.succeeded()? {
         // They have been told that the run is over. One that has not heard is stopped when it is dropped.
-        while Instant::now() < deadline
-            && !clients.iter_mut().all(|client| client.has_ended().unwrap_or(true))
-        {
+        while Instant::now() < deadline && !running.all_have_left() {
             sleep(POLL);
         }
     }
-    clients.clear();
-    aggregator.check()?;
+    running.end()?;
     fleet.keep_logs(out)?;
+    faults.check_all_played()?;
     let path = out.join("summary.json");
     let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
     Ok(Some(serde_json::from_slice(&text).with_context(|| path.display().to_string())?))
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// The address of a broker of this machine.
+pub(crate) fn local_broker(port: u16) -> BrokerAddress {
+    BrokerAddress { host: Ipv4Addr::LOCALHOST.to_string(), port, tls: false }
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on this machine")?;
     Ok(listener.local_addr()?.port())
 }

@@ -17,7 +17,7 @@ mod tls;
 
 pub use address::{BrokerAddress, InvalidBrokerAddress};
 pub use link::{Command, LastWill, Link, LinkError, LinkEvent, LinkOptions};
-pub use log::log_to_stderr;
+pub use log::{complain, log_to_stderr, print};
 pub use signal::stop_signal;
 pub use supervisor::Supervisor;
 pub use tls::{Tls, TlsError, TlsFiles};

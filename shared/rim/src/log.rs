@@ -1,6 +1,9 @@
-//! The log.
+//! The log, and what is printed beside it.
+//!
+//! A program whose output goes to a full disk must go on: what cannot be written is dropped.
 
-use std::io::IsTerminal as _;
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -20,4 +23,14 @@ pub fn log_to_stderr(level: Level) {
     let ansi = std::io::stderr().is_terminal();
     let layer = fmt::layer().with_target(false).with_ansi(ansi).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(layer).with(levels).init();
+}
+
+/// Prints a line to standard output, if there is room for it.
+pub fn print(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints a line to standard error, if there is room for it.
+pub fn complain(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

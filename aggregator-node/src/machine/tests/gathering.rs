@@ -63,3 +63,46 @@ fn the_roll_is_called_again_when_too_many_have_left() {
     (0..3).for_each(|device| script.arrives(device));
     assert_eq!(script.called().unwrap().round, 2);
 }
+
+/// The first round is open and 0 and 1 have delivered, when a broker comes back that has written down that all have left.
+fn broker_with_old_words() -> Script {
+    let mut script = Script::opened(SMALL, &[]);
+    (0..2).for_each(|device| script.delivers(&small(device, 1)));
+    script.handle(Event::Connected);
+    (0..3).for_each(|device| script.leaves(device));
+    script.arrives(2);
+    script.delivers(&small(2, 1));
+    script.said.retain(|action| matches!(action, Action::Compute(_)));
+    script.computes(Ok(vec![1.0; SMALL]));
+    script
+}
+
+#[test]
+fn a_round_is_not_opened_without_those_who_are_about_to_come_back() {
+    let mut script = broker_with_old_words();
+    assert!(matches!(script.stages(Topic::Round)[..], [Stage::Gathering(_)]));
+    script.arrives(1);
+    assert_eq!(script.called(), None);
+    script.arrives(0);
+    let call = script.called().unwrap();
+    assert_eq!((call.round, call.selected.len()), (2, 3));
+}
+
+#[test]
+fn those_who_do_not_come_back_are_not_awaited_for_ever() {
+    let mut script = broker_with_old_words();
+    script.arrives(1);
+    script.wait_until(19_999);
+    assert_eq!(script.called(), None);
+    script.wait_until(20_000);
+    assert_eq!(script.called().unwrap().selected, [DeviceId(1), DeviceId(2)]);
+}
+
+#[test]
+fn who_leaves_while_the_connection_holds_is_not_awaited() {
+    let mut script = Script::opened(SMALL, &[]);
+    (0..3).for_each(|device| script.delivers(&small(device, 1)));
+    script.leaves(0);
+    script.computes(Ok(vec![1.0; SMALL]));
+    assert_eq!(script.called().unwrap().selected, [DeviceId(1), DeviceId(2)]);
+}

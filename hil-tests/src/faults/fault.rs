@@ -1,0 +1,205 @@
+//! The kinds of faults, and what each does to a running fleet.
+
+use anyhow::Context;
+use serde::Deserialize;
+use shared::identity::DeviceId;
+
+use super::{Direction, Stage, Step, Surroundings};
+
+/// What can go wrong.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "fault", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Fault {
+    /// The client is killed in the middle of a round, and started again when the time is over.
+    Kill {},
+    /// The client stands still, connected, until the time is over.
+    Freeze {},
+    /// The client is killed in the middle of a round, and comes back with a clock that is wrong by `offset`, as
+    /// `faketime` reads it: `-3y`, `+10d`.
+    WrongClock {
+        /// How wrong.
+        offset: String,
+    },
+    /// The client is killed in the middle of a round, and comes back where not one byte can be written.
+    FullDisk {},
+    /// A second client of the same name is started; when the time is over it must have left with an error.
+    Twin {},
+    /// The power of the board is taken away, and given back when the time is over.
+    PowerCycle {},
+    /// The connection is cut in the middle of a round; no other comes about until the time is over.
+    Cut {},
+    /// The link delivers nothing until the time is over, then all.
+    Stall {
+        /// Which way.
+        #[serde(default)]
+        direction: Direction,
+    },
+    /// In the middle of a round the connection turns silent for ever without being closed; a new one is fine.
+    HalfOpen {
+        /// Which way.
+        #[serde(default)]
+        direction: Direction,
+    },
+    /// The link is slow until the time is over.
+    Throttle {
+        /// What it carries each way.
+        bytes_per_second: u32,
+    },
+    /// The link flips a bit in each of the next large messages.
+    Corrupt {
+        /// Which way.
+        #[serde(default)]
+        direction: Direction,
+        /// How many messages.
+        messages: u32,
+    },
+    /// The broker ends, and starts again when the time is over.
+    BrokerRestart {
+        /// Whether it writes down what it keeps, and so knows it afterwards; else it is killed and forgets everything.
+        persistent: bool,
+    },
+    /// The aggregator is killed, and goes on with its run when the time is over.
+    AggregatorRestart {},
+}
+
+/// Whom a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A device, or its link.
+    Device,
+    /// The broker.
+    Broker,
+    /// The aggregator.
+    Aggregator,
+}
+
+impl Fault {
+    /// As in a case file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Fault::Kill {} => "kill",
+            Fault::Freeze {} => "freeze",
+            Fault::WrongClock { .. } => "wrong-clock",
+            Fault::FullDisk {} => "full-disk",
+            Fault::Twin {} => "twin",
+            Fault::PowerCycle {} => "power-cycle",
+            Fault::Cut {} => "cut",
+            Fault::Stall { .. } => "stall",
+            Fault::HalfOpen { .. } => "half-open",
+            Fault::Throttle { .. } => "throttle",
+            Fault::Corrupt { .. } => "corrupt",
+            Fault::BrokerRestart { .. } => "broker-restart",
+            Fault::AggregatorRestart {} => "aggregator-restart",
+        }
+    }
+
+    /// Whom it strikes.
+    pub fn target(&self) -> Target {
+        match self {
+            Fault::BrokerRestart { .. } => Target::Broker,
+            Fault::AggregatorRestart {} => Target::Aggregator,
+            _ => Target::Device,
+        }
+    }
+
+    /// The capability that a device must have to be struck by it, or the fleet for a fault of its broker: `process`
+    /// (its client can be stopped and killed), `start` (and started in surroundings of one's choice), `clock` (with another clock, too), `link` (its way
+    /// to the broker leads through this machine), `power` (so does its power), `broker`.
+    pub fn needs(&self) -> Option<&'static str> {
+        match self {
+            Fault::Kill {} | Fault::Freeze {} => Some("process"),
+            Fault::FullDisk {} | Fault::Twin {} => Some("start"),
+            Fault::WrongClock { .. } => Some("clock"),
+            Fault::PowerCycle {} => Some("power"),
+            Fault::BrokerRestart { .. } => Some("broker"),
+            Fault::AggregatorRestart {} => None,
+            Fault::Cut {}
+            | Fault::Stall { .. }
+            | Fault::HalfOpen { .. }
+            | Fault::Throttle { .. }
+            | Fault::Corrupt { .. } => Some("link"),
+        }
+    }
+
+    /// Holds the device that is to be struck in the middle of a round; false if that is not needed.
+    pub(super) fn hold(&self, step: &Step, stage: &mut dyn Stage) -> anyhow::Result<bool> {
+        match self {
+            Fault::Kill {} | Fault::WrongClock { .. } | Fault::FullDisk {} => stage.freeze(step.device()?)?,
+            Fault::Cut {} | Fault::HalfOpen { .. } => {
+                stage.link(step.device()?)?.hold(Direction::Both, true);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Does it.
+    pub(super) fn strike(&self, step: &Step, stage: &mut dyn Stage) -> anyhow::Result<()> {
+        match self {
+            Fault::Kill {} | Fault::WrongClock { .. } | Fault::FullDisk {} => stage.kill(step.device()?),
+            Fault::Freeze {} => stage.freeze(step.device()?),
+            Fault::Twin {} => stage.start_twin(step.device()?),
+            Fault::PowerCycle {} => stage.power(step.device()?, false),
+            Fault::Cut {} => {
+                let link = stage.link(step.device()?)?;
+                link.refuse(true);
+                link.cut();
+                link.hold(Direction::Both, false);
+                Ok(())
+            }
+            Fault::Stall { direction } => {
+                stage.link(step.device()?)?.hold(*direction, true);
+                Ok(())
+            }
+            Fault::HalfOpen { direction } => {
+                let link = stage.link(step.device()?)?;
+                link.strand(*direction);
+                link.hold(Direction::Both, false);
+                Ok(())
+            }
+            Fault::Throttle { bytes_per_second } => {
+                stage.link(step.device()?)?.throttle(Some(*bytes_per_second));
+                Ok(())
+            }
+            Fault::Corrupt { direction, messages } => {
+                stage.link(step.device()?)?.damage(*direction, *messages);
+                Ok(())
+            }
+            Fault::BrokerRestart { persistent } => stage.stop_broker(*persistent),
+            Fault::AggregatorRestart {} => stage.kill_aggregator(),
+        }
+    }
+
+    /// Ends it when its time is over.
+    pub(super) fn heal(&self, step: &Step, stage: &mut dyn Stage) -> anyhow::Result<()> {
+        match self {
+            Fault::Kill {} => stage.start(step.device()?, &Surroundings::default()),
+            Fault::WrongClock { offset } => stage.start(step.device()?, &Surroundings::wrong_clock(offset)?),
+            Fault::FullDisk {} => stage.start(step.device()?, &Surroundings::full_disk()),
+            Fault::Freeze {} => stage.thaw(step.device()?),
+            Fault::PowerCycle {} => stage.power(step.device()?, true),
+            Fault::Cut {} => {
+                stage.link(step.device()?)?.refuse(false);
+                Ok(())
+            }
+            Fault::Stall { direction } => {
+                stage.link(step.device()?)?.hold(*direction, false);
+                Ok(())
+            }
+            Fault::Throttle { .. } => {
+                stage.link(step.device()?)?.throttle(None);
+                Ok(())
+            }
+            Fault::BrokerRestart { .. } => stage.start_broker(),
+            Fault::AggregatorRestart {} => stage.start_aggregator(),
+            Fault::Twin {} => stage.check_twin_has_left(step.device()?),
+            Fault::HalfOpen { .. } | Fault::Corrupt { .. } => Ok(()),
+        }
+    }
+}
+
+impl Step {
+    fn device(&self) -> anyhow::Result<DeviceId> {
+        self.device.with_context(|| format!("the fault {} names no device", self.fault.name()))
+    }
+}
