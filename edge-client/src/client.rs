@@ -117,16 +117,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                     if let Job::Train { round, .. } = &job {
                         supervisor.status(&format!("round {round}"));
                     }
-                    let (worker, gauge, report) = (worker.clone(), gauge.clone(), report.clone());
-                    tokio::task::spawn_blocking(move || {
-                        let measuring = gauge.begin();
-                        let mut outcome = worker.perform(job);
-                        if let Outcome::Trained(trained) = &mut outcome {
-                            trained.telemetry = measuring.end();
-                        }
-                        // The client may have left meanwhile; then nobody waits for the outcome.
-                        let _ = report.blocking_send(outcome);
-                    });
+                    compute(job, worker.clone(), gauge.clone(), report.clone());
                 }
                 Action::Leave(farewell) => {
                     supervisor.stopping();
@@ -141,6 +132,19 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
             }
         }
     }
+}
+
+/// Has `worker` do `job` on a thread of its own, and reports the outcome, of a training with what was measured meanwhile.
+fn compute(job: Job, worker: Arc<Worker>, gauge: Gauge, report: mpsc::Sender<Outcome>) {
+    tokio::task::spawn_blocking(move || {
+        let measuring = gauge.begin();
+        let mut outcome = worker.perform(job);
+        if let Outcome::Trained(trained) = &mut outcome {
+            trained.telemetry = measuring.end();
+        }
+        // The client may have left meanwhile; then nobody waits for the outcome.
+        let _ = report.blocking_send(outcome);
+    });
 }
 
 /// Reads a shard and checks that it is of the scenario's data set, and for this device.
