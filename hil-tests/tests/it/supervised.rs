@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::lab::{Lab, all_succeed};
-use crate::process::{Process, free_port, run, wait_until};
+use crate::process::{Process, free_port, wait_until};
 
 /// In the place of systemd: a socket, and what came in on it.
 struct Supervisor {
@@ -53,13 +53,13 @@ fn a_run_is_reported_from_ready_to_stopping() {
     let (mut of_aggregator, mut of_client) = (Supervisor::new(), Supervisor::new());
     let mut aggregator = Process::start(of_aggregator.supervise(lab.aggregator("run")));
     aggregator.wait_for_words("connected to");
-    let supervised = Process::start(of_client.supervise(lab.client(0)));
+    let mut supervised = Process::start(of_client.supervise(lab.client(0)));
     let clients = lab.clients(1..5);
-    // So that the socket never fills up.
+    // So that the socket, which holds some ten words, never fills up.
     wait_until("the run is over", || {
         of_client.heard();
         of_aggregator.heard();
-        !aggregator.is_running()
+        !aggregator.is_running() && !supervised.is_running()
     });
     aggregator.outcome().succeeded();
     all_succeed(clients.into_iter().chain([supervised]));
@@ -78,7 +78,7 @@ fn a_run_is_reported_from_ready_to_stopping() {
 fn the_watchdog_hears_a_loop_that_lives_and_none_that_is_frozen() {
     let mut supervisor = Supervisor::new();
     let lab = Lab::new(&[]);
-    let aggregator = Process::start(supervisor.supervise(lab.aggregator("run")));
+    let mut aggregator = Process::start(supervisor.supervise(lab.aggregator("run")));
     wait_until("the watchdog hears it thrice", || supervisor.count("WATCHDOG=1") >= 3);
     aggregator.signal(Signal::STOP);
     // What had been sent before is heard now.
@@ -89,6 +89,10 @@ fn the_watchdog_hears_a_loop_that_lives_and_none_that_is_frozen() {
     aggregator.signal(Signal::CONT);
     wait_until("it is heard again", || supervisor.count("WATCHDOG=1") > heard);
     aggregator.signal(Signal::TERM);
+    wait_until("it stops", || {
+        supervisor.heard();
+        !aggregator.is_running()
+    });
     assert_eq!(aggregator.outcome().code, Some(130));
     assert_eq!(supervisor.count("STOPPING=1"), 1);
 }
@@ -98,7 +102,13 @@ fn a_client_without_a_broker_is_alive_but_not_ready() {
     let (mut supervisor, lab) = (Supervisor::new(), Lab::new(&[]));
     let mut client = supervisor.supervise(lab.client_without_broker(0));
     client.args(["--broker", &format!("mqtt://127.0.0.1:{}", free_port()), "--patience", "1"]);
-    assert_eq!(run(client).code, Some(1));
+    let mut client = Process::start(client);
+    // As above: who speaks to a full one waits.
+    wait_until("it gives up", || {
+        supervisor.heard();
+        !client.is_running()
+    });
+    assert_eq!(client.outcome().code, Some(1));
     assert!(supervisor.count("WATCHDOG=1") >= 1, "{:?}", supervisor.heard);
     assert_eq!(supervisor.count("READY=1"), 0);
 }
