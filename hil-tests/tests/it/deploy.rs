@@ -7,10 +7,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rim::TlsFiles;
 use tempfile::TempDir;
 
-use crate::lab::Lab;
+use crate::lab::{ATTACK, Lab};
+use crate::mosquitto::Mosquitto;
 use crate::process::{Outcome, Process, datasets, free_port, program, run, summary, wait_until};
+use crate::secured::equip;
 
 /// An sshd with keys of its own, that the user of this test may log in to.
 struct Sshd {
@@ -75,17 +78,20 @@ impl Sshd {
     }
 }
 
-/// A fleet of three on that sshd.
+/// A fleet of the lab's devices on that sshd.
 struct Shelf {
     sshd: Sshd,
     lab: Lab,
     broker: String,
 }
 
+/// Settings of a fleet of three, with time for its last device.
+const THREE: [&str; 3] = ["fleet.devices=3", "fleet.compromised=1", "timing.gather-seconds=600"];
+
 impl Shelf {
-    fn new() -> Option<Self> {
+    fn new(settings: &[&str]) -> Option<Self> {
         let sshd = Sshd::start()?;
-        let lab = Lab::new(&["fleet.devices=3", "fleet.compromised=1", "timing.gather-seconds=600"]);
+        let lab = Lab::new(settings);
         let shelf = Shelf { sshd, broker: format!("mqtt://127.0.0.1:{}", free_port()), lab };
         shelf.write_inventory("");
         Some(shelf)
@@ -94,17 +100,21 @@ impl Shelf {
     /// Writes the inventory, with `more` keys for each device.
     fn write_inventory(&self, more: &str) {
         let mut text = format!("name = \"shelf\"\n[broker]\nurl = \"{}\"\n", self.broker);
-        for device in ["device-000", "device-001", "device-002"] {
+        for device in self.devices() {
             let (port, user) = (self.sshd.port, &self.sshd.user);
             writeln!(
                 text,
                 "[[device]]\nid = \"{device}\"\nkind = \"ssh\"\naddress = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
                  service = \"process\"\nroot = \"{}\"\n{more}",
-                self.root(device).display()
+                self.root(&device).display()
             )
             .unwrap();
         }
         fs::write(self.lab.path("shelf.toml"), text).unwrap();
+    }
+
+    fn devices(&self) -> impl Iterator<Item = String> + use<> {
+        self.lab.scenario.devices().map(|device| device.to_string())
     }
 
     fn root(&self, device: &str) -> PathBuf {
@@ -152,7 +162,9 @@ impl Shelf {
 
     /// What `hil fleet status` says of each device.
     fn presences(&self) -> Vec<String> {
-        let outcome = run(self.hil(&["fleet", "status", "--format", "json", "--wait", "1"])).succeeded();
+        let mut command = self.hil(&["fleet", "status", "--format", "json", "--wait", "1"]);
+        command.arg(self.lab.path("fleet"));
+        let outcome = run(command).succeeded();
         let states: Vec<serde_json::Value> = serde_json::from_str(&outcome.stdout).unwrap();
         states.iter().map(|state| state["presence"].as_str().unwrap().to_owned()).collect()
     }
@@ -166,8 +178,8 @@ impl Shelf {
 impl Drop for Shelf {
     fn drop(&mut self) {
         // Clients that a failed test leaves behind. They are not children of this process.
-        for device in ["device-000", "device-001", "device-002"] {
-            if let Ok(pid) = fs::read_to_string(self.root(device).join("client.pid")) {
+        for device in self.devices() {
+            if let Ok(pid) = fs::read_to_string(self.root(&device).join("client.pid")) {
                 let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
             }
         }
@@ -176,7 +188,7 @@ impl Drop for Shelf {
 
 #[test]
 fn a_fleet_is_provisioned_and_deployed_falls_back_and_runs() {
-    let Some(shelf) = Shelf::new() else { return };
+    let Some(shelf) = Shelf::new(&THREE) else { return };
     shelf.provision().succeeded();
     let aggregator = shelf.aggregator();
 
@@ -218,9 +230,40 @@ fn a_fleet_is_provisioned_and_deployed_falls_back_and_runs() {
     assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
 }
 
+/// Provisions the fleet for a Mosquitto, and starts that with exactly what was provisioned for it.
+fn secured(shelf: &mut Shelf) -> Option<Mosquitto> {
+    Mosquitto::start_with(tempfile::tempdir().unwrap(), |port| {
+        shelf.broker = format!("mqtts://127.0.0.1:{port}");
+        shelf.write_inventory("");
+        shelf.provision().succeeded();
+        let folder = shelf.lab.path("fleet/broker");
+        let text = fs::read_to_string(folder.join("outpost.conf")).unwrap();
+        let (here, there) = (folder.display().to_string(), "/etc/mosquitto/outpost/");
+        assert_eq!(text.matches(&format!("file {there}")).count(), 4, "{text}");
+        // As root it would become a user who may not look into this folder.
+        let user = if shelf.sshd.user == "root" { "user root\n" } else { "" };
+        text.replace(&format!("file {there}"), &format!("file {here}/")) + user
+    })
+}
+
+#[test]
+fn certificates_and_access_control_as_provisioned_let_a_fleet_run_and_its_attackers_collude() {
+    let Some(mut shelf) = Shelf::new(&[ATTACK[0], "attack.knowledge=full"]) else { return };
+    let Some(_mosquitto) = secured(&mut shelf) else { return };
+    shelf.deploy(&[]).succeeded();
+    assert_eq!(shelf.presences(), ["online"; 5]);
+    let file = |name: &str| Some(shelf.lab.path("fleet/aggregator").join(name));
+    let files = TlsFiles { ca: file("ca.pem"), cert: file("aggregator.pem"), key: file("aggregator.key") };
+    let aggregator = equip(shelf.lab.aggregator_without_broker("run"), &shelf.broker, &files);
+    run(aggregator).succeeded();
+    // One grant too few, and the attackers would have behaved.
+    assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+    wait_until("all have left", || shelf.presences() == ["offline"; 5]);
+}
+
 #[test]
 fn a_client_that_never_comes_online_leaves_a_new_device_without_a_release() {
-    let Some(shelf) = Shelf::new() else { return };
+    let Some(shelf) = Shelf::new(&THREE) else { return };
     shelf.provision().succeeded();
     let _aggregator = shelf.aggregator();
     let idle = shelf.lab.path("idle");
@@ -234,7 +277,7 @@ fn a_client_that_never_comes_online_leaves_a_new_device_without_a_release() {
 
 #[test]
 fn a_device_whose_host_key_is_unknown_is_left_alone() {
-    let Some(shelf) = Shelf::new() else { return };
+    let Some(shelf) = Shelf::new(&THREE) else { return };
     shelf.provision().succeeded();
     let _aggregator = shelf.aggregator();
     let outcome = shelf.deploy_as("stranger_config", &[]);
@@ -245,7 +288,7 @@ fn a_device_whose_host_key_is_unknown_is_left_alone() {
 
 #[test]
 fn a_device_of_another_architecture_than_its_board_is_left_alone() {
-    let Some(shelf) = Shelf::new() else { return };
+    let Some(shelf) = Shelf::new(&THREE) else { return };
     let foreign =
         if cfg!(target_arch = "x86_64") { "aarch64-unknown-linux-musl" } else { "x86_64-unknown-linux-gnu" };
     let board = shelf.lab.path("board.toml");
