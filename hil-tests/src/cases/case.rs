@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use shared::scenario::{Scenario, ScenarioError};
+use shared::scenario::{Scenario, ScenarioError, line_and_message};
 use shared::wire::Refusal;
 
 use crate::boards::Sensor;
@@ -110,9 +110,7 @@ impl Case {
         let wrong = |what: String| CaseError { file: path.to_owned(), what };
         let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
         let mut case: Case = toml::from_str(&text).map_err(|error: toml::de::Error| {
-            let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = 1 + text.get(..start).unwrap_or(&text).matches('\n').count();
-            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            let (line, message) = line_and_message(&text, &error);
             wrong(format!("line {line}: {message}"))
         })?;
         if path.file_stem().is_none_or(|stem| stem != case.name.as_str()) {

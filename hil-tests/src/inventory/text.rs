@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use shared::scenario::line_and_message;
+
 use super::{Inventory, InventoryError};
 
 impl Inventory {
@@ -22,9 +24,7 @@ impl Inventory {
     /// As [`Inventory::load`].
     pub fn parse(file: &str, text: &str) -> Result<Self, InventoryError> {
         let mut inventory: Inventory = toml::from_str(text).map_err(|error: toml::de::Error| {
-            let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = 1 + text.get(..start).unwrap_or(text).matches('\n').count();
-            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            let (line, message) = line_and_message(text, &error);
             InventoryError::Text { file: file.to_owned(), line, message }
         })?;
         file.clone_into(&mut inventory.file);

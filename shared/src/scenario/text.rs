@@ -67,8 +67,15 @@ impl Scenario {
 }
 
 fn text_error(file: &str, text: &str, error: &toml::de::Error) -> ScenarioError {
-    let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-    ScenarioError::Text { file: file.to_owned(), line, message: one_line(error.message()) }
+    let (line, message) = line_and_message(text, error);
+    ScenarioError::Text { file: file.to_owned(), line, message }
+}
+
+/// Where in `text` its reader met `error`, as a line from 1, and what it says, in one line.
+pub fn line_and_message(text: &str, error: &toml::de::Error) -> (usize, String) {
+    let start = error.span().map_or(0, |span| span.start);
+    let line = 1 + text.get(..start).unwrap_or(text).matches('\n').count();
+    (line, one_line(error.message()))
 }
 
 fn one_line(message: &str) -> String {
