@@ -1,7 +1,8 @@
 //! Reading, replacing and locking the files of a run directory.
 
-use std::fs::{self, File, TryLockError};
-use std::io::Write as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -17,10 +18,25 @@ use super::RecordError;
 /// # Errors
 /// [`RecordError::Io`].
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+    write_atomically_as(path, bytes, 0o666)
+}
+
+/// As [`write_atomically`], with the permissions `mode`, less those that the process gives nobody. Who may not read the
+/// file may not do so while it is being written either.
+///
+/// # Errors
+/// [`RecordError::Io`].
+pub fn write_atomically_as(path: &Path, bytes: &[u8], mode: u32) -> Result<(), RecordError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let write = || {
-        let mut file = File::create(&temporary)?;
+        // One that a crash has left may be open to others.
+        if let Err(error) = fs::remove_file(&temporary)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

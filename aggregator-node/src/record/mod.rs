@@ -27,7 +27,7 @@ mod store;
 
 pub use device_record::DeviceRecord;
 pub use error::RecordError;
-pub use files::write_atomically;
+pub use files::{write_atomically, write_atomically_as};
 pub use manifest::{FORMAT, Manifest, TensorShape};
 pub use metrics::to_csv;
 pub use report::{Arm, render};

@@ -1,10 +1,10 @@
 //! The folder that is provisioned: what may be written into it, how, and what is remembered of it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use aggregator_node::record::write_atomically_as;
 use anyhow::{Context, bail, ensure};
 use shared::identity::Digest;
 use shared::scenario::Scenario;
@@ -197,23 +197,7 @@ fn create_parent(path: &Path) -> anyhow::Result<()> {
     create.with_context(|| format!("cannot create {}", parent.display()))
 }
 
-/// Whoever reads the file, also after a power failure, finds the old content or the new; nobody else ever reads a
-/// secret, not even while it is being written.
 fn replace(path: &Path, bytes: &[u8], secrecy: Secrecy) -> anyhow::Result<()> {
     create_parent(path)?;
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let write = || {
-        if let Err(error) = fs::remove_file(&temporary)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let mut file: File =
-            OpenOptions::new().write(true).create_new(true).mode(secrecy.mode()).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    Ok(write_atomically_as(path, bytes, secrecy.mode())?)
 }
