@@ -32,6 +32,7 @@ use crate::fleet::{Access, Statuses};
 use crate::inventory::{Device, Inventory, Kind};
 use crate::provision::Manifest;
 use crate::table::align;
+use crate::toolchain::{FLEET_PROFILE, programs_folder};
 use device::Deployment;
 pub use device::Outcome;
 use release::Binary;
@@ -131,8 +132,8 @@ fn built_for(device: &Device) -> anyhow::Result<PathBuf> {
         return Ok(path);
     };
     let target = Board::find(board)?.target;
-    let folder = target_folder().join(&target);
-    let candidates = ["fleet", "release"].map(|profile| folder.join(profile).join("edge-client"));
+    let folder = programs_folder(&target);
+    let candidates = [FLEET_PROFILE, "release"].map(|profile| folder.join(profile).join("edge-client"));
     candidates.iter().find(|path| path.is_file()).cloned().with_context(|| {
         format!(
             "{}: no client for {}; `cargo hil build --target {target}` builds it, --binary names another",
@@ -140,14 +141,6 @@ fn built_for(device: &Device) -> anyhow::Result<PathBuf> {
             device.id
         )
     })
-}
-
-/// Cargo's folder: where this program lies in it, or the one here.
-fn target_folder() -> PathBuf {
-    let of_this = std::env::current_exe().ok();
-    let of_this =
-        of_this.as_deref().and_then(|path| path.ancestors().find(|a| a.join("CACHEDIR.TAG").is_file()));
-    of_this.map_or_else(|| PathBuf::from("target"), Path::to_owned)
 }
 
 /// The outcomes as a table for a terminal.

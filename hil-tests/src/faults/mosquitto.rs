@@ -1,21 +1,19 @@
 //! Mosquitto as a process of its own.
 
-use std::env;
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rim::BrokerAddress;
 use tempfile::TempDir;
 
 use crate::processes::child::Child;
-use crate::processes::{free_port, local_broker};
+use crate::processes::{free_port, local_broker, wait_for};
+use crate::toolchain::find_program;
 
-/// How long it may take to answer, and to write down what it keeps.
+/// How long it may take to write down what it keeps.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A Mosquitto on a free port of this machine, that can be ended and started again on the same.
@@ -30,10 +28,7 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// Where it is installed, if it is.
     pub fn find() -> Option<PathBuf> {
-        let path = env::var_os("PATH").unwrap_or_default();
-        // Debian keeps it where only root looks.
-        let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-        folders.map(|folder| folder.join("mosquitto")).find(|path| path.is_file())
+        find_program(&["mosquitto"])
     }
 
     /// Starts one that keeps what is retained if it is asked to stop, and forgets it if it is killed.
@@ -41,14 +36,27 @@ impl Mosquitto {
     /// # Errors
     /// If it is not installed or does not answer.
     pub fn start() -> anyhow::Result<Self> {
+        let folder = TempDir::with_prefix("outpost-broker-")?;
+        let home = folder.path().display().to_string();
+        Self::start_with(folder, |port| {
+            format!(
+                "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {home}/\n"
+            )
+        })
+    }
+
+    /// Starts one with the configuration that `config` writes for a port; `folder` holds what that names.
+    ///
+    /// # Errors
+    /// If it is not installed or does not answer.
+    pub fn start_with(folder: TempDir, config: impl FnOnce(u16) -> String) -> anyhow::Result<Self> {
         let program = Self::find().context("mosquitto is not installed")?;
-        let (folder, port) = (TempDir::with_prefix("outpost-broker-")?, free_port()?);
-        let home = folder.path().display();
-        // Started by root, it would otherwise become a user that may not write here.
-        let user = if rustix::process::geteuid().is_root() { "user root\n" } else { "" };
-        let config = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\n{user}persistence true\npersistence_location {home}/\n"
-        );
+        let port = free_port()?;
+        let mut config = config(port);
+        if rustix::process::geteuid().is_root() {
+            // It would become a user who may not look into this folder.
+            config.push_str("\nuser root\n");
+        }
         fs::write(folder.path().join("mosquitto.conf"), config)?;
         let mut mosquitto = Mosquitto { program, folder, port, process: None };
         mosquitto.start_again()?;
@@ -63,13 +71,9 @@ impl Mosquitto {
         let mut command = Command::new(&self.program);
         command.arg("-c").arg(self.folder.path().join("mosquitto.conf"));
         let child = Child::start("mosquitto", command, &self.folder.path().join("mosquitto.log"))?;
+        let address = self.address();
         let child = self.process.insert(child);
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            ensure!(!child.has_ended()?, "{}", child.last_words());
-            ensure!(Instant::now() < deadline, "mosquitto does not answer");
-            sleep(Duration::from_millis(20));
-        }
+        ensure!(wait_for(&address, child)?, "{}", child.last_words());
         Ok(())
     }
 

@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(50);
 const FAULT_POLL: Duration = Duration::from_millis(5);
 /// How long processes may take to leave once the run is over, or once they are asked to.
 const PARTING: Duration = Duration::from_secs(10);
-/// How long the aggregator may take until its broker answers.
+/// How long a broker may take until it answers.
 const START: Duration = Duration::from_secs(30);
 
 /// The process bench.
@@ -98,11 +98,11 @@ impl Bench for Processes {
     }
 }
 
-/// Waits until the broker answers; false if the aggregator ended before.
-fn wait_for(broker: &BrokerAddress, aggregator: &mut Child) -> anyhow::Result<bool> {
+/// Waits until the broker answers; false if the process that brings it ended before.
+pub(crate) fn wait_for(broker: &BrokerAddress, bringing: &mut Child) -> anyhow::Result<bool> {
     let deadline = Instant::now() + START;
     while TcpStream::connect((broker.host.as_str(), broker.port)).is_err() {
-        if aggregator.has_ended()? {
+        if bringing.has_ended()? {
             return Ok(false);
         }
         if Instant::now() > deadline {

@@ -76,9 +76,13 @@ pub fn build(target: &Target, programs: &[Program]) -> Result<Vec<Built>, Toolch
 /// # Errors
 /// [`ToolchainError::NotBuilt`] if there is none.
 pub fn built(target: &Target, program: Program) -> Result<PathBuf, ToolchainError> {
-    let folder = target_folder().unwrap_or_else(|| "target".into());
-    let path = folder.join(target.triple).join(FLEET_PROFILE).join(program.name());
+    let path = programs_folder(target.triple).join(FLEET_PROFILE).join(program.name());
     if path.is_file() { Ok(path) } else { Err(ToolchainError::NotBuilt { path, triple: target.triple }) }
+}
+
+/// Where cargo leaves what is built for the target `triple`: a folder of folders, one for each profile.
+pub fn programs_folder(triple: &str) -> PathBuf {
+    target_folder().unwrap_or_else(|| "target".into()).join(triple)
 }
 
 /// The workspace: of the checkout that cargo runs this program from, or the folder we are in.

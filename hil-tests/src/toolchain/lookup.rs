@@ -3,10 +3,11 @@
 use std::env;
 use std::path::PathBuf;
 
-/// The first of `names` that lies in a folder of `PATH`.
-pub(super) fn find_program(names: &[&str]) -> Option<PathBuf> {
+/// The first of `names` that lies in a folder of `PATH`, or where Debian keeps what only root looks for.
+pub(crate) fn find_program(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let folders: Vec<PathBuf> = folders.collect();
     let candidates = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     candidates.into_iter().find(|candidate| candidate.is_file())
 }

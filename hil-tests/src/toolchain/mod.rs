@@ -8,6 +8,7 @@ mod error;
 mod lookup;
 mod target;
 
-pub use build::{Built, FLEET_PROFILE, Program, build, built};
+pub use build::{Built, FLEET_PROFILE, Program, build, built, programs_folder};
 pub use error::ToolchainError;
+pub(crate) use lookup::find_program;
 pub use target::{TARGETS, Target};

@@ -7,11 +7,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use hil_tests::faults::Mosquitto;
 use rim::TlsFiles;
 use tempfile::TempDir;
 
 use crate::lab::{ATTACK, Lab};
-use crate::mosquitto::Mosquitto;
+use crate::mosquitto;
 use crate::process::{Outcome, Process, datasets, free_port, program, run, summary, wait_until};
 use crate::secured::equip;
 
@@ -232,7 +233,7 @@ fn a_fleet_is_provisioned_and_deployed_falls_back_and_runs() {
 
 /// Provisions the fleet for a Mosquitto, and starts that with exactly what was provisioned for it.
 fn secured(shelf: &mut Shelf) -> Option<Mosquitto> {
-    Mosquitto::start_with(tempfile::tempdir().unwrap(), |port| {
+    mosquitto::start_with(tempfile::tempdir().unwrap(), |port| {
         shelf.broker = format!("mqtts://127.0.0.1:{port}");
         shelf.write_inventory("");
         shelf.provision().succeeded();
@@ -240,9 +241,7 @@ fn secured(shelf: &mut Shelf) -> Option<Mosquitto> {
         let text = fs::read_to_string(folder.join("outpost.conf")).unwrap();
         let (here, there) = (folder.display().to_string(), "/etc/mosquitto/outpost/");
         assert_eq!(text.matches(&format!("file {there}")).count(), 4, "{text}");
-        // As root it would become a user who may not look into this folder.
-        let user = if shelf.sshd.user == "root" { "user root\n" } else { "" };
-        text.replace(&format!("file {there}"), &format!("file {here}/")) + user
+        text.replace(&format!("file {there}"), &format!("file {here}/"))
     })
 }
 

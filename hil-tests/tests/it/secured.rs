@@ -1,17 +1,16 @@
 //! A Mosquitto that is configured as `firmware-configs/mosquitto` has it.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use hil_tests::faults::Mosquitto;
 use rim::{BrokerAddress, Link, LinkOptions, TlsFiles};
-use rustix::process::geteuid;
 use shared::identity::DeviceId;
 use tempfile::TempDir;
 
 use crate::certificates::{Authority, Validity};
-use crate::mosquitto::Mosquitto;
+use crate::mosquitto;
 
 const CONFIG: &str = include_str!("../../../firmware-configs/mosquitto/outpost.conf");
 const ACL: &str = include_str!("../../../firmware-configs/mosquitto/acl");
@@ -43,19 +42,14 @@ impl Secured {
         }
         fs::write(folder.path().join("acl"), acl).unwrap();
         let config = adapted(&folder);
-        let mosquitto = Mosquitto::start_with(folder, |port| {
-            let mut config = config.replace("\nlistener 8883\n", &format!("\nlistener {port} 127.0.0.1\n"));
-            if geteuid().is_root() {
-                // It would become a user who may not look into this folder.
-                writeln!(config, "user root").unwrap();
-            }
-            config
+        let mosquitto = mosquitto::start_with(folder, |port| {
+            config.replace("\nlistener 8883\n", &format!("\nlistener {port} 127.0.0.1\n"))
         })?;
         Some(Secured { mosquitto, authority })
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("mqtts://127.0.0.1:{}", self.mosquitto.port)
+        format!("mqtts://127.0.0.1:{}", self.mosquitto.address().port)
     }
 
     /// A link of one's own, as the owner of a new certificate for `name`.

@@ -72,7 +72,7 @@ fn who_shows_no_certificate_or_one_of_another_authority_is_refused_and_told_why(
     refused(&broker.address(), &of_another, &["certificate"]);
     let of_another_for_the_broker = TlsFiles { ca: stranger.ca, ..own.clone() };
     refused(&broker.address(), &of_another_for_the_broker, &["not signed by the CA of --ca"]);
-    let elsewhere = format!("mqtts://localhost:{}", broker.mosquitto.port);
+    let elsewhere = format!("mqtts://localhost:{}", broker.mosquitto.address().port);
     refused(&elsewhere, &own, &["not for localhost but for", "127.0.0.1"]);
 }
 
