@@ -1,18 +1,15 @@
 //! What a device and the aggregator are given besides their keys.
 
+use std::path::PathBuf;
+
+use edge_client::config::File;
 use shared::data::{Shard, ShardInfo};
 use shared::scenario::Scenario;
-use toml::{Table, Value};
 
 use super::folder::{Folder, Secrecy};
 use crate::inventory::{Device, Inventory};
 
 const ENVIRONMENT: &str = include_str!("../../../firmware-configs/systemd/aggregator.env");
-
-/// Where a file of the release in use lies on a device.
-fn current(device: &Device, name: &str) -> String {
-    format!("{}/current/{name}", device.root)
-}
 
 /// Writes a device's configuration, scenario and shard.
 pub(super) fn write(
@@ -30,21 +27,20 @@ pub(super) fn write(
 }
 
 fn configuration(device: &Device, inventory: &Inventory) -> anyhow::Result<String> {
-    let url = &inventory.broker.url;
-    let mut keys = vec![
-        ("device", device.id.to_string()),
-        ("scenario", current(device, "scenario.toml")),
-        ("shard", current(device, "shard.safetensors")),
-        ("broker", url.to_string()),
-    ];
-    if url.tls {
-        keys.extend(
-            [("ca", "ca.pem"), ("cert", "device.pem"), ("key", "device.key")]
-                .map(|(k, f)| (k, current(device, f))),
-        );
-    }
-    let table: Table = keys.into_iter().map(|(key, value)| (key.to_owned(), Value::String(value))).collect();
-    Ok(toml::to_string(&table)?)
+    let broker = &inventory.broker.url;
+    let current = |name: &str| Some(PathBuf::from(format!("{}/current/{name}", device.root)));
+    let with_tls = |name: &str| current(name).filter(|_| broker.tls);
+    let file = File {
+        device: Some(device.id.to_string()),
+        scenario: current("scenario.toml"),
+        shard: current("shard.safetensors"),
+        broker: Some(broker.to_string()),
+        ca: with_tls("ca.pem"),
+        cert: with_tls("device.pem"),
+        key: with_tls("device.key"),
+        ..File::default()
+    };
+    Ok(toml::to_string(&file)?)
 }
 
 /// Writes the aggregator's scenario and environment.

@@ -5,7 +5,7 @@
 //! | `devices/device-007/` | that device | `client.toml`, `scenario.toml`, `shard.safetensors`, and with TLS `ca.pem`, `device.pem`, `device.key` |
 //! | `devices/device-007/cloud-init/` | its SD card | `user-data`, `network-config`, `meta-data`: with an ssh key only |
 //! | `aggregator/` | the aggregator | `scenario.toml`, `aggregator.env`, its certificate |
-//! | `broker/` | Mosquitto | `mosquitto.conf`, `acl`, its certificate: with TLS only |
+//! | `broker/` | Mosquitto | `outpost.conf`, `acl`, its certificate: with TLS only |
 //! | `operator/` | whoever runs `hil deploy` and `hil fleet status` | a certificate: with TLS only |
 //! | `ca/` | nobody else | the authority that all certificates come from: with TLS only |
 //! | `provision.json` | | what was written, with digests |
