@@ -8,6 +8,9 @@ use shared::scenario::{ResultModel, Scenario};
 
 use crate::table::align;
 
+/// How far the test errors of two architectures may lie apart, if nothing else is said: they round differently.
+pub const TOLERANCE: f64 = 0.005;
+
 /// What a scenario came to on one bench.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -33,13 +36,13 @@ impl Outcome {
         let model = model.ok_or_else(|| anyhow::anyhow!("{}: no model in this run", folder.display()))?;
         Ok(Outcome { label: label.to_owned(), summary, model })
     }
+}
 
-    /// How far the test error is from that of `reference`; infinite where one of the two has none.
-    pub fn distance(&self, reference: &Self) -> f64 {
-        match (self.summary.final_test_error, reference.summary.final_test_error) {
-            (Some(error), Some(expected)) => (error - expected).abs(),
-            _ => f64::INFINITY,
-        }
+/// How far the test error of one run is from that of another; infinite where one of the two has none.
+pub fn distance(one: &Summary, other: &Summary) -> f64 {
+    match (one.final_test_error, other.final_test_error) {
+        (Some(error), Some(expected)) => (error - expected).abs(),
+        _ => f64::INFINITY,
     }
 }
 
@@ -100,7 +103,7 @@ pub struct Disagreement {
 pub fn check(results: &[Outcome], tolerance: f64) -> Result<(), Disagreement> {
     let Some((reference, others)) = results.split_first() else { return Ok(()) };
     for result in others {
-        let distance = result.distance(reference);
+        let distance = distance(&result.summary, &reference.summary);
         if distance > tolerance {
             let (bench, reference) = (result.label.clone(), reference.label.clone());
             return Err(Disagreement { bench, reference, distance, tolerance });
@@ -124,7 +127,7 @@ pub fn table(results: &[Outcome]) -> String {
             let (expected, values) = (reference.model.values(), result.model.values());
             let drift = Drift::between(expected, values);
             let same = values.len() - drift.differing;
-            line.push(format!("{:.4}", result.distance(reference)));
+            line.push(format!("{:.4}", distance(&result.summary, &reference.summary)));
             line.push(if drift.differing == 0 {
                 "all".to_owned()
             } else {
@@ -139,30 +142,16 @@ pub fn table(results: &[Outcome]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use shared::parameters::Layout;
 
     use super::*;
+    use crate::examples;
 
     fn outcome(label: &str, final_test_error: Option<f64>, values: &[f32]) -> Outcome {
         let layout = Arc::new(Layout::new([("weight", vec![values.len()])]));
-        let summary = Summary {
-            name: "test".to_owned(),
-            seed: 1,
-            bench: label.to_owned(),
-            rounds: 1,
-            final_test_error,
-            best_test_error: final_test_error,
-            model_sha256: String::new(),
-            seconds: 1.0,
-            rounds_per_second: 1.0,
-            bytes_up: 0,
-            bytes_down: 0,
-            devices: 1,
-            refused: BTreeMap::new(),
-        };
+        let summary = Summary { bench: label.to_owned(), final_test_error, ..examples::summary() };
         Outcome { label: label.to_owned(), summary, model: Parameters::new(layout, values.to_vec()).unwrap() }
     }
 

@@ -33,6 +33,8 @@ pub mod datasets;
 pub mod demo;
 pub mod deploy;
 pub mod emulated;
+#[cfg(test)]
+mod examples;
 pub mod faults;
 pub mod fleet;
 pub mod fleet_data;

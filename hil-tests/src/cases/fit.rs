@@ -3,7 +3,6 @@
 use shared::identity::DeviceId;
 
 use super::Case;
-use crate::boards::Board;
 use crate::faults::{Fault, Mosquitto, Step, Surroundings, Target};
 use crate::inventory::{Device, Inventory, Kind, Power};
 
@@ -72,7 +71,7 @@ fn first(case: &Case, fleet: &Inventory, need: Option<&str>) -> Result<DeviceId,
 /// Whether `device` is what `case` asks for, and has the capability that is needed on top.
 fn has(case: &Case, device: &Device, need: Option<&str>) -> bool {
     let needs = &case.needs;
-    let board = device.board.as_deref().and_then(|name| Board::find(name).ok());
+    let board = device.profile();
     let measures = |sensor| board.as_ref().is_some_and(|board| board.sensors.contains(sensor));
     (needs.kinds.is_empty() || needs.kinds.contains(&device.kind))
         && needs.capabilities.iter().all(|word| can(device, word))

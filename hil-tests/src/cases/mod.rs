@@ -28,7 +28,6 @@ pub use rig::Rig;
 pub use verdict::{Reference, judge};
 
 use crate::bench::{Bench, Task, Watch};
-use crate::boards::Board;
 use crate::fleet_data::FleetData;
 use crate::inventory::{Device, Inventory};
 use crate::software::Software;
@@ -62,6 +61,5 @@ pub fn run(case: &Case, fleet: &Inventory, rig: &Rig, datasets: &Path, out: &Pat
 
 /// Whether `device` computes as this machine does; so does one without a board, as inventories say.
 fn is_of_this_architecture(device: &Device) -> bool {
-    let board = device.board.as_deref().and_then(|name| Board::find(name).ok());
-    board.is_none_or(|board| board.target.split('-').next() == Some(std::env::consts::ARCH))
+    device.profile().is_none_or(|board| board.target.split('-').next() == Some(std::env::consts::ARCH))
 }

@@ -9,10 +9,8 @@ use shared::scenario::Scenario;
 use shared::wire::Refusal;
 
 use super::Expect;
+use crate::agreement::{TOLERANCE, distance};
 use crate::faults::Step;
-
-/// How far the testing errors of two architectures may lie apart: they round differently, and so end in other bits.
-const AGREEMENT: f64 = 0.005;
 
 /// The undisturbed run, in software on this machine.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +62,8 @@ pub fn judge(
             demand(model == undisturbed, format!("the model is {model}, undisturbed it is {undisturbed}"));
         }
         Some(Reference { summary: undisturbed, to_the_bit: false }) => {
+            let near = distance(summary, undisturbed) <= TOLERANCE;
             let (error, undisturbed) = (summary.final_test_error, undisturbed.final_test_error);
-            let near = error.zip(undisturbed).is_some_and(|(one, other)| (one - other).abs() <= AGREEMENT);
             demand(near, format!("the testing error is {error:?}, undisturbed it is {undisturbed:?}"));
         }
         None => {}

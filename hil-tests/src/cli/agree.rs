@@ -8,7 +8,7 @@ use clap::Args;
 use shared::scenario::Scenario;
 
 use super::common::{ArchArgs, Common, Ending, On, UsageError};
-use crate::agreement::{Outcome, check, table};
+use crate::agreement::{Outcome, TOLERANCE, check, table};
 use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::FleetData;
 use crate::progress::Progress;
@@ -33,7 +33,7 @@ pub(super) struct AgreeArgs {
     #[command(flatten)]
     arch: ArchArgs,
     /// How far test errors may lie apart
-    #[arg(long, value_name = "ERROR", default_value_t = 0.005, value_parser = tolerance)]
+    #[arg(long, value_name = "ERROR", default_value_t = TOLERANCE, value_parser = tolerance)]
     tolerance: f64,
     #[command(flatten)]
     common: Common,

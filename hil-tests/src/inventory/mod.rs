@@ -29,6 +29,7 @@ use rim::BrokerAddress;
 use serde::{Deserialize, Deserializer};
 use shared::identity::DeviceId;
 
+use crate::boards::Board;
 pub use error::InventoryError;
 
 /// A fleet: see the module documentation.
@@ -150,6 +151,11 @@ impl Power {
 }
 
 impl Device {
+    /// The profile of its board, if it has one.
+    pub fn profile(&self) -> Option<Board> {
+        Board::find(self.board.as_deref()?).ok()
+    }
+
     /// The command that does `action`, word by word, to be started without a shell; `None` if the inventory knows none.
     pub fn power(&self, action: Power) -> Option<Vec<String>> {
         let command = self.power_command.as_ref()?.replace("{action}", action.name());

@@ -175,9 +175,10 @@ impl Reproduction {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use super::*;
+    use crate::examples;
     use crate::paper::all;
 
     fn options(seeds: u64, quick: bool) -> Options {
@@ -186,19 +187,9 @@ mod tests {
 
     fn summary(final_error: f64, best_error: f64) -> Summary {
         Summary {
-            name: "paper".to_owned(),
-            seed: 1,
-            bench: "software".to_owned(),
-            rounds: 1,
             final_test_error: Some(final_error),
             best_test_error: Some(best_error),
-            model_sha256: String::new(),
-            seconds: 1.0,
-            rounds_per_second: 1.0,
-            bytes_up: 0,
-            bytes_down: 0,
-            devices: 1,
-            refused: BTreeMap::new(),
+            ..examples::summary()
         }
     }
 
