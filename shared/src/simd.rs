@@ -66,6 +66,36 @@ pub(crate) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
     Arch::new().dispatch(Compiled(kernel))
 }
 
+/// Draws the cache line of `value` into the first-level cache while other work goes on; where this machine cannot be asked
+/// to, nothing.
+#[inline(always)]
+pub(crate) fn prefetch(value: &f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+        #[expect(unsafe_code, reason = "the intrinsic takes a pointer")]
+        // SAFETY: every x86-64 processor has the instruction, and the pointer is that of a reference.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast());
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        #[expect(unsafe_code, reason = "there is no stable intrinsic")]
+        // SAFETY: the instruction changes neither memory nor registers, and the pointer is that of a reference.
+        unsafe {
+            std::arch::asm!(
+                "prfm pldl1keep, [{value}]",
+                value = in(reg) std::ptr::from_ref(value),
+                options(nostack, preserves_flags, readonly),
+            );
+        }
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = value;
+}
+
 /// What is left of a slice after its last whole vector, filled up with zeros; `values` are at most N.
 #[inline(always)]
 pub(crate) fn padded<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] {

@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 
 use rayon::prelude::*;
 
+use super::ahead::Ahead;
 use super::columns::{LANES, Lanes, Statistic, Strips, map_columns_to_one};
 use super::krum::least;
 use super::sorting::SortingNetwork;
@@ -160,8 +161,13 @@ struct MeanAroundMedian {
 
 impl Statistic for MeanAroundMedian {
     #[inline(always)]
-    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
-        self.network.sort(columns);
+    fn compute<const S: usize>(
+        &self,
+        columns: &mut [Strips<S>],
+        results: &mut [Strips<S>],
+        ahead: Ahead<'_>,
+    ) {
+        self.network.sort(columns, ahead);
         let (lower, upper) = ((columns.len() - 1) / 2, columns.len() / 2);
         for strip in 0..S {
             let mut median = [0.0; LANES];

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Updates;
+use super::ahead::Ahead;
 use crate::simd::{Kernel, vectorized};
 pub(super) use crate::simd::{LANES, Lanes};
 
@@ -26,11 +27,12 @@ pub(super) trait Statistic: Sync {
         1
     }
 
-    /// Takes columns as one row per device, in device order, to reorder at will, and writes one row per result.
+    /// Takes columns as one row per device, in device order, to reorder at will, and writes one row per result. Has what
+    /// is `ahead` fetched in the meantime.
     ///
     /// Lanes must not influence each other: some may hold no column. Mark it, and all that it calls,
     /// `#[inline(always)]`: see [`Kernel`].
-    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]);
+    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>], ahead: Ahead<'_>);
 }
 
 /// The results of `statistic` for each column, as so many vectors of d values.
@@ -46,14 +48,7 @@ pub(super) fn map_columns(updates: &Updates<'_>, statistic: &impl Statistic) -> 
 fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic) -> Vec<Vec<f32>> {
     let (devices, results) = (updates.len(), statistic.results());
     let mut vectors = vec![vec![0.0; updates.dimension()]; results];
-    let mut blocks: Vec<Vec<&mut [f32]>> = Vec::new();
-    blocks.resize_with(updates.dimension().div_ceil(BLOCK), || Vec::with_capacity(results));
-    for vector in &mut vectors {
-        for (block, piece) in blocks.iter_mut().zip(vector.chunks_mut(BLOCK)) {
-            block.push(piece);
-        }
-    }
-    blocks.into_par_iter().with_min_len(8).enumerate().for_each_init(
+    blocks_of(&mut vectors, BLOCK).into_par_iter().with_min_len(8).enumerate().for_each_init(
         || (vec![[Lanes::ZERO; S]; BLOCK / LANES / S * devices], vec![[Lanes::ZERO; S]; results]),
         |(columns, row_per_result), (block, mut pieces)| {
             let length = pieces.first().map_or(0, |piece| piece.len());
@@ -67,7 +62,9 @@ fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic)
             }
             let groups = columns.chunks_exact_mut(devices).take(length.div_ceil(S * LANES));
             for (group, columns) in groups.enumerate() {
-                vectorized(Computation { statistic, columns, results: row_per_result });
+                let next = (block + 1) * BLOCK + group * S * LANES;
+                let ahead = Ahead::of(updates.rows(), next, S * LANES);
+                vectorized(Computation { statistic, columns, results: row_per_result, ahead });
                 for (piece, values) in pieces.iter_mut().zip(&*row_per_result) {
                     for (piece, strip) in piece[group * S * LANES..].chunks_mut(LANES).zip(values) {
                         piece.copy_from_slice(&strip[..piece.len()]);
@@ -79,6 +76,19 @@ fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic)
     vectors
 }
 
+/// The same columns of all `vectors`, so many at a time.
+pub(super) fn blocks_of(vectors: &mut [Vec<f32>], columns: usize) -> Vec<Vec<&mut [f32]>> {
+    let mut blocks = Vec::new();
+    let count = vectors.first().map_or(0, |vector| vector.len().div_ceil(columns));
+    blocks.resize_with(count, || Vec::with_capacity(vectors.len()));
+    for vector in vectors {
+        for (block, piece) in blocks.iter_mut().zip(vector.chunks_mut(columns)) {
+            block.push(piece);
+        }
+    }
+    blocks
+}
+
 /// The only result of `statistic` for each column: d values.
 pub(super) fn map_columns_to_one(updates: &Updates<'_>, statistic: &impl Statistic) -> Vec<f32> {
     map_columns(updates, statistic).pop().unwrap_or_default()
@@ -88,6 +98,7 @@ struct Computation<'a, T, const S: usize> {
     statistic: &'a T,
     columns: &'a mut [Strips<S>],
     results: &'a mut [Strips<S>],
+    ahead: Ahead<'a>,
 }
 
 impl<T: Statistic, const S: usize> Kernel for Computation<'_, T, S> {
@@ -95,7 +106,7 @@ impl<T: Statistic, const S: usize> Kernel for Computation<'_, T, S> {
 
     #[inline(always)]
     fn run(self) {
-        self.statistic.compute(self.columns, self.results);
+        self.statistic.compute(self.columns, self.results, self.ahead);
     }
 }
 
@@ -130,7 +141,12 @@ mod tests {
             2
         }
 
-        fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
+        fn compute<const S: usize>(
+            &self,
+            columns: &mut [Strips<S>],
+            results: &mut [Strips<S>],
+            _: Ahead<'_>,
+        ) {
             for (strip, lane) in (0..S).flat_map(|strip| (0..LANES).map(move |lane| (strip, lane))) {
                 let [first, second, third] = [0, 1, 2].map(|device| columns[device][strip][lane]);
                 results[0][strip][lane] = first;

@@ -1,7 +1,10 @@
 //! The mean: what federated learning uses where nobody is assumed Byzantine.
 
-use super::columns::{LANES, Lanes, Statistic, Strips, map_columns, map_columns_to_one};
+use rayon::prelude::*;
+
+use super::columns::blocks_of;
 use super::{Rule, RuleError, Updates};
+use crate::simd::{Kernel, vectorized};
 
 /// Coordinate-wise mean, weighted by examples where [`Updates::weights`] are given (`FedAvg`).
 ///
@@ -19,7 +22,12 @@ impl Rule for Mean {
         self.check(updates.len())?;
         let weights = relative_weights(updates);
         let total: f64 = weights.iter().sum();
-        Ok(map_columns_to_one(updates, &WeightedMean { weights, total }))
+        let mut mean = vec![0.0; updates.dimension()];
+        mean.par_chunks_mut(LONG).enumerate().for_each(|(block, mean)| {
+            let rows = Rows { updates, weights: &weights, start: block * LONG };
+            vectorized(WeightedMean { rows, total, mean });
+        });
+        Ok(mean)
     }
 
     /// The sum without a row is that of the rows before it and of those after it: nothing is taken away from a sum, so
@@ -29,69 +37,103 @@ impl Rule for Mean {
         self.check(devices.saturating_sub(1))?;
         let weights = relative_weights(updates);
         let total_without = |row: usize| -> f64 { weights[..row].iter().chain(&weights[row + 1..]).sum() };
-        let totals: Vec<f64> = (0..devices).map(total_without).collect();
-        if totals.contains(&0.0) {
+        // Division is slow, and there are as many as values.
+        let shares: Vec<f64> = (0..devices).map(|row| total_without(row).recip()).collect();
+        if shares.iter().any(|share| share.is_infinite()) {
             return Err(RuleError::NoWeight { rows: devices - 1 });
         }
-        Ok(map_columns(updates, &WeightedMeansWithoutEach { weights, totals }))
+        let mut means = vec![vec![0.0; updates.dimension()]; devices];
+        blocks_of(&mut means, SHORT).into_par_iter().enumerate().for_each_init(
+            || vec![[0.0; SHORT]; devices],
+            |before, (block, means)| {
+                let rows = Rows { updates, weights: &weights, start: block * SHORT };
+                vectorized(WeightedMeansWithoutEach { rows, shares: &shares, before, means });
+            },
+        );
+        Ok(means)
     }
 }
 
-struct WeightedMean {
-    weights: Vec<f64>,
+/// Columns that are summed at a time: long pieces of each row, which a processor fetches by itself, and their sums in a
+/// first-level cache.
+const LONG: usize = 2048;
+
+/// Columns whose sums up to each row are kept: of a hundred rows, they fit a second-level cache.
+const SHORT: usize = 512;
+
+/// Some columns of weighted rows.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    updates: &'a Updates<'a>,
+    weights: &'a [f64],
+    /// The first of the columns.
+    start: usize,
+}
+
+impl Rows<'_> {
+    /// Adds the values of a row, times its weight, for as many columns as there are `sums`.
+    #[inline(always)]
+    fn add(self, row: usize, sums: &mut [f64]) {
+        let (values, weight) = (&self.updates.rows()[row][self.start..], self.weights[row]);
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += f64::from(*value) * weight;
+        }
+    }
+}
+
+struct WeightedMean<'a> {
+    rows: Rows<'a>,
     /// Sum of the weights.
     total: f64,
+    mean: &'a mut [f32],
 }
 
-impl Statistic for WeightedMean {
+impl Kernel for WeightedMean<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
-        for strip in 0..S {
-            let mut sums = [0.0; LANES];
-            for (row, weight) in columns.iter().zip(&self.weights) {
-                add(&mut sums, &row[strip], *weight);
-            }
-            results[0][strip] = Lanes(sums.map(|sum| (sum / self.total) as f32));
+    fn run(self) {
+        let mut sums = [0.0; LONG];
+        let sums = &mut sums[..self.mean.len()];
+        for row in 0..self.rows.weights.len() {
+            self.rows.add(row, sums);
+        }
+        for (mean, sum) in self.mean.iter_mut().zip(sums) {
+            *mean = (*sum / self.total) as f32;
         }
     }
 }
 
-struct WeightedMeansWithoutEach {
-    weights: Vec<f64>,
-    /// For each row the sum of the weights of the others.
-    totals: Vec<f64>,
+struct WeightedMeansWithoutEach<'a> {
+    rows: Rows<'a>,
+    /// For each row, one over the sum of the weights of the others.
+    shares: &'a [f64],
+    /// Room for the sums of the rows before each row.
+    before: &'a mut [[f64; SHORT]],
+    /// A piece for each row.
+    means: Vec<&'a mut [f32]>,
 }
 
-impl Statistic for WeightedMeansWithoutEach {
-    fn results(&self) -> usize {
-        self.weights.len()
-    }
+impl Kernel for WeightedMeansWithoutEach<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
-        let devices = self.weights.len();
-        let mut before = vec![[0.0; LANES]; devices];
-        for strip in 0..S {
-            for row in 1..devices {
-                before[row] = before[row - 1];
-                add(&mut before[row], &columns[row - 1][strip], self.weights[row - 1]);
-            }
-            let mut after = [0.0; LANES];
-            for row in (0..devices).rev() {
-                for lane in 0..LANES {
-                    results[row][strip][lane] = ((before[row][lane] + after[lane]) / self.totals[row]) as f32;
-                }
-                add(&mut after, &columns[row][strip], self.weights[row]);
-            }
+    fn run(self) {
+        let columns = self.means.first().map_or(0, |piece| piece.len());
+        let mut sums = [0.0; SHORT];
+        let sums = &mut sums[..columns];
+        for (row, before) in self.before.iter_mut().enumerate() {
+            before[..columns].copy_from_slice(sums);
+            self.rows.add(row, sums);
         }
-    }
-}
-
-/// Adds the values of a row, times its weight.
-#[inline(always)]
-fn add(sums: &mut [f64; LANES], row: &Lanes, weight: f64) {
-    for (sum, value) in sums.iter_mut().zip(row.iter()) {
-        *sum += f64::from(*value) * weight;
+        sums.fill(0.0);
+        let after = sums;
+        for (row, means) in self.means.into_iter().enumerate().rev() {
+            for ((mean, before), after) in means.iter_mut().zip(&self.before[row]).zip(&*after) {
+                *mean = ((before + after) * self.shares[row]) as f32;
+            }
+            self.rows.add(row, after);
+        }
     }
 }
 

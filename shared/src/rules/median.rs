@@ -1,5 +1,6 @@
 //! The coordinate-wise median.
 
+use super::ahead::Ahead;
 use super::columns::{LANES, Statistic, Strips, map_columns, map_columns_to_one, midpoint};
 use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
@@ -43,8 +44,13 @@ struct Middle {
 
 impl Statistic for Middle {
     #[inline(always)]
-    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
-        self.network.sort(columns);
+    fn compute<const S: usize>(
+        &self,
+        columns: &mut [Strips<S>],
+        results: &mut [Strips<S>],
+        ahead: Ahead<'_>,
+    ) {
+        self.network.sort(columns, ahead);
         for (strip, result) in results[0].iter_mut().enumerate() {
             *result = midpoint(&columns[self.lower][strip], &columns[self.upper][strip]);
         }
@@ -63,9 +69,14 @@ impl Statistic for MiddlesWithoutEach {
     }
 
     #[inline(always)]
-    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
+    fn compute<const S: usize>(
+        &self,
+        columns: &mut [Strips<S>],
+        results: &mut [Strips<S>],
+        ahead: Ahead<'_>,
+    ) {
         results.copy_from_slice(columns);
-        self.network.sort(columns);
+        self.network.sort(columns, ahead);
         let half = self.devices / 2;
         for strip in 0..S {
             let (low, middle) = (columns[half - 1][strip], columns[half][strip]);

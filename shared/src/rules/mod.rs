@@ -26,6 +26,7 @@
 
 use rayon::prelude::*;
 
+mod ahead;
 mod bulyan;
 mod columns;
 mod distances;

@@ -1,5 +1,6 @@
 //! Sorting without branches: many columns at once, one in each lane.
 
+use super::ahead::Ahead;
 use super::columns::{LANES, Strips};
 
 /// A sorting network: which pairs of places to put in order, one after the other. It sorts whatever the values.
@@ -27,10 +28,12 @@ impl SortingNetwork {
         SortingNetwork { pairs }
     }
 
-    /// Sorts each lane of `rows`, as many as the network has places. NaN ends up anywhere.
+    /// Sorts each lane of `rows`, as many as the network has places, while what is `ahead` is fetched. NaN ends up
+    /// anywhere.
     #[inline(always)]
-    pub(super) fn sort<const S: usize>(&self, rows: &mut [Strips<S>]) {
+    pub(super) fn sort<const S: usize>(&self, rows: &mut [Strips<S>], mut ahead: Ahead<'_>) {
         for &(low, high) in &self.pairs {
+            ahead.fetch_line();
             let (lower, upper) = rows.split_at_mut(high as usize);
             for (a, b) in lower[low as usize].iter_mut().zip(&mut upper[0]) {
                 let (mut least, mut greatest) = (*a, *b);
@@ -83,7 +86,7 @@ mod tests {
                 let mut rows: Vec<Strips<1>> = (0..places)
                     .map(|i| [Lanes([if bits >> i & 1 == 1 { 1.0 } else { 0.0 }; LANES])])
                     .collect();
-                network.sort(&mut rows);
+                network.sort(&mut rows, Ahead::of(&[], 0, 0));
                 assert!(rows.is_sorted_by(|a, b| a[0][0] <= b[0][0]), "{places} places, {bits:b}");
             }
         }
@@ -97,7 +100,7 @@ mod tests {
             let network = SortingNetwork::new(values.len(), |_| true);
             let mut rows: Vec<Strips<2>> = values.iter().map(|value| [Lanes([*value; LANES]); 2]).collect();
             rows.iter_mut().for_each(|row| row[1][1] = -row[1][1]);
-            network.sort(&mut rows);
+            network.sort(&mut rows, Ahead::of(&[], 0, 0));
             let mut expected = values.clone();
             expected.sort_by(f32::total_cmp);
             prop_assert_eq!(rows.iter().map(|row| row[1][0]).collect::<Vec<_>>(), expected.clone());
@@ -114,7 +117,7 @@ mod tests {
             let wanted = |place| start.min(end) <= place && place <= start.max(end);
             let network = SortingNetwork::new(values.len(), wanted);
             let mut rows: Vec<Strips<1>> = values.iter().map(|value| [Lanes([*value; LANES])]).collect();
-            network.sort(&mut rows);
+            network.sort(&mut rows, Ahead::of(&[], 0, 0));
             let mut expected = values;
             expected.sort_by(f32::total_cmp);
             for place in (0..rows.len()).filter(|&place| wanted(place)) {

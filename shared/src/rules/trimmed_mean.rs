@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::ahead::Ahead;
 use super::columns::{LANES, Statistic, Strips, map_columns, map_columns_to_one, mean};
 use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
@@ -64,8 +65,8 @@ struct Kept {
 
 impl Kept {
     #[inline(always)]
-    fn of<'a, const S: usize>(&self, columns: &'a mut [Strips<S>]) -> &'a [Strips<S>] {
-        self.network.sort(columns);
+    fn of<'a, const S: usize>(&self, columns: &'a mut [Strips<S>], ahead: Ahead<'_>) -> &'a [Strips<S>] {
+        self.network.sort(columns, ahead);
         &columns[self.places.clone()]
     }
 }
@@ -74,8 +75,13 @@ struct MeanOfKept(Kept);
 
 impl Statistic for MeanOfKept {
     #[inline(always)]
-    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
-        let kept = self.0.of(columns);
+    fn compute<const S: usize>(
+        &self,
+        columns: &mut [Strips<S>],
+        results: &mut [Strips<S>],
+        ahead: Ahead<'_>,
+    ) {
+        let kept = self.0.of(columns, ahead);
         for (strip, result) in results[0].iter_mut().enumerate() {
             *result = mean(kept, strip);
         }
@@ -92,9 +98,14 @@ impl Statistic for MeansWithoutEach {
     }
 
     #[inline(always)]
-    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
+    fn compute<const S: usize>(
+        &self,
+        columns: &mut [Strips<S>],
+        results: &mut [Strips<S>],
+        ahead: Ahead<'_>,
+    ) {
         results.copy_from_slice(columns);
-        let kept = self.0.of(columns);
+        let kept = self.0.of(columns, ahead);
         let last = kept.len() - 1;
         for strip in 0..S {
             // Without a smaller value the first of them is trimmed too, without a greater one the last, and without one of
