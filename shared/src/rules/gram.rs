@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::simd::{Kernel, LANES, Lanes, padded, vectorized};
@@ -11,11 +12,14 @@ use crate::simd::{Kernel, LANES, Lanes, padded, vectorized};
 const TILE: usize = 4;
 
 /// Vectors of a row in a panel: the columns that are gone through at a time. Each partial sum in `f32` is of so many
-/// products; panels are added up in `f64`.
+/// products; panels are added up in `f64`. Two tiles of a panel fit a first-level cache.
 const PANEL: usize = 64;
 
 /// Rows that all tiles are multiplied with before the next ones: their part of a panel fits a second-level cache.
 const STRIPE: usize = 32 * TILE;
+
+/// The rows of a tile in a panel, side by side: they are gone through together.
+type Tile = [[Lanes; TILE]; PANEL];
 
 /// For each pair i <= j of `rows`, the product of rows i and j, both taken from `origin`, at `i * m + j` of the result;
 /// zeros elsewhere. All rows, `origin` too, are of one length.
@@ -25,19 +29,22 @@ const STRIPE: usize = 32 * TILE;
 pub(super) fn upper_gram(rows: &[&[f32]], origin: &[f32]) -> Vec<f64> {
     let devices = rows.len();
     let mut products = vec![0.0; devices * devices];
-    let mut panel = vec![[Lanes::ZERO; PANEL]; devices.next_multiple_of(TILE)];
+    let mut panel = vec![[[Lanes::ZERO; TILE]; PANEL]; devices.div_ceil(TILE)];
     for start in (0..origin.len()).step_by(PANEL * LANES) {
         let origin = &origin[start..(start + PANEL * LANES).min(origin.len())];
-        panel.par_iter_mut().zip(rows).for_each(|(vectors, row)| {
-            vectorized(Offsets { row: &row[start..][..origin.len()], origin, vectors });
+        panel.par_iter_mut().zip(rows.par_chunks(TILE)).for_each(|(tile, rows)| {
+            for (place, row) in rows.iter().enumerate() {
+                vectorized(Offsets { row: &row[start..][..origin.len()], origin, tile, place });
+            }
         });
         let vectors = origin.len().div_ceil(LANES);
-        for (stripe, columns) in panel.chunks(STRIPE).enumerate() {
-            let tiles = panel.par_chunks(TILE).zip(products.par_chunks_mut(TILE * devices)).enumerate();
+        for (stripe, columns) in panel.chunks(STRIPE / TILE).enumerate() {
+            let tiles = panel.par_iter().zip(products.par_chunks_mut(TILE * devices)).enumerate();
             tiles.for_each(|(tile, (rows, products))| {
-                let first = (tile * TILE).max(stripe * STRIPE);
-                if let Some(columns) = columns.get(first - stripe * STRIPE..) {
-                    vectorized(TileProducts { rows, columns, first, vectors, devices, products });
+                let first = tile.max(stripe * STRIPE / TILE);
+                if let Some(columns) = columns.get(first - stripe * STRIPE / TILE..) {
+                    let first = first * TILE;
+                    Arch::new().dispatch(TileProducts { rows, columns, first, vectors, devices, products });
                 }
             });
         }
@@ -45,11 +52,12 @@ pub(super) fn upper_gram(rows: &[&[f32]], origin: &[f32]) -> Vec<f64> {
     products
 }
 
-/// Part of a row less that of the origin, filled up with zeros to a whole vector.
+/// Part of a row less that of the origin, filled up with zeros to a whole vector, as one row of a tile.
 struct Offsets<'a> {
     row: &'a [f32],
     origin: &'a [f32],
-    vectors: &'a mut [Lanes; PANEL],
+    tile: &'a mut Tile,
+    place: usize,
 }
 
 impl Kernel for Offsets<'_> {
@@ -57,35 +65,45 @@ impl Kernel for Offsets<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let parts = self.row.chunks(LANES).zip(self.origin.chunks(LANES));
-        for (place, (row, origin)) in self.vectors.iter_mut().zip(parts) {
-            let (row, origin): ([f32; LANES], [f32; LANES]) = (padded(row), padded(origin));
-            for lane in 0..LANES {
-                place[lane] = row[lane] - origin[lane];
-            }
+        let ((row, row_rest), (origin, origin_rest)) =
+            (self.row.as_chunks::<LANES>(), self.origin.as_chunks::<LANES>());
+        let mut vectors = self.tile.iter_mut().map(|rows| &mut rows[self.place]);
+        for ((row, origin), vector) in row.iter().zip(origin).zip(&mut vectors) {
+            *vector = difference(&one_at_a_time(row), origin);
+        }
+        if let (false, Some(vector)) = (row_rest.is_empty(), vectors.next()) {
+            *vector = difference(&padded(row_rest), &padded(origin_rest));
         }
     }
+}
+
+#[inline(always)]
+fn difference(a: &[f32; LANES], b: &[f32; LANES]) -> Lanes {
+    let mut difference = Lanes::ZERO;
+    for lane in 0..LANES {
+        difference[lane] = a[lane] - b[lane];
+    }
+    difference
 }
 
 /// Adds the products of a tile of rows with those in `columns`, the first of which is row `first` of all, to
 /// `products`, one row of all `devices` for each row of the tile.
 struct TileProducts<'a> {
-    rows: &'a [[Lanes; PANEL]],
-    columns: &'a [[Lanes; PANEL]],
+    rows: &'a Tile,
+    columns: &'a [Tile],
     first: usize,
     vectors: usize,
     devices: usize,
     products: &'a mut [f64],
 }
 
-impl Kernel for TileProducts<'_> {
+impl WithSimd for TileProducts<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
-        let Ok(rows) = <&[_; TILE]>::try_from(self.rows) else { return };
-        for (column, columns) in (self.first..).step_by(TILE).zip(self.columns.as_chunks::<TILE>().0) {
-            let sums = tile_products(rows, columns, self.vectors);
+    fn with_simd<S: Simd>(self, simd: S) {
+        for (column, columns) in (self.first..).step_by(TILE).zip(self.columns) {
+            let sums = totals(&tile_products(simd, &self.rows[..self.vectors], columns));
             for (row, sums) in self.products.chunks_exact_mut(self.devices).zip(sums) {
                 for (product, sum) in row[column..].iter_mut().zip(sums) {
                     *product += sum;
@@ -95,43 +113,63 @@ impl Kernel for TileProducts<'_> {
     }
 }
 
-/// The products of each row of one tile with each of the other.
+/// The products of each row of one tile with each of the other, lane by lane.
+///
+/// Written with the machine's own vectors: what the compiler makes of plain loops over so many lanes changes with every
+/// word of them.
 #[inline(always)]
-fn tile_products(
-    rows: &[[Lanes; PANEL]; TILE],
-    columns: &[[Lanes; PANEL]; TILE],
-    vectors: usize,
-) -> [[f64; TILE]; TILE] {
-    let mut sums = [[Lanes::ZERO; TILE]; TILE];
-    for vector in 0..vectors.min(PANEL) {
-        for i in 0..TILE {
-            for j in 0..TILE {
-                for lane in 0..LANES {
-                    let (a, b) = (rows[i][vector][lane], columns[j][vector][lane]);
-                    sums[i][j][lane] = a.mul_add(b, sums[i][j][lane]);
+fn tile_products<S: Simd>(simd: S, rows: &[[Lanes; TILE]], columns: &Tile) -> [[Lanes; TILE]; TILE] {
+    let mut products = [[Lanes::ZERO; TILE]; TILE];
+    for part in 0..LANES / S::F32_LANES {
+        let mut sums = [[simd.splat_f32s(0.0); TILE]; TILE];
+        for (rows, columns) in rows.iter().zip(columns) {
+            let columns = columns.each_ref().map(|column| S::as_simd_f32s(&column[..]).0[part]);
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let row = S::as_simd_f32s(&row[..]).0[part];
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = simd.mul_add_f32s(row, column, *sum);
                 }
             }
         }
+        for (products, sums) in products.iter_mut().zip(sums) {
+            for (product, sum) in products.iter_mut().zip(sums) {
+                S::as_mut_simd_f32s(&mut product[..]).0[part] = sum;
+            }
+        }
+    }
+    products
+}
+
+/// The sums of all lanes: half is added to half, until one is left.
+#[inline(always)]
+fn totals(sums: &[[Lanes; TILE]; TILE]) -> [[f64; TILE]; TILE] {
+    let mut eight = [[[0.0; 8]; TILE]; TILE];
+    for (eight, sums) in eight.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+        let sums = one_at_a_time(sums);
+        for lane in 0..8 {
+            eight[lane] = f64::from(sums[lane]) + f64::from(sums[lane + 8]);
+        }
+    }
+    let mut four = [[[0.0; 4]; TILE]; TILE];
+    for (four, eight) in four.as_flattened_mut().iter_mut().zip(eight.as_flattened()) {
+        let eight = one_at_a_time(eight);
+        for lane in 0..4 {
+            four[lane] = eight[lane] + eight[lane + 4];
+        }
     }
     let mut totals = [[0.0; TILE]; TILE];
-    for i in 0..TILE {
-        for j in 0..TILE {
-            totals[i][j] = total(&sums[i][j]);
-        }
+    for (total, four) in totals.as_flattened_mut().iter_mut().zip(four.as_flattened()) {
+        let four = one_at_a_time(four);
+        *total = (four[0] + four[2]) + (four[1] + four[3]);
     }
     totals
 }
 
-/// The sum of all lanes.
+/// Hides from the compiler that a vector is one of several, for else it gathers the first lanes of all of them, then the
+/// second ones, ...
 #[inline(always)]
-fn total(lanes: &Lanes) -> f64 {
-    let mut sums = [0.0; LANES / 2];
-    for lane in 0..LANES / 2 {
-        sums[lane] = f64::from(lanes[lane]) + f64::from(lanes[lane + LANES / 2]);
-    }
-    // The compiler must not see through this, or it gathers the first lanes of all products, then the second ones, ...
-    let sums = black_box(sums);
-    ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
+fn one_at_a_time<T: Copy>(vector: &T) -> T {
+    *black_box(vector)
 }
 
 #[cfg(test)]
