@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Updates;
 use super::ahead::Ahead;
-use crate::simd::{Kernel, vectorized};
+use crate::simd::{Kernel, padded, vectorized};
 pub(super) use crate::simd::{LANES, Lanes};
 
 /// One value of each column of `S` strips, which are [`LANES`] columns each.
@@ -15,7 +15,8 @@ pub(super) type Strips<const S: usize> = [Lanes; S];
 const WIDE: usize = 4;
 
 /// Devices beyond which the columns of so many strips outgrow a first-level cache, so that one is worked on at a time.
-const WIDE_UP_TO: usize = 160;
+/// Then places are found without sorting, too.
+pub(super) const WIDE_UP_TO: usize = 160;
 
 /// Columns that results are written for at a time.
 pub(super) const BLOCK: usize = WIDE * LANES;
@@ -52,14 +53,7 @@ fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic)
         || (vec![[Lanes::ZERO; S]; BLOCK / LANES / S * devices], vec![[Lanes::ZERO; S]; results]),
         |(columns, row_per_result), (block, mut pieces)| {
             let length = pieces.first().map_or(0, |piece| piece.len());
-            for (device, row) in updates.rows().iter().enumerate() {
-                let values = &row[block * BLOCK..][..length];
-                for (group, values) in columns.chunks_exact_mut(devices).zip(values.chunks(S * LANES)) {
-                    for (strip, values) in group[device].iter_mut().zip(values.chunks(LANES)) {
-                        strip[..values.len()].copy_from_slice(values);
-                    }
-                }
-            }
+            vectorized(Gathering { rows: updates.rows(), start: block * BLOCK, length, columns });
             let groups = columns.chunks_exact_mut(devices).take(length.div_ceil(S * LANES));
             for (group, columns) in groups.enumerate() {
                 let next = (block + 1) * BLOCK + group * S * LANES;
@@ -92,6 +86,33 @@ pub(super) fn blocks_of(vectors: &mut [Vec<f32>], columns: usize) -> Vec<Vec<&mu
 /// The only result of `statistic` for each column: d values.
 pub(super) fn map_columns_to_one(updates: &Updates<'_>, statistic: &impl Statistic) -> Vec<f32> {
     map_columns(updates, statistic).pop().unwrap_or_default()
+}
+
+/// Takes some columns of all rows apart: for each group of strips, one row per device.
+struct Gathering<'a, const S: usize> {
+    rows: &'a [&'a [f32]],
+    start: usize,
+    length: usize,
+    columns: &'a mut [Strips<S>],
+}
+
+impl<const S: usize> Kernel for Gathering<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let devices = self.rows.len();
+        for (device, row) in self.rows.iter().enumerate() {
+            let (whole, rest) = row[self.start..][..self.length].as_chunks::<LANES>();
+            for (strip, values) in whole.iter().enumerate() {
+                self.columns[strip / S * devices + device][strip % S] = Lanes(*values);
+            }
+            if !rest.is_empty() {
+                let strip = whole.len();
+                self.columns[strip / S * devices + device][strip % S] = Lanes(padded(rest));
+            }
+        }
+    }
 }
 
 struct Computation<'a, T, const S: usize> {

@@ -1,7 +1,8 @@
 //! The coordinate-wise median.
 
 use super::ahead::Ahead;
-use super::columns::{LANES, Statistic, Strips, map_columns, map_columns_to_one, midpoint};
+use super::columns::{LANES, Statistic, Strips, WIDE_UP_TO, map_columns, map_columns_to_one, midpoint};
+use super::ranks::at_places;
 use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
 
@@ -21,6 +22,9 @@ impl Rule for Median {
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
         let (lower, upper) = ((updates.len() - 1) / 2, updates.len() / 2);
+        if updates.len() > WIDE_UP_TO {
+            return Ok(map_columns_to_one(updates, &MiddleOfMany { lower, upper }));
+        }
         let network = SortingNetwork::new(updates.len(), |place| place == lower || place == upper);
         Ok(map_columns_to_one(updates, &Middle { network, lower, upper }))
     }
@@ -53,6 +57,26 @@ impl Statistic for Middle {
         self.network.sort(columns, ahead);
         for (strip, result) in results[0].iter_mut().enumerate() {
             *result = midpoint(&columns[self.lower][strip], &columns[self.upper][strip]);
+        }
+    }
+}
+
+struct MiddleOfMany {
+    lower: usize,
+    upper: usize,
+}
+
+impl Statistic for MiddleOfMany {
+    #[inline(always)]
+    fn compute<const S: usize>(
+        &self,
+        columns: &mut [Strips<S>],
+        results: &mut [Strips<S>],
+        mut ahead: Ahead<'_>,
+    ) {
+        for (strip, result) in results[0].iter_mut().enumerate() {
+            let [lower, upper] = at_places(columns, strip, [self.lower, self.upper], &mut ahead);
+            *result = midpoint(&lower, &upper);
         }
     }
 }

@@ -38,6 +38,7 @@ mod median;
 mod name;
 #[cfg(test)]
 mod properties;
+mod ranks;
 mod sorting;
 mod subset;
 mod trimmed_mean;

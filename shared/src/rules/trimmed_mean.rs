@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::ahead::Ahead;
-use super::columns::{LANES, Statistic, Strips, map_columns, map_columns_to_one, mean};
+use super::columns::{LANES, Lanes, Statistic, Strips, WIDE_UP_TO, map_columns, map_columns_to_one, mean};
+use super::ranks::at_places;
 use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
 
@@ -12,7 +13,8 @@ use super::{Rule, RuleError, Updates};
 ///
 /// The paper asks for c <= β < m / 2. The rule can check only the second part; with the first, each
 /// coordinate of the result lies between the smallest and the largest benign value. Sums are taken in `f64`
-/// and in ascending order, so that the order of the devices does not matter. Weights are ignored.
+/// and in ascending order, or of so many devices that they are not sorted, on a common grid: so the order of the
+/// devices does not matter. Weights are ignored.
 #[derive(Clone, Copy, Debug)]
 pub struct TrimmedMean {
     /// Number of values dropped at each end (the paper's β).
@@ -39,6 +41,9 @@ impl Rule for TrimmedMean {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
+        if updates.len() > WIDE_UP_TO {
+            return Ok(map_columns_to_one(updates, &MeanOfMany { trim: self.trim }));
+        }
         Ok(map_columns_to_one(updates, &MeanOfKept(self.kept(updates.len()))))
     }
 
@@ -85,6 +90,77 @@ impl Statistic for MeanOfKept {
         for (strip, result) in results[0].iter_mut().enumerate() {
             *result = mean(kept, strip);
         }
+    }
+}
+
+/// The mean of what is kept, of so many that they are not sorted.
+struct MeanOfMany {
+    trim: usize,
+}
+
+impl Statistic for MeanOfMany {
+    #[inline(always)]
+    fn compute<const S: usize>(
+        &self,
+        columns: &mut [Strips<S>],
+        results: &mut [Strips<S>],
+        mut ahead: Ahead<'_>,
+    ) {
+        let devices = columns.len();
+        let kept = (devices - 2 * self.trim) as f64;
+        for (strip, result) in results[0].iter_mut().enumerate() {
+            let places = [self.trim, devices - 1 - self.trim];
+            let [least, greatest] = at_places(columns, strip, places, &mut ahead);
+            let grid = Grid::of(&least, &greatest, devices);
+            let (mut sums, mut inside, mut up_to_least) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+            for row in &*columns {
+                let row = row[strip];
+                for lane in 0..LANES {
+                    let (value, least, greatest) =
+                        (f64::from(row[lane]), f64::from(least[lane]), f64::from(greatest[lane]));
+                    let is_inside = value > least && value < greatest;
+                    sums[lane] += if is_inside { grid.rounded(lane, value) } else { 0.0 };
+                    inside[lane] += if is_inside { 1.0 } else { 0.0 };
+                    up_to_least[lane] += if value <= least { 1.0 } else { 0.0 };
+                }
+            }
+            for lane in 0..LANES {
+                let (least, greatest) = (f64::from(least[lane]), f64::from(greatest[lane]));
+                // Of those that equal the least or the greatest that is kept, only some may be.
+                let as_least = up_to_least[lane] - self.trim as f64;
+                let as_greatest = kept - inside[lane] - as_least;
+                let sum = sums[lane]
+                    + as_least * grid.rounded(lane, least)
+                    + as_greatest * grid.rounded(lane, greatest);
+                let mean = if least == greatest { least + 0.0 } else { sum / kept };
+                result[lane] = mean as f32;
+            }
+        }
+    }
+}
+
+/// Multiples of a power of two in each lane, so fine that what it rounds away is as little as in a sum in `f64`, and so
+/// coarse that sums of so many values are exact: in whatever order.
+struct Grid([f64; LANES]);
+
+impl Grid {
+    /// For `count` values between two.
+    #[inline(always)]
+    fn of(least: &Lanes, greatest: &Lanes, count: usize) -> Self {
+        let room = 4.0 * count.next_power_of_two() as f64;
+        let mut ones = [0.0; LANES];
+        for lane in 0..LANES {
+            let largest = f64::from(least[lane]).abs().max(f64::from(greatest[lane]).abs());
+            // Without its digits, it is a power of two.
+            ones[lane] = f64::from_bits(largest.to_bits() & f64::INFINITY.to_bits()) * room;
+        }
+        Grid(ones)
+    }
+
+    /// Beside a number so much larger, there is no place for more digits.
+    #[inline(always)]
+    fn rounded(&self, lane: usize, value: f64) -> f64 {
+        (value + self.0[lane]) - self.0[lane]
     }
 }
 
@@ -169,6 +245,7 @@ mod tests {
     use super::super::properties::{aggregate, matrix};
     use super::super::{Mean, Median};
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     #[test]
@@ -226,6 +303,26 @@ mod tests {
                 let column = rows.iter().map(|row| row[j]).collect();
                 prop_assert_eq!(actual, by_removal(column, trim));
             }
+        }
+
+        #[test]
+        fn of_many_devices_it_is_that_of_the_sorted_values_in_whatever_order(
+            (values, shuffled) in vec(
+                prop_oneof![-1.0..1.0_f32, -1e30..1e30_f32, (-2..3_i8).prop_map(f32::from)],
+                WIDE_UP_TO + 1..WIDE_UP_TO + 200,
+            )
+            .prop_flat_map(|values| (Just(values.clone()), Just(values).prop_shuffle())),
+            share in 0.0..0.5,
+        ) {
+            let column = |values: &[f32]| values.iter().map(|value| vec![*value]).collect::<Vec<_>>();
+            let trim = ((values.len() - 1) as f64 * share) as usize;
+            let actual = aggregate(&TrimmedMean { trim }, &column(&values))[0];
+            prop_assert_eq!(actual.to_bits(), aggregate(&TrimmedMean { trim }, &column(&shuffled))[0].to_bits());
+            let mut sorted: Vec<f64> = values.iter().copied().map(f64::from).collect();
+            sorted.sort_by(f64::total_cmp);
+            let kept = &sorted[trim..values.len() - trim];
+            let (mean, largest) = (kept.iter().sum::<f64>() / kept.len() as f64, kept[0].abs().max(kept[kept.len() - 1].abs()));
+            prop_assert!((f64::from(actual) - mean).abs() <= mean.abs() * 1e-7 + largest * 1e-12, "{actual} {mean}");
         }
 
         #[test]
