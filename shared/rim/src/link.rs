@@ -10,7 +10,7 @@ use rumqttc::{
 };
 use shared::wire::{MAX_MESSAGE_BYTES, Publication};
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
@@ -21,6 +21,8 @@ use crate::{BrokerAddress, Tls, nonce};
 const MAX_PACKET_BYTES: usize = MAX_MESSAGE_BYTES + 4096;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const QUEUE: usize = 1024;
+/// How long a broker may take to hang up after a farewell.
+const HANGING_UP: Duration = Duration::from_secs(2);
 
 /// What a link needs to know.
 #[derive(Clone, Debug)]
@@ -177,7 +179,7 @@ impl Link {
         let Link { commands, mut events, .. } = self;
         drop(commands);
         let drained = async { while events.recv().await.is_some() {} };
-        if tokio::time::timeout(patience, drained).await.is_err() {
+        if timeout(patience, drained).await.is_err() {
             debug!("the broker did not take the last messages within {patience:?}");
         }
     }
@@ -236,7 +238,11 @@ async fn poll(
                 let _ = events.send(event).await;
             }
             Ok(Event::Incoming(Packet::SubAck(answer))) => warn_if_denied(&answer, broker),
-            Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(ConnectionError::RequestsDone) => return Ok(()),
+            Ok(Event::Outgoing(Outgoing::Disconnect)) => {
+                wait_until_hung_up(event_loop).await;
+                return Ok(());
+            }
+            Err(ConnectionError::RequestsDone) => return Ok(()),
             Ok(_) => {}
             Err(error) => {
                 failure = explain(&error, broker, connected);
@@ -258,6 +264,15 @@ async fn poll(
                 sleep(pause).await;
             }
         }
+    }
+}
+
+/// The farewell is sent; the broker hangs up when it has read it. A connection that is closed before, with messages
+/// unread or the end of TLS unannounced, is torn to the broker: it may drop what came last, and publish the last will.
+async fn wait_until_hung_up(mut event_loop: EventLoop) {
+    let hung_up = async { while event_loop.poll().await.is_ok() {} };
+    if timeout(HANGING_UP, hung_up).await.is_err() {
+        debug!("the broker does not hang up");
     }
 }
 
