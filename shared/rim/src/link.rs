@@ -70,6 +70,7 @@ pub enum LinkEvent {
 
 /// What a link is asked to do.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 pub enum Command {
     /// Subscribe to a topic filter at QoS 1.
     Subscribe(String),
@@ -291,5 +292,50 @@ fn warn_if_denied(answer: &SubAck, broker: &BrokerAddress) {
             "the broker {broker} denies a subscription: its access control does not know this program's \
              certificate as what it says it is"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
+    const DISCONNECT: [u8; 2] = [0xe0, 0];
+
+    /// A broker that reads a farewell and takes its time to hang up.
+    fn slow_broker(listener: &TcpListener) {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut buffer = [0; 256];
+        assert!(socket.read(&mut buffer).unwrap() > 0, "no CONNECT");
+        socket.write_all(&CONNACK).unwrap();
+        let mut read = 0;
+        while !buffer[..read].ends_with(&DISCONNECT) {
+            read = socket.read(&mut buffer).unwrap();
+            assert!(read > 0, "hung up without a farewell");
+        }
+        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let more = socket.read(&mut buffer);
+        let waits = |kind| matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        assert!(more.as_ref().is_err_and(|error| waits(error.kind())), "it did not wait: {more:?}");
+    }
+
+    #[test]
+    fn who_leaves_waits_until_the_broker_hangs_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let broker = format!("mqtt://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let serving = thread::spawn(move || slow_broker(&listener));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (client_id, patience) = ("test".to_owned(), Duration::from_secs(60));
+            let options = LinkOptions { broker, tls: None, client_id, last_will: None, patience };
+            let mut link = Link::open(options);
+            assert!(matches!(link.next().await, Some(LinkEvent::Connected)));
+            link.close(patience).await;
+        });
+        serving.join().unwrap();
     }
 }
