@@ -71,8 +71,8 @@ pub struct Trained {
     pub parameters: Arc<[f32]>,
     /// Mean training loss.
     pub loss: f32,
-    /// How long it took in milliseconds.
-    pub train_ms: u32,
+    /// How long it took in microseconds.
+    pub train_us: u64,
     /// What the board told then: nothing, until whoever drives the worker fills it in.
     pub telemetry: Telemetry,
 }
@@ -120,7 +120,7 @@ impl Worker {
                 round,
                 parameters: trained.parameters,
                 loss: trained.loss,
-                train_ms: u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX),
+                train_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
                 telemetry: Telemetry::default(),
             }),
             Err(error) => Outcome::Failed { round, what: format!("training failed: {error}") },

@@ -25,7 +25,7 @@ fn transfer_id(device: u32, round: u32) -> TransferId {
 }
 
 fn any_telemetry() -> impl Strategy<Value = Telemetry> {
-    let parts = any::<(Option<u32>, Option<i16>, Option<u32>, Option<u16>, Option<u32>)>();
+    let parts = any::<(Option<u32>, Option<i16>, Option<u32>, Option<u16>, Option<u64>)>();
     parts.prop_map(|(rss_kib, temperature, flags, clock, energy)| Telemetry {
         rss_kib,
         temperature,
@@ -46,10 +46,10 @@ fn any_valid_bytes() -> impl Strategy<Value = Vec<u8>> {
         let refused = late.then_some(Refusal::Late);
         encode(&Message::<Blob>::Receipt(Receipt { id: transfer_id(1, 2), refused })).unwrap()
     });
-    let parts = (prop::collection::vec(any::<f32>(), 0..16), any::<f32>(), any::<u32>(), any_telemetry());
-    let update = parts.prop_map(|(parameters, loss, train_ms, telemetry)| {
+    let parts = (prop::collection::vec(any::<f32>(), 0..16), any::<f32>(), any::<u64>(), any_telemetry());
+    let update = parts.prop_map(|(parameters, loss, train_us, telemetry)| {
         let parameters = Float32Array(parameters.into());
-        UpdateContent { parameters, loss, train_ms, telemetry }.encode().to_vec()
+        UpdateContent { parameters, loss, train_us, telemetry }.encode().to_vec()
     });
     prop_oneof![chunk, receipt, update]
 }
@@ -166,9 +166,9 @@ fn an_update_costs_at_most_two_thousandths_more_than_its_parameters() {
         temperature: Some(853),
         throttled: Some(Throttling(0xf_000f)),
         clock: Some(2400),
-        energy: Some(100_000_000),
+        energy: Some(100_000_000_000),
     };
-    let content = UpdateContent { parameters, loss: 0.1, train_ms: 3_600_000, telemetry }.encode();
+    let content = UpdateContent { parameters, loss: 0.1, train_us: 3_600_000_000, telemetry }.encode();
     assert!(content.len() <= content_limit(dimension), "{} bytes", content.len());
     let outgoing = Outgoing::new(RunId(u64::MAX), 65_535, Kind::Update, Some(DeviceId(65_535)), content);
     let sent: usize = outgoing.chunks().map(|chunk| Message::Chunk(chunk).encode().unwrap().len()).sum();

@@ -41,7 +41,7 @@ fn telemetry() -> Telemetry {
         temperature: Some(-35),
         throttled: Some(Throttling(0x5_0005)),
         clock: Some(1500),
-        energy: Some(2_750_000),
+        energy: Some(2_750_000_000_000),
     }
 }
 
@@ -94,7 +94,7 @@ fn model_content() -> ModelContent {
 }
 
 fn update_content(loss: f32, telemetry: Telemetry) -> UpdateContent {
-    UpdateContent { parameters: Float32Array([1.0, -2.5].into()), loss, train_ms: 1500, telemetry }
+    UpdateContent { parameters: Float32Array([1.0, -2.5].into()), loss, train_us: 1500, telemetry }
 }
 
 fn golden(name: &str) -> Vec<u8> {
@@ -208,7 +208,7 @@ fn a_second_decoder_reads_the_same_announcements() {
         ("announcement-finished", "finished".into()),
     ] {
         let announcement = map([
-            ("protocol", 2.into()),
+            ("protocol", 3.into()),
             ("run", RUN.0.into()),
             ("term", 3.into()),
             ("scenario", Bytes(vec![0xab; 32])),
@@ -221,7 +221,7 @@ fn a_second_decoder_reads_the_same_announcements() {
 #[test]
 fn a_second_decoder_reads_the_same_status() {
     let status = vec![
-        ("protocol", 2.into()),
+        ("protocol", 3.into()),
         ("device", 7.into()),
         ("boot", u64::MAX.into()),
         ("up_ms", 5000.into()),
@@ -247,7 +247,7 @@ fn told_telemetry() -> Value {
         ("temp", (-35).into()),
         ("throttled", 0x5_0005.into()),
         ("mhz", 1500.into()),
-        ("mj", 2_750_000.into()),
+        ("uj", 2_750_000_000_000_u64.into()),
     ])
 }
 
@@ -284,7 +284,7 @@ fn a_second_decoder_reads_the_same_contents() {
         ("update-content-told", 0.5, Some(told_telemetry())),
     ] {
         let loss = f64::from(loss).into();
-        let fields = [("parameters", parameters.clone()), ("loss", loss), ("train_ms", 1500.into())];
+        let fields = [("parameters", parameters.clone()), ("loss", loss), ("train_us", 1500.into())];
         let told = telemetry.map(|telemetry| ("telemetry", telemetry));
         assert_eq!(second_decoder(&golden(name)), map(fields.into_iter().chain(told)), "{name}");
     }
@@ -331,7 +331,7 @@ fn schema_and_decoder_refuse_the_same_wrong_messages() {
         ("unknown telemetry", set("status-told", "telemetry", map([("fan", 1.into())]))),
         ("a fraction of a degree", set("status-told", "telemetry", map([("temp", 48.5.into())]))),
         ("a temperature beyond 16 bits", set("status-told", "telemetry", map([("temp", 32_768.into())]))),
-        ("negative energy", set("status-told", "telemetry", map([("mj", (-1).into())]))),
+        ("negative energy", set("status-told", "telemetry", map([("uj", (-1).into())]))),
         ("a number for an error", set("status-told", "error", 7.into())),
         ("an unknown message", second_encoder(&map([("gossip", map([]))]))),
     ] {
@@ -342,7 +342,7 @@ fn schema_and_decoder_refuse_the_same_wrong_messages() {
 
 #[test]
 fn what_is_unknown_may_be_absent_or_null() {
-    for telemetry in [map([]), map([("rss", Value::Null), ("temp", Value::Null), ("mj", Value::Null)])] {
+    for telemetry in [map([]), map([("rss", Value::Null), ("temp", Value::Null), ("uj", Value::Null)])] {
         let bytes = changed("status-told", |fields| {
             fields.truncate(8);
             fields.extend(

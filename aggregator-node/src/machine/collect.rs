@@ -41,7 +41,7 @@ pub(super) struct Update {
     /// The local model, length d, all finite.
     pub(super) parameters: Arc<[f32]>,
     pub(super) loss: f32,
-    pub(super) train_ms: u32,
+    pub(super) train_us: u64,
     pub(super) telemetry: Telemetry,
 }
 

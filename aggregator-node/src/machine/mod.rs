@@ -146,6 +146,8 @@ pub struct Machine {
     term: u64,
     /// The round that was called last; recorded once the phase is `Gather` or `Over`.
     round: u32,
+    /// Rounds that an earlier process recorded. What became of the updates of the last of them, that one knew.
+    finished_before: u32,
     global: Arc<[f32]>,
     roster: Roster,
     /// Who is to come back before the next round: see `gather.rs`.
@@ -191,6 +193,7 @@ impl Machine {
             run: start.run,
             term: start.term,
             round: start.finished,
+            finished_before: start.finished,
             global: start.global,
             topics,
             scenario,

@@ -44,7 +44,7 @@ impl Traffic {
         }
         let bytes = |device: DeviceId| self.from.get(device.0 as usize).copied().unwrap_or_default();
         let record = |(device, update): &(DeviceId, Update)| {
-            DeviceRecord::new(*device, bytes(*device), update.train_ms, &update.telemetry)
+            DeviceRecord::new(*device, bytes(*device), update.train_us, &update.telemetry)
         };
         updates.iter().map(record).collect()
     }

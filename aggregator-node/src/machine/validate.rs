@@ -62,7 +62,7 @@ impl Machine {
                 // The receipt was lost, or the piece was repeated on its way.
                 return out.push(self.acknowledge(device, id, refused));
             }
-            if self.is_about_to_be_called(&id) {
+            if self.is_about_to_be_called(&id) || self.was_decided_earlier(&id) {
                 return;
             }
         }
@@ -93,6 +93,13 @@ impl Machine {
     fn is_about_to_be_called(&self, id: &TransferId) -> bool {
         let next = id.round.checked_sub(1) == Some(self.round);
         matches!(self.phase, Phase::Gather(_)) && next && id.run == self.run && id.kind == Kind::Update
+    }
+
+    /// Whether `id` is of the last round that an earlier process recorded. That one may have accepted it, and its receipt
+    /// may be lost: so it is not late, and its sender hears of it no more than that another round is called.
+    fn was_decided_earlier(&self, id: &TransferId) -> bool {
+        let recorded = id.round > 0 && id.round == self.finished_before;
+        recorded && id.run == self.run && id.kind == Kind::Update
     }
 
     /// Whether `device` may send the transfer `id` now.
@@ -149,7 +156,7 @@ impl Machine {
 }
 
 fn read_update(content: &[u8], dimension: usize) -> Result<Update, (Refusal, String)> {
-    let UpdateContent { parameters, loss, train_ms, telemetry } =
+    let UpdateContent { parameters, loss, train_us, telemetry } =
         decode(content, content_limit(dimension)).map_err(|error| (Refusal::Malformed, error.to_string()))?;
     let values = parameters.0;
     if values.len() != dimension {
@@ -159,5 +166,5 @@ fn read_update(content: &[u8], dimension: usize) -> Result<Update, (Refusal, Str
     if let Some(position) = first_not_finite(&values) {
         return Err((Refusal::NonFinite, format!("parameter {position} is {}", values[position])));
     }
-    Ok(Update { parameters: values, loss, train_ms, telemetry })
+    Ok(Update { parameters: values, loss, train_us, telemetry })
 }

@@ -34,16 +34,16 @@ pub struct DeviceRecord {
 
 impl DeviceRecord {
     /// Of an update of `device`.
-    pub fn new(device: DeviceId, bytes_up: u64, train_ms: u32, telemetry: &Telemetry) -> Self {
+    pub fn new(device: DeviceId, bytes_up: u64, train_us: u64, telemetry: &Telemetry) -> Self {
         DeviceRecord {
             device,
-            train_seconds: f64::from(train_ms) / 1000.0,
+            train_seconds: train_us as f64 / 1e6,
             bytes_up,
             rss_kib: telemetry.rss_kib,
             temperature: telemetry.celsius(),
             throttled: telemetry.throttled,
             clock_mhz: telemetry.clock,
-            energy_joules: telemetry.energy.map(|millijoules| f64::from(millijoules) / 1000.0),
+            energy_joules: telemetry.energy.map(|microjoules| microjoules as f64 / 1e6),
         }
     }
 }
@@ -59,10 +59,10 @@ mod tests {
             temperature: Some(-35),
             throttled: Some(Throttling(0x5_0005)),
             clock: Some(1500),
-            energy: Some(2750),
+            energy: Some(2_750_001),
         };
-        let json = serde_json::to_string(&DeviceRecord::new(DeviceId(7), 31_700, 1250, &telemetry)).unwrap();
-        let expected = r#"{"device":7,"train_seconds":1.25,"bytes_up":31700,"rss_kib":6400,"temperature":-3.5,"throttled":327685,"clock_mhz":1500,"energy_joules":2.75}"#;
+        let json = serde_json::to_string(&DeviceRecord::new(DeviceId(7), 31_700, 412, &telemetry)).unwrap();
+        let expected = r#"{"device":7,"train_seconds":0.000412,"bytes_up":31700,"rss_kib":6400,"temperature":-3.5,"throttled":327685,"clock_mhz":1500,"energy_joules":2.750001}"#;
         assert_eq!(json, expected);
     }
 

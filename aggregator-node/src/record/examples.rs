@@ -49,7 +49,7 @@ pub(super) fn record(round: u32) -> RoundRecord {
         bytes_up: 7000,
         bytes_down: 10000,
         seconds: 0.5,
-        devices: vec![hot_device(), DeviceRecord::new(DeviceId(6), 900, 250, &Telemetry::default())],
+        devices: vec![hot_device(), DeviceRecord::new(DeviceId(6), 900, 250_000, &Telemetry::default())],
     }
 }
 
@@ -60,9 +60,9 @@ pub(super) fn hot_device() -> DeviceRecord {
         temperature: Some(853),
         throttled: Some(Throttling(0x5_0004)),
         clock: Some(1500),
-        energy: Some(2750),
+        energy: Some(2_750_000),
     };
-    DeviceRecord::new(DeviceId(1), 1000, 1250, &telemetry)
+    DeviceRecord::new(DeviceId(1), 1000, 1_250_000, &telemetry)
 }
 
 pub(super) fn summary(name: &str) -> Summary {

@@ -192,7 +192,7 @@ impl Agent {
         let content = UpdateContent {
             parameters: Float32Array(crafted.unwrap_or_else(|| trained.parameters.clone())),
             loss: trained.loss,
-            train_ms: trained.train_ms,
+            train_us: trained.train_us,
             telemetry: trained.telemetry,
         };
         let me = self.me.device;

@@ -69,10 +69,10 @@ impl Measuring {
     pub fn end(self) -> Telemetry {
         let took = self.begun.elapsed();
         let after = *self.gauge.readings.borrow();
-        let energy = |power: f64| (power * took.as_secs_f64()).round() as u32;
+        let microjoules = |milliwatts: f64| (1e3 * milliwatts * took.as_secs_f64()).round() as u64;
         Telemetry {
             rss_kib: files::resident(&self.gauge.process),
-            energy: after.mean_power_since(&self.before).map(energy),
+            energy: after.mean_power_since(&self.before).map(microjoules),
             ..after.telemetry
         }
     }
@@ -111,10 +111,10 @@ mod tests {
         let measuring = gauge.begin();
         let begun = measuring.begun;
         thread::sleep(Duration::from_millis(20));
-        let energy = f64::from(measuring.end().energy.unwrap());
+        let energy = measuring.end().energy.unwrap() as f64;
         // At 100 W; rounded.
-        let most = 100_000.0 * begun.elapsed().as_secs_f64() + 1.0;
-        assert!((2000.0..most).contains(&energy), "{energy} mJ, at most {most}");
+        let most = 1e8 * begun.elapsed().as_secs_f64() + 1.0;
+        assert!((2e6..most).contains(&energy), "{energy} µJ, at most {most}");
     }
 
     #[test]

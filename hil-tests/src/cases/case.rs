@@ -9,6 +9,7 @@ use serde::Deserialize;
 use shared::scenario::{Scenario, ScenarioError, line_and_message};
 use shared::wire::Refusal;
 
+use super::Measurement;
 use crate::boards::Sensor;
 use crate::faults::Step;
 use crate::inventory::Kind;
@@ -79,6 +80,8 @@ pub struct Expect {
     pub missed: [u32; 2],
     /// By reason, from how many to how many are refused; none for other reasons.
     pub refused: BTreeMap<Refusal, [u32; 2]>,
+    /// What devices must tell with every update as far as their boards measure it, and must not as far as they do not.
+    pub telemetry: Vec<Measurement>,
 }
 
 impl Default for Needs {
@@ -89,7 +92,13 @@ impl Default for Needs {
 
 impl Default for Expect {
     fn default() -> Self {
-        Expect { same_model: true, error_at_most: None, missed: [0, 0], refused: BTreeMap::new() }
+        Expect {
+            same_model: true,
+            error_at_most: None,
+            missed: [0, 0],
+            refused: BTreeMap::new(),
+            telemetry: Vec::new(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! - `case.rs`: [`Case`], a file of `hil-tests/cases`.
 //! - `fit.rs`: [`fit`], whether a fleet can do a case, and which device is struck.
 //! - `rig.rs`: [`Rig`], the bench that a fleet's kinds of devices call for.
+//! - `telemetry.rs`: [`Measurement`], what devices must tell of their boards.
 //! - `verdict.rs`: [`judge`], whether what came of it is what was expected.
 //!
 //! A case runs on the whole of a fleet. What a fleet cannot do is [`Unfit`], with the reason: never a success.
@@ -11,6 +12,7 @@
 mod case;
 mod fit;
 mod rig;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -25,6 +27,7 @@ use anyhow::{Context, bail};
 pub use case::{Case, CaseError, Expect, Matrix, Needs};
 pub use fit::{Unfit, fit};
 pub use rig::Rig;
+pub use telemetry::Measurement;
 pub use verdict::{Reference, judge};
 
 use crate::bench::{Bench, Task, Watch};
@@ -56,7 +59,7 @@ pub fn run(case: &Case, fleet: &Inventory, rig: &Rig, datasets: &Path, out: &Pat
     let records = RunDirectory::open(&here.out).and_then(|run| run.records()).context("the run's record")?;
     let to_the_bit = fleet.devices.iter().all(is_of_this_architecture);
     let undisturbed = undisturbed.as_ref().map(|summary| Reference { summary, to_the_bit });
-    judge(&case.expect, &scenario, &steps, &summary, &records, undisturbed)
+    judge(&case.expect, fleet, &scenario, &steps, &summary, &records, undisturbed)
 }
 
 /// Whether `device` computes as this machine does; so does one without a board, as inventories say.

@@ -51,6 +51,7 @@ fn what_is_wrong_with_a_case_is_named() {
         ("color = \"red\"\n", "line 14: unknown field `color`"),
         ("[[step]]\nat-round = 1\nfault = \"kil\"\n", "kil"),
         ("[expect]\nrefused.lost = [1, 1]\n", "lost"),
+        ("[expect]\ntelemetry = [\"humidity\"]\n", "humidity"),
     ] {
         let error = load(more).unwrap_err();
         assert!(error.contains("case.toml: ") && error.contains(part), "{error}");
@@ -140,7 +141,7 @@ fn verdict_on(
     let records = [record(1, &[], 0), record(2, absent, late)];
     let undisturbed = case.expect.same_model.then(|| summary("aa", 0));
     let undisturbed = undisturbed.as_ref().map(|summary| Reference { summary, to_the_bit });
-    judge(&case.expect, &scenario, &case.steps, &summary(digest, late), &records, undisturbed)
+    judge(&case.expect, &fleet(), &scenario, &case.steps, &summary(digest, late), &records, undisturbed)
         .map_err(|error| error.to_string())
 }
 
@@ -170,6 +171,7 @@ fn what_comes_otherwise_is_named() {
         ("", &[], 1, "aa", "1 refused as Late, not [0, 0]"),
         ("[expect]\nrefused.corrupt = [1, 1]\n", &[], 0, "aa", "0 refused as Corrupt, not [1, 1]"),
         ("[expect]\nerror-at-most = 0.2\n", &[], 0, "aa", "the testing error is 0.25, not at most 0.2"),
+        ("[expect]\ntelemetry = [\"rss\"]\n", &[], 0, "aa", "round 2: 0 of 3 devices told anything"),
     ] {
         let error = verdict(more, absent, late, digest).unwrap_err();
         assert!(error.contains(part), "no `{part}` in: {error}");

@@ -8,9 +8,10 @@ use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 use shared::wire::Refusal;
 
-use super::Expect;
+use super::{Expect, telemetry};
 use crate::agreement::{TOLERANCE, distance};
 use crate::faults::Step;
+use crate::inventory::Inventory;
 
 /// The undisturbed run, in software on this machine.
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +22,14 @@ pub struct Reference<'a> {
     pub to_the_bit: bool,
 }
 
-/// Holds a finished run against what was expected, and says in one line what came of it. `undisturbed` is the
+/// Holds a finished run on `fleet` against what was expected, and says in one line what came of it. `undisturbed` is the
 /// same in software, if the model is to be compared.
 ///
 /// # Errors
 /// All that is otherwise than expected.
 pub fn judge(
     expect: &Expect,
+    fleet: &Inventory,
     scenario: &Scenario,
     steps: &[Step],
     summary: &Summary,
@@ -71,6 +73,7 @@ pub fn judge(
     if let (Some(most), Some(error)) = (expect.error_at_most, summary.final_test_error) {
         demand(error <= most, format!("the testing error is {error}, not at most {most}"));
     }
+    complaints.extend(telemetry::complaints(&expect.telemetry, fleet, records));
     ensure!(complaints.is_empty(), "{}", complaints.join("; "));
     Ok(told(summary, missed, undisturbed))
 }

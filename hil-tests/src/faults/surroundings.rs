@@ -1,5 +1,6 @@
 //! What a program is started in.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -17,16 +18,27 @@ impl Surroundings {
     /// # Errors
     /// If `faketime` is not installed, or does not take the offset.
     pub fn wrong_clock(offset: &str) -> anyhow::Result<Self> {
-        // The wrapper forks, and a signal would hit it instead of the program; what it loads into its child is enough.
-        let output = Command::new("faketime").args(["-f", offset, "env"]).output();
-        let output = output.context("it is not installed")?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        let library = said.lines().find_map(|line| line.strip_prefix("LD_PRELOAD="));
-        ensure!(output.status.success(), "faketime does not take the offset {offset}");
-        let library = library.context("faketime does not say where its library lies")?;
-        let variables = [("LD_PRELOAD", library), ("FAKETIME", offset)];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        Ok(Surroundings { variables, words: Vec::new() })
+        Ok(Surroundings::with_variables(&[("LD_PRELOAD", &faketime(offset)?), ("FAKETIME", offset)]))
+    }
+
+    /// A clock that is wrong by what `file` says at the time, in the same notation: `+0` puts it right. What is measured
+    /// in spans of time goes on, as it does on a board whose clock is set.
+    ///
+    /// # Errors
+    /// If `faketime` is not installed.
+    pub fn adjustable_clock(file: &Path) -> anyhow::Result<Self> {
+        let file = file.to_str().context("its path is not UTF-8")?;
+        Ok(Surroundings::with_variables(&[
+            ("LD_PRELOAD", &faketime("+0")?),
+            ("FAKETIME_TIMESTAMP_FILE", file),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ]))
+    }
+
+    fn with_variables(variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Surroundings { variables: variables.collect(), words: Vec::new() }
     }
 
     /// A disk that takes not one byte more: what is printed meets a full device, and the working directory is one
@@ -56,6 +68,17 @@ impl Surroundings {
         wrapped.envs(self.variables.iter().map(|(name, value)| (name, value)));
         wrapped
     }
+}
+
+/// The library that the program `faketime` loads, if it takes `offset`.
+fn faketime(offset: &str) -> anyhow::Result<String> {
+    // The wrapper forks, and a signal would hit it instead of the program; what it loads into its child is enough.
+    let output = Command::new("faketime").args(["-f", offset, "env"]).output();
+    let output = output.context("it is not installed")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let library = said.lines().find_map(|line| line.strip_prefix("LD_PRELOAD="));
+    ensure!(output.status.success(), "faketime does not take the offset {offset}");
+    Ok(library.context("faketime does not say where its library lies")?.to_owned())
 }
 
 #[cfg(test)]

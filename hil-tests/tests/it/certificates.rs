@@ -22,6 +22,7 @@ pub(crate) enum Validity {
     Always,
     Past,
     Future,
+    Since2020,
 }
 
 impl Authority {
@@ -51,6 +52,7 @@ impl Authority {
             Validity::Always => (1975, 4096),
             Validity::Past => (1975, 2001),
             Validity::Future => (4000, 4096),
+            Validity::Since2020 => (2020, 4096),
         };
         (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
         let key = KeyPair::generate().unwrap();

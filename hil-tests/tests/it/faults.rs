@@ -71,6 +71,7 @@ tests! {
     clients_have_wrong_clocks: "wrong-clock",
     a_client_has_a_full_disk: "full-disk",
     a_device_has_two_clients: "twin",
+    devices_tell_what_their_boards_measure: "telemetry",
 }
 
 #[test]

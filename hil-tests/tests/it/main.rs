@@ -18,6 +18,7 @@ mod faults;
 mod lab;
 mod misbehaviour;
 mod mosquitto;
+mod parting;
 mod process;
 mod resume;
 mod secured;

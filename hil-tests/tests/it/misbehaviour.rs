@@ -210,7 +210,7 @@ fn update(run: RunId, round: u32, device: DeviceId, parameters: Vec<f32>) -> Out
     let content = UpdateContent {
         parameters: Float32Array(parameters.into()),
         loss: 0.5,
-        train_ms: 1,
+        train_us: 1,
         telemetry: Telemetry::default(),
     };
     Outgoing::new(run, round, Kind::Update, Some(device), content.encode())

@@ -1,7 +1,9 @@
 //! Runs over mutual TLS, and who is refused.
 
+use std::fs;
 use std::process::Command;
 
+use hil_tests::faults::Surroundings;
 use rim::TlsFiles;
 use shared::identity::DeviceId;
 
@@ -43,6 +45,37 @@ fn colluders_with_partial_knowledge_do_with_their_grants_what_they_do_in_softwar
 #[test]
 fn colluders_with_full_knowledge_do_with_their_grants_what_they_do_in_software() {
     agrees_with_software(&[ATTACK[0], "attack.knowledge=full"], true);
+}
+
+/// As on a board without a battery that is switched on before it has asked for the time.
+#[test]
+fn a_client_whose_clock_lies_before_the_certificates_says_so_and_joins_when_it_is_right() {
+    let lab = Lab::new(&[]);
+    let file = lab.path("clock");
+    fs::write(&file, "-30y\n").unwrap();
+    let Ok(clock) = Surroundings::adjustable_clock(&file) else {
+        eprintln!("skipped: faketime is not installed");
+        return;
+    };
+    let Some(broker) = Secured::start(&nobody(), Validity::Since2020) else { return };
+    let equipped = |name: &str, command| equip(command, &broker.address(), &broker.authority.issue(name));
+    let client = |device: u32| equipped(&DeviceId(device).to_string(), lab.client_without_broker(device));
+    let aggregator = Process::start(equipped("aggregator", lab.aggregator_without_broker("run")));
+    let clients: Vec<_> =
+        (1..lab.scenario.fleet.devices).map(|device| Process::start(client(device))).collect();
+    let mut early = Process::start(clock.around(client(0)));
+    early.wait_for_words(
+        "the broker's certificate is not valid yet, or this device's clock is wrong: it says 19",
+    );
+    early.wait_for_words("trying again in");
+    assert!(!early.stderr().contains("connected to"), "{}", early.stderr());
+    fs::write(&file, "+0\n").unwrap();
+    early.wait_for_words("connected to");
+    aggregator.outcome().succeeded();
+    all_succeed(clients.into_iter().chain([early]));
+    let summary = summary(&lab.path("run"));
+    assert_eq!(summary.model_sha256, lab.undisturbed());
+    assert!(summary.refused.is_empty(), "{:?}", summary.refused);
 }
 
 /// The last words of a client that shows `files` at `address`, and gives up.

@@ -47,7 +47,7 @@ pub(crate) fn run(name: &str, times: u32) {
         let content = UpdateContent {
             parameters: Float32Array(noise(SENT).into()),
             loss: 1.0,
-            train_ms: 1,
+            train_us: 1,
             telemetry: Telemetry::default(),
         };
         return (0..times).for_each(|_| transfer(&content));

@@ -10,7 +10,7 @@ use rumqttc::{
 };
 use shared::wire::{MAX_MESSAGE_BYTES, Publication};
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
@@ -21,6 +21,8 @@ use crate::{BrokerAddress, Tls, nonce};
 const MAX_PACKET_BYTES: usize = MAX_MESSAGE_BYTES + 4096;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const QUEUE: usize = 1024;
+/// How long a broker may take to hang up after a farewell.
+const HANGING_UP: Duration = Duration::from_secs(2);
 
 /// What a link needs to know.
 #[derive(Clone, Debug)]
@@ -68,6 +70,7 @@ pub enum LinkEvent {
 
 /// What a link is asked to do.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 pub enum Command {
     /// Subscribe to a topic filter at QoS 1.
     Subscribe(String),
@@ -177,7 +180,7 @@ impl Link {
         let Link { commands, mut events, .. } = self;
         drop(commands);
         let drained = async { while events.recv().await.is_some() {} };
-        if tokio::time::timeout(patience, drained).await.is_err() {
+        if timeout(patience, drained).await.is_err() {
             debug!("the broker did not take the last messages within {patience:?}");
         }
     }
@@ -236,7 +239,11 @@ async fn poll(
                 let _ = events.send(event).await;
             }
             Ok(Event::Incoming(Packet::SubAck(answer))) => warn_if_denied(&answer, broker),
-            Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(ConnectionError::RequestsDone) => return Ok(()),
+            Ok(Event::Outgoing(Outgoing::Disconnect)) => {
+                wait_until_hung_up(event_loop).await;
+                return Ok(());
+            }
+            Err(ConnectionError::RequestsDone) => return Ok(()),
             Ok(_) => {}
             Err(error) => {
                 failure = explain(&error, broker, connected);
@@ -261,6 +268,15 @@ async fn poll(
     }
 }
 
+/// The farewell is sent; the broker hangs up when it has read it. A connection that is closed before, with messages
+/// unread or the end of TLS unannounced, is torn to the broker: it may drop what came last, and publish the last will.
+async fn wait_until_hung_up(mut event_loop: EventLoop) {
+    let hung_up = async { while event_loop.poll().await.is_ok() {} };
+    if timeout(HANGING_UP, hung_up).await.is_err() {
+        debug!("the broker does not hang up");
+    }
+}
+
 fn given_up(options: &LinkOptions, failure: Failure) -> LinkError {
     let (broker, seconds) = (options.broker.clone(), options.patience.as_secs());
     match failure {
@@ -276,5 +292,50 @@ fn warn_if_denied(answer: &SubAck, broker: &BrokerAddress) {
             "the broker {broker} denies a subscription: its access control does not know this program's \
              certificate as what it says it is"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
+    const DISCONNECT: [u8; 2] = [0xe0, 0];
+
+    /// A broker that reads a farewell and takes its time to hang up.
+    fn slow_broker(listener: &TcpListener) {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut buffer = [0; 256];
+        assert!(socket.read(&mut buffer).unwrap() > 0, "no CONNECT");
+        socket.write_all(&CONNACK).unwrap();
+        let mut read = 0;
+        while !buffer[..read].ends_with(&DISCONNECT) {
+            read = socket.read(&mut buffer).unwrap();
+            assert!(read > 0, "hung up without a farewell");
+        }
+        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let more = socket.read(&mut buffer);
+        let waits = |kind| matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        assert!(more.as_ref().is_err_and(|error| waits(error.kind())), "it did not wait: {more:?}");
+    }
+
+    #[test]
+    fn who_leaves_waits_until_the_broker_hangs_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let broker = format!("mqtt://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let serving = thread::spawn(move || slow_broker(&listener));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (client_id, patience) = ("test".to_owned(), Duration::from_secs(60));
+            let options = LinkOptions { broker, tls: None, client_id, last_will: None, patience };
+            let mut link = Link::open(options);
+            assert!(matches!(link.next().await, Some(LinkEvent::Connected)));
+            link.close(patience).await;
+        });
+        serving.join().unwrap();
     }
 }

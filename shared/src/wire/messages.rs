@@ -22,7 +22,7 @@ use super::telemetry::Telemetry;
 use crate::identity::{DeviceId, Digest, RunId};
 
 /// The version of these messages; a peer that speaks another is refused by name.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Whatever travels as one MQTT payload; `D` are the bytes of a [`Chunk`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -299,8 +299,8 @@ pub struct UpdateContent {
     pub parameters: Float32Array,
     /// Mean training loss of the local steps.
     pub loss: f32,
-    /// Wall-clock time of training in milliseconds.
-    pub train_ms: u32,
+    /// Wall-clock time of training in microseconds: a step of a small model takes a few hundred.
+    pub train_us: u64,
     /// What the board told when it had trained.
     #[serde(default, skip_serializing_if = "Telemetry::is_unknown")]
     pub telemetry: Telemetry,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a board tells of itself. What it cannot tell is absent, and unknown it stays: nothing is estimated.
 ///
-/// It travels with every update, so that the names on the wire are short (`rss`, `temp`, `mhz`, `mj`).
+/// It travels with every update, so that the names on the wire are short (`rss`, `temp`, `mhz`, `uj`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
@@ -20,9 +20,9 @@ pub struct Telemetry {
     /// Clock of the processor, in MHz.
     #[serde(rename = "mhz", skip_serializing_if = "Option::is_none")]
     pub clock: Option<u16>,
-    /// Energy that the board took while it trained, in mJ.
-    #[serde(rename = "mj", skip_serializing_if = "Option::is_none")]
-    pub energy: Option<u32>,
+    /// Energy that the board took while it trained, in µJ.
+    #[serde(rename = "uj", skip_serializing_if = "Option::is_none")]
+    pub energy: Option<u64>,
 }
 
 impl Telemetry {

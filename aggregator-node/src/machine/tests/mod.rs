@@ -241,7 +241,7 @@ impl Script {
 /// An update of `device` for `round`, every parameter of which is `value`.
 fn update(device: u32, round: u32, value: f32, dimension: usize) -> Outgoing {
     let parameters = Float32Array(vec![value; dimension].into());
-    let content = UpdateContent { parameters, loss: 0.5, train_ms: 1, telemetry: Telemetry::default() };
+    let content = UpdateContent { parameters, loss: 0.5, train_us: 1, telemetry: Telemetry::default() };
     Outgoing::new(RUN, round, Kind::Update, Some(DeviceId(device)), content.encode())
 }
 

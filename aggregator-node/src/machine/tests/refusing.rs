@@ -160,7 +160,7 @@ fn a_loss_that_overflows_does_not_reach_the_record() {
         let content = UpdateContent {
             parameters: Float32Array([0.0; SMALL].into()),
             loss,
-            train_ms: 0,
+            train_us: 0,
             telemetry: Telemetry::default(),
         };
         let content = content.encode();

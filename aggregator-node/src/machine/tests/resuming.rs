@@ -46,3 +46,16 @@ fn updates_for_the_round_that_was_cut_short_are_no_fault_of_their_devices() {
     assert_eq!(script.receipts(0), [None]);
     assert_eq!(script.close().refused.len(), 0);
 }
+
+#[test]
+fn updates_for_the_last_round_of_an_earlier_process_are_no_fault_of_their_devices() {
+    let mut script = Script::resumed(SMALL, &[], 2);
+    let update = small(0, 2);
+    script.delivers(&update);
+    (0..DEVICES).for_each(|device| script.arrives(device));
+    script.delivers(&update);
+    assert_eq!(script.receipts(0), []);
+    script.delivers(&small(1, 1));
+    assert_eq!(script.receipts(1), [Some(Refusal::Late)]);
+    assert_eq!(script.close().refused, [(Refusal::Late, 1)].into());
+}

@@ -7,7 +7,7 @@ use crate::record::DeviceRecord;
 
 fn told(device: u32, round: u32, value: f32, telemetry: Telemetry) -> Outgoing {
     let parameters = Float32Array([value; SMALL].into());
-    let content = UpdateContent { parameters, loss: 0.5, train_ms: 1250, telemetry };
+    let content = UpdateContent { parameters, loss: 0.5, train_us: 1_250_000, telemetry };
     Outgoing::new(RUN, round, Kind::Update, Some(DeviceId(device)), content.encode())
 }
 
@@ -28,7 +28,7 @@ fn each_devices_words_and_bytes_are_recorded() {
         temperature: Some(-35),
         throttled: Some(Throttling(4)),
         clock: Some(600),
-        energy: Some(2750),
+        energy: Some(2_750_000),
     };
     let update = told(2, 1, 1.0, telemetry);
     script.delivers(&small(0, 1));
@@ -41,7 +41,7 @@ fn each_devices_words_and_bytes_are_recorded() {
     let status = |device: u32| length(&Message::Status(script.status(device)));
     let expected = [
         DeviceRecord::new(DeviceId(0), status(0) + bytes(&small(0, 1)), 1, &Telemetry::default()),
-        DeviceRecord::new(DeviceId(2), status(2) + bytes(&update) + length(&ask), 1250, &telemetry),
+        DeviceRecord::new(DeviceId(2), status(2) + bytes(&update) + length(&ask), 1_250_000, &telemetry),
     ];
     assert_eq!(record.devices, expected);
 }

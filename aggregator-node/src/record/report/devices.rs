@@ -50,7 +50,7 @@ impl Device {
             known(self.temperature, |celsius| format!("{celsius:.1} °C")),
             known(self.throttled, causes),
             known(self.clock_mhz, |megahertz| format!("{megahertz} MHz")),
-            known(self.energy_joules, |joules| format!("{joules:.1} J")),
+            known(self.energy_joules, text::energy),
             text::bytes(self.bytes),
         ]
     }
@@ -160,14 +160,14 @@ mod tests {
     fn a_device_is_a_row_over_all_rounds() {
         let page = page(&[examples::hot_device()]);
         let row = "<th scope=\"row\">device-001</th><td>3</td><td>1250 ms</td><td>1250 ms</td><td>6.2 MiB</td>\
-                   <td>85.3 °C</td><td>under-voltage, throttled</td><td>1500 MHz</td><td>8.2 J</td><td>2.9 KiB</td>";
+                   <td>85.3 °C</td><td>under-voltage, throttled</td><td>1500 MHz</td><td>8.25 J</td><td>2.9 KiB</td>";
         assert!(page.contains(row), "{page}");
         assert!(page.contains("Temperature in °C of a over rounds: hottest device; median; coolest"));
     }
 
     #[test]
     fn what_a_device_did_not_tell_is_unknown() {
-        let page = page(&[DeviceRecord::new(DeviceId(6), 900, 250, &Telemetry::default())]);
+        let page = page(&[DeviceRecord::new(DeviceId(6), 900, 250_000, &Telemetry::default())]);
         let unknown = "<td>unknown</td>".repeat(5);
         assert!(page.contains(&format!("<td>250 ms</td>{unknown}<td>2.6 KiB</td>")), "{page}");
         assert!(page.contains("Training time in ms of a"));
@@ -185,11 +185,11 @@ mod tests {
         let told = |temperature, throttled, clock, energy| {
             let throttled = Some(Throttling(throttled));
             let telemetry = Telemetry { temperature, throttled, clock, energy, ..Telemetry::default() };
-            DeviceRecord::new(DeviceId(0), 10, 500, &telemetry)
+            DeviceRecord::new(DeviceId(0), 10, 500_000, &telemetry)
         };
         device.enter(&told(Some(853), 1, Some(600), None));
-        device.enter(&told(Some(700), 0x8_0000, Some(1500), Some(1000)));
-        device.enter(&told(None, 0, None, Some(500)));
+        device.enter(&told(Some(700), 0x8_0000, Some(1500), Some(1_000_000)));
+        device.enter(&told(None, 0, None, Some(500_000)));
         assert_eq!((device.rounds, device.temperature, device.clock_mhz), (3, Some(85.3), Some(600)));
         assert_eq!((device.energy_joules, device.rss_kib, device.bytes), (Some(1.5), None, 30));
         assert_eq!(causes(device.throttled.unwrap()), "under-voltage, soft temperature limit");
@@ -203,9 +203,9 @@ mod tests {
             temperature: Some(i16::MIN),
             throttled: Some(Throttling(u32::MAX)),
             clock: Some(u16::MAX),
-            energy: Some(u32::MAX),
+            energy: Some(u64::MAX),
         };
-        let hostile = DeviceRecord::new(DeviceId(u32::MAX), u64::MAX / 4, u32::MAX, &telemetry);
+        let hostile = DeviceRecord::new(DeviceId(u32::MAX), u64::MAX / 4, u64::MAX, &telemetry);
         assert!(page(&[hostile, examples::hot_device()]).contains("4.0 TiB"));
     }
 }

@@ -34,12 +34,30 @@ pub(super) fn duration(seconds: f64) -> String {
     format!("{} h {:02} min", whole / 3600, whole % 3600 / 60)
 }
 
-/// A duration that was measured in whole milliseconds and may be as short as one: `under 1 ms`, `12 ms`, `12.5 s`.
+/// A duration that was measured in whole microseconds and may be as short as one: `412 µs`, `1.25 ms`, `1250 ms`, `12.5 s`.
 pub(super) fn short_duration(seconds: f64) -> String {
     match seconds {
-        ..0.001 => "under 1 ms".to_owned(),
-        ..9.9995 => format!("{:.0} ms", 1000.0 * seconds),
+        ..0.000_999_5 => format!("{:.0} µs", 1e6 * seconds),
+        ..9.9995 => format!("{} ms", three_digits(1e3 * seconds)),
         _ => duration(seconds),
+    }
+}
+
+/// An energy that was measured in whole microjoules: `412 µJ`, `1.25 mJ`, `2.75 J`.
+pub(super) fn energy(joules: f64) -> String {
+    match joules {
+        ..0.000_999_5 => format!("{:.0} µJ", 1e6 * joules),
+        ..0.9995 => format!("{} mJ", three_digits(1e3 * joules)),
+        _ => format!("{} J", three_digits(joules)),
+    }
+}
+
+/// A number with the first three digits that matter: `1.25`, `12.5`, `125`, `1250`.
+fn three_digits(value: f64) -> String {
+    match value {
+        ..9.995 => format!("{value:.2}"),
+        ..99.95 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
     }
 }
 
@@ -83,9 +101,17 @@ mod tests {
     }
 
     #[test]
-    fn short_durations_are_no_shorter_than_the_clock_tells() {
-        let shown = [0.0, 0.0009, 0.001, 1.25, 9.9996, 200.0, f64::NAN].map(short_duration);
-        assert_eq!(shown, ["under 1 ms", "under 1 ms", "1 ms", "1250 ms", "10.0 s", "3 min 20 s", "–"]);
+    fn short_durations_have_three_digits() {
+        let shown =
+            [0.0, 0.000_412, 0.000_999_7, 0.012_34, 1.25, 9.9996, 200.0, f64::NAN].map(short_duration);
+        let expected = ["0 µs", "412 µs", "1.00 ms", "12.3 ms", "1250 ms", "10.0 s", "3 min 20 s", "–"];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn energies_have_three_digits() {
+        let shown = [0.0, 0.000_412, 0.000_999_7, 0.25, 0.9997, 2.75, 99.96, 1250.0].map(energy);
+        assert_eq!(shown, ["0 µJ", "412 µJ", "1.00 mJ", "250 mJ", "1.00 J", "2.75 J", "100 J", "1250 J"]);
     }
 
     #[test]

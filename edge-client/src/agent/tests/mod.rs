@@ -139,7 +139,7 @@ impl Script {
     /// The worker has trained; every parameter is `value`.
     fn trains(&mut self, round: u32, value: f32) {
         let parameters = vec![value; self.dimension].into();
-        let trained = Trained { round, parameters, loss: 0.5, train_ms: 1, telemetry: Telemetry::default() };
+        let trained = Trained { round, parameters, loss: 0.5, train_us: 1, telemetry: Telemetry::default() };
         self.handle(Event::Done(Outcome::Trained(trained)));
     }
 

@@ -106,12 +106,12 @@ fn what_the_board_told_goes_with_the_update_and_with_the_next_status() {
         round: 1,
         parameters,
         loss: 0.5,
-        train_ms: 7,
+        train_us: 7,
         telemetry: trained,
     })));
     let chunk = script.chunks(Topic::Update(script.me)).pop().unwrap();
     let update: UpdateContent = decode(&chunk.data, content_limit(SMALL)).unwrap();
-    assert_eq!((update.train_ms, update.telemetry), (7, trained));
+    assert_eq!((update.train_us, update.telemetry), (7, trained));
 
     let idle = Telemetry { rss_kib: Some(6000), temperature: Some(483), ..Telemetry::default() };
     script.handle(Event::Measured(idle));
