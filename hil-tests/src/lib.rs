@@ -7,6 +7,7 @@
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
 //! - [`boards`]: what a kind of board is.
 //! - [`emulated`]: the process bench with clients for other processors, under emulation.
+//! - [`on_boards`]: the devices of an inventory: processes of this machine, and boards over ssh.
 //! - [`agreement`]: how far the results of benches lie apart.
 //! - [`inventory`]: which devices a fleet has, what they are, and how to reach them.
 //! - [`provision`]: everything a fleet needs before a run, in one folder: keys, configurations, shards.
@@ -39,6 +40,7 @@ pub mod faults;
 pub mod fleet;
 pub mod fleet_data;
 pub mod inventory;
+pub mod on_boards;
 pub mod paper;
 pub mod processes;
 pub mod progress;

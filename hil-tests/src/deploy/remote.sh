@@ -19,30 +19,89 @@ is_client() {
     tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF "$current/edge-client "
 }
 
-stop_process() {
-    pid=$(cat "$root/client.pid" 2>/dev/null || true)
-    # The number may belong to somebody else by now.
+# The number of the client's process; nothing, if there is none.
+pid_of() { # SERVICE
+    if [ "$1" = systemd ]; then
+        systemctl show --property MainPID --value "$unit" | sed '/^0$/d'
+    else
+        # The number in the file may belong to somebody else by now.
+        pid=$(cat "$root/client.pid" 2>/dev/null || true)
+        if is_client "$pid"; then printf '%s\n' "$pid"; fi
+    fi
+}
+
+stop_process() { # NAME TENTHS: asks it to leave, and ends it after so many tenths of a second
+    pid=$(cat "$root/$1.pid" 2>/dev/null || true)
     if is_client "$pid"; then
         kill "$pid" || true
         tries=0
-        while is_client "$pid" && [ "$tries" -lt 100 ]; do
+        while is_client "$pid" && [ "$tries" -lt "$2" ]; do
             sleep 0.1
             tries=$((tries + 1))
         done
         if is_client "$pid"; then kill -9 "$pid" || true; fi
     fi
-    rm -f "$root/client.pid"
+    rm -f "$root/$1.pid"
 }
 
-start_process() {
-    if [ -f "$root/client.log" ]; then mv -f "$root/client.log" "$root/client.log.old"; fi
-    setsid "$current/edge-client" --config "$current/client.toml" </dev/null >"$root/client.log" 2>&1 &
-    pid=$!
-    printf '%s\n' "$pid" >"$root/client.pid.new"
-    mv -f "$root/client.pid.new" "$root/client.pid"
+# Runs beside a client: notes its number, waits for it, and notes how it ended.
+# shellcheck disable=SC2016
+keeper='file=$1; shift
+"$@" &
+printf "%s\n" "$!" >"$file.pid.new" && mv -f "$file.pid.new" "$file.pid"
+wait "$!" && code=0 || code=$?
+printf "%s %s\n" "$!" "$code" >"$file.exit.$!" && mv -f "$file.exit.$!" "$file.exit"
+
+'
+
+launch() { # NAME [WORD...]: starts a client, with words that go before it
+    name=$1
+    shift
+    rm -f "$root/$name.exit" "$root/$name.pid"
+    setsid sh -c "$keeper" keeper "$root/$name" "$@" "$current/edge-client" --config "$current/client.toml" \
+        </dev/null >>"$root/$name.log" 2>&1 &
+    tries=0
+    while [ ! -f "$root/$name.pid" ]; do
+        [ "$tries" -lt 100 ] || fail "the client does not start"
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+}
+
+# How a client has ended; nothing, if it has not, or nobody was there to see it.
+exit_of() { # NAME
+    pid=$(cat "$root/$1.pid" 2>/dev/null || echo none)
+    # What is noted may be the end of an earlier one.
+    sed -n "s/^$pid //p" "$root/$1.exit" 2>/dev/null || true
+}
+
+start_process() { # [WORD...]
+    launch client "$@"
     sleep 1
     # One that has finished a run already has done what it should.
-    is_client "$pid" || wait "$pid" || fail "the client ended at once"
+    is_client "$(cat "$root/client.pid")" || [ "$(exit_of client)" = 0 ] || fail "the client ended at once"
+}
+
+again() { # SERVICE [WORD...]
+    service=$1
+    shift
+    if [ -n "$(pid_of "$service")" ]; then return; fi
+    if [ "$service" = systemd ]; then start_systemd; else start_process "$@"; fi
+}
+
+# What it says from now on is another story.
+fresh_log() {
+    date +%s >"$root/started"
+    if [ -f "$root/client.log" ]; then mv -f "$root/client.log" "$root/client.log.old"; fi
+}
+
+log_of() { # SERVICE
+    if [ "$1" = systemd ]; then
+        since=$(cat "$root/started" 2>/dev/null || echo 0)
+        journalctl --unit "$unit" --since "@$since" --output cat --no-pager 2>/dev/null || true
+    else
+        cat "$root/client.log" 2>/dev/null || true
+    fi
 }
 
 start_systemd() {
@@ -107,19 +166,81 @@ activate) # RELEASE
     ln -s "releases/$1" "$root/.current"
     mv -T "$root/.current" "$current"
     ;;
-start) # SERVICE
-    if [ "$1" = systemd ]; then
+start) # SERVICE [WORD...]: in place of what runs there
+    service=$1
+    shift
+    fresh_log
+    if [ "$service" = systemd ]; then
         start_systemd
     else
-        stop_process
-        start_process
+        stop_process client 100
+        start_process "$@"
+    fi
+    ;;
+again) # SERVICE [WORD...]: if it is not running, in the same log
+    again "$@"
+    ;;
+twin) # a second client of the same name
+    launch twin
+    ;;
+twin-left) # whether it has, with an error
+    case $(exit_of twin) in
+    '') fail "the second client has not left" ;;
+    0) fail "the second client has ended well" ;;
+    esac
+    ;;
+watch) # SERVICE [revive]: until the client has ended; fails with its last words if that was badly
+    echo watching
+    # After a loss of power.
+    if [ "${2:-}" = revive ]; then again "$1"; fi
+    if [ "$1" = systemd ]; then
+        while state=$(systemctl show --property ActiveState --value "$unit"); do
+            case $state in
+            inactive) exit 0 ;;
+            failed) break ;;
+            *) sleep 1 ;;
+            esac
+        done
+    else
+        while [ -n "$(pid_of process)" ]; do sleep 1; done
+        # Who waits for it is a moment behind; after a loss of power nobody does.
+        tries=0
+        while [ -z "$(exit_of client)" ] && [ "$tries" -lt 20 ]; do
+            sleep 0.1
+            tries=$((tries + 1))
+        done
+        if [ "$(exit_of client)" = 0 ]; then exit 0; fi
+    fi
+    log_of "$1" | tail -n 5 >&2
+    exit 1
+    ;;
+signal) # SERVICE NAME
+    pid=$(pid_of "$1")
+    [ -n "$pid" ] || fail "the client is not running"
+    # It runs as the user who is logged in.
+    kill -s "$2" "$pid"
+    if [ "$2" = KILL ]; then
+        while is_client "$pid"; do sleep 0.1; done
+        # Which would start it again.
+        if [ "$1" = systemd ]; then sudo -n /usr/bin/systemctl stop "$unit"; fi
+    fi
+    ;;
+halt) # SERVICE TENTHS: the release stays in use
+    if [ "$1" = systemd ]; then
+        case $(systemctl show --property ActiveState --value "$unit") in
+        inactive | failed) ;;
+        *) sudo -n /usr/bin/systemctl stop "$unit" ;;
+        esac
+    else
+        stop_process twin 0
+        stop_process client "$2"
     fi
     ;;
 stop) # SERVICE: there is no release to go back to
     if [ "$1" = systemd ]; then
         sudo -n /usr/bin/systemctl stop "$unit"
     else
-        stop_process
+        stop_process client 100
     fi
     rm -f "$current"
     ;;
@@ -133,11 +254,10 @@ prune) # KEEP: names sort by age
     done
     ;;
 log) # SERVICE: its last words
-    if [ "$1" = systemd ]; then
-        journalctl --unit "$unit" --lines 5 --output cat --no-pager 2>/dev/null || true
-    else
-        tail -n 5 "$root/client.log" 2>/dev/null || true
-    fi
+    log_of "$1" | tail -n 5
+    ;;
+whole-log) # SERVICE
+    log_of "$1"
     ;;
 *)
     fail "unknown action $action"

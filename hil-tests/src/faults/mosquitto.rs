@@ -9,8 +9,7 @@ use anyhow::{Context, ensure};
 use rim::BrokerAddress;
 use tempfile::TempDir;
 
-use crate::processes::child::Child;
-use crate::processes::{free_port, local_broker, wait_for};
+use crate::processes::{Child, free_port, local_broker, wait_for};
 use crate::toolchain::find_program;
 
 /// How long it may take to write down what it keeps.

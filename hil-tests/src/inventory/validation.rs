@@ -19,6 +19,11 @@ impl Inventory {
         if self.name.is_empty() || self.name.len() > LONGEST_NAME || !self.name.chars().all(plain) {
             return self.wrong("name", format!("`{}`: give 1 to 64 of `a-z`, `0-9` and `-`", self.name));
         }
+        if self.broker.listen.is_some() && self.broker.url.tls {
+            let message = "the bench's own broker does not speak TLS; write url = \"mqtt://...\", or leave `listen` out and \
+                           start a broker";
+            return self.wrong("broker.listen", message);
+        }
         if self.devices.is_empty() {
             return self.wrong("device", "a fleet has at least one [[device]]");
         }
@@ -218,6 +223,17 @@ address = "192.168.1.21"
                 assert!(error.contains(part), "no `{part}` in: {error}");
             }
         }
+    }
+
+    #[test]
+    fn the_benchs_own_broker_speaks_no_tls() {
+        let with = |text: &str| text.replace("[[device]]", "listen = \"0.0.0.0:1883\"\n[[device]]");
+        assert!(error(&with(SHELF)).contains("broker.listen: "));
+        let plain = Inventory::parse("fleet.toml", &with(&SHELF.replace("mqtts:", "mqtt:"))).unwrap();
+        assert_eq!(plain.broker.listen.unwrap().port(), 1883);
+        assert!(
+            error(&SHELF.replace("[[device]]", "listen = \"pi\"\n[[device]]")).contains("fleet.toml:5: ")
+        );
     }
 
     #[test]

@@ -25,11 +25,14 @@ pub(crate) fn conduct(
     watch: &Watch<'_>,
 ) -> anyhow::Result<Option<Summary>> {
     let outcome = play(&mut running, broker, steps, watch);
-    let kept = running.keep_logs();
-    // What went wrong before says more.
-    let outcome = outcome?;
-    kept?;
-    Ok(outcome)
+    if outcome.is_err() {
+        // What went wrong before says more.
+        let _ = running.end();
+    }
+    if let Err(error) = running.keep_logs() {
+        tracing::warn!("not all logs are kept: {error:#}");
+    }
+    outcome
 }
 
 fn play(
@@ -39,6 +42,10 @@ fn play(
     watch: &Watch<'_>,
 ) -> anyhow::Result<Option<Summary>> {
     let mut rounds = NewRounds::of(&running.out);
+    running.prepare(watch.stop)?;
+    if watch.stopped() {
+        return Ok(None);
+    }
     running.start(broker)?;
     let mut faults = Player::new(steps);
     let pause = if steps.is_empty() { POLL } else { FAULT_POLL };

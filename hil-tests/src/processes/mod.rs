@@ -7,7 +7,7 @@
 
 mod aggregator;
 mod binaries;
-pub(crate) mod child;
+mod child;
 mod client;
 mod conduct;
 mod fleet;
@@ -16,7 +16,7 @@ mod rounds;
 mod running;
 mod seat;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
@@ -28,14 +28,15 @@ use rim::BrokerAddress;
 
 use crate::bench::{Bench, Task, Watch};
 use crate::faults::{Mosquitto, Proxy, Step, Target};
-use aggregator::Aggregator;
+pub(crate) use aggregator::Aggregator;
 pub use binaries::Binaries;
-use child::Child;
+pub(crate) use child::Child;
 pub use client::ClientProgram;
-use conduct::conduct;
+pub(crate) use conduct::conduct;
 use fleet::Fleet;
-use local::LocalSeat;
-use running::{Running, Seats, links};
+pub(crate) use local::LocalSeat;
+use running::links;
+pub(crate) use running::{Links, Running, Seats};
 pub use seat::Seat;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -141,6 +142,15 @@ pub(crate) fn wait_for(broker: &BrokerAddress, bringing: &mut Child) -> anyhow::
 /// The address of a broker of this machine.
 pub(crate) fn local_broker(port: u16) -> BrokerAddress {
     BrokerAddress { host: Ipv4Addr::LOCALHOST.to_string(), port, tls: false }
+}
+
+/// An address at which this machine reaches what listens on `ip` of it.
+pub(crate) fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
 }
 
 /// A port that nobody listens on.

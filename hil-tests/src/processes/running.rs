@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
 use aggregator_node::record::RunDirectory;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rim::BrokerAddress;
 use shared::identity::DeviceId;
 
@@ -45,6 +46,11 @@ pub(crate) fn links(steps: &[Step], broker: &BrokerAddress) -> anyhow::Result<Li
 }
 
 impl Running {
+    /// Brings everything to its place, until `stop` is set.
+    pub(super) fn prepare(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
+        self.each(|seat| seat.prepare(stop))
+    }
+
     /// Starts everything; without clients if the aggregator ends before `broker` answers.
     pub(super) fn start(&mut self, broker: &BrokerAddress) -> anyhow::Result<()> {
         self.aggregator.start()?;
@@ -114,18 +120,23 @@ impl Running {
         Ok(seat.as_mut())
     }
 
-    /// Does something at every seat, some at a time. The error is that of the first device that has one.
+    /// Does something at every seat, some at a time, and all of it. The error names every device that has one.
     fn each(&mut self, act: impl Fn(&mut dyn Seat) -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
         let mut seats: Vec<_> = self.seats.values_mut().collect();
         let share = seats.len().div_ceil(HANDS).max(1);
-        let see_to = |seats: &mut [&mut Box<dyn Seat>]| {
-            seats.iter_mut().map(|seat| act(seat.as_mut())).fold(Ok(()), anyhow::Result::and)
+        let see_to = |seats: &mut [&mut Box<dyn Seat>]| -> Vec<anyhow::Error> {
+            seats.iter_mut().filter_map(|seat| act(seat.as_mut()).err()).collect()
         };
-        thread::scope(|scope| {
+        let mut errors = thread::scope(|scope| {
             let hands: Vec<_> = seats.chunks_mut(share).map(|seats| scope.spawn(|| see_to(seats))).collect();
             let done = hands.into_iter().map(|hand| hand.join().expect("seats do not panic"));
-            done.fold(Ok(()), anyhow::Result::and)
-        })
+            done.flatten().collect::<Vec<_>>()
+        });
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => bail!("{}", errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("; ")),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the client of one device sits.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -13,6 +14,15 @@ use crate::faults::Surroundings;
 pub trait Seat: Send {
     /// Whose client it is.
     fn device(&self) -> DeviceId;
+
+    /// Brings there what the client needs, before the run begins; what has not been brought when `stop` is set is not
+    /// brought any more.
+    ///
+    /// # Errors
+    /// If it is out of reach, or cannot run the client.
+    fn prepare(&mut self, _stop: &AtomicBool) -> anyhow::Result<()> {
+        Ok(())
+    }
 
     /// Starts the client in `surroundings`, and waits until it is under way: not until it has reached the broker.
     ///

@@ -7,6 +7,7 @@
 mod access;
 mod agreement;
 mod bad_input;
+mod boards;
 mod budget;
 mod certificates;
 mod cluster;
@@ -21,6 +22,7 @@ mod mosquitto;
 mod process;
 mod resume;
 mod secured;
+mod sshd;
 mod supervised;
 mod telemetry;
 mod tls;
