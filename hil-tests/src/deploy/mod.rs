@@ -39,7 +39,7 @@ pub use device::Outcome;
 pub(crate) use placing::{Look, place};
 pub(crate) use release::{Binary, Release};
 pub use release::{UNIT, root_commands};
-pub(crate) use ssh::{NOT_CONNECTED, Ssh, last_words};
+pub(crate) use ssh::{Ssh, last_words, quoted};
 
 /// How long the broker may take to tell what it has kept of the devices.
 const SETTLING: Duration = Duration::from_secs(2);

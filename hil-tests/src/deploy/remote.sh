@@ -1,5 +1,5 @@
-# What a deployment does on a device: sh -c THIS hil ACTION ROOT ... Every argument is a plain word; the caller sees to it.
-# A release is complete before it gets its name, and `current` always points to a complete one.
+# What a deployment and the bench do on a device: sh -c THIS hil ACTION ROOT ... Every argument is a plain word; the caller
+# sees to it. A release is complete before it gets its name, and `current` always points to a complete one.
 set -eu
 umask 022
 action=$1
@@ -30,6 +30,33 @@ pid_of() { # SERVICE
     fi
 }
 
+# How a client of this number has ended; nothing, if nobody was there to see it.
+exit_of() { # NAME PID
+    sed -n "s/^$2 //p" "$root/$1.exit" 2>/dev/null || true
+}
+
+# Runs beside a client: notes its number, waits for it, and notes how it ended.
+# shellcheck disable=SC2016
+keeper='file=$1; shift
+"$@" &
+printf "%s\n" "$!" >"$file.pid.new" && mv -f "$file.pid.new" "$file.pid"
+wait "$!" && code=0 || code=$?
+printf "%s %s\n" "$!" "$code" >"$file.exit.$!" && mv -f "$file.exit.$!" "$file.exit"'
+
+launch() { # NAME [WORD...]: starts a client, with words that go before it
+    name=$1
+    shift
+    rm -f "$root/$name.pid"
+    setsid sh -c "$keeper" keeper "$root/$name" "$@" "$current/edge-client" --config "$current/client.toml" \
+        </dev/null >>"$root/$name.log" 2>&1 &
+    tries=0
+    while [ ! -f "$root/$name.pid" ]; do
+        [ "$tries" -lt 500 ] || fail "the client does not start"
+        sleep 0.02
+        tries=$((tries + 1))
+    done
+}
+
 stop_process() { # NAME TENTHS: asks it to leave, and ends it after so many tenths of a second
     pid=$(cat "$root/$1.pid" 2>/dev/null || true)
     if is_client "$pid"; then
@@ -44,49 +71,16 @@ stop_process() { # NAME TENTHS: asks it to leave, and ends it after so many tent
     rm -f "$root/$1.pid"
 }
 
-# Runs beside a client: notes its number, waits for it, and notes how it ended.
-# shellcheck disable=SC2016
-keeper='file=$1; shift
-"$@" &
-printf "%s\n" "$!" >"$file.pid.new" && mv -f "$file.pid.new" "$file.pid"
-wait "$!" && code=0 || code=$?
-printf "%s %s\n" "$!" "$code" >"$file.exit.$!" && mv -f "$file.exit.$!" "$file.exit"
-
-'
-
-launch() { # NAME [WORD...]: starts a client, with words that go before it
-    name=$1
-    shift
-    rm -f "$root/$name.exit" "$root/$name.pid"
-    setsid sh -c "$keeper" keeper "$root/$name" "$@" "$current/edge-client" --config "$current/client.toml" \
-        </dev/null >>"$root/$name.log" 2>&1 &
-    tries=0
-    while [ ! -f "$root/$name.pid" ]; do
-        [ "$tries" -lt 100 ] || fail "the client does not start"
-        sleep 0.1
-        tries=$((tries + 1))
-    done
-}
-
-# How a client has ended; nothing, if it has not, or nobody was there to see it.
-exit_of() { # NAME
-    pid=$(cat "$root/$1.pid" 2>/dev/null || echo none)
-    # What is noted may be the end of an earlier one.
-    sed -n "s/^$pid //p" "$root/$1.exit" 2>/dev/null || true
-}
-
-start_process() { # [WORD...]
-    launch client "$@"
-    sleep 1
-    # One that has finished a run already has done what it should.
-    is_client "$(cat "$root/client.pid")" || [ "$(exit_of client)" = 0 ] || fail "the client ended at once"
-}
-
-again() { # SERVICE [WORD...]
-    service=$1
-    shift
-    if [ -n "$(pid_of "$service")" ]; then return; fi
-    if [ "$service" = systemd ]; then start_systemd; else start_process "$@"; fi
+start_systemd() {
+    if ! cmp -s "$current/$unit" "/etc/systemd/system/$unit"; then
+        sudo -n /usr/bin/install -m 0644 "$current/$unit" "/etc/systemd/system/$unit"
+        sudo -n /usr/bin/systemctl daemon-reload
+    fi
+    sudo -n /usr/bin/systemctl enable "$unit" 2>/dev/null
+    # Earlier falls do not count against this one.
+    sudo -n /usr/bin/systemctl reset-failed "$unit" 2>/dev/null || true
+    # Ready is said when the broker has answered: the caller waits for that itself.
+    sudo -n /usr/bin/systemctl restart --no-block "$unit"
 }
 
 # What it says from now on is another story.
@@ -104,18 +98,112 @@ log_of() { # SERVICE
     fi
 }
 
-start_systemd() {
-    if ! cmp -s "$current/$unit" "/etc/systemd/system/$unit"; then
-        sudo -n /usr/bin/install -m 0644 "$current/$unit" "/etc/systemd/system/$unit"
-        sudo -n /usr/bin/systemctl daemon-reload
+# Starts the client if it is not running.
+again() { # SERVICE [WORD...]
+    service=$1
+    shift
+    if [ -n "$(pid_of "$service")" ]; then return; fi
+    if [ "$service" = systemd ]; then start_systemd; else launch client "$@"; fi
+}
+
+halt() { # SERVICE TENTHS: the release stays in use
+    if [ "$1" = systemd ]; then
+        case $(systemctl show --property ActiveState --value "$unit") in
+        inactive | failed) ;;
+        *) sudo -n /usr/bin/systemctl stop "$unit" ;;
+        esac
+    else
+        stop_process twin 0
+        stop_process client "$2"
     fi
-    sudo -n /usr/bin/systemctl enable "$unit" 2>/dev/null
-    # Earlier falls do not count against this one.
-    sudo -n /usr/bin/systemctl reset-failed "$unit" 2>/dev/null || true
-    # Ready is said when the broker has answered: the caller waits for that itself.
-    sudo -n /usr/bin/systemctl restart --no-block "$unit"
-    sleep 1
-    if systemctl is-failed --quiet "$unit"; then fail "the unit failed at once"; fi
+}
+
+send() { # SERVICE SIGNAL
+    pid=$(pid_of "$1")
+    [ -n "$pid" ] || fail "the client is not running"
+    # It runs as the user who is logged in.
+    kill -s "$2" "$pid"
+    if [ "$2" = KILL ]; then
+        while is_client "$pid"; do sleep 0.1; done
+        # Which would start it again.
+        if [ "$1" = systemd ]; then sudo -n /usr/bin/systemctl stop "$unit"; fi
+    fi
+}
+
+twin_has_left() {
+    pid=$(cat "$root/twin.pid" 2>/dev/null || echo none)
+    case $(exit_of twin "$pid") in
+    '') fail "the second client has not left" ;;
+    0) fail "the second client has ended well" ;;
+    esac
+}
+
+# Tells when the client has ended: how, and its last words if that was badly.
+await() { # SERVICE NUMBER
+    if [ "$1" = systemd ]; then
+        while state=$(systemctl show --property ActiveState --value "$unit"); do
+            case $state in inactive | failed) break ;; esac
+            sleep 1
+        done
+        if [ "$state" = inactive ]; then code=0; else code=1; fi
+    else
+        pid=$(cat "$root/client.pid" 2>/dev/null || echo none)
+        while kill -0 "$pid" 2>/dev/null; do sleep 1; done
+        # Who waits for it is a moment behind.
+        tries=0
+        while code=$(exit_of client "$pid") && [ -z "$code" ] && [ "$tries" -lt 20 ]; do
+            sleep 0.1
+            tries=$((tries + 1))
+        done
+    fi
+    if [ "$code" = 0 ]; then
+        printf '%s ended well\n' "$2"
+    else
+        printf '%s ended badly %s\n' "$2" "$(log_of "$1" | one_line)"
+    fi
+}
+
+one_line() {
+    tail -n 3 | tr '\n' '/'
+}
+
+# One thing that is asked for on the line.
+answer() { # SERVICE ACTION [WORD...]
+    service=$1
+    action=$2
+    shift 2
+    case $action in
+    begin)
+        fresh_log
+        again "$service" "$@"
+        ;;
+    again) again "$service" "$@" ;;
+    attach) ;;
+    send) send "$service" "$1" ;;
+    halt) halt "$service" "$1" ;;
+    twin) launch twin ;;
+    twin-has-left) twin_has_left ;;
+    *) fail "unknown action $action" ;;
+    esac
+}
+
+# The line stays open for a whole run: each NUMBER ACTION WORD... that is read, the words quoted for a shell, is done and
+# answered. A client that was started or attached to is watched.
+line() { # SERVICE
+    while read -r number asked words; do
+        eval "set -- $words"
+        # In a condition, a command that fails would not end the rest.
+        set +e
+        said=$(set -e; answer "$service" "$asked" "$@" 2>&1)
+        code=$?
+        set -e
+        if [ "$code" = 0 ]; then
+            printf '%s ok\n' "$number"
+            case $asked in begin | again | attach) await "$service" "$number" & ;; esac
+        else
+            printf '%s failed %s\n' "$number" "$(printf '%s\n' "$said" | one_line)"
+        fi
+    done
 }
 
 case $action in
@@ -166,74 +254,19 @@ activate) # RELEASE
     ln -s "releases/$1" "$root/.current"
     mv -T "$root/.current" "$current"
     ;;
-start) # SERVICE [WORD...]: in place of what runs there
-    service=$1
-    shift
+start) # SERVICE: in place of what runs there
     fresh_log
-    if [ "$service" = systemd ]; then
+    if [ "$1" = systemd ]; then
         start_systemd
+        sleep 1
+        if systemctl is-failed --quiet "$unit"; then fail "the unit failed at once"; fi
     else
         stop_process client 100
-        start_process "$@"
-    fi
-    ;;
-again) # SERVICE [WORD...]: if it is not running, in the same log
-    again "$@"
-    ;;
-twin) # a second client of the same name
-    launch twin
-    ;;
-twin-left) # whether it has, with an error
-    case $(exit_of twin) in
-    '') fail "the second client has not left" ;;
-    0) fail "the second client has ended well" ;;
-    esac
-    ;;
-watch) # SERVICE [revive]: until the client has ended; fails with its last words if that was badly
-    echo watching
-    # After a loss of power.
-    if [ "${2:-}" = revive ]; then again "$1"; fi
-    if [ "$1" = systemd ]; then
-        while state=$(systemctl show --property ActiveState --value "$unit"); do
-            case $state in
-            inactive) exit 0 ;;
-            failed) break ;;
-            *) sleep 1 ;;
-            esac
-        done
-    else
-        while [ -n "$(pid_of process)" ]; do sleep 1; done
-        # Who waits for it is a moment behind; after a loss of power nobody does.
-        tries=0
-        while [ -z "$(exit_of client)" ] && [ "$tries" -lt 20 ]; do
-            sleep 0.1
-            tries=$((tries + 1))
-        done
-        if [ "$(exit_of client)" = 0 ]; then exit 0; fi
-    fi
-    log_of "$1" | tail -n 5 >&2
-    exit 1
-    ;;
-signal) # SERVICE NAME
-    pid=$(pid_of "$1")
-    [ -n "$pid" ] || fail "the client is not running"
-    # It runs as the user who is logged in.
-    kill -s "$2" "$pid"
-    if [ "$2" = KILL ]; then
-        while is_client "$pid"; do sleep 0.1; done
-        # Which would start it again.
-        if [ "$1" = systemd ]; then sudo -n /usr/bin/systemctl stop "$unit"; fi
-    fi
-    ;;
-halt) # SERVICE TENTHS: the release stays in use
-    if [ "$1" = systemd ]; then
-        case $(systemctl show --property ActiveState --value "$unit") in
-        inactive | failed) ;;
-        *) sudo -n /usr/bin/systemctl stop "$unit" ;;
-        esac
-    else
-        stop_process twin 0
-        stop_process client "$2"
+        launch client
+        sleep 1
+        # One that has finished a run already has done what it should.
+        pid=$(cat "$root/client.pid")
+        is_client "$pid" || [ "$(exit_of client "$pid")" = 0 ] || fail "the client ended at once"
     fi
     ;;
 stop) # SERVICE: there is no release to go back to
@@ -243,6 +276,10 @@ stop) # SERVICE: there is no release to go back to
         stop_process client 100
     fi
     rm -f "$current"
+    ;;
+line) # SERVICE
+    service=$1
+    line
     ;;
 discard) # RELEASE
     rm -rf "${releases:?}/$1"

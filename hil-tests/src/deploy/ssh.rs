@@ -89,10 +89,14 @@ impl Ssh {
         }
         let said = last_words(&String::from_utf8_lossy(&output.stderr));
         if output.status.code() == Some(NOT_CONNECTED) {
-            let advice = advice(&said);
-            return Err(SshError::Unreachable { place: self.place.clone(), said, advice });
+            return Err(self.unreachable(said));
         }
         Err(SshError::Failed { action: action.to_owned(), said })
+    }
+
+    /// The error that ssh, which ended with [`NOT_CONNECTED`], has `said`.
+    pub(crate) fn unreachable(&self, said: String) -> SshError {
+        SshError::Unreachable { place: self.place.clone(), advice: advice(&said), said }
     }
 
     /// The command that runs one action of the script. It ends with [`NOT_CONNECTED`] if ssh cannot run it.
@@ -116,7 +120,7 @@ impl Ssh {
 }
 
 /// A word as a shell reads it back, whatever is in it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

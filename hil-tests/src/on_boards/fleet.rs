@@ -80,8 +80,7 @@ impl<'a> Fleet<'a> {
             Kind::Ssh => {
                 let binary = Binary::read(&built_for(device, &bench.binaries.edge_client)?)?;
                 let release = Release::of(&self.folder, device, &broker, &binary)?;
-                let log = self.log(&device.id.to_string());
-                Ok(Box::new(RemoteSeat::new(device, release, &bench.ssh_options, log, bench.told)))
+                Ok(Box::new(RemoteSeat::new(device, release, &bench.ssh_options, bench.told)))
             }
             Kind::QemuSystem => bail!("devices of kind `qemu-system` cannot be run yet"),
         }

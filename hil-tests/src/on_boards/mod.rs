@@ -3,15 +3,17 @@
 //! # Layout
 //! - `way.rs`: how this machine and the devices reach the broker.
 //! - `fleet.rs`: what the devices are given, and the one place that knows which kind of device takes which seat.
-//! - `remote.rs`: the seat of a client on a machine that is reached over ssh; `watch.rs`: noticing that it has ended.
+//! - `remote.rs`: the seat of a client on a machine that is reached over ssh; `line.rs`: the line to it; `power.rs`:
+//!   switching its power.
 //!
 //! ```text
 //!  provision ─► bring files to the devices ─► aggregator ─► start the clients ─► rounds ─► stop them, fetch their logs
 //! ```
 
 mod fleet;
+mod line;
+mod power;
 mod remote;
-mod watch;
 mod way;
 
 use std::ffi::OsString;

@@ -43,11 +43,6 @@ impl Child {
         Ok(self.ended.is_some())
     }
 
-    /// What it has ended with, as far as has been looked; `None` for a signal, too.
-    pub(crate) fn code(&self) -> Option<i32> {
-        self.ended.and_then(|status| status.code())
-    }
-
     /// Whether it has ended well.
     pub(crate) fn succeeded(&mut self) -> anyhow::Result<bool> {
         self.has_ended()?;

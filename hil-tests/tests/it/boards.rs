@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hil_tests::cases::{self, Case, Rig};
-use hil_tests::inventory::Inventory;
+use hil_tests::inventory::{Inventory, Kind};
 use hil_tests::processes::Binaries;
 use rustix::process::Signal;
 use shared::identity::DeviceId;
@@ -22,11 +22,13 @@ struct Shelf {
 }
 
 const REMOTE: [u32; 2] = [1, 3];
+/// The bench brings the broker, on a free port.
+const BROUGHT: &str = "listen = \"127.0.0.1:0\"";
 
 impl Shelf {
     fn new(settings: &[&str]) -> Option<Self> {
         let shelf = Shelf { sshd: Sshd::start()?, lab: Lab::new(settings) };
-        shelf.write_inventory("listen = \"127.0.0.1:0\"", "");
+        shelf.write_inventory(BROUGHT, "");
         Some(shelf)
     }
 
@@ -81,10 +83,14 @@ impl Shelf {
         processes.filter(is_client).map(|process| process.display().to_string()).collect()
     }
 
-    /// Runs a hardware case on the fleet.
+    /// Runs a hardware case on the fleet, about a device behind ssh.
     fn case(&self, name: &str) -> anyhow::Result<String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
-        let case = Case::load(&folder.join(name).with_extension("toml")).unwrap();
+        let mut case = Case::load(&folder.join(name).with_extension("toml")).unwrap();
+        case.needs.kinds = vec![Kind::Ssh];
+        for step in &mut case.steps {
+            step.device = step.device.map(|device| DeviceId(REMOTE[device.0 as usize]));
+        }
         let programs = Path::new(program("hil").get_program()).parent().unwrap().to_owned();
         let ssh_options = ["-F".to_owned(), self.sshd.config("ssh_config")].map(Into::into).to_vec();
         let rig = Rig { binaries: Binaries::within(&programs).unwrap(), ssh_options };
@@ -124,7 +130,7 @@ fn a_fleet_of_boards_and_processes_ends_in_the_model_of_software() {
     }
     for device in 0..5 {
         let log = fs::read_to_string(shelf.lab.path("run/logs").join(format!("{}.log", DeviceId(device))));
-        assert!(log.unwrap().contains("the run is over"), "{}", DeviceId(device));
+        assert!(log.unwrap().contains(" examples, "), "{}", DeviceId(device));
     }
     assert_eq!(shelf.running(), Vec::<String>::new());
     // Keys have no place in what people pass on.
@@ -133,7 +139,7 @@ fn a_fleet_of_boards_and_processes_ends_in_the_model_of_software() {
 
 #[test]
 fn an_interrupted_run_leaves_no_client_behind_and_goes_on() {
-    let Some(shelf) = Shelf::new(&["rounds=60"]) else { return };
+    let Some(shelf) = Shelf::new(&["rounds=300"]) else { return };
     let first = Process::start(shelf.hil("run", &[]));
     wait_for_rounds(&shelf.lab.path("run"), 5);
     assert_eq!(shelf.running().len(), 2);
@@ -149,7 +155,7 @@ fn an_interrupted_run_leaves_no_client_behind_and_goes_on() {
 fn every_device_that_cannot_be_reached_is_named_and_nothing_is_begun() {
     let Some(mut shelf) = Shelf::new(&[]) else { return };
     shelf.sshd.port = free_port();
-    shelf.write_inventory("listen = \"127.0.0.1:0\"", "");
+    shelf.write_inventory(BROUGHT, "");
     let parts = ["device-001: ", "device-003: ", "127.0.0.1 cannot be reached", "is it switched on"];
     run(shelf.hil("run", &[])).complains(1, &parts);
     assert!(!shelf.lab.path("run").exists());
@@ -176,14 +182,45 @@ fn what_stands_in_the_way_of_a_fleet_is_named() {
     assert_eq!(run_with(&[]).code, Some(1));
 }
 
-/// The case strikes the first device that can be struck: only those behind ssh have the word.
-fn on_boards(case: &str) {
-    let Some(shelf) = Shelf::new(&[]) else { return };
-    shelf.write_inventory("listen = \"127.0.0.1:0\"", "capabilities = [\"struck\"]");
-    let _ = case;
+/// One test for each case; each strikes a client behind ssh.
+macro_rules! cases {
+    ($($test:ident: $case:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            if let Some(shelf) = Shelf::new(&[]) {
+                shelf.assert_holds($case);
+            }
+        })*
+    };
 }
 
+cases! {
+    nothing_goes_wrong: "calm",
+    a_client_behind_ssh_is_killed_and_started_again: "kill",
+    a_client_behind_ssh_stands_still: "freeze",
+    the_connection_of_a_client_behind_ssh_is_cut: "cut",
+    a_client_behind_ssh_has_a_full_disk: "full-disk",
+    a_device_behind_ssh_has_two_clients: "twin",
+}
+
+/// Switches the power of the device in the folder `$2`: whose processes end, and do not come back by themselves.
+const SWITCH: &str = r#"#!/bin/sh
+echo "$1" >>"$2/switched"
+if [ "$1" = off ]; then kill -9 "$(cat "$2/client.pid")"; fi
+"#;
+
 #[test]
-fn faults_strike_clients_behind_ssh() {
-    on_boards("kill");
+fn a_board_that_loses_its_power_comes_back() {
+    let Some(shelf) = Shelf::new(&[]) else { return };
+    let switch = shelf.lab.path("switch");
+    fs::write(&switch, SWITCH).unwrap();
+    let power = format!("power = \"sh {} {{action}} ROOT\"", switch.display());
+    shelf.write_inventory(BROUGHT, &power);
+    shelf.assert_holds("power-cycle");
+    assert_eq!(fs::read_to_string(shelf.root(DeviceId(1)).join("switched")).unwrap(), "off\non\n");
+
+    shelf.write_inventory(BROUGHT, "power = \"false {action}\"");
+    let error = format!("{:#}", shelf.case("power-cycle").unwrap_err());
+    assert!(error.contains("device-001: `false off` has not switched it off"), "{error}");
+    assert_eq!(shelf.running(), Vec::<String>::new());
 }

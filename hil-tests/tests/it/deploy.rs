@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use hil_tests::faults::Mosquitto;
 use rim::TlsFiles;
-use tempfile::TempDir;
 
 use crate::lab::{ATTACK, Lab};
 use crate::mosquitto;
