@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,7 +12,9 @@ use hil_tests::processes::Binaries;
 use rustix::process::Signal;
 use shared::identity::DeviceId;
 
+use crate::deploy::broker_configuration;
 use crate::lab::{ATTACK, Lab, records};
+use crate::mosquitto;
 use crate::process::{Process, datasets, free_port, program, run, summary, wait_for_rounds};
 use crate::sshd::Sshd;
 
@@ -23,7 +26,7 @@ struct Shelf {
 
 const REMOTE: [u32; 2] = [1, 3];
 /// The bench brings the broker, on a free port.
-const BROUGHT: &str = "listen = \"127.0.0.1:0\"";
+const BROUGHT: &str = "url = \"mqtt://127.0.0.1\"\nlisten = \"127.0.0.1:0\"";
 
 impl Shelf {
     fn new(settings: &[&str]) -> Option<Self> {
@@ -34,7 +37,7 @@ impl Shelf {
 
     /// Writes the inventory, with `broker` for the broker and `more` for each device behind ssh.
     fn write_inventory(&self, broker: &str, more: &str) {
-        let mut text = format!("name = \"shelf\"\n[broker]\nurl = \"mqtt://127.0.0.1\"\n{broker}\n");
+        let mut text = format!("name = \"shelf\"\n[broker]\n{broker}\n");
         for device in (0..5).map(DeviceId) {
             writeln!(text, "[[device]]\nid = \"{device}\"").unwrap();
             if REMOTE.contains(&device.0) {
@@ -71,16 +74,9 @@ impl Shelf {
 
     /// Numbers of the clients behind ssh that are running now.
     fn running(&self) -> Vec<String> {
-        let clients = REMOTE
-            .map(DeviceId)
-            .map(|device| self.root(device).join("current/edge-client").display().to_string());
-        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
-        let is_client = |process: &PathBuf| {
-            let line = fs::read(process.join("cmdline")).unwrap_or_default();
-            let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
-            clients.iter().any(|client| client.as_bytes() == first)
-        };
-        processes.filter(is_client).map(|process| process.display().to_string()).collect()
+        let client = |device| self.root(DeviceId(device)).join("current/edge-client").display().to_string();
+        let clients = REMOTE.map(client);
+        processes(|words| clients.contains(&words[0]))
     }
 
     /// Runs a hardware case on the fleet, about a device behind ssh.
@@ -109,11 +105,25 @@ impl Shelf {
     }
 }
 
+/// Numbers of the processes whose words `are` what is looked for.
+fn processes(are: impl Fn(&[String]) -> bool) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let looked_for = |process: &PathBuf| {
+        // One that has just ended has no words.
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        let words: Vec<String> =
+            line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        are(&words)
+    };
+    let number = |process: PathBuf| process.file_name().unwrap().display().to_string();
+    processes.filter(looked_for).map(number).collect()
+}
+
 impl Drop for Shelf {
     fn drop(&mut self) {
         // Clients that a failed test leaves behind. They are not children of this process.
         for process in self.running() {
-            let _ = Command::new("kill").arg(&process["/proc/".len()..]).stderr(Stdio::null()).status();
+            let _ = Command::new("kill").arg(process).stderr(Stdio::null()).status();
         }
     }
 }
@@ -169,17 +179,68 @@ fn what_stands_in_the_way_of_a_fleet_is_named() {
     run_with(&["--broker", "mqtt://localhost"]).complains(2, &["the broker of the inventory"]);
     run_with(&["--provisioned", "/nowhere"]).complains(1, &["/nowhere: not provisioned", "hil provision"]);
     run(shelf.lab.hil("boards", "run", &[])).complains(2, &["--fleet FILE"]);
-    shelf.write_inventory("", "");
-    let text = fs::read_to_string(shelf.inventory()).unwrap();
     let nobody = format!("mqtt://127.0.0.1:{}", free_port());
-    fs::write(shelf.inventory(), text.replace("mqtt://127.0.0.1", &nobody)).unwrap();
+    shelf.write_inventory(&format!("url = \"{nobody}\""), "");
     run_with(&[]).complains(1, &[&nobody, "does not answer", "broker.listen"]);
-    fs::write(
-        shelf.inventory(),
-        text.replace("mqtt://", "mqtts://").replace("127.0.0.1\"\n\n", "127.0.0.1:1\"\n\n"),
-    )
-    .unwrap();
-    assert_eq!(run_with(&[]).code, Some(1));
+}
+
+#[test]
+fn a_fleet_with_certificates_runs_as_it_is_provisioned() {
+    let Some(shelf) = Shelf::new(&[ATTACK[0], "attack.knowledge=full"]) else { return };
+    let folder = shelf.lab.path("fleet");
+    let provision = |more: &[&str]| {
+        let mut command = program("hil");
+        command
+            .arg("provision")
+            .arg(shelf.inventory())
+            .arg(shelf.lab.scenario_path())
+            .arg("--out")
+            .arg(&folder);
+        command.arg("--datasets").arg(datasets()).args(more);
+        run(command).succeeded();
+    };
+    let mosquitto = mosquitto::start_with(tempfile::tempdir().unwrap(), |port| {
+        shelf.write_inventory(&format!("url = \"mqtts://127.0.0.1:{port}\""), "");
+        provision(&[]);
+        broker_configuration(&folder)
+    });
+    let Some(_mosquitto) = mosquitto else { return };
+    run(shelf.hil("run", &[])).complains(1, &["mqtts://", "hil provision", "--provisioned"]);
+    let provisioned = ["--provisioned", folder.to_str().unwrap()];
+    run(shelf.hil("run", &provisioned)).succeeded();
+    // One grant too few, or topics that the grants do not name, and the attackers would have behaved.
+    assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+    provision(&["--set", "rounds=7"]);
+    run(shelf.hil("another", &provisioned)).complains(1, &["fleet: provisioned for another scenario"]);
+}
+
+#[test]
+fn a_line_that_is_lost_is_made_again_and_the_run_goes_on() {
+    let Some(shelf) = Shelf::new(&["rounds=300"]) else { return };
+    let hil = Process::start(shelf.hil("run", &[]));
+    wait_for_rounds(&shelf.lab.path("run"), 5);
+    let root = shelf.root(DeviceId(1)).display().to_string();
+    let lines: Vec<String> =
+        processes(|words| words[0] == "ssh" && words.last().is_some_and(|line| line.contains(&root)));
+    assert_eq!(lines.len(), 1, "one login for all");
+    assert!(Command::new("kill").args(["-9", &lines[0]]).status().unwrap().success());
+    let outcome = hil.outcome().succeeded();
+    assert!(outcome.stderr.contains("device-001 is out of reach"), "{}", outcome.stderr);
+    assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+    assert_eq!(shelf.running(), Vec::<String>::new());
+}
+
+#[test]
+fn boards_agree_with_software() {
+    let Some(shelf) = Shelf::new(&[]) else { return };
+    let mut command = program("hil");
+    command.arg("agree").arg(shelf.lab.scenario_path()).args(["--on", "software,boards", "--fleet"]);
+    command.arg(shelf.inventory()).arg("--ssh-option=-F");
+    command.arg(format!("--ssh-option={}", shelf.sshd.config("ssh_config")));
+    command.arg("--datasets").arg(datasets()).arg("--out").arg(shelf.lab.path("agreement"));
+    let outcome = run(command).succeeded();
+    let boards = outcome.stdout.lines().find(|line| line.starts_with("boards")).unwrap();
+    assert!(boards.contains("identical"), "{}", outcome.stdout);
 }
 
 /// One test for each case; each strikes a client behind ssh.
@@ -223,4 +284,69 @@ fn a_board_that_loses_its_power_comes_back() {
     let error = format!("{:#}", shelf.case("power-cycle").unwrap_err());
     assert!(error.contains("device-001: `false off` has not switched it off"), "{error}");
     assert_eq!(shelf.running(), Vec::<String>::new());
+}
+
+/// As much of systemd as a deployment sees of it, for one unit: programs that stand in for its own, in a folder that
+/// also holds the unit's state. What is killed is started again, as the unit has it.
+const SYSTEMD: [(&str, &str); 4] = [
+    ("sudo", "program=$2; shift 2; exec \"$here/${program##*/}\" \"$@\""),
+    ("install", ":"),
+    ("journalctl", "cat \"$here/journal\""),
+    (
+        "systemctl",
+        r#"
+        echo "$*" >>"$here/asked"
+        state=$(cat "$here/state" 2>/dev/null || echo inactive)
+        pid=$(cat "$here/pid" 2>/dev/null)
+        case $1 in
+        show) case $3 in
+            MainPID) if [ "$state" = active ]; then echo "$pid"; else echo 0; fi ;;
+            ActiveState) echo "$state" ;;
+            esac ;;
+        is-failed) [ "$state" = failed ] ;;
+        stop)
+            echo stopping >"$here/state"
+            kill "$pid" 2>/dev/null
+            while [ "$(cat "$here/state")" = stopping ] && [ "$state" = active ]; do sleep 0.05; done
+            echo inactive >"$here/state" ;;
+        restart)
+            echo active >"$here/state"
+            setsid sh -c '
+                while :; do
+                    ROOT/current/edge-client --config ROOT/current/client.toml >>"$0/journal" 2>&1 &
+                    echo $! >"$0/pid"
+                    wait $! && code=0 || code=$?
+                    if [ "$code" = 0 ] || [ "$(cat "$0/state")" = stopping ]; then echo inactive >"$0/state"; exit; fi
+                    sleep 0.2
+                    if [ "$(cat "$0/state")" != active ]; then echo inactive >"$0/state"; exit; fi
+                done' "$here" </dev/null >/dev/null 2>&1 &
+            while [ ! -f "$here/pid" ]; do sleep 0.02; done ;;
+        esac"#,
+    ),
+];
+
+#[test]
+fn a_client_that_systemd_runs_is_started_killed_and_stopped() {
+    let lab = Lab::new(&[]);
+    let folder = lab.path("systemd");
+    fs::create_dir(&folder).unwrap();
+    let root = lab.path("boards/device-001").display().to_string();
+    for (name, text) in SYSTEMD {
+        let path = folder.join(name);
+        let text = format!("#!/bin/sh\nhere={}\n{}\n", folder.display(), text.replace("ROOT", &root));
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let path = format!("SetEnv PATH={}:/usr/local/bin:/usr/bin:/bin", folder.display());
+    let Some(sshd) = Sshd::start_with(&path) else { return };
+    let shelf = Shelf { sshd, lab };
+    shelf.write_inventory(BROUGHT, "");
+    let text = fs::read_to_string(shelf.inventory()).unwrap();
+    fs::write(shelf.inventory(), text.replacen("\"process\"", "\"systemd\"", 1)).unwrap();
+    shelf.assert_holds("kill");
+    let asked = fs::read_to_string(folder.join("asked")).unwrap();
+    let count = |verb: &str| asked.lines().filter(|line| line.starts_with(verb)).count();
+    // Once at first, and once after each of the two kills, each of which is followed by a stop.
+    assert_eq!((count("restart"), count("stop")), (3, 2), "{asked}");
+    assert!(fs::read_to_string(folder.join("journal")).unwrap().contains(" examples, "));
 }

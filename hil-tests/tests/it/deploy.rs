@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hil_tests::faults::Mosquitto;
@@ -174,12 +174,17 @@ fn secured(shelf: &mut Shelf) -> Option<Mosquitto> {
         shelf.broker = format!("mqtts://127.0.0.1:{port}");
         shelf.write_inventory("");
         shelf.provision().succeeded();
-        let folder = shelf.lab.path("fleet/broker");
-        let text = fs::read_to_string(folder.join("outpost.conf")).unwrap();
-        let (here, there) = (folder.display().to_string(), "/etc/mosquitto/outpost/");
-        assert_eq!(text.matches(&format!("file {there}")).count(), 4, "{text}");
-        text.replace(&format!("file {there}"), &format!("file {here}/"))
+        broker_configuration(&shelf.lab.path("fleet"))
     })
+}
+
+/// What was provisioned for the broker into `fleet`, with its files where they lie.
+pub(crate) fn broker_configuration(fleet: &Path) -> String {
+    let folder = fleet.join("broker");
+    let text = fs::read_to_string(folder.join("outpost.conf")).unwrap();
+    let (here, there) = (folder.display().to_string(), "/etc/mosquitto/outpost/");
+    assert_eq!(text.matches(&format!("file {there}")).count(), 4, "{text}");
+    text.replace(&format!("file {there}"), &format!("file {here}/"))
 }
 
 #[test]

@@ -20,6 +20,11 @@ pub(crate) struct Sshd {
 impl Sshd {
     /// `None`, having said so, where OpenSSH is not installed.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// The same, with `more` lines for its configuration.
+    pub(crate) fn start_with(more: &str) -> Option<Self> {
         // It wants to be called by its full name.
         let Some(sshd) =
             ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].into_iter().find(|path| Path::new(path).is_file())
@@ -36,7 +41,8 @@ impl Sshd {
         }
         let server = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
-             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n",
+             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
+             {more}\n",
             path("host"),
             path("client.pub")
         );
