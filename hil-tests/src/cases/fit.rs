@@ -41,7 +41,7 @@ fn struck(case: &Case, fleet: &Inventory, step: &Step) -> Result<Step, Unfit> {
     }
     match step.fault.target() {
         Target::Aggregator => {}
-        Target::Broker if fleet.is_local() => {
+        Target::Broker if is_reached_through_the_bench(fleet) => {
             if Mosquitto::find().is_none() {
                 return Err(Unfit("needs mosquitto: it is not installed".to_owned()));
             }
@@ -85,14 +85,18 @@ fn can(fleet: &Inventory, device: &Device, word: &str) -> bool {
         "process" => device.kind.is_local() || device.kind == Kind::Ssh,
         // systemd starts a client as its unit says, and only once.
         "start" => device.kind.is_local() || (device.kind == Kind::Ssh && device.service == Service::Process),
-        // Who reaches the bench's own broker reaches its proxies, too.
-        "link" => fleet.is_local() || fleet.broker.listen.is_some(),
+        "link" => is_reached_through_the_bench(fleet),
         // A static program, as an emulator is, takes the time from the kernel and from nobody else.
         "clock" => device.kind == Kind::Native,
         "power" => device.power(Power::Cycle).is_some(),
         _ => false,
     };
     by_nature || device.capabilities.contains(word)
+}
+
+/// Whether the devices reach the bench's own broker, and so whatever the bench puts in its place.
+fn is_reached_through_the_bench(fleet: &Inventory) -> bool {
+    fleet.is_local() || fleet.broker.listen.is_some()
 }
 
 fn lacking(case: &Case, who: &str, need: Option<&str>) -> Unfit {

@@ -52,6 +52,11 @@ impl RunArgs {
         if self.on == On::Boards && self.broker.is_some() {
             return Err(UsageError("--on boards uses the broker of the inventory".to_owned()).into());
         }
+        if self.broker.as_ref().is_some_and(|broker| broker.tls) && std::env::var_os("OUTPOST_CA").is_none() {
+            let message = "mqtts:// wants OUTPOST_CA=FILE (and OUTPOST_CERT, OUTPOST_KEY), which all processes take; where \
+                           each device has a certificate of its own, use --on boards with devices of kind `native`";
+            return Err(UsageError(message.to_owned()).into());
+        }
         self.fleet.check(&[self.on])?;
         let arch = self.arch.of(&[self.on])?;
         let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);

@@ -27,7 +27,7 @@ use shared::identity::DeviceId;
 use tempfile::TempDir;
 
 use crate::bench::{Bench, Task, Watch};
-use crate::faults::Step;
+use crate::faults::{Step, Target};
 use crate::inventory::Inventory;
 use crate::processes::{Aggregator, Binaries, Running, Seats, conduct};
 use fleet::Fleet;
@@ -53,14 +53,14 @@ pub struct Boards {
 }
 
 impl Boards {
-    /// The aggregator: with the fleet's broker, or with the one that it brings.
-    fn aggregator(&self, task: &Task, fleet: &Fleet, way: &Way) -> Aggregator {
+    /// The aggregator: with a broker that is `there`, or with the one that it brings.
+    fn aggregator(&self, task: &Task, fleet: &Fleet, way: &Way, there: bool) -> Aggregator {
         let mut command = Command::new(&self.binaries.aggregator_node);
         command.arg(fleet.aggregator_file("scenario.toml")).arg("--out").arg(&task.out);
         command.arg("--datasets").arg(&task.datasets).args(["--bench", self.name()]);
         match way.listen {
-            Some(address) => command.args(["--listen", &address.to_string()]),
-            None => command.args(["--broker", &way.here.to_string()]),
+            Some(address) if !there => command.args(["--listen", &address.to_string()]),
+            _ => command.args(["--broker", &way.here.to_string()]),
         };
         if way.here.tls {
             for (option, name) in
@@ -97,6 +97,8 @@ impl Bench for Boards {
         way.check_answers()?;
         let scratch = TempDir::with_prefix("outpost-").context("no temporary folder")?;
         let fleet = Fleet::provision(self, task, &scratch)?;
+        let breaks = |step: &Step| step.fault.target() == Target::Broker;
+        let mosquitto = if self.faults.iter().any(breaks) { Some(way.mosquitto()?) } else { None };
         let links = way.links(&self.faults, &self.inventory.devices)?;
         let mut seats = Seats::new();
         for device in &self.inventory.devices {
@@ -104,11 +106,11 @@ impl Bench for Boards {
             let seat = fleet.seat(self, device, broker);
             seats.insert(device.id, seat.with_context(|| device.id.to_string())?);
         }
-        let aggregator = self.aggregator(task, &fleet, &way);
+        let aggregator = self.aggregator(task, &fleet, &way, mosquitto.is_some());
         if let Some(parent) = task.out.parent() {
             fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
         }
-        let running = Running { aggregator, seats, links, mosquitto: None, out: task.out.clone() };
+        let running = Running { aggregator, seats, links, mosquitto, out: task.out.clone() };
         conduct(running, &way.here, &self.faults, watch)
     }
 }

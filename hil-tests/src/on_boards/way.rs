@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use anyhow::Context;
 use rim::BrokerAddress;
 
-use crate::faults::{Proxy, Step};
+use crate::faults::{Mosquitto, Proxy, Step};
 use crate::inventory::{Broker, Device};
 use crate::processes::{Links, reachable};
 
@@ -50,6 +50,12 @@ impl Way {
             })?;
         }
         Ok(())
+    }
+
+    /// A broker that can be made to fail, where the aggregator would bring its own.
+    pub(super) fn mosquitto(&self) -> anyhow::Result<Mosquitto> {
+        let listen = self.listen.context("a broker that is already running cannot be made to fail")?;
+        Mosquitto::start_at(listen)
     }
 
     /// A proxy for each device whose link is to fail. Those of other machines are reached as the broker is.

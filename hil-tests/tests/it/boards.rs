@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hil_tests::cases::{self, Case, Rig};
+use hil_tests::cases::{self, Case, Rig, Unfit};
 use hil_tests::inventory::{Inventory, Kind};
 use hil_tests::processes::Binaries;
 use rustix::process::Signal;
@@ -99,6 +99,9 @@ impl Shelf {
     fn assert_holds(&self, name: &str) {
         match self.case(name) {
             Ok(told) => println!("{name}: {told}"),
+            Err(error) if error.is::<Unfit>() && error.to_string().ends_with("it is not installed") => {
+                eprintln!("skipped: {name} {error}");
+            }
             Err(error) => panic!("{name}: {error:#}"),
         }
         assert_eq!(self.running(), Vec::<String>::new(), "after {name}");
@@ -219,9 +222,8 @@ fn a_line_that_is_lost_is_made_again_and_the_run_goes_on() {
     let Some(shelf) = Shelf::new(&["rounds=300"]) else { return };
     let hil = Process::start(shelf.hil("run", &[]));
     wait_for_rounds(&shelf.lab.path("run"), 5);
-    let root = shelf.root(DeviceId(1)).display().to_string();
-    let lines: Vec<String> =
-        processes(|words| words[0] == "ssh" && words.last().is_some_and(|line| line.contains(&root)));
+    let line = format!("'line' '{}'", shelf.root(DeviceId(1)).display());
+    let lines = processes(|words| words[0] == "ssh" && words.iter().any(|word| word.contains(&line)));
     assert_eq!(lines.len(), 1, "one login for all");
     assert!(Command::new("kill").args(["-9", &lines[0]]).status().unwrap().success());
     let outcome = hil.outcome().succeeded();
@@ -240,7 +242,7 @@ fn boards_agree_with_software() {
     command.arg("--datasets").arg(datasets()).arg("--out").arg(shelf.lab.path("agreement"));
     let outcome = run(command).succeeded();
     let boards = outcome.stdout.lines().find(|line| line.starts_with("boards")).unwrap();
-    assert!(boards.contains("identical"), "{}", outcome.stdout);
+    assert!(boards.contains(" all "), "{}", outcome.stdout);
 }
 
 /// One test for each case; each strikes a client behind ssh.
@@ -256,12 +258,12 @@ macro_rules! cases {
 }
 
 cases! {
-    nothing_goes_wrong: "calm",
     a_client_behind_ssh_is_killed_and_started_again: "kill",
     a_client_behind_ssh_stands_still: "freeze",
     the_connection_of_a_client_behind_ssh_is_cut: "cut",
     a_client_behind_ssh_has_a_full_disk: "full-disk",
     a_device_behind_ssh_has_two_clients: "twin",
+    the_broker_of_boards_is_killed: "broker-killed",
 }
 
 /// Switches the power of the device in the folder `$2`: whose processes end, and do not come back by themselves.
