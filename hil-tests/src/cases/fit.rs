@@ -82,13 +82,13 @@ fn has(case: &Case, fleet: &Inventory, device: &Device, need: Option<&str>) -> b
 /// Whether `device` has a capability: by what it is, or as its inventory says.
 fn can(fleet: &Inventory, device: &Device, word: &str) -> bool {
     let by_nature = match word {
-        "process" => device.kind.is_local() || device.kind == Kind::Ssh,
+        "process" => true,
         // systemd starts a client as its unit says, and only once.
-        "start" => device.kind.is_local() || (device.kind == Kind::Ssh && device.service == Service::Process),
+        "start" => device.kind != Kind::Ssh || device.service == Service::Process,
         "link" => is_reached_through_the_bench(fleet),
         // A static program, as an emulator is, takes the time from the kernel and from nobody else.
         "clock" => device.kind == Kind::Native,
-        "power" => device.power(Power::Cycle).is_some(),
+        "power" => device.kind == Kind::QemuSystem || device.power(Power::Cycle).is_some(),
         _ => false,
     };
     by_nature || device.capabilities.contains(word)

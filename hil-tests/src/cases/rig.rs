@@ -8,6 +8,7 @@ use super::Unfit;
 use crate::bench::Bench;
 use crate::boards::Board;
 use crate::emulated::emulated_client;
+use crate::emulated_board::{Kernel, qemu};
 use crate::faults::Step;
 use crate::inventory::{Device, Inventory, Kind};
 use crate::on_boards::Boards;
@@ -61,11 +62,16 @@ impl Rig {
             let what = "each case provisions the fleet anew, and a broker with TLS would know none of its certificates";
             return Err(Unfit(format!("needs a broker without TLS: {what}")).into());
         }
+        if fleet.devices.iter().any(|device| device.kind == Kind::QemuSystem) {
+            let there = qemu().and_then(|_| Kernel::find(None));
+            there.map_err(|missing| Unfit(missing.to_string()))?;
+        }
         Ok(Box::new(Boards {
             inventory: fleet.clone(),
             binaries: self.binaries.clone(),
             provisioned: None,
             ssh_options: self.ssh_options.clone(),
+            kernel: None,
             fresh: false,
             faults: steps.to_vec(),
             told: |device, what| tracing::info!("{device}: {what}"),

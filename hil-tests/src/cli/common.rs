@@ -52,7 +52,7 @@ pub(super) enum On {
     Processes,
     /// The same, the clients built for ARM and run by QEMU's emulation of such processors
     Emulated,
-    /// On the devices of an inventory: boards over ssh, processes, in any mixture
+    /// On the devices of an inventory: boards over ssh, emulated boards, processes, in any mixture
     Boards,
 }
 
@@ -102,6 +102,10 @@ pub(super) struct FleetArgs {
     /// Hand this to ssh (boards), as in --ssh-option=-F --ssh-option=my-config; may be repeated
     #[arg(long = "ssh-option", value_name = "WORD", allow_hyphen_values = true, requires = "fleet")]
     ssh_options: Vec<OsString>,
+    /// The folder that `hil board-kernel` wrote (boards of kind qemu-system) [default: OUTPOST_KERNEL, or the user's
+    /// cache]
+    #[arg(long, value_name = "DIR", requires = "fleet")]
+    kernel: Option<PathBuf>,
 }
 
 impl FleetArgs {
@@ -123,6 +127,7 @@ impl FleetArgs {
             binaries: Binaries::find()?,
             provisioned: self.provisioned.clone(),
             ssh_options: self.ssh_options.clone(),
+            kernel: self.kernel.clone(),
             fresh: std::env::var_os("CARGO").is_some(),
             faults: Vec::new(),
             told: |device, what| eprintln!("{device}: {what}"),

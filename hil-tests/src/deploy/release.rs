@@ -96,6 +96,12 @@ impl Release {
         Ok(Release { files, architecture: binary.architecture })
     }
 
+    /// Its files: name, permissions, content.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (&'static str, u32, &[u8])> {
+        let mode = |file: &ReleaseFile| u32::from_str_radix(file.mode, 8).unwrap_or(0o600);
+        self.files.iter().map(move |file| (file.name, mode(file), &*file.bytes))
+    }
+
     /// Its name: when, and what. Names sort by age.
     pub(super) fn name(&self, now: OffsetDateTime) -> String {
         let listing: BTreeMap<&str, &str> =

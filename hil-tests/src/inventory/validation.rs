@@ -94,6 +94,10 @@ impl Inventory {
             );
         }
         if let Some(command) = &device.power_command {
+            if device.kind == Kind::QemuSystem {
+                let message = "leave it out; the bench itself switches an emulated board";
+                return self.wrong_of(device, "power", message);
+            }
             if !command.contains("{action}") {
                 return self.wrong_of(
                     device,
@@ -267,6 +271,8 @@ address = "192.168.1.21"
         let without =
             |key: &str| SHELF.lines().filter(|l| !l.starts_with(key)).collect::<Vec<_>>().join("\n");
         assert!(error(&without("address")).contains("device-000: address: missing"));
+        let powered = SHELF.replace("\"ssh\"", "\"qemu-system\"") + "power = \"a {action}\"\n";
+        assert!(error(&powered).contains("device-000: power: leave it out"));
         let emulated = without("board").replace("\"ssh\"", "\"qemu-user\"");
         assert!(error(&emulated).contains("device-000: board: an emulated device"));
     }
@@ -306,6 +312,7 @@ address = "192.168.1.21"
         for text in [
             include_str!("../../../firmware-configs/fleets/loopback.toml"),
             include_str!("../../../firmware-configs/fleets/shelf.toml"),
+            include_str!("../../../firmware-configs/fleets/emulated-boards.toml"),
         ] {
             Inventory::parse("example.toml", text).unwrap();
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use edge_client::config::File;
 use rim::BrokerAddress;
 use shared::identity::DeviceId;
@@ -15,10 +15,11 @@ use crate::bench::Task;
 use crate::boards::Board;
 use crate::deploy::{Binary, Release, built_for};
 use crate::emulated::emulated_client;
+use crate::emulated_board::{self, EmulatedBoard, EmulatedSeat, Kernel};
 use crate::inventory::{Device, Kind};
 use crate::processes::{ClientProgram, LocalSeat, Seat};
 use crate::provision::{Manifest, Provision};
-use crate::toolchain::Target;
+use crate::toolchain::{Program, Target, build};
 
 /// A provisioned fleet, and a place for what only this run needs.
 pub(super) struct Fleet<'a> {
@@ -82,8 +83,30 @@ impl<'a> Fleet<'a> {
                 let release = Release::of(&self.folder, device, &broker, &binary)?;
                 Ok(Box::new(RemoteSeat::new(device, release, &bench.ssh_options, bench.told)))
             }
-            Kind::QemuSystem => bail!("devices of kind `qemu-system` cannot be run yet"),
+            Kind::QemuSystem => self.emulated(bench, device, &broker),
         }
+    }
+
+    /// The seat of a board of its own under QEMU.
+    fn emulated(
+        &self,
+        bench: &Boards,
+        device: &Device,
+        broker: &BrokerAddress,
+    ) -> anyhow::Result<Box<dyn Seat>> {
+        ensure!(
+            !(broker.tls && emulated_board::is_host(broker)),
+            "an emulated board finds this machine's loopback at another address, which is not what the broker's \
+             certificate says; write an address of this machine's network into broker.url"
+        );
+        let kernel = Kernel::find(bench.kernel.as_deref())?;
+        if let (Some(board), true) = (device.profile(), bench.fresh) {
+            build(Target::find(&board.target)?, &[Program::EdgeClient])?;
+        }
+        let binary = Binary::read(&built_for(device, &bench.binaries.edge_client)?)?;
+        let release = Release::of(&self.folder, device, broker, &binary)?;
+        let board = EmulatedBoard::new(device, &kernel, &release, self.scratch.path())?;
+        Ok(Box::new(EmulatedSeat::new(board, bench.told)))
     }
 
     /// The seat of a process of this machine.

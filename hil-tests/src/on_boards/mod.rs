@@ -44,6 +44,8 @@ pub struct Boards {
     pub provisioned: Option<PathBuf>,
     /// Handed to ssh as they are.
     pub ssh_options: Vec<OsString>,
+    /// The folder with what emulated boards boot, in place of the usual one.
+    pub kernel: Option<PathBuf>,
     /// Whether clients of other processors are brought up to date first.
     pub fresh: bool,
     /// What goes wrong.

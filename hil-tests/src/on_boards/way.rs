@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use anyhow::Context;
 use rim::BrokerAddress;
 
+use crate::emulated_board;
 use crate::faults::{Mosquitto, Proxy, Step};
-use crate::inventory::{Broker, Device};
+use crate::inventory::{Broker, Device, Kind};
 use crate::processes::{Links, reachable};
 
 /// The way to the broker.
@@ -74,11 +75,12 @@ impl Way {
     /// The broker as `device` is to reach it.
     pub(super) fn broker_of(&self, device: &Device, links: &Links) -> BrokerAddress {
         let direct = if device.kind.is_local() { &self.here } else { &self.devices };
-        match links.get(&device.id).map(Proxy::address) {
+        let address = match links.get(&device.id).map(Proxy::address) {
             None => direct.clone(),
             Some(proxy) if device.kind.is_local() => proxy,
             Some(proxy) => BrokerAddress { port: proxy.port, ..direct.clone() },
-        }
+        };
+        if device.kind == Kind::QemuSystem { emulated_board::as_seen_within(address) } else { address }
     }
 }
 
