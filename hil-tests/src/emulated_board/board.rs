@@ -65,8 +65,7 @@ impl EmulatedBoard {
         let shown = initramfs.display().to_string();
         let file = File::create(&initramfs).with_context(|| shown.clone())?;
         initramfs::write(kernel, release, &device.root, BufWriter::new(file)).context(shown)?;
-        let hardware =
-            Hardware { device: id, board, qemu, kernel: kernel.image.clone(), initramfs, console };
+        let hardware = Hardware { device: id, board, qemu, kernel: kernel.image.clone(), initramfs, console };
         Ok(EmulatedBoard {
             hardware,
             machine: None,
@@ -263,7 +262,10 @@ impl EmulatedBoard {
             }
             Said::Failed(_, status) => {
                 let words = self.last_words();
-                self.failure = Some(format!("the client of {} has ended with status {status}, and is started again: {words}", self.device()));
+                self.failure = Some(format!(
+                    "the client of {} has ended with status {status}, and is started again: {words}",
+                    self.device()
+                ));
             }
             Said::Ended(who, status) => {
                 self.present.remove(&who);
@@ -271,8 +273,10 @@ impl EmulatedBoard {
                     self.twin_status = Some(status);
                 } else if status != 0 && !self.unwanted {
                     let words = self.last_words();
-                    self.failure =
-                        Some(format!("the client of {} has ended with status {status}: {words}", self.device()));
+                    self.failure = Some(format!(
+                        "the client of {} has ended with status {status}: {words}",
+                        self.device()
+                    ));
                 }
             }
         }

@@ -36,6 +36,7 @@ pub(super) struct Hardware {
 /// A board that is switched on. Dropped, it is switched off.
 #[derive(Debug)]
 pub(super) struct Machine {
+    #[expect(dead_code, reason = "dropped, it ends the emulator")]
     process: Child,
     ask: ChildStdin,
     said: Receiver<Said>,
@@ -45,7 +46,7 @@ pub(super) struct Machine {
 ///
 /// # Errors
 /// If it is not installed.
-pub(crate) fn qemu() -> anyhow::Result<PathBuf> {
+pub fn qemu() -> anyhow::Result<PathBuf> {
     find_program(&["qemu-system-aarch64"])
         .context("qemu-system-aarch64 is not installed; apt-get install qemu-system-arm")
 }
@@ -141,11 +142,6 @@ impl Machine {
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(IsDown),
         }
-    }
-
-    /// The number of the emulator's process.
-    pub(super) fn process(&mut self) -> &mut Child {
-        &mut self.process
     }
 }
 

@@ -26,7 +26,7 @@ use rim::BrokerAddress;
 
 pub use board::EmulatedBoard;
 pub use kernel::{Kernel, fetch, folder};
-pub(crate) use machine::qemu;
+pub use machine::qemu;
 pub(crate) use seat::EmulatedSeat;
 
 /// Where a board finds the machine that it is emulated on.

@@ -43,8 +43,7 @@ impl Child {
 
     fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let process = command.spawn();
-        let process =
-            process.with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let process = process.with_context(|| format!("cannot start {}", command.get_program().display()))?;
         Ok(Child { name: name.to_owned(), process, log: log.to_owned(), ended: None, told: false })
     }
 

@@ -15,6 +15,7 @@ mod demo;
 mod deploy;
 mod disks;
 mod emulated;
+mod emulated_boards;
 mod faults;
 mod lab;
 mod misbehaviour;
