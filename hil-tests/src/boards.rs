@@ -25,6 +25,9 @@ pub struct Board {
     pub memory_mib: u32,
     /// Number of cores.
     pub cores: u32,
+    /// Its processor, as QEMU calls it.
+    #[serde(default = "cortex_a72")]
+    pub processor: String,
     /// What it can measure.
     #[serde(default)]
     pub sensors: Vec<Sensor>,
@@ -100,6 +103,11 @@ impl Board {
     }
 }
 
+/// What emulates a board whose profile names no processor.
+fn cortex_a72() -> String {
+    "cortex-a72".to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +136,7 @@ mod tests {
         fs::write(&path, text).unwrap();
         let board = Board::find(path.to_str().unwrap()).unwrap();
         assert_eq!((board.target.as_str(), board.sensors.len()), ("armv7-unknown-linux-gnueabihf", 0));
+        assert_eq!(board.processor, "cortex-a72");
         fs::write(&path, format!("{text}turbo = true\n")).unwrap();
         let error = Board::find(path.to_str().unwrap()).unwrap_err().to_string();
         assert!(error.contains("mine.toml") && error.contains("turbo"), "{error}");

@@ -7,6 +7,8 @@
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
 //! - [`boards`]: what a kind of board is.
 //! - [`emulated`]: the process bench with clients for other processors, under emulation.
+//! - [`emulated_board`]: boards under QEMU that boot a real kernel.
+//! - [`on_boards`]: the devices of an inventory: processes of this machine, and boards over ssh.
 //! - [`agreement`]: how far the results of benches lie apart.
 //! - [`inventory`]: which devices a fleet has, what they are, and how to reach them.
 //! - [`provision`]: everything a fleet needs before a run, in one folder: keys, configurations, shards.
@@ -33,12 +35,14 @@ pub mod datasets;
 pub mod demo;
 pub mod deploy;
 pub mod emulated;
+pub mod emulated_board;
 #[cfg(test)]
 mod examples;
 pub mod faults;
 pub mod fleet;
 pub mod fleet_data;
 pub mod inventory;
+pub mod on_boards;
 pub mod paper;
 pub mod processes;
 pub mod progress;

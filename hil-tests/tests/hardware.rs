@@ -7,6 +7,7 @@
 //! `OUTPOST_MATRIX=full` runs all cases instead of the quick ones, `OUTPOST_JUNIT=FILE` writes a report that CI servers
 //! read. One case runs at a time, since all of them use the whole fleet. `hil-tests/README.md` has the rest.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -57,7 +58,7 @@ fn run(arguments: &Arguments, fleet: &Path) -> anyhow::Result<ExitCode> {
         Ok(other) => anyhow::bail!("OUTPOST_MATRIX: `{other}` is no matrix; give quick or full"),
     };
     let programs = Path::new(env!("CARGO_BIN_EXE_hil")).parent().unwrap_or(Path::new("."));
-    let rig = Arc::new(Rig { binaries: Binaries::within(programs)? });
+    let rig = Arc::new(Rig { binaries: Binaries::within(programs)?, ssh_options: ssh_options() });
     let results = Arc::new(Mutex::new(Vec::new()));
     let trial = |case: Case| {
         let (fleet, rig, results) = (fleet.clone(), rig.clone(), results.clone());
@@ -126,6 +127,12 @@ fn write_report(fleet: &Inventory, results: &[Result], file: &Path) -> anyhow::R
     report.add_test_suite(suite);
     fs::write(file, report.to_string()?)?;
     Ok(())
+}
+
+/// What `OUTPOST_SSH_OPTIONS` hands to ssh, word by word.
+fn ssh_options() -> Vec<OsString> {
+    let options = env::var("OUTPOST_SSH_OPTIONS").unwrap_or_default();
+    options.split_whitespace().map(OsString::from).collect()
 }
 
 /// `cargo test` runs in the package's folder, and users give paths from where they stand.

@@ -4,7 +4,7 @@ use shared::identity::DeviceId;
 
 use super::Case;
 use crate::faults::{Fault, Mosquitto, Step, Surroundings, Target};
-use crate::inventory::{Device, Inventory, Kind, Power};
+use crate::inventory::{Device, Inventory, Kind, Power, Service};
 
 /// What a fleet lacks for a case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ fn struck(case: &Case, fleet: &Inventory, step: &Step) -> Result<Step, Unfit> {
     }
     match step.fault.target() {
         Target::Aggregator => {}
-        Target::Broker if fleet.devices.iter().all(|device| is_local(device.kind)) => {
+        Target::Broker if is_reached_through_the_bench(fleet) => {
             if Mosquitto::find().is_none() {
                 return Err(Unfit("needs mosquitto: it is not installed".to_owned()));
             }
@@ -50,7 +50,7 @@ fn struck(case: &Case, fleet: &Inventory, step: &Step) -> Result<Step, Unfit> {
         Target::Device if step.device.is_some() => {
             let named = fleet.devices.iter().find(|device| step.device == Some(device.id));
             return match named {
-                Some(device) if has(case, device, step.fault.needs()) => Ok(step.clone()),
+                Some(device) if has(case, fleet, device, step.fault.needs()) => Ok(step.clone()),
                 Some(device) => Err(lacking(case, &device.id.to_string(), step.fault.needs())),
                 None => Err(Unfit("needs a device that this fleet has not".to_owned())),
             };
@@ -64,36 +64,39 @@ fn struck(case: &Case, fleet: &Inventory, step: &Step) -> Result<Step, Unfit> {
 }
 
 fn first(case: &Case, fleet: &Inventory, need: Option<&str>) -> Result<DeviceId, Unfit> {
-    let device = fleet.devices.iter().find(|device| has(case, device, need));
+    let device = fleet.devices.iter().find(|device| has(case, fleet, device, need));
     device.map(|device| device.id).ok_or_else(|| lacking(case, "a device", need))
 }
 
 /// Whether `device` is what `case` asks for, and has the capability that is needed on top.
-fn has(case: &Case, device: &Device, need: Option<&str>) -> bool {
+fn has(case: &Case, fleet: &Inventory, device: &Device, need: Option<&str>) -> bool {
     let needs = &case.needs;
     let board = device.profile();
     let measures = |sensor| board.as_ref().is_some_and(|board| board.sensors.contains(sensor));
     (needs.kinds.is_empty() || needs.kinds.contains(&device.kind))
-        && needs.capabilities.iter().all(|word| can(device, word))
+        && needs.capabilities.iter().all(|word| can(fleet, device, word))
         && needs.sensors.iter().all(measures)
-        && need.is_none_or(|word| can(device, word))
+        && need.is_none_or(|word| can(fleet, device, word))
 }
 
 /// Whether `device` has a capability: by what it is, or as its inventory says.
-fn can(device: &Device, word: &str) -> bool {
+fn can(fleet: &Inventory, device: &Device, word: &str) -> bool {
     let by_nature = match word {
-        "process" | "start" | "link" => is_local(device.kind),
+        "process" => true,
+        // systemd starts a client as its unit says, and only once.
+        "start" => device.kind != Kind::Ssh || device.service == Service::Process,
+        "link" => is_reached_through_the_bench(fleet),
         // A static program, as an emulator is, takes the time from the kernel and from nobody else.
         "clock" => device.kind == Kind::Native,
-        "power" => device.power(Power::Cycle).is_some(),
+        "power" => device.kind == Kind::QemuSystem || device.power(Power::Cycle).is_some(),
         _ => false,
     };
     by_nature || device.capabilities.contains(word)
 }
 
-/// Whether devices of this kind are processes of this machine.
-pub(super) fn is_local(kind: Kind) -> bool {
-    matches!(kind, Kind::Native | Kind::QemuUser)
+/// Whether the devices reach the bench's own broker, and so whatever the bench puts in its place.
+fn is_reached_through_the_bench(fleet: &Inventory) -> bool {
+    fleet.is_local() || fleet.broker.listen.is_some()
 }
 
 fn lacking(case: &Case, who: &str, need: Option<&str>) -> Unfit {

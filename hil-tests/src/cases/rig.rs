@@ -1,54 +1,80 @@
 //! The bench that a fleet calls for.
 
+use std::ffi::OsString;
+
 use anyhow::Context;
 
 use super::Unfit;
 use crate::bench::Bench;
 use crate::boards::Board;
 use crate::emulated::emulated_client;
+use crate::emulated_board::{Kernel, qemu};
 use crate::faults::Step;
 use crate::inventory::{Device, Inventory, Kind};
+use crate::on_boards::Boards;
 use crate::processes::{Binaries, ClientProgram, Processes};
 use crate::toolchain::Target;
 
-/// The programs of this machine that a fleet is run with.
+/// What of this machine a fleet is run with.
 #[derive(Clone, Debug)]
 pub struct Rig {
     /// Aggregator, and the client of native devices.
     pub binaries: Binaries,
+    /// Handed to ssh as they are.
+    pub ssh_options: Vec<OsString>,
 }
 
 impl Rig {
-    /// A bench of the devices of `fleet`, on which `steps` go wrong. Another kind of device is another arm here.
+    /// A bench of the devices of `fleet`, on which `steps` go wrong: processes of this machine with a broker that is
+    /// theirs alone, or whatever the inventory has, with the broker that it names.
     ///
     /// # Errors
-    /// [`Unfit`] if there is none for these kinds, or what it needs is not there.
+    /// [`Unfit`] if what it needs is not there.
     pub fn bench(&self, fleet: &Inventory, steps: &[Step]) -> anyhow::Result<Box<dyn Bench>> {
+        if fleet.is_local() { Ok(Box::new(self.processes(fleet, steps)?)) } else { self.boards(fleet, steps) }
+    }
+
+    fn processes(&self, fleet: &Inventory, steps: &[Step]) -> anyhow::Result<Processes> {
         let mut devices: Vec<&Device> = fleet.devices.iter().collect();
         devices.sort_by_key(|device| device.id);
         let clients = devices.iter().map(|device| self.client(device)).collect::<Result<Vec<_>, _>>()?;
         let native = devices.iter().all(|device| device.kind == Kind::Native);
-        Ok(Box::new(Processes {
+        Ok(Processes {
             name: if native { "processes" } else { "emulated" },
             aggregator_node: self.binaries.aggregator_node.clone(),
             clients,
             broker: None,
             faults: steps.to_vec(),
-        }))
+        })
     }
 
     fn client(&self, device: &Device) -> anyhow::Result<ClientProgram> {
-        match device.kind {
-            Kind::Native => Ok(ClientProgram::native(self.binaries.edge_client.clone())),
-            Kind::QemuUser => {
-                let board = device.board.as_deref().context("an emulated device has a board")?;
-                let target = Target::find(&Board::find(board)?.target)?;
-                emulated_client(target, false).map_err(|error| Unfit(error.to_string()).into())
-            }
-            Kind::Ssh | Kind::QemuSystem => {
-                let what = "is a machine of its own, and this bench has processes of this machine only";
-                Err(Unfit(format!("{} {what}", device.id)).into())
-            }
+        if device.kind == Kind::Native {
+            return Ok(ClientProgram::native(self.binaries.edge_client.clone()));
         }
+        let board = device.board.as_deref().context("an emulated device has a board")?;
+        let target = Target::find(&Board::find(board)?.target)?;
+        emulated_client(target, false).map_err(|error| Unfit(error.to_string()).into())
+    }
+
+    fn boards(&self, fleet: &Inventory, steps: &[Step]) -> anyhow::Result<Box<dyn Bench>> {
+        if fleet.broker.url.tls {
+            let what = "each case provisions the fleet anew, and a broker with TLS would know none of its certificates";
+            return Err(Unfit(format!("needs a broker without TLS: {what}")).into());
+        }
+        if fleet.devices.iter().any(|device| device.kind == Kind::QemuSystem) {
+            let there = qemu().and_then(|_| Kernel::find(None));
+            there.map_err(|missing| Unfit(missing.to_string()))?;
+        }
+        Ok(Box::new(Boards {
+            inventory: fleet.clone(),
+            binaries: self.binaries.clone(),
+            provisioned: None,
+            ssh_options: self.ssh_options.clone(),
+            kernel: None,
+            fresh: false,
+            faults: steps.to_vec(),
+            told: |device, what| tracing::info!("{device}: {what}"),
+        }))
     }
 }

@@ -81,7 +81,7 @@ fn the_first_device_that_can_be_struck_is() {
 fn what_a_fleet_lacks_is_named() {
     let step = |fault: &str| format!("[[step]]\nat-round = 1\nfault = \"{fault}\"\n");
     for (more, lack) in [
-        ("capabilities = [\"roof\"]\n".to_owned() + &step("kill"), "needs a device with `roof`, `process`"),
+        ("capabilities = [\"roof\"]\n".to_owned() + &step("twin"), "needs a device with `roof`, `start`"),
         (
             "sensors = [\"energy\"]\nkinds = [\"native\"]\n".to_owned(),
             "needs a device with kind [native], sensor energy",
@@ -93,6 +93,14 @@ fn what_a_fleet_lacks_is_named() {
         assert_eq!(struck(&more).unwrap_err(), lack);
     }
     assert_eq!(struck("sensors = [\"energy\"]\n").unwrap(), []);
+    assert_eq!(
+        struck(&("capabilities = [\"roof\"]\n".to_owned() + &step("kill"))).unwrap(),
+        [Some(DeviceId(1))]
+    );
+    let mut reached = fleet();
+    reached.broker.listen = Some(([0, 0, 0, 0], 1883).into());
+    let cut = load(&(step("cut") + "device = \"device-001\"\n")).unwrap();
+    assert_eq!(fit(&cut, &reached).unwrap()[0].device, Some(DeviceId(1)), "through the bench");
     let mut small = fleet();
     small.devices.pop();
     let error = fit(&load("").unwrap(), &small).unwrap_err();

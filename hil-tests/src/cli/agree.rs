@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use shared::scenario::Scenario;
 
-use super::common::{ArchArgs, Common, Ending, On, UsageError};
+use super::common::{ArchArgs, Common, Ending, FleetArgs, On, UsageError};
 use crate::agreement::{Outcome, TOLERANCE, check, table};
 use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::FleetData;
@@ -18,6 +18,7 @@ use crate::software::Faults;
 ///
 ///   cargo hil agree hil-tests/scenarios/emulated-attack.toml
 ///   cargo hil agree scenario.toml --on software,processes,emulated --arch aarch64 --set rounds=20
+///   cargo hil agree scenario.toml --on software,boards --fleet shelf.toml --provisioned fleet
 ///
 /// The emulated bench runs once for each processor of --arch, with all devices of that processor. Prints test errors
 /// and the drift of the model's parameters beside the first bench. Fails if a test error is further from the first
@@ -32,6 +33,8 @@ pub(super) struct AgreeArgs {
     on: Vec<On>,
     #[command(flatten)]
     arch: ArchArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
     /// How far test errors may lie apart
     #[arg(long, value_name = "ERROR", default_value_t = TOLERANCE, value_parser = tolerance)]
     tolerance: f64,
@@ -49,6 +52,7 @@ impl AgreeArgs {
     /// If a run fails, or its result is too far from the first.
     pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         let arch = self.arch.of(&self.on)?;
+        self.fleet.check(&self.on)?;
         let mut places = Vec::new();
         for on in &self.on {
             match on {
@@ -65,7 +69,7 @@ impl AgreeArgs {
         let folder = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{}-agreement", scenario.name)));
         let mut outcomes = Vec::new();
         for (on, arch) in places {
-            let bench = on.bench(Faults::default(), None, arch.as_slice())?;
+            let bench = on.bench(Faults::default(), None, arch.as_slice(), &self.fleet)?;
             let label = match arch {
                 Some(arch) => format!("{} {arch}", bench.name()),
                 None => bench.name().to_owned(),

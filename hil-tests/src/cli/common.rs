@@ -1,5 +1,6 @@
 //! What several commands have in common.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -7,6 +8,8 @@ use rim::BrokerAddress;
 
 use crate::bench::Bench;
 use crate::emulated::{Architecture, Emulated};
+use crate::inventory::Inventory;
+use crate::on_boards::Boards;
 use crate::processes::{Binaries, Processes};
 use crate::software::{Faults, Software};
 
@@ -49,6 +52,8 @@ pub(super) enum On {
     Processes,
     /// The same, the clients built for ARM and run by QEMU's emulation of such processors
     Emulated,
+    /// On the devices of an inventory: boards over ssh, emulated boards, processes, in any mixture
+    Boards,
 }
 
 impl On {
@@ -57,11 +62,13 @@ impl On {
         faults: Faults,
         broker: Option<BrokerAddress>,
         arch: &[Architecture],
+        fleet: &FleetArgs,
     ) -> anyhow::Result<Box<dyn Bench>> {
         Ok(match self {
             On::Software => Box::new(Software { faults }),
             On::Processes => Box::new(Processes::native(Binaries::find()?, broker)),
             On::Emulated => Box::new(Emulated::new(arch, broker)?),
+            On::Boards => Box::new(fleet.bench()?),
         })
     }
 }
@@ -81,6 +88,50 @@ impl ArchArgs {
             arch if on.contains(&On::Emulated) => Ok(arch),
             _ => Err(UsageError("--arch is for --on emulated only".to_owned())),
         }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FleetArgs {
+    /// The inventory of the devices (boards)
+    #[arg(long, value_name = "FILE")]
+    fleet: Option<PathBuf>,
+    /// The folder that `hil provision` wrote for them (boards) [default: OUT-fleet, provisioned by the bench]
+    #[arg(long, value_name = "DIR", requires = "fleet")]
+    provisioned: Option<PathBuf>,
+    /// Hand this to ssh (boards), as in --ssh-option=-F --ssh-option=my-config; may be repeated
+    #[arg(long = "ssh-option", value_name = "WORD", allow_hyphen_values = true, requires = "fleet")]
+    ssh_options: Vec<OsString>,
+    /// The folder that `hil board-kernel` wrote (boards of kind qemu-system) [default: OUTPOST_KERNEL, or the user's
+    /// cache]
+    #[arg(long, value_name = "DIR", requires = "fleet")]
+    kernel: Option<PathBuf>,
+}
+
+impl FleetArgs {
+    /// An error if a fleet is named and no bench of `on` has a use for it, or the other way round.
+    pub(super) fn check(&self, on: &[On]) -> Result<(), UsageError> {
+        let what = match (on.contains(&On::Boards), self.fleet.is_some()) {
+            (true, false) => {
+                "--on boards wants an inventory: --fleet FILE (firmware-configs/fleets has examples)"
+            }
+            (false, true) => "--fleet is for --on boards only",
+            _ => return Ok(()),
+        };
+        Err(UsageError(what.to_owned()))
+    }
+
+    fn bench(&self) -> anyhow::Result<Boards> {
+        Ok(Boards {
+            inventory: Inventory::load(self.fleet.as_deref().unwrap_or(Path::new("")))?,
+            binaries: Binaries::find()?,
+            provisioned: self.provisioned.clone(),
+            ssh_options: self.ssh_options.clone(),
+            kernel: self.kernel.clone(),
+            fresh: std::env::var_os("CARGO").is_some(),
+            faults: Vec::new(),
+            told: |device, what| eprintln!("{device}: {what}"),
+        })
     }
 }
 

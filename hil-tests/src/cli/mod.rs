@@ -1,6 +1,7 @@
 //! The command line of `hil`, one file for each command.
 
 mod agree;
+mod board_kernel;
 mod build;
 mod common;
 mod data;
@@ -18,6 +19,7 @@ use std::sync::atomic::AtomicBool;
 use clap::{Parser, Subcommand};
 
 use agree::AgreeArgs;
+use board_kernel::BoardKernelArgs;
 use build::BuildArgs;
 pub use common::{Ending, UsageError};
 use data::DataCommand;
@@ -64,6 +66,7 @@ enum Command {
     Sweep(SweepArgs),
     Paper(PaperArgs),
     Build(BuildArgs),
+    BoardKernel(BoardKernelArgs),
     /// List the data sets, or get one
     #[command(subcommand)]
     Data(DataCommand),
@@ -86,6 +89,7 @@ impl Cli {
             Command::Sweep(args) => args.run(stop),
             Command::Paper(args) => args.run(stop),
             Command::Build(args) => args.run(),
+            Command::BoardKernel(args) => args.run(),
             Command::Data(command) => command.run(stop),
         }
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use rim::BrokerAddress;
 use shared::scenario::Scenario;
 
-use super::common::{ArchArgs, Common, Ending, Format, On, UsageError};
+use super::common::{ArchArgs, Common, Ending, FleetArgs, Format, On, UsageError};
 use crate::bench::{Task, Watch};
 use crate::fleet_data::FleetData;
 use crate::progress::Progress;
@@ -36,6 +36,8 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     arch: ArchArgs,
     #[command(flatten)]
+    fleet: FleetArgs,
+    #[command(flatten)]
     faults: Faults,
 }
 
@@ -47,11 +49,20 @@ impl RunArgs {
         if self.on == On::Software && self.broker.is_some() {
             return Err(UsageError("a broker is used --on processes or emulated only".to_owned()).into());
         }
+        if self.on == On::Boards && self.broker.is_some() {
+            return Err(UsageError("--on boards uses the broker of the inventory".to_owned()).into());
+        }
+        if self.broker.as_ref().is_some_and(|broker| broker.tls) && std::env::var_os("OUTPOST_CA").is_none() {
+            let message = "mqtts:// wants OUTPOST_CA=FILE (and OUTPOST_CERT, OUTPOST_KEY), which all processes take; where \
+                           each device has a certificate of its own, use --on boards with devices of kind `native`";
+            return Err(UsageError(message.to_owned()).into());
+        }
+        self.fleet.check(&[self.on])?;
         let arch = self.arch.of(&[self.on])?;
         let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
         let datasets = self.common.folder.path();
         let data = FleetData::load(&scenario, &datasets)?;
-        let bench = self.on.bench(self.faults, self.broker, &arch)?;
+        let bench = self.on.bench(self.faults, self.broker, &arch, &self.fleet)?;
         let name = scenario.name.clone();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{name}-{}", bench.name())));
         if out.join("summary.json").exists() {

@@ -1,24 +1,19 @@
 //! One device's deployment.
 
-use std::ffi::OsString;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
-use time::OffsetDateTime;
+use anyhow::ensure;
 
-use super::architecture::Architecture;
-use super::release::{self, ReleaseFile};
+use super::placing::{Look, place};
+use super::release::Release;
 use super::ssh::{Ssh, last_words};
-use crate::boards::Board;
 use crate::fleet::Statuses;
-use crate::inventory::{Device, Service};
+use crate::inventory::Device;
 
 /// Releases that stay on a device.
 const KEPT: &str = "3";
-/// Room that must be left beside the upload.
-const SPARE_KIB: u64 = 4096;
 
 /// What became of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,105 +87,27 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What a device says when it is looked at.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Look {
-    machine: String,
-    free_kib: u64,
-    current: Option<String>,
-    /// Name and digest of the files of the release in use.
-    files: Vec<(String, String)>,
-}
-
 /// What one device's deployment needs.
 pub(super) struct Deployment<'a> {
-    device: &'a Device,
-    architecture: Option<Architecture>,
-    files: &'a [ReleaseFile],
-    statuses: &'a Statuses,
-    ssh: Ssh<'a>,
-    wait: Duration,
-    tell: &'a dyn Fn(&str),
+    pub(super) device: &'a Device,
+    pub(super) ssh: Ssh,
+    pub(super) release: &'a Release,
+    pub(super) statuses: &'a Statuses,
+    pub(super) wait: Duration,
+    pub(super) tell: &'a dyn Fn(&str),
 }
 
-impl<'a> Deployment<'a> {
-    pub(super) fn new(
-        device: &'a Device,
-        architecture: Option<Architecture>,
-        files: &'a [ReleaseFile],
-        statuses: &'a Statuses,
-        options: &'a [OsString],
-        wait: Duration,
-        tell: &'a dyn Fn(&str),
-    ) -> Self {
-        Deployment { device, architecture, files, statuses, ssh: Ssh::new(device, options), wait, tell }
-    }
-
+impl Deployment<'_> {
     pub(super) fn run(&self, stop: &AtomicBool) -> Outcome {
-        let look = match self.look() {
+        let look = match Look::at(self.device, &self.ssh, self.release) {
             Ok(look) => look,
             Err(error) => return Outcome::Failed { release: None, why: format!("{error:#}") },
         };
-        match self.upload(&look, stop) {
+        match place(self.device, &self.ssh, self.release, &look, stop, self.tell) {
             Ok(Some((release, uploaded))) => self.switch(look.current, release, uploaded),
             Ok(None) => Outcome::NotBegun,
             Err(error) => Outcome::Failed { release: look.current, why: format!("{error:#}") },
         }
-    }
-
-    fn look(&self) -> anyhow::Result<Look> {
-        let look = Look::parse(&self.ssh.run("look", &[])?).context("an answer that cannot be read")?;
-        let machine = &look.machine;
-        if let Some(board) = &self.device.board {
-            let target = Board::find(board)?.target;
-            let fits = Architecture::of_target(&target).is_none_or(|it| it.runs_on(machine));
-            ensure!(
-                fits,
-                "it calls itself {machine}, but its board {board} is for {target}; correct the inventory"
-            );
-        }
-        if let Some(architecture) = self.architecture {
-            ensure!(
-                architecture.runs_on(machine),
-                "it calls itself {machine}, but the client is for {architecture}"
-            );
-        }
-        Ok(look)
-    }
-
-    /// Makes sure that the release is there: its name, and how many files were sent. `None` if interrupted.
-    fn upload(&self, look: &Look, stop: &AtomicBool) -> anyhow::Result<Option<(String, usize)>> {
-        let is_there = |file: &&ReleaseFile| {
-            look.files.iter().any(|(name, digest)| name == file.name && *digest == file.digest)
-        };
-        let (unchanged, changed): (Vec<&ReleaseFile>, Vec<&ReleaseFile>) =
-            self.files.iter().partition(is_there);
-        if let (Some(current), true) = (&look.current, changed.is_empty()) {
-            return Ok(Some((current.clone(), 0)));
-        }
-        let bytes: u64 = changed.iter().map(|file| file.bytes.len() as u64).sum();
-        let needed = bytes.div_ceil(1024) + SPARE_KIB;
-        if look.free_kib < needed {
-            let (root, free) = (&self.device.root, look.free_kib);
-            bail!("{root} has {free} KiB left, and this needs {needed}; remove something there");
-        }
-        let release = release::name(self.files, OffsetDateTime::now_utc());
-        let kept = unchanged.iter().map(|file| file.name);
-        self.ssh.run("stage", &[release.as_str()].into_iter().chain(kept).collect::<Vec<_>>())?;
-        for file in &changed {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            (self.tell)(&format!(
-                "sending {}, {}",
-                file.name,
-                indicatif::BinaryBytes(file.bytes.len() as u64)
-            ));
-            let arguments = [release.as_str(), file.name, file.mode, &file.digest];
-            self.ssh.run_with("put", &arguments, file.bytes.to_vec())?;
-        }
-        self.ssh.run("complete", &[&release])?;
-        Ok(Some((release, changed.len())))
     }
 
     /// From the release in use to `release`, and back if it does not come up.
@@ -200,7 +117,11 @@ impl<'a> Deployment<'a> {
                 if let Err(error) = self.ssh.run("prune", &[KEPT]) {
                     tracing::warn!("{}: old releases stay: {error}", self.device.id);
                 }
-                return Outcome::Deployed { release, uploaded, unchanged: self.files.len() - uploaded };
+                return Outcome::Deployed {
+                    release,
+                    uploaded,
+                    unchanged: self.release.files.len() - uploaded,
+                };
             }
             Err(error) => format!("{error:#}; its last words: {}", self.last_words()),
         };
@@ -216,7 +137,7 @@ impl<'a> Deployment<'a> {
                 // Nothing to go back to: a device without a release, as it was before.
                 let stopped = self
                     .ssh
-                    .run("stop", &[self.service()])
+                    .run("stop", &[self.device.service.name()])
                     .and_then(|_| self.ssh.run("discard", &[&release]));
                 match stopped {
                     Ok(_) => Outcome::Failed { release: None, why },
@@ -231,7 +152,7 @@ impl<'a> Deployment<'a> {
         let device = self.device.id;
         let before = self.statuses.boots(device);
         self.ssh.run("activate", &[release])?;
-        self.ssh.run("start", &[self.service()])?;
+        self.ssh.run("start", &[self.device.service.name()])?;
         (self.tell)("started; waiting for it at the broker");
         let online = self.statuses.wait_for_new(device, &before, self.wait);
         ensure!(online, "not online within {} s", self.wait.as_secs());
@@ -239,57 +160,8 @@ impl<'a> Deployment<'a> {
     }
 
     fn last_words(&self) -> String {
-        self.ssh.run("log", &[self.service()]).map_or_else(|error| error.to_string(), |log| last_words(&log))
-    }
-
-    fn service(&self) -> &'static str {
-        match self.device.service {
-            Service::Systemd => "systemd",
-            Service::Process => "process",
-        }
-    }
-}
-
-impl Look {
-    fn parse(text: &str) -> Option<Self> {
-        let mut look = Look::default();
-        for line in text.lines() {
-            // What a login prints besides is passed over.
-            match line.split(' ').collect::<Vec<_>>().as_slice() {
-                ["machine", machine] => (*machine).clone_into(&mut look.machine),
-                ["free", free] => look.free_kib = free.parse().ok()?,
-                ["current", release] => look.current = Some(plain(release)?),
-                ["file", digest, name] => look.files.push(((*name).to_owned(), (*digest).to_owned())),
-                _ => {}
-            }
-        }
-        (!look.machine.is_empty()).then_some(look)
-    }
-}
-
-/// The name of a release, which goes back into commands.
-fn plain(release: &str) -> Option<String> {
-    let plain = !release.is_empty() && release.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    plain.then(|| release.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_device_says_is_read_and_nothing_else_believed() {
-        let said = "Welcome to device-000\nmachine aarch64\nfree 1000\ncurrent 20260101-000000-0a1b2c3d\n\
-                    file 00ff client.toml\n";
-        let look = Look {
-            machine: "aarch64".to_owned(),
-            free_kib: 1000,
-            current: Some("20260101-000000-0a1b2c3d".to_owned()),
-            files: vec![("client.toml".to_owned(), "00ff".to_owned())],
-        };
-        assert_eq!(Look::parse(said), Some(look));
-        for hostile in ["", "free 1\n", "machine x\nfree many\n", "machine x\ncurrent ../../etc\n"] {
-            assert_eq!(Look::parse(hostile), None, "{hostile:?}");
-        }
+        self.ssh
+            .run("log", &[self.device.service.name()])
+            .map_or_else(|error| error.to_string(), |log| last_words(&log))
     }
 }

@@ -16,6 +16,7 @@
 
 mod architecture;
 mod device;
+mod placing;
 mod release;
 mod ssh;
 
@@ -35,8 +36,10 @@ use crate::table::align;
 use crate::toolchain::{FLEET_PROFILE, programs_folder};
 use device::Deployment;
 pub use device::Outcome;
-use release::Binary;
+pub(crate) use placing::{Look, place};
+pub(crate) use release::{Binary, Release};
 pub use release::{UNIT, root_commands};
+pub(crate) use ssh::{Ssh, last_words, quoted};
 
 /// How long the broker may take to tell what it has kept of the devices.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -72,22 +75,13 @@ impl Deploy {
         stop: &AtomicBool,
         told: &(dyn Fn(&str, &str) + Sync),
     ) -> anyhow::Result<Vec<Deployed>> {
-        let manifest = Manifest::load(folder, &inventory.name)?;
+        Manifest::load(folder, &inventory.name)?.check_broker(folder, inventory)?;
         let broker = &inventory.broker.url;
-        ensure!(
-            manifest.broker == broker.to_string(),
-            "{}: provisioned for the broker {}, but {} says {broker}; provision it again",
-            folder.display(),
-            manifest.broker,
-            inventory.file()
-        );
         let mut work = Vec::new();
         for &device in devices {
             ensure!(device.kind == Kind::Ssh, "{}: only devices of kind `ssh` are deployed to", device.id);
-            let path = self.binary.clone().map_or_else(|| built_for(device), Ok)?;
-            let binary = Binary::read(&path)?;
-            let files = release::files(folder, device, broker, &binary)?;
-            work.push((device, binary.architecture, files));
+            let path = self.binary.clone().map_or_else(|| built_for(device, &beside_this_program()?), Ok)?;
+            work.push((device, Release::of(folder, device, broker, &Binary::read(&path)?)?));
         }
         let ids: Vec<_> = devices.iter().map(|device| device.id).collect();
         let statuses = Statuses::watch(&Access::new(broker, Some(folder))?, &ids)?;
@@ -95,15 +89,15 @@ impl Deploy {
 
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let worker = || {
-            while let Some((device, architecture, files)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some((device, release)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let name = device.id.to_string();
                 let outcome = if stop.load(Ordering::Relaxed) {
                     Outcome::NotBegun
                 } else {
                     let tell = |what: &str| told(&name, what);
-                    let (options, wait) = (&self.ssh_options, self.wait);
-                    let deployment =
-                        Deployment::new(device, *architecture, files, &statuses, options, wait, &tell);
+                    let (device, ssh) = (*device, Ssh::new(device, &self.ssh_options));
+                    let (statuses, wait) = (&statuses, self.wait);
+                    let deployment = Deployment { device, ssh, release, statuses, wait, tell: &tell };
                     deployment.run(stop)
                 };
                 told(&name, &outcome.to_string());
@@ -123,13 +117,17 @@ impl Deploy {
     }
 }
 
-/// The client that was built for a device's board; for a device without one, that of this machine.
-fn built_for(device: &Device) -> anyhow::Result<PathBuf> {
+/// The client of this machine.
+fn beside_this_program() -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("where this program lies")?;
+    Ok(this.with_file_name("edge-client"))
+}
+
+/// The client that was built for a device's board; for a device without one `native`, that of this machine.
+pub(crate) fn built_for(device: &Device, native: &Path) -> anyhow::Result<PathBuf> {
     let Some(board) = &device.board else {
-        let this = std::env::current_exe().context("where this program lies")?;
-        let path = this.with_file_name("edge-client");
-        ensure!(path.is_file(), "{}: no such program; cargo build --release builds it", path.display());
-        return Ok(path);
+        ensure!(native.is_file(), "{}: no such program; cargo build --release builds it", native.display());
+        return Ok(native.to_owned());
     };
     let target = Board::find(board)?.target;
     let folder = programs_folder(&target);

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use edge_client::config::File;
 use rim::BrokerAddress;
 use shared::identity::Digest;
 use time::OffsetDateTime;
@@ -28,18 +29,26 @@ pub fn root_commands(device: &Device) -> Vec<String> {
 
 /// A client to deploy.
 #[derive(Clone, Debug)]
-pub(super) struct Binary {
+pub(crate) struct Binary {
     pub(super) bytes: Arc<[u8]>,
     pub(super) architecture: Option<Architecture>,
     digest: Digest,
 }
 
 impl Binary {
-    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("the client {}", path.display()))?;
         let architecture = Architecture::of(&bytes).with_context(|| path.display().to_string())?;
         Ok(Binary { digest: Digest::of(&bytes), bytes: bytes.into(), architecture })
     }
+}
+
+/// What a device is to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Release {
+    pub(super) files: Vec<ReleaseFile>,
+    /// That of the client; `None` for a script.
+    pub(super) architecture: Option<Architecture>,
 }
 
 /// A file of a release.
@@ -52,43 +61,66 @@ pub(super) struct ReleaseFile {
     pub(super) digest: String,
 }
 
-/// All files of a device's release.
-pub(super) fn files(
-    folder: &Path,
-    device: &Device,
-    broker: &BrokerAddress,
-    binary: &Binary,
-) -> anyhow::Result<Vec<ReleaseFile>> {
-    let read = |&(name, mode): &(&'static str, &'static str)| {
-        let path = folder.join("devices").join(device.id.to_string()).join(name);
-        let bytes = fs::read(&path)
-            .with_context(|| format!("{}: provision the fleet again with `hil provision`", path.display()))?;
-        Ok(file(name, mode, bytes.into()))
-    };
-    let mut names = vec![("client.toml", "0644"), ("scenario.toml", "0644"), ("shard.safetensors", "0644")];
-    if broker.tls {
-        names.extend([("ca.pem", "0644"), ("device.pem", "0644"), ("device.key", "0600")]);
+impl Release {
+    /// What `folder` holds for `device`, with the client `binary`. It goes to `broker`, wherever it was provisioned to.
+    pub(crate) fn of(
+        folder: &Path,
+        device: &Device,
+        broker: &BrokerAddress,
+        binary: &Binary,
+    ) -> anyhow::Result<Self> {
+        let read = |name: &str| {
+            let path = folder.join("devices").join(device.id.to_string()).join(name);
+            fs::read(&path).with_context(|| {
+                format!("{}: provision the fleet again with `hil provision`", path.display())
+            })
+        };
+        let mut names = vec![("scenario.toml", "0644"), ("shard.safetensors", "0644")];
+        if broker.tls {
+            names.extend([("ca.pem", "0644"), ("device.pem", "0644"), ("device.key", "0600")]);
+        }
+        let configuration = readdressed(&read("client.toml")?, broker)?;
+        let mut files = vec![file("client.toml", "0644", configuration.into())];
+        for (name, mode) in names {
+            files.push(file(name, mode, read(name)?.into()));
+        }
+        if device.service == Service::Systemd {
+            files.push(file(UNIT, "0644", unit(device).into_bytes().into()));
+        }
+        files.push(ReleaseFile {
+            name: "edge-client",
+            mode: "0755",
+            bytes: binary.bytes.clone(),
+            digest: binary.digest.to_string(),
+        });
+        Ok(Release { files, architecture: binary.architecture })
     }
-    let mut files: Vec<ReleaseFile> = names.iter().map(read).collect::<anyhow::Result<_>>()?;
-    if device.service == Service::Systemd {
-        files.push(file(UNIT, "0644", unit(device).into_bytes().into()));
+
+    /// Its files: name, permissions, content.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (&'static str, u32, &[u8])> {
+        let mode = |file: &ReleaseFile| u32::from_str_radix(file.mode, 8).unwrap_or(0o600);
+        self.files.iter().map(move |file| (file.name, mode(file), &*file.bytes))
     }
-    let client = ReleaseFile {
-        name: "edge-client",
-        mode: "0755",
-        bytes: binary.bytes.clone(),
-        digest: binary.digest.to_string(),
-    };
-    files.push(client);
-    Ok(files)
+
+    /// Its name: when, and what. Names sort by age.
+    pub(super) fn name(&self, now: OffsetDateTime) -> String {
+        let listing: BTreeMap<&str, &str> =
+            self.files.iter().map(|file| (file.name, file.digest.as_str())).collect();
+        let digest = Digest::of(format!("{listing:?}").as_bytes()).to_string();
+        let (date, time) = (now.date().to_string().replace('-', ""), now.time());
+        format!("{date}-{:02}{:02}{:02}-{}", time.hour(), time.minute(), time.second(), &digest[..8])
+    }
 }
 
-/// The name of a release of `files`: when, and what. Names sort by age.
-pub(super) fn name(files: &[ReleaseFile], now: OffsetDateTime) -> String {
-    let listing: BTreeMap<&str, &str> = files.iter().map(|file| (file.name, file.digest.as_str())).collect();
-    let digest = Digest::of(format!("{listing:?}").as_bytes()).to_string();
-    let (date, time) = (now.date().to_string().replace('-', ""), now.time());
-    format!("{date}-{:02}{:02}{:02}-{}", time.hour(), time.minute(), time.second(), &digest[..8])
+/// A client's configuration as it is, or with another broker if it names one.
+fn readdressed(configuration: &[u8], broker: &BrokerAddress) -> anyhow::Result<Vec<u8>> {
+    let text = std::str::from_utf8(configuration).context("client.toml")?;
+    let file: File = toml::from_str(text).context("client.toml")?;
+    let broker = Some(broker.to_string());
+    if file.broker == broker {
+        return Ok(configuration.to_vec());
+    }
+    Ok(toml::to_string(&File { broker, ..file })?.into_bytes())
 }
 
 fn file(name: &'static str, mode: &'static str, bytes: Arc<[u8]>) -> ReleaseFile {
@@ -122,11 +154,25 @@ mod tests {
 
     #[test]
     fn names_sort_by_age_and_tell_contents_apart() {
-        let release = |content: &[u8]| vec![file("client.toml", "0644", content.to_vec().into())];
+        let release = |content: &[u8]| Release {
+            files: vec![file("client.toml", "0644", content.to_vec().into())],
+            architecture: None,
+        };
         let (early, late) =
             (OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH + time::Duration::days(400));
-        let names = [name(&release(b"a"), early), name(&release(b"b"), late)];
+        let names = [release(b"a").name(early), release(b"b").name(late)];
         assert!(names[0] < names[1] && names[0].starts_with("19700101-000000-"), "{names:?}");
-        assert_ne!(name(&release(b"a"), early), name(&release(b"b"), early));
+        assert_ne!(release(b"a").name(early), release(b"b").name(early));
+    }
+
+    #[test]
+    fn a_configuration_stays_as_it_is_unless_the_broker_is_another() {
+        let text = b"broker = \"mqtt://10.0.0.1:1883\" # here\ntopic-prefix = \"lab\"\n";
+        let to = |broker: &str| readdressed(text, &broker.parse().unwrap()).unwrap();
+        assert_eq!(to("mqtt://10.0.0.1"), text);
+        let elsewhere: File = toml::from_str(std::str::from_utf8(&to("mqtt://10.0.0.2:7")).unwrap()).unwrap();
+        assert_eq!(elsewhere.broker.as_deref(), Some("mqtt://10.0.0.2:7"));
+        assert_eq!(elsewhere.topic_prefix.as_deref(), Some("lab"));
+        assert!(readdressed(b"borker = 1", &"mqtt://a".parse().unwrap()).is_err());
     }
 }

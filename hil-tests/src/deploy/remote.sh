@@ -1,5 +1,5 @@
-# What a deployment does on a device: sh -c THIS hil ACTION ROOT ... Every argument is a plain word; the caller sees to it.
-# A release is complete before it gets its name, and `current` always points to a complete one.
+# What a deployment and the bench do on a device: sh -c THIS hil ACTION ROOT ... Every argument is a plain word; the caller
+# sees to it. A release is complete before it gets its name, and `current` always points to a complete one.
 set -eu
 umask 022
 action=$1
@@ -19,30 +19,56 @@ is_client() {
     tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF "$current/edge-client "
 }
 
-stop_process() {
-    pid=$(cat "$root/client.pid" 2>/dev/null || true)
-    # The number may belong to somebody else by now.
+# The number of the client's process; nothing, if there is none.
+pid_of() { # SERVICE
+    if [ "$1" = systemd ]; then
+        systemctl show --property MainPID --value "$unit" | sed '/^0$/d'
+    else
+        # The number in the file may belong to somebody else by now.
+        pid=$(cat "$root/client.pid" 2>/dev/null || true)
+        if is_client "$pid"; then printf '%s\n' "$pid"; fi
+    fi
+}
+
+# How a client of this number has ended; nothing, if nobody was there to see it.
+exit_of() { # NAME PID
+    sed -n "s/^$2 //p" "$root/$1.exit" 2>/dev/null || true
+}
+
+# Runs beside a client: notes its number, waits for it, and notes how it ended.
+# shellcheck disable=SC2016
+keeper='file=$1; shift
+"$@" &
+printf "%s\n" "$!" >"$file.pid.new" && mv -f "$file.pid.new" "$file.pid"
+wait "$!" && code=0 || code=$?
+printf "%s %s\n" "$!" "$code" >"$file.exit.$!" && mv -f "$file.exit.$!" "$file.exit"'
+
+launch() { # NAME [WORD...]: starts a client, with words that go before it
+    name=$1
+    shift
+    rm -f "$root/$name.pid"
+    setsid sh -c "$keeper" keeper "$root/$name" "$@" "$current/edge-client" --config "$current/client.toml" \
+        </dev/null >>"$root/$name.log" 2>&1 &
+    tries=0
+    while [ ! -f "$root/$name.pid" ]; do
+        [ "$tries" -lt 500 ] || fail "the client does not start"
+        sleep 0.02
+        tries=$((tries + 1))
+    done
+}
+
+stop_process() { # NAME TENTHS: asks it to leave, and ends it after so many tenths of a second
+    pid=$(cat "$root/$1.pid" 2>/dev/null || true)
     if is_client "$pid"; then
         kill "$pid" || true
         tries=0
-        while is_client "$pid" && [ "$tries" -lt 100 ]; do
+        while is_client "$pid" && [ "$tries" -lt "$2" ]; do
             sleep 0.1
             tries=$((tries + 1))
         done
         if is_client "$pid"; then kill -9 "$pid" || true; fi
     fi
-    rm -f "$root/client.pid"
-}
-
-start_process() {
-    if [ -f "$root/client.log" ]; then mv -f "$root/client.log" "$root/client.log.old"; fi
-    setsid "$current/edge-client" --config "$current/client.toml" </dev/null >"$root/client.log" 2>&1 &
-    pid=$!
-    printf '%s\n' "$pid" >"$root/client.pid.new"
-    mv -f "$root/client.pid.new" "$root/client.pid"
-    sleep 1
-    # One that has finished a run already has done what it should.
-    is_client "$pid" || wait "$pid" || fail "the client ended at once"
+    rm -f "$root/$1.pid"
 }
 
 start_systemd() {
@@ -55,8 +81,129 @@ start_systemd() {
     sudo -n /usr/bin/systemctl reset-failed "$unit" 2>/dev/null || true
     # Ready is said when the broker has answered: the caller waits for that itself.
     sudo -n /usr/bin/systemctl restart --no-block "$unit"
-    sleep 1
-    if systemctl is-failed --quiet "$unit"; then fail "the unit failed at once"; fi
+}
+
+# What it says from now on is another story.
+fresh_log() {
+    date +%s >"$root/started"
+    if [ -f "$root/client.log" ]; then mv -f "$root/client.log" "$root/client.log.old"; fi
+}
+
+log_of() { # SERVICE
+    if [ "$1" = systemd ]; then
+        since=$(cat "$root/started" 2>/dev/null || echo 0)
+        journalctl --unit "$unit" --since "@$since" --output cat --no-pager 2>/dev/null || true
+    else
+        cat "$root/client.log" 2>/dev/null || true
+    fi
+}
+
+# Starts the client if it is not running.
+again() { # SERVICE [WORD...]
+    service=$1
+    shift
+    if [ -n "$(pid_of "$service")" ]; then return; fi
+    if [ "$service" = systemd ]; then start_systemd; else launch client "$@"; fi
+}
+
+halt() { # SERVICE TENTHS: the release stays in use
+    if [ "$1" = systemd ]; then
+        case $(systemctl show --property ActiveState --value "$unit") in
+        inactive | failed) ;;
+        *) sudo -n /usr/bin/systemctl stop "$unit" ;;
+        esac
+    else
+        stop_process twin 0
+        stop_process client "$2"
+    fi
+}
+
+send() { # SERVICE SIGNAL
+    pid=$(pid_of "$1")
+    [ -n "$pid" ] || fail "the client is not running"
+    # It runs as the user who is logged in.
+    kill -s "$2" "$pid"
+    if [ "$2" = KILL ]; then
+        while is_client "$pid"; do sleep 0.1; done
+        # Which would start it again.
+        if [ "$1" = systemd ]; then sudo -n /usr/bin/systemctl stop "$unit"; fi
+    fi
+}
+
+twin_has_left() {
+    pid=$(cat "$root/twin.pid" 2>/dev/null || echo none)
+    case $(exit_of twin "$pid") in
+    '') fail "the second client has not left" ;;
+    0) fail "the second client has ended well" ;;
+    esac
+}
+
+# Tells when the client has ended: how, and its last words if that was badly.
+await() { # SERVICE NUMBER
+    if [ "$1" = systemd ]; then
+        while state=$(systemctl show --property ActiveState --value "$unit"); do
+            case $state in inactive | failed) break ;; esac
+            sleep 1
+        done
+        if [ "$state" = inactive ]; then code=0; else code=1; fi
+    else
+        pid=$(cat "$root/client.pid" 2>/dev/null || echo none)
+        while kill -0 "$pid" 2>/dev/null; do sleep 1; done
+        # Who waits for it is a moment behind.
+        tries=0
+        while code=$(exit_of client "$pid") && [ -z "$code" ] && [ "$tries" -lt 20 ]; do
+            sleep 0.1
+            tries=$((tries + 1))
+        done
+    fi
+    if [ "$code" = 0 ]; then
+        printf '%s ended well\n' "$2"
+    else
+        printf '%s ended badly %s\n' "$2" "$(log_of "$1" | one_line)"
+    fi
+}
+
+one_line() {
+    tail -n 3 | tr '\n' '/'
+}
+
+# One thing that is asked for on the line.
+answer() { # SERVICE ACTION [WORD...]
+    service=$1
+    action=$2
+    shift 2
+    case $action in
+    begin)
+        fresh_log
+        again "$service" "$@"
+        ;;
+    again) again "$service" "$@" ;;
+    attach) ;;
+    send) send "$service" "$1" ;;
+    halt) halt "$service" "$1" ;;
+    twin) launch twin ;;
+    twin-has-left) twin_has_left ;;
+    *) fail "unknown action $action" ;;
+    esac
+}
+
+# The line stays open for a whole run: each NUMBER ACTION WORD... that is read, the words quoted for a shell, is done and
+# answered. A client that was started or attached to is watched.
+line() { # SERVICE
+    while read -r number asked words; do
+        eval "set -- $words"
+        # In a condition, a command that fails would not end the rest.
+        set +e
+        said=$(set -e; answer "$service" "$asked" "$@" 2>&1)
+        code=$?
+        set -e
+        if [ "$code" = 0 ]; then
+            printf '%s ok\n' "$number"
+            case $asked in begin | again | attach) await "$service" "$number" & ;; esac
+        else
+            printf '%s failed %s\n' "$number" "$(printf '%s\n' "$said" | one_line)"
+        fi
+    done
 }
 
 case $action in
@@ -107,21 +254,32 @@ activate) # RELEASE
     ln -s "releases/$1" "$root/.current"
     mv -T "$root/.current" "$current"
     ;;
-start) # SERVICE
+start) # SERVICE: in place of what runs there
+    fresh_log
     if [ "$1" = systemd ]; then
         start_systemd
+        sleep 1
+        if systemctl is-failed --quiet "$unit"; then fail "the unit failed at once"; fi
     else
-        stop_process
-        start_process
+        stop_process client 100
+        launch client
+        sleep 1
+        # One that has finished a run already has done what it should.
+        pid=$(cat "$root/client.pid")
+        is_client "$pid" || [ "$(exit_of client "$pid")" = 0 ] || fail "the client ended at once"
     fi
     ;;
 stop) # SERVICE: there is no release to go back to
     if [ "$1" = systemd ]; then
         sudo -n /usr/bin/systemctl stop "$unit"
     else
-        stop_process
+        stop_process client 100
     fi
     rm -f "$current"
+    ;;
+line) # SERVICE
+    service=$1
+    line
     ;;
 discard) # RELEASE
     rm -rf "${releases:?}/$1"
@@ -133,11 +291,10 @@ prune) # KEEP: names sort by age
     done
     ;;
 log) # SERVICE: its last words
-    if [ "$1" = systemd ]; then
-        journalctl --unit "$unit" --lines 5 --output cat --no-pager 2>/dev/null || true
-    else
-        tail -n 5 "$root/client.log" 2>/dev/null || true
-    fi
+    log_of "$1" | tail -n 5
+    ;;
+whole-log) # SERVICE
+    log_of "$1"
     ;;
 *)
     fail "unknown action $action"

@@ -14,11 +14,11 @@ use crate::inventory::Device;
 const SCRIPT: &str = include_str!("remote.sh");
 
 /// What ssh ends with when it could not run the command.
-const NOT_CONNECTED: i32 = 255;
+pub(crate) const NOT_CONNECTED: i32 = 255;
 
 /// Why something did not work on a device.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SshError {
+pub(crate) enum SshError {
     /// There is no ssh here.
     #[error("cannot start ssh: {0}; install the OpenSSH client")]
     NoSsh(std::io::Error),
@@ -43,22 +43,25 @@ pub(super) enum SshError {
 }
 
 /// A device that is reached over ssh.
-#[derive(Debug)]
-pub(super) struct Ssh<'a> {
-    device: &'a Device,
+#[derive(Clone, Debug)]
+pub(crate) struct Ssh {
+    /// Host, and who logs in.
     place: String,
-    options: &'a [OsString],
+    port: Option<u16>,
+    /// The folder on the device.
+    root: String,
+    options: Vec<OsString>,
 }
 
-impl<'a> Ssh<'a> {
+impl Ssh {
     /// `options` are handed to ssh as they are.
-    pub(super) fn new(device: &'a Device, options: &'a [OsString]) -> Self {
+    pub(crate) fn new(device: &Device, options: &[OsString]) -> Self {
         let place = format!("{}@{}", device.user, device.address.as_deref().unwrap_or_default());
-        Ssh { device, place, options }
+        Ssh { place, port: device.port, root: device.root.clone(), options: options.to_vec() }
     }
 
     /// Runs one action of the script and gives what it printed.
-    pub(super) fn run(&self, action: &str, arguments: &[&str]) -> Result<String, SshError> {
+    pub(crate) fn run(&self, action: &str, arguments: &[&str]) -> Result<String, SshError> {
         self.run_with(action, arguments, Vec::new())
     }
 
@@ -69,20 +72,8 @@ impl<'a> Ssh<'a> {
         arguments: &[&str],
         input: Vec<u8>,
     ) -> Result<String, SshError> {
-        let mut words = vec!["sh", "-c", SCRIPT, "hil", action, &self.device.root];
-        words.extend(arguments);
-        let line = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
-        let mut ssh = Command::new("ssh");
-        ssh.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"]);
-        // A connection that has died must not be waited for for ever.
-        ssh.args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"]);
-        ssh.args(self.options);
-        if let Some(port) = self.device.port {
-            ssh.args(["-p", &port.to_string()]);
-        }
-        ssh.args(["--", &self.place, &line]);
-        // Ctrl-C is for this program, which lets each step on a device come to its end.
-        ssh.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut ssh = self.command(action, arguments);
+        ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = ssh.spawn().map_err(SshError::NoSsh)?;
         let stdin = child.stdin.take();
         let feed = thread::spawn(move || {
@@ -98,20 +89,43 @@ impl<'a> Ssh<'a> {
         }
         let said = last_words(&String::from_utf8_lossy(&output.stderr));
         if output.status.code() == Some(NOT_CONNECTED) {
-            let advice = advice(&said);
-            return Err(SshError::Unreachable { place: self.place.clone(), said, advice });
+            return Err(self.unreachable(said));
         }
         Err(SshError::Failed { action: action.to_owned(), said })
+    }
+
+    /// The error that ssh, which ended with [`NOT_CONNECTED`], has `said`.
+    pub(crate) fn unreachable(&self, said: String) -> SshError {
+        SshError::Unreachable { place: self.place.clone(), advice: advice(&said), said }
+    }
+
+    /// The command that runs one action of the script. It ends with [`NOT_CONNECTED`] if ssh cannot run it.
+    pub(crate) fn command(&self, action: &str, arguments: &[&str]) -> Command {
+        let mut words = vec!["sh", "-c", SCRIPT, "hil", action, &self.root];
+        words.extend(arguments);
+        let line = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"]);
+        // A connection that has died must not be waited for for ever.
+        ssh.args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"]);
+        ssh.args(&self.options);
+        if let Some(port) = self.port {
+            ssh.args(["-p", &port.to_string()]);
+        }
+        ssh.args(["--", &self.place, &line]);
+        // Ctrl-C is for this program, which lets each step on a device come to its end.
+        ssh.process_group(0);
+        ssh
     }
 }
 
 /// A word as a shell reads it back, whatever is in it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The last lines of what was said, in one, without what a terminal would obey.
-pub(super) fn last_words(text: &str) -> String {
+pub(crate) fn last_words(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines[lines.len().saturating_sub(3)..].join(" / ");
     let plain: String = last.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
@@ -125,6 +139,10 @@ fn advice(said: &str) -> &'static str {
         "; log in once by hand with ssh and compare the fingerprint of its host key"
     } else if said.contains("Permission denied") {
         "; ssh must log in without asking: check the key, and that the agent has it"
+    } else if said.contains("Could not resolve") {
+        "; correct its `address` in the inventory"
+    } else if ["refused", "timed out", "No route", "unreachable"].iter().any(|word| said.contains(word)) {
+        "; is it switched on and on the network, and does sshd run there?"
     } else {
         ""
     }

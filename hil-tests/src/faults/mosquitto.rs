@@ -1,6 +1,7 @@
 //! Mosquitto as a process of its own.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -9,8 +10,7 @@ use anyhow::{Context, ensure};
 use rim::BrokerAddress;
 use tempfile::TempDir;
 
-use crate::processes::child::Child;
-use crate::processes::{free_port, local_broker, wait_for};
+use crate::processes::{Child, free_port, reachable, wait_for};
 use crate::toolchain::find_program;
 
 /// How long it may take to write down what it keeps.
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Mosquitto {
     program: PathBuf,
     folder: TempDir,
-    port: u16,
+    local: SocketAddr,
     process: Option<Child>,
 }
 
@@ -36,13 +36,20 @@ impl Mosquitto {
     /// # Errors
     /// If it is not installed or does not answer.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_at((Ipv4Addr::LOCALHOST, free_port()?).into())
+    }
+
+    /// The same, at this address of this machine.
+    ///
+    /// # Errors
+    /// If it is not installed or does not answer.
+    pub fn start_at(local: SocketAddr) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("outpost-broker-")?;
-        let home = folder.path().display().to_string();
-        Self::start_with(folder, |port| {
-            format!(
-                "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {home}/\n"
-            )
-        })
+        let (port, ip, home) = (local.port(), local.ip(), folder.path().display());
+        let config = format!(
+            "listener {port} {ip}\nallow_anonymous true\npersistence true\npersistence_location {home}/\n"
+        );
+        Self::configured(folder, local, config)
     }
 
     /// Starts one with the configuration that `config` writes for a port; `folder` holds what that names.
@@ -50,15 +57,19 @@ impl Mosquitto {
     /// # Errors
     /// If it is not installed or does not answer.
     pub fn start_with(folder: TempDir, config: impl FnOnce(u16) -> String) -> anyhow::Result<Self> {
-        let program = Self::find().context("mosquitto is not installed")?;
         let port = free_port()?;
-        let mut config = config(port);
+        let config = config(port);
+        Self::configured(folder, (Ipv4Addr::LOCALHOST, port).into(), config)
+    }
+
+    fn configured(folder: TempDir, local: SocketAddr, mut config: String) -> anyhow::Result<Self> {
+        let program = Self::find().context("mosquitto is not installed")?;
         if rustix::process::geteuid().is_root() {
             // It would become a user who may not look into this folder.
             config.push_str("\nuser root\n");
         }
         fs::write(folder.path().join("mosquitto.conf"), config)?;
-        let mut mosquitto = Mosquitto { program, folder, port, process: None };
+        let mut mosquitto = Mosquitto { program, folder, local, process: None };
         mosquitto.start_again()?;
         Ok(mosquitto)
     }
@@ -93,8 +104,8 @@ impl Mosquitto {
         self.process = None;
     }
 
-    /// Where it listens.
+    /// Where this machine reaches it.
     pub fn address(&self) -> BrokerAddress {
-        local_broker(self.port)
+        SocketAddr::from((reachable(self.local.ip()), self.local.port())).into()
     }
 }

@@ -49,6 +49,11 @@ impl Surroundings {
         Surroundings { variables: Vec::new(), words }
     }
 
+    /// The words, for a program of another machine; `None` where they are not all that it takes.
+    pub fn words(&self) -> Option<Vec<&str>> {
+        self.variables.is_empty().then(|| self.words.iter().map(String::as_str).collect())
+    }
+
     /// `command`, in these surroundings.
     pub fn around(&self, command: Command) -> Command {
         let mut wrapped = match self.words.split_first() {

@@ -24,6 +24,7 @@ mod text;
 mod validation;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use rim::BrokerAddress;
 use serde::{Deserialize, Deserializer};
@@ -55,6 +56,9 @@ pub struct Broker {
     /// Its address, as the devices reach it.
     #[serde(deserialize_with = "from_text")]
     pub url: BrokerAddress,
+    /// Where the bench's own broker listens on this machine; without it, the broker is somebody else's business. Port 0
+    /// is a free one, which then stands in for that of `url`.
+    pub listen: Option<SocketAddr>,
 }
 
 /// One device of a fleet.
@@ -107,6 +111,13 @@ pub enum Kind {
     Native,
 }
 
+impl Kind {
+    /// Whether devices of this kind are processes of this machine.
+    pub fn is_local(self) -> bool {
+        matches!(self, Kind::Native | Kind::QemuUser)
+    }
+}
+
 /// What runs the client on a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -150,6 +161,16 @@ impl Power {
     }
 }
 
+impl Service {
+    /// What the inventory calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Systemd => "systemd",
+            Service::Process => "process",
+        }
+    }
+}
+
 impl Device {
     /// The profile of its board, if it has one.
     pub fn profile(&self) -> Option<Board> {
@@ -164,6 +185,11 @@ impl Device {
 }
 
 impl Inventory {
+    /// Whether all devices are processes of this machine.
+    pub fn is_local(&self) -> bool {
+        self.devices.iter().all(|device| device.kind.is_local())
+    }
+
     /// What errors call the file.
     pub fn file(&self) -> &str {
         &self.file

@@ -19,6 +19,11 @@ impl Inventory {
         if self.name.is_empty() || self.name.len() > LONGEST_NAME || !self.name.chars().all(plain) {
             return self.wrong("name", format!("`{}`: give 1 to 64 of `a-z`, `0-9` and `-`", self.name));
         }
+        if self.broker.listen.is_some() && self.broker.url.tls {
+            let message = "the bench's own broker does not speak TLS; write url = \"mqtt://...\", or leave `listen` out and \
+                           start a broker";
+            return self.wrong("broker.listen", message);
+        }
         if self.devices.is_empty() {
             return self.wrong("device", "a fleet has at least one [[device]]");
         }
@@ -89,6 +94,10 @@ impl Inventory {
             );
         }
         if let Some(command) = &device.power_command {
+            if device.kind == Kind::QemuSystem {
+                let message = "leave it out; the bench itself switches an emulated board";
+                return self.wrong_of(device, "power", message);
+            }
             if !command.contains("{action}") {
                 return self.wrong_of(
                     device,
@@ -221,6 +230,17 @@ address = "192.168.1.21"
     }
 
     #[test]
+    fn the_benchs_own_broker_speaks_no_tls() {
+        let with = |text: &str| text.replace("[[device]]", "listen = \"0.0.0.0:1883\"\n[[device]]");
+        assert!(error(&with(SHELF)).contains("broker.listen: "));
+        let plain = Inventory::parse("fleet.toml", &with(&SHELF.replace("mqtts:", "mqtt:"))).unwrap();
+        assert_eq!(plain.broker.listen.unwrap().port(), 1883);
+        assert!(
+            error(&SHELF.replace("[[device]]", "listen = \"pi\"\n[[device]]")).contains("fleet.toml:5: ")
+        );
+    }
+
+    #[test]
     fn what_does_not_parse_is_named_with_its_line() {
         for (text, parts) in [
             (SHELF.replace("board", "bored"), ["fleet.toml:8: ", "bored"]),
@@ -251,6 +271,8 @@ address = "192.168.1.21"
         let without =
             |key: &str| SHELF.lines().filter(|l| !l.starts_with(key)).collect::<Vec<_>>().join("\n");
         assert!(error(&without("address")).contains("device-000: address: missing"));
+        let powered = SHELF.replace("\"ssh\"", "\"qemu-system\"") + "power = \"a {action}\"\n";
+        assert!(error(&powered).contains("device-000: power: leave it out"));
         let emulated = without("board").replace("\"ssh\"", "\"qemu-user\"");
         assert!(error(&emulated).contains("device-000: board: an emulated device"));
     }
@@ -290,6 +312,7 @@ address = "192.168.1.21"
         for text in [
             include_str!("../../../firmware-configs/fleets/loopback.toml"),
             include_str!("../../../firmware-configs/fleets/shelf.toml"),
+            include_str!("../../../firmware-configs/fleets/emulated-boards.toml"),
         ] {
             Inventory::parse("example.toml", text).unwrap();
         }

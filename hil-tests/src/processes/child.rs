@@ -1,8 +1,8 @@
 //! A process of the bench.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -24,15 +24,26 @@ pub(crate) struct Child {
 
 impl Child {
     pub(crate) fn start(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
-        // What is started again goes on in the log of the first.
-        let open = OpenOptions::new().create(true).append(true).open(log);
-        let file = open.with_context(|| format!("cannot create {}", log.display()))?;
-        let process = command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .spawn()
-            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let file = open(log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        Child::spawn(name, command, log)
+    }
+
+    /// As [`Child::start`], but what it reads and prints is in the caller's hands, and its complaints go to the log.
+    pub(crate) fn start_talking(
+        name: &str,
+        mut command: Command,
+        log: &Path,
+    ) -> anyhow::Result<(Self, ChildStdin, ChildStdout)> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(open(log)?);
+        let mut child = Child::spawn(name, command, log)?;
+        let (stdin, stdout) = (child.process.stdin.take(), child.process.stdout.take());
+        Ok((child, stdin.context("no way to it")?, stdout.context("no way from it")?))
+    }
+
+    fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
+        let process = command.spawn();
+        let process = process.with_context(|| format!("cannot start {}", command.get_program().display()))?;
         Ok(Child { name: name.to_owned(), process, log: log.to_owned(), ended: None, told: false })
     }
 
@@ -92,6 +103,12 @@ impl Child {
             None => format!("{} is still running: {last}", self.name),
         }
     }
+}
+
+/// What is started again goes on in the log of the first.
+fn open(log: &Path) -> anyhow::Result<File> {
+    let open = OpenOptions::new().create(true).append(true).open(log);
+    open.with_context(|| format!("cannot create {}", log.display()))
 }
 
 impl Drop for Child {

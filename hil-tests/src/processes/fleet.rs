@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use edge_client::config::File;
 use rim::nonce;
+use shared::identity::DeviceId;
 use tempfile::TempDir;
 
 use crate::bench::Task;
 
-/// A temporary folder with everything that the processes read, and their logs.
+/// A temporary folder with everything that the processes read, and their logs until they are kept.
 pub(super) struct Fleet {
     folder: TempDir,
-    clients: Vec<(String, PathBuf)>,
+    clients: Vec<(DeviceId, PathBuf)>,
     topic_prefix: String,
 }
 
@@ -37,7 +38,7 @@ impl Fleet {
             };
             let config_path = folder.path().join(format!("{device}.toml"));
             write(&config_path, toml::to_string(&config)?.as_bytes())?;
-            clients.push((device.to_string(), config_path));
+            clients.push((device, config_path));
         }
         Ok(Fleet { folder, clients, topic_prefix })
     }
@@ -47,7 +48,7 @@ impl Fleet {
     }
 
     /// Name and configuration file of each device.
-    pub(super) fn clients(&self) -> &[(String, PathBuf)] {
+    pub(super) fn clients(&self) -> &[(DeviceId, PathBuf)] {
         &self.clients
     }
 
@@ -58,21 +59,6 @@ impl Fleet {
     /// Where the process called `name` logs to.
     pub(super) fn log(&self, name: &str) -> PathBuf {
         self.folder.path().join(name).with_extension("log")
-    }
-
-    /// Copies the logs into the run's directory.
-    pub(super) fn keep_logs(&self, out: &Path) -> anyhow::Result<()> {
-        let logs = out.join("logs");
-        fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
-        let names = self.clients.iter().map(|(device, _)| device.as_str()).chain(["aggregator-node"]);
-        for name in names {
-            let from = self.log(name);
-            if from.is_file() {
-                let to = logs.join(name).with_extension("log");
-                fs::copy(&from, &to).with_context(|| to.display().to_string())?;
-            }
-        }
-        Ok(())
     }
 }
 

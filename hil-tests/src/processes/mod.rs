@@ -1,33 +1,45 @@
 //! The process bench: one aggregator process and one client process for each device, over MQTT on this machine.
+//!
+//! # Layout
+//! - `seat.rs`: [`Seat`], where the client of one device runs; `local.rs`: the seat of a process of this machine.
+//! - `running.rs`: a fleet at work, wherever its clients sit, as faults see it; `conduct.rs`: from its start to its end.
+//! - `fleet.rs`: what the processes of this bench are given.
 
+mod aggregator;
 mod binaries;
-pub(crate) mod child;
+mod child;
 mod client;
+mod conduct;
 mod fleet;
+mod local;
 mod rounds;
 mod running;
+mod seat;
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use aggregator_node::record::Summary;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rim::BrokerAddress;
 
 use crate::bench::{Bench, Task, Watch};
-use crate::faults::{Player, Step};
+use crate::faults::{Mosquitto, Proxy, Step, Target};
+pub(crate) use aggregator::Aggregator;
 pub use binaries::Binaries;
-use child::Child;
+pub(crate) use child::Child;
 pub use client::ClientProgram;
+pub(crate) use conduct::conduct;
 use fleet::Fleet;
-use rounds::NewRounds;
-use running::Running;
+pub(crate) use local::LocalSeat;
+use running::links;
+pub(crate) use running::{Links, Running, Seats};
+pub use seat::Seat;
 
 const POLL: Duration = Duration::from_millis(50);
-/// How often it is looked whether a fault is due: a round may take a few milliseconds.
-const FAULT_POLL: Duration = Duration::from_millis(5);
 /// How long processes may take to leave once the run is over, or once they are asked to.
 const PARTING: Duration = Duration::from_secs(10);
 /// How long a broker may take until it answers.
@@ -60,6 +72,27 @@ impl Processes {
             faults: Vec::new(),
         }
     }
+
+    /// The broker's address, and the aggregator: with the broker that is `given`, or one that it brings.
+    fn aggregator(
+        &self,
+        task: &Task,
+        fleet: &Fleet,
+        given: Option<BrokerAddress>,
+    ) -> anyhow::Result<(BrokerAddress, Aggregator)> {
+        let mut command = Command::new(&self.aggregator_node);
+        command.arg(fleet.scenario()).arg("--out").arg(&task.out).arg("--datasets").arg(&task.datasets);
+        command.args(["--bench", self.name, "--topic-prefix", fleet.topic_prefix()]);
+        let broker = if let Some(broker) = given {
+            command.arg("--broker").arg(broker.to_string());
+            broker
+        } else {
+            let port = free_port()?;
+            command.args(["--listen", &SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string()]);
+            local_broker(port)
+        };
+        Ok((broker, Aggregator::new(&command, fleet.log("aggregator-node"))))
+    }
 }
 
 impl Bench for Processes {
@@ -68,33 +101,26 @@ impl Bench for Processes {
     }
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
+        ensure!(!self.clients.is_empty(), "there is no program for the clients");
         let fleet = Fleet::prepare(task)?;
-        let mut rounds = NewRounds::of(&task.out);
-        let mut running = Running::start(self, task, &fleet)?;
-        let mut faults = Player::new(&self.faults);
-        let pause = if self.faults.is_empty() { POLL } else { FAULT_POLL };
-        while !running.is_over()? {
-            if let Err(error) = faults.play(&mut running) {
-                fleet.keep_logs(&task.out)?;
-                return Err(error);
-            }
-            for record in rounds.poll()? {
-                (watch.on_round)(&record);
-            }
-            for failure in running.fresh_failures()? {
-                tracing::warn!("{failure}");
-            }
-            if watch.stopped() {
-                running.stop()?;
-                fleet.keep_logs(&task.out)?;
-                return Ok(None);
-            }
-            sleep(pause);
+        let breaks = |step: &Step| step.fault.target() == Target::Broker;
+        let mosquitto = self.faults.iter().any(breaks).then(Mosquitto::start).transpose()?;
+        ensure!(
+            mosquitto.is_none() || self.broker.is_none(),
+            "a broker that is already running cannot be made to fail"
+        );
+        let given = self.broker.clone().or_else(|| mosquitto.as_ref().map(Mosquitto::address));
+        let (broker, aggregator) = self.aggregator(task, &fleet, given)?;
+        let links = links(&self.faults, &broker)?;
+        let mut seats = Seats::new();
+        for ((device, config), program) in fleet.clients().iter().zip(self.clients.iter().cycle()) {
+            let broker = links.get(device).map_or_else(|| broker.clone(), Proxy::address);
+            let log = fleet.log(&device.to_string());
+            let seat = LocalSeat::new(*device, program.clone(), config, broker, &log);
+            seats.insert(*device, Box::new(seat));
         }
-        for record in rounds.poll()? {
-            (watch.on_round)(&record);
-        }
-        end(running, &faults, &task.out, &fleet)
+        let running = Running { aggregator, seats, links, mosquitto, out: task.out.clone() };
+        conduct(running, &broker, &self.faults, watch)
     }
 }
 
@@ -113,26 +139,18 @@ pub(crate) fn wait_for(broker: &BrokerAddress, bringing: &mut Child) -> anyhow::
     Ok(true)
 }
 
-/// The aggregator has ended: lets the clients leave, keeps the logs, and reads the summary.
-fn end(mut running: Running, faults: &Player, out: &Path, fleet: &Fleet) -> anyhow::Result<Option<Summary>> {
-    let deadline = Instant::now() + PARTING;
-    if running.succeeded()? {
-        // They have been told that the run is over. One that has not heard is stopped when it is dropped.
-        while Instant::now() < deadline && !running.all_have_left() {
-            sleep(POLL);
-        }
-    }
-    running.end()?;
-    fleet.keep_logs(out)?;
-    faults.check_all_played()?;
-    let path = out.join("summary.json");
-    let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    Ok(Some(serde_json::from_slice(&text).with_context(|| path.display().to_string())?))
-}
-
 /// The address of a broker of this machine.
 pub(crate) fn local_broker(port: u16) -> BrokerAddress {
     BrokerAddress { host: Ipv4Addr::LOCALHOST.to_string(), port, tls: false }
+}
+
+/// An address at which this machine reaches what listens on `ip` of it.
+pub(crate) fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
 }
 
 /// A port that nobody listens on.

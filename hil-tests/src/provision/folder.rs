@@ -173,6 +173,22 @@ impl Manifest {
         );
         Ok(manifest)
     }
+
+    /// Makes sure that the devices of `inventory` have been told of its broker, and of no other.
+    ///
+    /// # Errors
+    /// If they have not.
+    pub fn check_broker(&self, folder: &Path, inventory: &Inventory) -> anyhow::Result<()> {
+        let broker = &inventory.broker.url;
+        ensure!(
+            self.broker == broker.to_string(),
+            "{}: provisioned for the broker {}, but {} says {broker}; provision it again",
+            folder.display(),
+            self.broker,
+            inventory.file()
+        );
+        Ok(())
+    }
 }
 
 fn find_keys(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {

@@ -9,75 +9,12 @@ use std::process::{Command, Stdio};
 
 use hil_tests::faults::Mosquitto;
 use rim::TlsFiles;
-use tempfile::TempDir;
 
 use crate::lab::{ATTACK, Lab};
 use crate::mosquitto;
 use crate::process::{Outcome, Process, datasets, free_port, program, run, summary, wait_until};
 use crate::secured::equip;
-
-/// An sshd with keys of its own, that the user of this test may log in to.
-struct Sshd {
-    folder: TempDir,
-    port: u16,
-    user: String,
-    _process: Process,
-}
-
-impl Sshd {
-    /// `None`, having said so, where OpenSSH is not installed.
-    fn start() -> Option<Self> {
-        // It wants to be called by its full name.
-        let Some(sshd) =
-            ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].into_iter().find(|path| Path::new(path).is_file())
-        else {
-            eprintln!("skipped: sshd is not installed (Debian: openssh-server)");
-            return None;
-        };
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        for key in ["host", "client"] {
-            let mut keygen = Command::new("ssh-keygen");
-            keygen.args(["-q", "-t", "ed25519", "-N", "", "-f", &path(key)]);
-            run(keygen).succeeded();
-        }
-        let server = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
-             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n",
-            path("host"),
-            path("client.pub")
-        );
-        fs::write(path("sshd_config"), server).unwrap();
-        let public = fs::read_to_string(path("host.pub")).unwrap();
-        fs::write(path("known_hosts"), format!("[127.0.0.1]:{port} {public}")).unwrap();
-        for (config, known) in [("ssh_config", path("known_hosts")), ("stranger_config", path("nobody"))] {
-            let client = format!(
-                "IdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {known}\nGlobalKnownHostsFile /dev/null\n",
-                path("client")
-            );
-            fs::write(path(config), client).unwrap();
-        }
-        let mut id = Command::new("id");
-        id.arg("-un");
-        let user = run(id).succeeded().stdout.trim().to_owned();
-        if user == "root" {
-            // Where it parts with its privileges; made by its service otherwise.
-            fs::create_dir_all("/run/sshd").unwrap();
-        }
-        let mut command = Command::new(sshd);
-        command.args(["-D", "-e", "-f", &path("sshd_config")]);
-        let mut process = Process::start(command);
-        wait_until("sshd answers", || {
-            assert!(process.is_running(), "sshd has ended: {}", process.stderr());
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        Some(Sshd { folder, port, user, _process: process })
-    }
-
-    fn config(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-}
+use crate::sshd::Sshd;
 
 /// A fleet of the lab's devices on that sshd.
 struct Shelf {
@@ -237,12 +174,17 @@ fn secured(shelf: &mut Shelf) -> Option<Mosquitto> {
         shelf.broker = format!("mqtts://127.0.0.1:{port}");
         shelf.write_inventory("");
         shelf.provision().succeeded();
-        let folder = shelf.lab.path("fleet/broker");
-        let text = fs::read_to_string(folder.join("outpost.conf")).unwrap();
-        let (here, there) = (folder.display().to_string(), "/etc/mosquitto/outpost/");
-        assert_eq!(text.matches(&format!("file {there}")).count(), 4, "{text}");
-        text.replace(&format!("file {there}"), &format!("file {here}/"))
+        broker_configuration(&shelf.lab.path("fleet"))
     })
+}
+
+/// What was provisioned for the broker into `fleet`, with its files where they lie.
+pub(crate) fn broker_configuration(fleet: &Path) -> String {
+    let folder = fleet.join("broker");
+    let text = fs::read_to_string(folder.join("outpost.conf")).unwrap();
+    let (here, there) = (folder.display().to_string(), "/etc/mosquitto/outpost/");
+    assert_eq!(text.matches(&format!("file {there}")).count(), 4, "{text}");
+    text.replace(&format!("file {there}"), &format!("file {here}/"))
 }
 
 #[test]

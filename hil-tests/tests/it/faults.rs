@@ -23,7 +23,7 @@ fn fleet() -> Inventory {
 fn run(name: &str) -> anyhow::Result<String> {
     let case = Case::load(&folder().join(name).with_extension("toml")).unwrap();
     let programs = Path::new(program("hil").get_program()).parent().unwrap().to_owned();
-    let rig = Rig { binaries: Binaries::within(&programs).unwrap() };
+    let rig = Rig { binaries: Binaries::within(&programs).unwrap(), ssh_options: Vec::new() };
     let out = tempfile::tempdir().unwrap();
     cases::run(&case, &fleet(), &rig, &datasets(), out.path())
 }

@@ -20,7 +20,9 @@ pub fn log_to_stderr(level: Level) {
     // The embedded broker reports every connection that is closed as an error: for those who debug it.
     let broker = if level >= Level::DEBUG { LevelFilter::DEBUG } else { LevelFilter::OFF };
     let levels = Targets::new().with_default(level).with_target("rumqttd", broker);
-    let ansi = std::io::stderr().is_terminal();
+    // As https://no-color.org has it.
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let ansi = !plain && std::io::stderr().is_terminal();
     let layer = fmt::layer().with_target(false).with_ansi(ansi).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(layer).with(levels).init();
 }

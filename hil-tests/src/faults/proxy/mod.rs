@@ -6,7 +6,7 @@ mod pump;
 mod tests;
 
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,7 +15,7 @@ use anyhow::Context;
 use rim::BrokerAddress;
 use serde::Deserialize;
 
-use crate::processes::local_broker;
+use crate::processes::reachable;
 
 /// Which way messages go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -33,7 +33,8 @@ pub enum Direction {
 /// A proxy that runs until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    port: u16,
+    /// Where it listens.
+    local: SocketAddr,
     state: Arc<State>,
 }
 
@@ -82,8 +83,16 @@ impl Proxy {
     /// # Errors
     /// If there is no free port.
     pub fn before(broker: &BrokerAddress) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on this machine")?;
-        let port = listener.local_addr()?.port();
+        Proxy::listening_at(Ipv4Addr::LOCALHOST.into(), broker)
+    }
+
+    /// The same, for devices that reach this machine at its address `ip`.
+    ///
+    /// # Errors
+    /// If there is no free port.
+    pub fn listening_at(ip: IpAddr, broker: &BrokerAddress) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((ip, 0)).with_context(|| format!("no free port at {ip}"))?;
+        let local = listener.local_addr()?;
         let state = Arc::new(State {
             broker: broker.clone(),
             lanes: Default::default(),
@@ -93,12 +102,12 @@ impl Proxy {
         });
         let shared = state.clone();
         thread::Builder::new().name("proxy".to_owned()).spawn(move || accept(&listener, &shared))?;
-        Ok(Proxy { port, state })
+        Ok(Proxy { local, state })
     }
 
-    /// Where a device reaches the broker through it.
+    /// Where a device of this machine reaches the broker through it.
     pub fn address(&self) -> BrokerAddress {
-        local_broker(self.port)
+        SocketAddr::from((reachable(self.local.ip()), self.local.port())).into()
     }
 
     /// Lets each way carry no more than so many bytes a second.
@@ -150,7 +159,7 @@ impl Drop for Proxy {
         self.state.ended.store(true, Ordering::SeqCst);
         self.cut();
         // Wakes the thread that accepts. If it cannot be reached it is gone already.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        let _ = TcpStream::connect((reachable(self.local.ip()), self.local.port()));
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::processes::local_broker;
 
 /// Long for this machine, short for a test.
 const MOMENT: Duration = Duration::from_millis(200);
@@ -22,7 +23,7 @@ fn joined() -> (Proxy, TcpListener, TcpStream, TcpStream) {
 }
 
 fn connect(proxy: &Proxy) -> TcpStream {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port)).unwrap()
+    TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.local.port())).unwrap()
 }
 
 /// What arrives within a moment; `None` if the connection is closed.

@@ -1,0 +1,76 @@
+//! What an emulated board tells: the lines of its `init`.
+
+use std::fmt;
+
+/// A client on a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Who {
+    /// The device's own.
+    Client,
+    /// A second one of its name.
+    Twin,
+}
+
+/// What a board has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It is up.
+    Ready,
+    /// A client is under way.
+    Started(Who),
+    /// What was asked for is done.
+    Done(Who),
+    /// A client has ended with this status, and is started again.
+    Failed(Who, u8),
+    /// A client has ended with this status, for good.
+    Ended(Who, u8),
+}
+
+impl Who {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Who::Client => "client",
+            Who::Twin => "twin",
+        }
+    }
+
+    fn called(name: &str) -> Option<Self> {
+        [Who::Client, Who::Twin].into_iter().find(|who| who.name() == name)
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Said {
+    /// What a line tells; `None` if it is nothing that `init` says.
+    pub(super) fn parse(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        Some(match *words.as_slice() {
+            ["ready"] => Said::Ready,
+            ["started", who] => Said::Started(Who::called(who)?),
+            ["done", who] => Said::Done(Who::called(who)?),
+            ["failed", who, status] => Said::Failed(Who::called(who)?, status.parse().ok()?),
+            ["ended", who, status] => Said::Ended(Who::called(who)?, status.parse().ok()?),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_init_says_is_read_and_nothing_else() {
+        assert_eq!(Said::parse("ready\r"), Some(Said::Ready));
+        assert_eq!(Said::parse("started twin"), Some(Said::Started(Who::Twin)));
+        assert_eq!(Said::parse("ended client 137"), Some(Said::Ended(Who::Client, 137)));
+        for nothing in ["", "ready now", "ended client", "ended client 300", "started nobody", "done"] {
+            assert_eq!(Said::parse(nothing), None, "{nothing}");
+        }
+    }
+}

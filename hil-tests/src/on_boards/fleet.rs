@@ -1,0 +1,157 @@
+//! What the devices of a run are given, and where each of them sits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use edge_client::config::File;
+use rim::BrokerAddress;
+use shared::identity::DeviceId;
+use tempfile::TempDir;
+
+use super::Boards;
+use super::remote::RemoteSeat;
+use crate::bench::Task;
+use crate::boards::Board;
+use crate::deploy::{Binary, Release, built_for};
+use crate::emulated::emulated_client;
+use crate::emulated_board::{self, EmulatedBoard, EmulatedSeat, Kernel};
+use crate::inventory::{Device, Kind};
+use crate::processes::{ClientProgram, LocalSeat, Seat};
+use crate::provision::{Manifest, Provision};
+use crate::toolchain::{Program, Target, build};
+
+/// A provisioned fleet, and a place for what only this run needs.
+pub(super) struct Fleet<'a> {
+    folder: PathBuf,
+    scratch: &'a TempDir,
+}
+
+impl<'a> Fleet<'a> {
+    /// The folder that is given, if it is one of this run; or one beside the run's directory, which people pass on.
+    pub(super) fn provision(bench: &Boards, task: &Task, scratch: &'a TempDir) -> anyhow::Result<Self> {
+        let folder = if let Some(folder) = &bench.provisioned {
+            check_provisioned(bench, task, folder)?;
+            folder.clone()
+        } else {
+            let broker = &bench.inventory.broker.url;
+            ensure!(
+                !broker.tls,
+                "{broker} wants certificates: run `hil provision`, give its files to the broker, and name the folder \
+                 with --provisioned"
+            );
+            let folder = beside(&task.out)?;
+            let scenario = task.scenario.clone();
+            let (inventory, data) = (&bench.inventory, &task.data);
+            Provision { inventory, scenario, data, first_boot: None, rotate: false }.write(&folder)?;
+            folder
+        };
+        // Clients need not run in the directory that this was started in.
+        let folder = fs::canonicalize(&folder).with_context(|| folder.display().to_string())?;
+        Ok(Fleet { folder, scratch })
+    }
+
+    /// A file of the aggregator's.
+    pub(super) fn aggregator_file(&self, name: &str) -> PathBuf {
+        self.folder.join("aggregator").join(name)
+    }
+
+    /// Where the process called `name` logs to.
+    pub(super) fn log(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name).with_extension("log")
+    }
+
+    /// The seat of `device`, whose client goes to `broker`. Another kind of device is another arm here.
+    pub(super) fn seat(
+        &self,
+        bench: &Boards,
+        device: &Device,
+        broker: BrokerAddress,
+    ) -> anyhow::Result<Box<dyn Seat>> {
+        match device.kind {
+            Kind::Native => {
+                let program = ClientProgram::native(bench.binaries.edge_client.clone());
+                self.local(device.id, program, broker)
+            }
+            Kind::QemuUser => {
+                let board = device.board.as_deref().context("an emulated device has a board")?;
+                let target = Target::find(&Board::find(board)?.target)?;
+                self.local(device.id, emulated_client(target, bench.fresh)?, broker)
+            }
+            Kind::Ssh => {
+                let binary = Binary::read(&built_for(device, &bench.binaries.edge_client)?)?;
+                let release = Release::of(&self.folder, device, &broker, &binary)?;
+                Ok(Box::new(RemoteSeat::new(device, release, &bench.ssh_options, bench.told)))
+            }
+            Kind::QemuSystem => self.emulated(bench, device, &broker),
+        }
+    }
+
+    /// The seat of a board of its own under QEMU.
+    fn emulated(
+        &self,
+        bench: &Boards,
+        device: &Device,
+        broker: &BrokerAddress,
+    ) -> anyhow::Result<Box<dyn Seat>> {
+        ensure!(
+            !(broker.tls && emulated_board::is_host(broker)),
+            "an emulated board finds this machine's loopback at another address, which is not what the broker's \
+             certificate says; write an address of this machine's network into broker.url"
+        );
+        let kernel = Kernel::find(bench.kernel.as_deref())?;
+        if let (Some(board), true) = (device.profile(), bench.fresh) {
+            build(Target::find(&board.target)?, &[Program::EdgeClient])?;
+        }
+        let binary = Binary::read(&built_for(device, &bench.binaries.edge_client)?)?;
+        let release = Release::of(&self.folder, device, broker, &binary)?;
+        let board = EmulatedBoard::new(device, &kernel, &release, self.scratch.path())?;
+        Ok(Box::new(EmulatedSeat::new(board, bench.told)))
+    }
+
+    /// The seat of a process of this machine.
+    fn local(
+        &self,
+        device: DeviceId,
+        program: ClientProgram,
+        broker: BrokerAddress,
+    ) -> anyhow::Result<Box<dyn Seat>> {
+        let own = |name: &str| Some(self.folder.join("devices").join(device.to_string()).join(name));
+        let with_tls = |name: &str| own(name).filter(|_| broker.tls);
+        let config = File {
+            device: Some(device.to_string()),
+            scenario: own("scenario.toml"),
+            shard: own("shard.safetensors"),
+            ca: with_tls("ca.pem"),
+            cert: with_tls("device.pem"),
+            key: with_tls("device.key"),
+            ..File::default()
+        };
+        let path = self.scratch.path().join(format!("{device}.toml"));
+        fs::write(&path, toml::to_string(&config)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        let log = self.log(&device.to_string());
+        Ok(Box::new(LocalSeat::new(device, program, &path, broker, &log)))
+    }
+}
+
+/// Makes sure that `folder` is provisioned for this fleet, broker and scenario.
+fn check_provisioned(bench: &Boards, task: &Task, folder: &Path) -> anyhow::Result<()> {
+    let (inventory, shown) = (&bench.inventory, folder.display());
+    let manifest = Manifest::load(folder, &inventory.name)?;
+    manifest.check_broker(folder, inventory)?;
+    ensure!(
+        manifest.scenario_sha256 == task.scenario.digest().to_string(),
+        "{shown}: provisioned for another scenario ({}); run `hil provision` again with this one and its --set",
+        manifest.scenario
+    );
+    Ok(())
+}
+
+/// `runs/first-fleet` for `runs/first`. Keys do not belong into a run's directory.
+fn beside(out: &Path) -> anyhow::Result<PathBuf> {
+    let name = out.file_name().with_context(|| format!("--out {}: no name of a folder", out.display()))?;
+    let mut name = name.to_owned();
+    name.push("-fleet");
+    Ok(out.with_file_name(name))
+}

@@ -1,0 +1,24 @@
+//! Switching the power of a device.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+
+use crate::deploy::last_words;
+use crate::inventory::{Device, Power};
+
+/// Does `action` to the power of `device`, with the command of its inventory, and waits for that.
+///
+/// # Errors
+/// If it has no such command, or the command fails.
+pub(super) fn switch(device: &Device, action: Power) -> anyhow::Result<()> {
+    let (id, name) = (device.id, action.name());
+    let words = device.power(action);
+    let words = words.with_context(|| format!("{id} has no `power` command in the inventory"))?;
+    let (program, arguments) = words.split_first().context("an empty `power` command")?;
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("{id}: the power command cannot start {program}"))?;
+    let said = last_words(&String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{id}: `{}` has not switched it {name}: {said}", words.join(" "));
+    Ok(())
+}

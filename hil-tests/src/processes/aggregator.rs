@@ -1,0 +1,61 @@
+//! The aggregator of a run, which may be killed and started again.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use rim::BrokerAddress;
+
+use super::child::Child;
+use super::wait_for;
+
+/// All that the aggregator is started with, and its process.
+#[derive(Debug)]
+pub(crate) struct Aggregator {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    log: PathBuf,
+    /// `None` before it is started, and while a fault keeps it away.
+    process: Option<Child>,
+}
+
+impl Aggregator {
+    /// The process that `command` starts, logging to `log`.
+    pub(crate) fn new(command: &Command, log: PathBuf) -> Self {
+        let arguments = command.get_args().map(ToOwned::to_owned).collect();
+        Aggregator { program: command.get_program().into(), arguments, log, process: None }
+    }
+
+    /// Starts it, or starts it again.
+    pub(super) fn start(&mut self) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        self.process = Some(Child::start("aggregator-node", command, &self.log)?);
+        Ok(())
+    }
+
+    /// Waits until `broker` answers, which it may bring; false if it has ended before.
+    pub(super) fn wait_for(&mut self, broker: &BrokerAddress) -> anyhow::Result<bool> {
+        self.process.as_mut().map_or(Ok(false), |process| wait_for(broker, process))
+    }
+
+    /// Its process, while it has one.
+    pub(super) fn process(&mut self) -> Option<&mut Child> {
+        self.process.as_mut()
+    }
+
+    /// Ends it without a chance to tidy up.
+    pub(super) fn kill(&mut self) {
+        // Dropped, it is killed.
+        self.process = None;
+    }
+
+    pub(super) fn keep_log(&self, to: &Path) -> anyhow::Result<()> {
+        if self.log.is_file() {
+            fs::copy(&self.log, to).with_context(|| to.display().to_string())?;
+        }
+        Ok(())
+    }
+}

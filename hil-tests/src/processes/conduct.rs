@@ -1,0 +1,87 @@
+//! From the start of a run to its end, wherever its clients sit.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use aggregator_node::record::Summary;
+use anyhow::Context;
+use rim::BrokerAddress;
+
+use super::rounds::NewRounds;
+use super::running::Running;
+use super::{PARTING, POLL};
+use crate::bench::Watch;
+use crate::faults::{Player, Step};
+
+/// How often it is looked whether a fault is due: a round may take a few milliseconds.
+const FAULT_POLL: Duration = Duration::from_millis(5);
+
+/// Starts all that is to run, the clients once `broker` answers, plays `steps`, and reads what came of it. The logs are
+/// kept whatever happens. `None` if `watch` asked to stop before the end.
+pub(crate) fn conduct(
+    mut running: Running,
+    broker: &BrokerAddress,
+    steps: &[Step],
+    watch: &Watch<'_>,
+) -> anyhow::Result<Option<Summary>> {
+    let outcome = play(&mut running, broker, steps, watch);
+    if outcome.is_err() {
+        // What went wrong before says more.
+        let _ = running.end();
+    }
+    if let Err(error) = running.keep_logs() {
+        tracing::warn!("not all logs are kept: {error:#}");
+    }
+    outcome
+}
+
+fn play(
+    running: &mut Running,
+    broker: &BrokerAddress,
+    steps: &[Step],
+    watch: &Watch<'_>,
+) -> anyhow::Result<Option<Summary>> {
+    let mut rounds = NewRounds::of(&running.out);
+    running.prepare(watch.stop)?;
+    if watch.stopped() {
+        return Ok(None);
+    }
+    running.start(broker)?;
+    let mut faults = Player::new(steps);
+    let pause = if steps.is_empty() { POLL } else { FAULT_POLL };
+    while !running.is_over()? {
+        faults.play(running)?;
+        for record in rounds.poll()? {
+            (watch.on_round)(&record);
+        }
+        for failure in running.fresh_failures()? {
+            tracing::warn!("{failure}");
+        }
+        if watch.stopped() {
+            running.stop()?;
+            return Ok(None);
+        }
+        sleep(pause);
+    }
+    for record in rounds.poll()? {
+        (watch.on_round)(&record);
+    }
+    end(running)?;
+    faults.check_all_played()?;
+    let path = running.out.join("summary.json");
+    let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    Ok(Some(serde_json::from_slice(&text).with_context(|| path.display().to_string())?))
+}
+
+/// The aggregator has ended: lets the clients leave.
+fn end(running: &mut Running) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PARTING;
+    if running.succeeded()? {
+        // They have been told that the run is over. One that has not heard is stopped.
+        while Instant::now() < deadline && !running.all_have_left() {
+            sleep(POLL);
+        }
+    }
+    running.end()?;
+    running.check()
+}

@@ -1,0 +1,354 @@
+//! The boards bench: processes of this machine beside clients that are reached over a real sshd on the loopback.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use hil_tests::cases::{self, Case, Rig, Unfit};
+use hil_tests::inventory::{Inventory, Kind};
+use hil_tests::processes::Binaries;
+use rustix::process::Signal;
+use shared::identity::DeviceId;
+
+use crate::deploy::broker_configuration;
+use crate::lab::{ATTACK, Lab, records};
+use crate::mosquitto;
+use crate::process::{Process, datasets, free_port, program, run, summary, wait_for_rounds};
+use crate::sshd::Sshd;
+
+/// A fleet of five: `device-001` and `device-003` sit behind ssh, the others are processes of this machine.
+struct Shelf {
+    sshd: Sshd,
+    lab: Lab,
+}
+
+const REMOTE: [u32; 2] = [1, 3];
+/// The bench brings the broker, on a free port.
+const BROUGHT: &str = "url = \"mqtt://127.0.0.1\"\nlisten = \"127.0.0.1:0\"";
+
+impl Shelf {
+    fn new(settings: &[&str]) -> Option<Self> {
+        let shelf = Shelf { sshd: Sshd::start()?, lab: Lab::new(settings) };
+        shelf.write_inventory(BROUGHT, "");
+        Some(shelf)
+    }
+
+    /// Writes the inventory, with `broker` for the broker and `more` for each device behind ssh.
+    fn write_inventory(&self, broker: &str, more: &str) {
+        let mut text = format!("name = \"shelf\"\n[broker]\n{broker}\n");
+        for device in (0..5).map(DeviceId) {
+            writeln!(text, "[[device]]\nid = \"{device}\"").unwrap();
+            if REMOTE.contains(&device.0) {
+                let (port, user, root) =
+                    (self.sshd.port, &self.sshd.user, self.root(device).display().to_string());
+                writeln!(
+                    text,
+                    "kind = \"ssh\"\naddress = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
+                     service = \"process\"\nroot = \"{root}\"\n{}",
+                    more.replace("ROOT", &root)
+                )
+                .unwrap();
+            } else {
+                text += "kind = \"native\"\n";
+            }
+        }
+        fs::write(self.inventory(), text).unwrap();
+    }
+
+    fn inventory(&self) -> PathBuf {
+        self.lab.path("shelf.toml")
+    }
+
+    fn root(&self, device: DeviceId) -> PathBuf {
+        self.lab.path("boards").join(device.to_string())
+    }
+
+    fn hil(&self, out: &str, more: &[&str]) -> Command {
+        let mut command = self.lab.hil("boards", out, &["--ssh-option=-F"]);
+        command.arg(format!("--ssh-option={}", self.sshd.config("ssh_config")));
+        command.arg("--fleet").arg(self.inventory()).args(more);
+        command
+    }
+
+    /// Numbers of the clients behind ssh that are running now.
+    fn running(&self) -> Vec<String> {
+        let client = |device| self.root(DeviceId(device)).join("current/edge-client").display().to_string();
+        let clients = REMOTE.map(client);
+        processes(|words| clients.contains(&words[0]))
+    }
+
+    /// Runs a hardware case on the fleet, about a device behind ssh.
+    fn case(&self, name: &str) -> anyhow::Result<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
+        let mut case = Case::load(&folder.join(name).with_extension("toml")).unwrap();
+        case.needs.kinds = vec![Kind::Ssh];
+        for step in &mut case.steps {
+            step.device = step.device.map(|device| DeviceId(REMOTE[device.0 as usize]));
+        }
+        let programs = Path::new(program("hil").get_program()).parent().unwrap().to_owned();
+        let ssh_options = ["-F".to_owned(), self.sshd.config("ssh_config")].map(Into::into).to_vec();
+        let rig = Rig { binaries: Binaries::within(&programs).unwrap(), ssh_options };
+        let fleet = Inventory::load(&self.inventory()).unwrap();
+        let out = tempfile::tempdir().unwrap();
+        cases::run(&case, &fleet, &rig, &datasets(), out.path())
+    }
+
+    #[track_caller]
+    fn assert_holds(&self, name: &str) {
+        match self.case(name) {
+            Ok(told) => println!("{name}: {told}"),
+            Err(error) if error.is::<Unfit>() && error.to_string().ends_with("it is not installed") => {
+                eprintln!("skipped: {name} {error}");
+            }
+            Err(error) => panic!("{name}: {error:#}"),
+        }
+        assert_eq!(self.running(), Vec::<String>::new(), "after {name}");
+    }
+}
+
+/// Numbers of the processes whose words `are` what is looked for.
+fn processes(are: impl Fn(&[String]) -> bool) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let looked_for = |process: &PathBuf| {
+        // One that has just ended has no words.
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        let words: Vec<String> =
+            line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        are(&words)
+    };
+    let number = |process: PathBuf| process.file_name().unwrap().display().to_string();
+    processes.filter(looked_for).map(number).collect()
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        // Clients that a failed test leaves behind. They are not children of this process.
+        for process in self.running() {
+            let _ = Command::new("kill").arg(process).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+#[test]
+fn a_fleet_of_boards_and_processes_ends_in_the_model_of_software() {
+    let Some(shelf) = Shelf::new(&ATTACK) else { return };
+    let outcome = run(shelf.hil("run", &[])).succeeded();
+    assert!(outcome.stderr.contains("device-001: sending edge-client"), "{}", outcome.stderr);
+    let here = summary(&shelf.lab.path("run"));
+    assert_eq!((here.model_sha256, here.bench.as_str()), (shelf.lab.undisturbed(), "boards"));
+    for record in records(&shelf.lab.path("run")) {
+        assert_eq!((record.accepted, record.absent.len()), (5, 0), "round {}", record.round);
+    }
+    for device in 0..5 {
+        let log = fs::read_to_string(shelf.lab.path("run/logs").join(format!("{}.log", DeviceId(device))));
+        assert!(log.unwrap().contains(" examples, "), "{}", DeviceId(device));
+    }
+    assert_eq!(shelf.running(), Vec::<String>::new());
+    // Keys have no place in what people pass on.
+    assert!(!shelf.lab.path("run/devices").exists() && shelf.lab.path("run-fleet/devices").is_dir());
+}
+
+#[test]
+fn an_interrupted_run_leaves_no_client_behind_and_goes_on() {
+    let Some(shelf) = Shelf::new(&["rounds=300"]) else { return };
+    let first = Process::start(shelf.hil("run", &[]));
+    wait_for_rounds(&shelf.lab.path("run"), 5);
+    assert_eq!(shelf.running().len(), 2);
+    first.signal(Signal::INT);
+    assert_eq!(first.outcome().code, Some(130));
+    assert_eq!(shelf.running(), Vec::<String>::new());
+    let again = run(shelf.hil("run", &[])).succeeded();
+    assert!(!again.stderr.contains("sending shard"), "{}", again.stderr);
+    assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+}
+
+#[test]
+fn every_device_that_cannot_be_reached_is_named_and_nothing_is_begun() {
+    let Some(mut shelf) = Shelf::new(&[]) else { return };
+    shelf.sshd.port = free_port();
+    shelf.write_inventory(BROUGHT, "");
+    let parts = ["device-001: ", "device-003: ", "127.0.0.1 cannot be reached", "is it switched on"];
+    run(shelf.hil("run", &[])).complains(1, &parts);
+    assert!(!shelf.lab.path("run").exists());
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_fleet_is_named() {
+    let Some(shelf) = Shelf::new(&[]) else { return };
+    let run_with = |more: &[&str]| run(shelf.hil("run", more));
+    run_with(&["--set", "fleet.devices=7"]).complains(1, &["shelf.toml: 5 devices", "--set fleet.devices=5"]);
+    run_with(&["--broker", "mqtt://localhost"]).complains(2, &["the broker of the inventory"]);
+    run_with(&["--provisioned", "/nowhere"]).complains(1, &["/nowhere: not provisioned", "hil provision"]);
+    run(shelf.lab.hil("boards", "run", &[])).complains(2, &["--fleet FILE"]);
+    let nobody = format!("mqtt://127.0.0.1:{}", free_port());
+    shelf.write_inventory(&format!("url = \"{nobody}\""), "");
+    run_with(&[]).complains(1, &[&nobody, "does not answer", "broker.listen"]);
+}
+
+#[test]
+fn a_fleet_with_certificates_runs_as_it_is_provisioned() {
+    let Some(shelf) = Shelf::new(&[ATTACK[0], "attack.knowledge=full"]) else { return };
+    let folder = shelf.lab.path("fleet");
+    let provision = |more: &[&str]| {
+        let mut command = program("hil");
+        command
+            .arg("provision")
+            .arg(shelf.inventory())
+            .arg(shelf.lab.scenario_path())
+            .arg("--out")
+            .arg(&folder);
+        command.arg("--datasets").arg(datasets()).args(more);
+        run(command).succeeded();
+    };
+    let mosquitto = mosquitto::start_with(tempfile::tempdir().unwrap(), |port| {
+        shelf.write_inventory(&format!("url = \"mqtts://127.0.0.1:{port}\""), "");
+        provision(&[]);
+        broker_configuration(&folder)
+    });
+    let Some(_mosquitto) = mosquitto else { return };
+    run(shelf.hil("run", &[])).complains(1, &["mqtts://", "hil provision", "--provisioned"]);
+    let provisioned = ["--provisioned", folder.to_str().unwrap()];
+    run(shelf.hil("run", &provisioned)).succeeded();
+    // One grant too few, or topics that the grants do not name, and the attackers would have behaved.
+    assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+    provision(&["--set", "rounds=7"]);
+    run(shelf.hil("another", &provisioned)).complains(1, &["fleet: provisioned for another scenario"]);
+}
+
+#[test]
+fn a_line_that_is_lost_is_made_again_and_the_run_goes_on() {
+    let Some(shelf) = Shelf::new(&["rounds=300"]) else { return };
+    let hil = Process::start(shelf.hil("run", &[]));
+    wait_for_rounds(&shelf.lab.path("run"), 5);
+    let line = format!("'line' '{}'", shelf.root(DeviceId(1)).display());
+    let lines = processes(|words| words[0] == "ssh" && words.iter().any(|word| word.contains(&line)));
+    assert_eq!(lines.len(), 1, "one login for all");
+    assert!(Command::new("kill").args(["-9", &lines[0]]).status().unwrap().success());
+    let outcome = hil.outcome().succeeded();
+    assert!(outcome.stderr.contains("device-001 is out of reach"), "{}", outcome.stderr);
+    assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+    assert_eq!(shelf.running(), Vec::<String>::new());
+}
+
+#[test]
+fn boards_agree_with_software() {
+    let Some(shelf) = Shelf::new(&[]) else { return };
+    let mut command = program("hil");
+    command.arg("agree").arg(shelf.lab.scenario_path()).args(["--on", "software,boards", "--fleet"]);
+    command.arg(shelf.inventory()).arg("--ssh-option=-F");
+    command.arg(format!("--ssh-option={}", shelf.sshd.config("ssh_config")));
+    command.arg("--datasets").arg(datasets()).arg("--out").arg(shelf.lab.path("agreement"));
+    let outcome = run(command).succeeded();
+    let boards = outcome.stdout.lines().find(|line| line.starts_with("boards")).unwrap();
+    assert!(boards.contains(" all "), "{}", outcome.stdout);
+}
+
+/// One test for each case; each strikes a client behind ssh.
+macro_rules! cases {
+    ($($test:ident: $case:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            if let Some(shelf) = Shelf::new(&[]) {
+                shelf.assert_holds($case);
+            }
+        })*
+    };
+}
+
+cases! {
+    a_client_behind_ssh_is_killed_and_started_again: "kill",
+    a_client_behind_ssh_stands_still: "freeze",
+    the_connection_of_a_client_behind_ssh_is_cut: "cut",
+    a_client_behind_ssh_has_a_full_disk: "full-disk",
+    a_device_behind_ssh_has_two_clients: "twin",
+    the_broker_of_boards_is_killed: "broker-killed",
+}
+
+/// Switches the power of the device in the folder `$2`: whose processes end, and do not come back by themselves.
+const SWITCH: &str = r#"#!/bin/sh
+echo "$1" >>"$2/switched"
+if [ "$1" = off ]; then kill -9 "$(cat "$2/client.pid")"; fi
+"#;
+
+#[test]
+fn a_board_that_loses_its_power_comes_back() {
+    let Some(shelf) = Shelf::new(&[]) else { return };
+    let switch = shelf.lab.path("switch");
+    fs::write(&switch, SWITCH).unwrap();
+    let power = format!("power = \"sh {} {{action}} ROOT\"", switch.display());
+    shelf.write_inventory(BROUGHT, &power);
+    shelf.assert_holds("power-cycle");
+    assert_eq!(fs::read_to_string(shelf.root(DeviceId(1)).join("switched")).unwrap(), "off\non\n");
+
+    shelf.write_inventory(BROUGHT, "power = \"false {action}\"");
+    let error = format!("{:#}", shelf.case("power-cycle").unwrap_err());
+    assert!(error.contains("device-001: `false off` has not switched it off"), "{error}");
+    assert_eq!(shelf.running(), Vec::<String>::new());
+}
+
+/// As much of systemd as a deployment sees of it, for one unit: programs that stand in for its own, in a folder that
+/// also holds the unit's state. What is killed is started again, as the unit has it.
+const SYSTEMD: [(&str, &str); 4] = [
+    ("sudo", "program=$2; shift 2; exec \"$here/${program##*/}\" \"$@\""),
+    ("install", ":"),
+    ("journalctl", "cat \"$here/journal\""),
+    (
+        "systemctl",
+        r#"
+        echo "$*" >>"$here/asked"
+        state=$(cat "$here/state" 2>/dev/null || echo inactive)
+        pid=$(cat "$here/pid" 2>/dev/null)
+        case $1 in
+        show) case $3 in
+            MainPID) if [ "$state" = active ]; then echo "$pid"; else echo 0; fi ;;
+            ActiveState) echo "$state" ;;
+            esac ;;
+        is-failed) [ "$state" = failed ] ;;
+        stop)
+            echo stopping >"$here/state"
+            kill "$pid" 2>/dev/null
+            while [ "$(cat "$here/state")" = stopping ] && [ "$state" = active ]; do sleep 0.05; done
+            echo inactive >"$here/state" ;;
+        restart)
+            echo active >"$here/state"
+            setsid sh -c '
+                while :; do
+                    ROOT/current/edge-client --config ROOT/current/client.toml >>"$0/journal" 2>&1 &
+                    echo $! >"$0/pid"
+                    wait $! && code=0 || code=$?
+                    if [ "$code" = 0 ] || [ "$(cat "$0/state")" = stopping ]; then echo inactive >"$0/state"; exit; fi
+                    sleep 0.2
+                    if [ "$(cat "$0/state")" != active ]; then echo inactive >"$0/state"; exit; fi
+                done' "$here" </dev/null >/dev/null 2>&1 &
+            while [ ! -f "$here/pid" ]; do sleep 0.02; done ;;
+        esac"#,
+    ),
+];
+
+#[test]
+fn a_client_that_systemd_runs_is_started_killed_and_stopped() {
+    let lab = Lab::new(&[]);
+    let folder = lab.path("systemd");
+    fs::create_dir(&folder).unwrap();
+    let root = lab.path("boards/device-001").display().to_string();
+    for (name, text) in SYSTEMD {
+        let path = folder.join(name);
+        let text = format!("#!/bin/sh\nhere={}\n{}\n", folder.display(), text.replace("ROOT", &root));
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let path = format!("SetEnv PATH={}:/usr/local/bin:/usr/bin:/bin", folder.display());
+    let Some(sshd) = Sshd::start_with(&path) else { return };
+    let shelf = Shelf { sshd, lab };
+    shelf.write_inventory(BROUGHT, "");
+    let text = fs::read_to_string(shelf.inventory()).unwrap();
+    fs::write(shelf.inventory(), text.replacen("\"process\"", "\"systemd\"", 1)).unwrap();
+    shelf.assert_holds("kill");
+    let asked = fs::read_to_string(folder.join("asked")).unwrap();
+    let count = |verb: &str| asked.lines().filter(|line| line.starts_with(verb)).count();
+    // Once at first, and once after each of the two kills, each of which is followed by a stop.
+    assert_eq!((count("restart"), count("stop")), (3, 2), "{asked}");
+    assert!(fs::read_to_string(folder.join("journal")).unwrap().contains(" examples, "));
+}

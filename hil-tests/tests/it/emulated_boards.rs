@@ -1,0 +1,222 @@
+//! Emulated boards, which boot a real kernel, beside processes of this machine.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use hil_tests::cases::{self, Case, Rig};
+use hil_tests::emulated_board::{Kernel, folder, qemu};
+use hil_tests::inventory::Inventory;
+use hil_tests::processes::Binaries;
+use rustix::process::Signal;
+use shared::identity::DeviceId;
+
+use crate::emulated::{AARCH64, PATIENT, client};
+use crate::lab::{ATTACK, Lab, records};
+use crate::process::{Outcome, Process, datasets, program, recorded_rounds, run, summary};
+
+/// Boots take four seconds; on a machine that has much else to do, a multiple.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A fleet of four: `device-001` and `device-002` are emulated boards, the others processes of this machine.
+struct Shelf {
+    lab: Lab,
+}
+
+const EMULATED: [u32; 2] = [1, 2];
+
+impl Shelf {
+    /// `None`, having said so, where there is no emulator, kernel or client.
+    fn new(settings: &[&str]) -> Option<Self> {
+        client(AARCH64)?;
+        if let Err(missing) = qemu().and_then(|_| Kernel::find(None)) {
+            eprintln!("skipped: {missing}");
+            return None;
+        }
+        let settings: Vec<&str> =
+            ["fleet.devices=4", "fleet.compromised=1"].iter().chain(settings).copied().collect();
+        let shelf = Shelf { lab: Lab::new(&settings) };
+        fs::create_dir(shelf.scratch()).unwrap();
+        let mut text =
+            "name = \"shelf\"\n[broker]\nurl = \"mqtt://127.0.0.1\"\nlisten = \"127.0.0.1:0\"\n".to_owned();
+        for device in (0..4).map(DeviceId) {
+            let kind = match device.0 {
+                1 => "kind = \"qemu-system\"\nboard = \"pi-4b\"",
+                2 => "kind = \"qemu-system\"\nboard = \"zero-2-w\"",
+                _ => "kind = \"native\"",
+            };
+            writeln!(text, "[[device]]\nid = \"{device}\"\n{kind}").unwrap();
+        }
+        fs::write(shelf.inventory(), text).unwrap();
+        Some(shelf)
+    }
+
+    fn inventory(&self) -> PathBuf {
+        self.lab.path("shelf.toml")
+    }
+
+    fn scratch(&self) -> PathBuf {
+        self.lab.path("scratch")
+    }
+
+    fn hil(&self, out: &str, more: &[&str]) -> Command {
+        self.hil_with(&folder(None).unwrap(), out, more)
+    }
+
+    fn hil_with(&self, kernel: &Path, out: &str, more: &[&str]) -> Command {
+        let mut command = self.lab.hil("boards", out, more);
+        command.arg("--fleet").arg(self.inventory()).arg("--kernel").arg(kernel);
+        command.env("TMPDIR", self.scratch());
+        command
+    }
+
+    /// What the board of `device` has shown in the run `out`.
+    fn console(&self, out: &str, device: u32) -> String {
+        let log = self.lab.path(out).join(format!("logs/{}.log", DeviceId(device)));
+        fs::read_to_string(log).unwrap()
+    }
+
+    /// Emulators of this fleet that are running now, by number.
+    fn emulators(&self) -> Vec<String> {
+        let scratch = self.scratch().display().to_string();
+        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+        let is_emulator = |process: &PathBuf| {
+            let line = fs::read(process.join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.contains("qemu-system-aarch64") && line.contains(&scratch)
+        };
+        processes.filter(is_emulator).map(|process| process.display().to_string()).collect()
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        for process in self.emulators() {
+            let _ = Command::new("kill").arg(&process["/proc/".len()..]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+fn run_slow(command: Command) -> Outcome {
+    Process::start(command).outcome_within(PATIENCE)
+}
+
+#[test]
+fn a_fleet_of_emulated_boards_and_processes_ends_in_the_model_of_software() {
+    let Some(shelf) = Shelf::new(&[ATTACK[0], PATIENT[0], PATIENT[1], "rounds=8"]) else { return };
+    let outcome = run_slow(shelf.hil("run", &[])).succeeded();
+    assert!(outcome.stderr.contains("device-001: booting pi-4b, 4 x cortex-a72"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("device-002: booting zero-2-w, 4 x cortex-a53"), "{}", outcome.stderr);
+    let here = summary(&shelf.lab.path("run"));
+    assert_eq!((here.model_sha256, here.bench.as_str()), (shelf.lab.undisturbed(), "boards"));
+    for record in records(&shelf.lab.path("run")) {
+        assert_eq!((record.accepted, record.absent.len()), (4, 0), "round {}", record.round);
+    }
+    for device in EMULATED {
+        let console = shelf.console("run", device);
+        assert!(console.contains("connected to mqtt://10.0.2.2:"), "{console}");
+        assert!(console.contains("the run is over"), "{console}");
+    }
+    assert_eq!(shelf.emulators(), Vec::<String>::new());
+}
+
+#[test]
+fn an_interrupted_run_leaves_no_emulator_behind() {
+    let Some(shelf) = Shelf::new(&[PATIENT[0], PATIENT[1], "rounds=2000"]) else { return };
+    let hil = Process::start(shelf.hil("run", &[]));
+    let deadline = Instant::now() + PATIENCE;
+    while recorded_rounds(&shelf.lab.path("run")) < 2 {
+        assert!(Instant::now() < deadline, "no round comes about");
+        sleep(Duration::from_millis(20));
+    }
+    assert_eq!(shelf.emulators().len(), 2);
+    hil.signal(Signal::INT);
+    assert_eq!(hil.outcome_within(PATIENCE).code, Some(130));
+    assert_eq!(shelf.emulators(), Vec::<String>::new());
+    assert!(shelf.console("run", 1).contains("interrupted"), "{}", shelf.console("run", 1));
+}
+
+/// A copy of the kernel's folder, with something else in place of busybox.
+fn kernel_with(busybox: &str) -> tempfile::TempDir {
+    let (from, to) = (folder(None).unwrap(), tempfile::tempdir().unwrap());
+    fs::copy(from.join("vmlinuz"), to.path().join("vmlinuz")).unwrap();
+    fs::create_dir(to.path().join("modules")).unwrap();
+    for entry in fs::read_dir(from.join("modules")).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), to.path().join("modules").join(entry.file_name())).unwrap();
+    }
+    fs::write(to.path().join("busybox"), busybox).unwrap();
+    to
+}
+
+#[test]
+fn a_board_that_does_not_come_up_is_named_with_its_kernels_last_words() {
+    let Some(shelf) = Shelf::new(&[]) else { return };
+    let kernel = kernel_with("no program");
+    let outcome = run_slow(shelf.hil_with(kernel.path(), "run", &[]));
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    let last = outcome.stderr.lines().last().unwrap_or_default();
+    for part in ["device-001 does not come up", "Kernel panic", "device-002 does not come up"] {
+        assert!(last.contains(part), "no `{part}` in: {}", outcome.stderr);
+    }
+    assert_eq!(shelf.emulators(), Vec::<String>::new());
+    assert!(!shelf.lab.path("run").exists());
+}
+
+#[test]
+fn a_client_that_cannot_work_on_its_board_is_named_and_the_run_ends_without_it() {
+    let Some(shelf) = Shelf::new(&["timing.gather-seconds=20", "timing.round-seconds=600", "rounds=2"])
+    else {
+        return;
+    };
+    let provisioned = shelf.lab.path("provisioned");
+    let mut provision = program("hil");
+    provision.arg("provision").arg(shelf.inventory()).arg(shelf.lab.scenario_path());
+    provision.arg("--out").arg(&provisioned).arg("--datasets").arg(datasets());
+    run(provision).succeeded();
+    let config = provisioned.join("devices/device-001/client.toml");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + "color = \"red\"\n").unwrap();
+    let outcome = run_slow(shelf.hil("run", &["--provisioned", provisioned.to_str().unwrap()]));
+    assert!(outcome.stderr.contains("device-001") && outcome.stderr.contains("color"), "{}", outcome.stderr);
+    assert_eq!(shelf.emulators(), Vec::<String>::new());
+}
+
+#[test]
+fn a_missing_kernel_is_named_with_the_command_that_gets_it() {
+    let Some(shelf) = Shelf::new(&[]) else { return };
+    let nowhere = shelf.lab.path("nowhere");
+    let parts = ["device-001", "nowhere: no kernel", "cargo hil board-kernel --out"];
+    run(shelf.hil_with(&nowhere, "run", &[])).complains(1, &parts);
+}
+
+/// Runs a hardware case on the fleet of the example.
+#[track_caller]
+fn assert_holds(name: &str) {
+    if Shelf::new(&[]).is_none() {
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let case = Case::load(&root.join("cases").join(name).with_extension("toml")).unwrap();
+    let fleet = root.join("../firmware-configs/fleets/emulated-boards.toml");
+    let programs = Path::new(program("hil").get_program()).parent().unwrap().to_owned();
+    let rig = Rig { binaries: Binaries::within(&programs).unwrap(), ssh_options: Vec::new() };
+    let out = tempfile::tempdir().unwrap();
+    match cases::run(&case, &Inventory::load(&fleet).unwrap(), &rig, &datasets(), out.path()) {
+        Ok(told) => println!("{name}: {told}"),
+        Err(error) => panic!("{name}: {error:#}"),
+    }
+    let [undisturbed, disturbed] = ["undisturbed", "run"].map(|run| summary(&out.path().join(run)));
+    assert_eq!(disturbed.model_sha256, undisturbed.model_sha256, "{name}");
+}
+
+#[test]
+fn a_board_whose_power_is_taken_away_comes_back_and_delivers() {
+    assert_holds("power-cycle-awaited");
+}
+
+#[test]
+fn a_client_that_is_killed_on_its_board_is_started_there_again() {
+    assert_holds("kill");
+}

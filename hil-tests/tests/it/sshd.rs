@@ -1,0 +1,80 @@
+//! An sshd on the loopback.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::process::{Process, free_port, run, wait_until};
+
+/// An sshd with keys of its own, that the user of this test may log in to.
+pub(crate) struct Sshd {
+    folder: TempDir,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    _process: Process,
+}
+
+impl Sshd {
+    /// `None`, having said so, where OpenSSH is not installed.
+    pub(crate) fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// The same, with `more` lines for its configuration.
+    pub(crate) fn start_with(more: &str) -> Option<Self> {
+        // It wants to be called by its full name.
+        let Some(sshd) =
+            ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].into_iter().find(|path| Path::new(path).is_file())
+        else {
+            eprintln!("skipped: sshd is not installed (Debian: openssh-server)");
+            return None;
+        };
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        for key in ["host", "client"] {
+            let mut keygen = Command::new("ssh-keygen");
+            keygen.args(["-q", "-t", "ed25519", "-N", "", "-f", &path(key)]);
+            run(keygen).succeeded();
+        }
+        let server = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
+             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
+             {more}\n",
+            path("host"),
+            path("client.pub")
+        );
+        fs::write(path("sshd_config"), server).unwrap();
+        let public = fs::read_to_string(path("host.pub")).unwrap();
+        fs::write(path("known_hosts"), format!("[127.0.0.1]:{port} {public}")).unwrap();
+        for (config, known) in [("ssh_config", path("known_hosts")), ("stranger_config", path("nobody"))] {
+            let client = format!(
+                "IdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {known}\nGlobalKnownHostsFile /dev/null\n",
+                path("client")
+            );
+            fs::write(path(config), client).unwrap();
+        }
+        let mut id = Command::new("id");
+        id.arg("-un");
+        let user = run(id).succeeded().stdout.trim().to_owned();
+        if user == "root" {
+            // Where it parts with its privileges; made by its service otherwise.
+            fs::create_dir_all("/run/sshd").unwrap();
+        }
+        let mut command = Command::new(sshd);
+        command.args(["-D", "-e", "-f", &path("sshd_config")]);
+        let mut process = Process::start(command);
+        wait_until("sshd answers", || {
+            assert!(process.is_running(), "sshd has ended: {}", process.stderr());
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Some(Sshd { folder, port, user, _process: process })
+    }
+
+    /// A configuration for ssh: `ssh_config` knows the host's key, `stranger_config` does not.
+    pub(crate) fn config(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+}
