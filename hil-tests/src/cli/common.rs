@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use aggregator_node::backend::{self, Chosen, DeviceChoice};
 use clap::{Args, ValueEnum};
 use rim::BrokerAddress;
 
@@ -57,12 +58,41 @@ impl On {
         faults: Faults,
         broker: Option<BrokerAddress>,
         arch: &[Architecture],
+        device: DeviceArg,
     ) -> anyhow::Result<Box<dyn Bench>> {
+        if self != On::Software && device.is_given() {
+            let what =
+                "--device is for --on software; set OUTPOST_DEVICE for the aggregators of other benches";
+            return Err(UsageError(what.to_owned()).into());
+        }
         Ok(match self {
-            On::Software => Box::new(Software { faults }),
+            On::Software => Box::new(Software { faults, device: device.open()? }),
             On::Processes => Box::new(Processes::native(Binaries::find()?, broker)),
             On::Emulated => Box::new(Emulated::new(arch, broker)?),
         })
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct DeviceArg {
+    /// What the aggregator computes its rules on: cpu, cuda:N for the N-th GPU from 0 on, or auto for the first GPU if
+    /// there is one and else the processors; a GPU needs a build with --features cuda (docs/cuda.md) [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
+}
+
+impl DeviceArg {
+    fn is_given(self) -> bool {
+        self.device.is_some()
+    }
+
+    /// The device, which is told of where it was asked for.
+    pub(super) fn open(self) -> anyhow::Result<Chosen> {
+        let chosen = backend::open(self.device.unwrap_or_default())?;
+        if self.is_given() {
+            eprintln!("{chosen}");
+        }
+        Ok(chosen)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::common::{ArchArgs, Common, Ending, On};
+use super::common::{ArchArgs, Common, DeviceArg, Ending, On};
 use crate::software::Faults;
 use crate::{demo, table};
 
@@ -26,7 +26,8 @@ pub(super) struct DemoArgs {
 impl DemoArgs {
     pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         let out = self.out.unwrap_or_else(free_demo_folder);
-        let bench = self.on.bench(Faults::default(), None, &self.arch.of(&[self.on])?)?;
+        let bench =
+            self.on.bench(Faults::default(), None, &self.arch.of(&[self.on])?, DeviceArg::default())?;
         let outcome =
             demo::run(bench.as_ref(), &out, &self.common.folder.path(), &self.common.settings, stop)?;
         let Some(outcome) = outcome else { return Ok(Ending::Interrupted) };

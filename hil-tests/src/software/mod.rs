@@ -13,6 +13,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aggregator_node::backend::Chosen;
 use aggregator_node::machine::Machine;
 use aggregator_node::record::Summary;
 use aggregator_node::run::Run;
@@ -37,6 +38,8 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 pub struct Software {
     /// What goes wrong on the link.
     pub faults: Faults,
+    /// What the aggregator computes its rules on.
+    pub device: Chosen,
 }
 
 impl Bench for Software {
@@ -55,7 +58,7 @@ impl Bench for Software {
         }
         let topics = Topics::default();
         let machine = Machine::new(scenario.clone(), topics.clone(), run.start()?, Millis(0));
-        let worker = Worker::new(scenario, model.clone(), data.test.clone())?;
+        let worker = Worker::new(scenario, model.clone(), data.test.clone(), self.device.backend.as_ref())?;
         let mut stage = Stage {
             network: Network::new(&self.faults),
             aggregator: AggregatorSeat::new(machine, worker),

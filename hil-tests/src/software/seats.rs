@@ -141,6 +141,7 @@ impl AggregatorSeat {
                 machine::Action::Publish(publication) => effects.push(Effect::Publish(publication)),
                 machine::Action::Record { record, global } => effects.push(Effect::Record { record, global }),
                 machine::Action::Finish(result) => effects.push(Effect::Finish(result)),
+                machine::Action::Take { round, update } => self.worker.take(round, &update),
                 machine::Action::Compute(job) => {
                     let outcome = self.worker.perform(job);
                     self.take(now, machine::Event::Done(outcome), effects);

@@ -37,7 +37,7 @@ fn run(settings: &[&str], faults: Faults) -> Summary {
     let folder = tempfile::tempdir().unwrap();
     let task = Task { scenario, data, datasets, out: folder.path().join("run") };
     let watch = Watch { on_round: &|_| {}, stop: &AtomicBool::new(false) };
-    Software { faults }.run(&task, &watch).unwrap().expect("nobody stops it")
+    Software { faults, ..Software::default() }.run(&task, &watch).unwrap().expect("nobody stops it")
 }
 
 /// Faults of every kind, some of them drawn to be mild.

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use aggregator_node::backend::Chosen;
 use aggregator_node::record::Summary;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,6 +26,8 @@ pub struct Pool {
     pub datasets: PathBuf,
     /// Cells at a time; as many as there are cores if `None`.
     pub jobs: Option<usize>,
+    /// What the aggregators compute their rules on.
+    pub device: Chosen,
 }
 
 /// What came of a pool of cells.
@@ -113,7 +116,7 @@ impl Pool {
         let on_round = |_: &_| progress.round();
         let watch = Watch { on_round: &on_round, stop };
         let thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().context("no thread")?;
-        thread.install(|| Software::default().run(&task, &watch))
+        thread.install(|| Software { device: self.device.clone(), ..Software::default() }.run(&task, &watch))
     }
 
     fn load(&self, cache: &DataCache, cell: &Cell) -> anyhow::Result<FleetData> {

@@ -17,41 +17,68 @@ impl Rule for Mean {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
-        let weights = relative_weights(updates);
-        let total: f64 = weights.iter().sum();
-        Ok(map_columns_to_one(updates, &WeightedMean { weights, total }))
+        Ok(map_columns_to_one(updates, &WeightedMean(MeanWeights::of(updates))))
     }
 
     /// The sum without a row is that of the rows before it and of those after it: nothing is taken away from a sum, so
     /// that nothing is lost beside a large value.
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
-        let devices = updates.len();
-        self.check(devices.saturating_sub(1))?;
-        let weights = relative_weights(updates);
-        let total_without = |row: usize| -> f64 { weights[..row].iter().chain(&weights[row + 1..]).sum() };
-        let totals: Vec<f64> = (0..devices).map(total_without).collect();
-        if totals.contains(&0.0) {
-            return Err(RuleError::NoWeight { rows: devices - 1 });
-        }
-        Ok(map_columns(updates, &WeightedMeansWithoutEach { weights, totals }))
+        self.check(updates.len().saturating_sub(1))?;
+        let weights = MeanWeights::of(updates);
+        let totals = weights.totals_without_each()?;
+        Ok(map_columns(updates, &WeightedMeansWithoutEach { weights: weights.each, totals }))
     }
 }
 
-struct WeightedMean {
-    weights: Vec<f64>,
-    /// Sum of the weights.
-    total: f64,
+/// How much each update counts in a mean.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeanWeights {
+    /// Weights as fractions of the largest: no product overflows, and equal weights give the same bits as none.
+    pub each: Vec<f64>,
+    /// Their sum.
+    pub total: f64,
 }
+
+impl MeanWeights {
+    /// The weights of `updates`; 1 each if they have none.
+    pub fn of(updates: &Updates<'_>) -> Self {
+        let each = match updates.weights() {
+            None => vec![1.0; updates.len()],
+            Some(weights) => {
+                let largest = weights.iter().copied().fold(0.0, f64::max);
+                weights.iter().map(|weight| weight / largest).collect()
+            }
+        };
+        MeanWeights { total: each.iter().sum(), each }
+    }
+
+    /// For each row the sum of the weights of the others.
+    ///
+    /// # Errors
+    /// [`RuleError::NoWeight`] if one of them is zero.
+    pub fn totals_without_each(&self) -> Result<Vec<f64>, RuleError> {
+        let rows = self.each.len();
+        let total_without =
+            |row: usize| -> f64 { self.each[..row].iter().chain(&self.each[row + 1..]).sum() };
+        let totals: Vec<f64> = (0..rows).map(total_without).collect();
+        if totals.contains(&0.0) {
+            return Err(RuleError::NoWeight { rows: rows.saturating_sub(1) });
+        }
+        Ok(totals)
+    }
+}
+
+struct WeightedMean(MeanWeights);
 
 impl Statistic for WeightedMean {
     #[inline(always)]
     fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>]) {
         for strip in 0..S {
             let mut sums = [0.0; LANES];
-            for (row, weight) in columns.iter().zip(&self.weights) {
+            for (row, weight) in columns.iter().zip(&self.0.each) {
                 add(&mut sums, &row[strip], *weight);
             }
-            results[0][strip] = Lanes(sums.map(|sum| (sum / self.total) as f32));
+            results[0][strip] = Lanes(sums.map(|sum| (sum / self.0.total) as f32));
         }
     }
 }
@@ -92,17 +119,6 @@ impl Statistic for WeightedMeansWithoutEach {
 fn add(sums: &mut [f64; LANES], row: &Lanes, weight: f64) {
     for (sum, value) in sums.iter_mut().zip(row.iter()) {
         *sum += f64::from(*value) * weight;
-    }
-}
-
-/// Weights as fractions of the largest: no product overflows, and equal weights give the same bits as none.
-fn relative_weights(updates: &Updates<'_>) -> Vec<f64> {
-    match updates.weights() {
-        None => vec![1.0; updates.len()],
-        Some(weights) => {
-            let largest = weights.iter().copied().fold(0.0, f64::max);
-            weights.iter().map(|weight| weight / largest).collect()
-        }
     }
 }
 
