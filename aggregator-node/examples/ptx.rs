@@ -1,7 +1,9 @@
 //! Prints the PTX of a kernel, for `ptxas -v` and the like. NVRTC must be installed; a GPU need not be there.
 //!
-//!   cargo run -p aggregator-node --features cuda --example ptx -- median 100 > median.ptx
-//!   ptxas -v -arch=sm_90 median.ptx -o /dev/null
+//! ```sh
+//! cargo run -p aggregator-node --features cuda --example ptx -- median 100 > median.ptx
+//! ptxas -v -arch=sm_90 median.ptx -o /dev/null
+//! ```
 //!
 //! The statistics: mean, median, trimmed-mean (a fifth at each end), mean-around-median (a fifth of the values),
 //! distances; with `-without-each` after its name, of all others for each row.

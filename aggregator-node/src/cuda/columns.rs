@@ -61,7 +61,7 @@ fn map(
             }),
         };
         matrix.for_each_block(columns, |block, range| {
-            launch::aggregate(gpu, &kernel, block, &mut there, columns, weights.as_mut())?;
+            launch::aggregate(gpu, &kernel, block, &mut there, columns, &mut weights)?;
             for (result, vector) in vectors.iter_mut().enumerate() {
                 let values = there.slice(result * columns..result * columns + range.len());
                 gpu.stream.memcpy_dtoh(&values, &mut vector[range.clone()])?;

@@ -2,14 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::rules::{
-    Bulyan, Distances, Krum, MeanWeights, Rule, RuleError, RuleName, RuleParameters, Updates, build,
-};
+use shared::rules::{Bulyan, Krum, MeanWeights, Rule, RuleError, RuleName, RuleParameters, Updates, build};
 use tracing::warn;
 
 use super::columns::{self, MeanOf};
 use super::distances::distances;
-use super::error::CudaError;
 use super::gpu::Gpu;
 use super::matrix::{Matrix, Resident};
 use super::program::Statistic;
@@ -18,43 +15,38 @@ use crate::backend::Engine;
 /// The rule of one run, computed on a GPU.
 pub(super) struct CudaRule {
     gpu: Arc<Gpu>,
-    name: RuleName,
-    parameters: RuleParameters,
-    /// The same rule on the processors: it knows its conditions.
+    computation: Computation,
+    /// The same rule on the processors: it knows its name and conditions.
     rule: Box<dyn Rule>,
     resident: Mutex<Resident>,
 }
 
+/// How a rule is computed.
+enum Computation {
+    /// A mean of each column, in which rows may count differently.
+    Mean,
+    /// A statistic of each column.
+    Columns(Statistic),
+    /// Selections by distance.
+    Krum(Krum),
+    Bulyan(Bulyan),
+}
+
 impl CudaRule {
-    pub(super) fn new(gpu: Arc<Gpu>, name: RuleName, parameters: RuleParameters) -> Self {
-        CudaRule { gpu, name, parameters, rule: build(name, &parameters), resident: Mutex::default() }
+    pub(super) fn new(gpu: Arc<Gpu>, name: RuleName, parameters: &RuleParameters) -> Self {
+        let &RuleParameters { byzantine, trim, theta, gamma } = parameters;
+        let computation = match name {
+            RuleName::Mean => Computation::Mean,
+            RuleName::Median => Computation::Columns(Statistic::Median),
+            RuleName::TrimmedMean => Computation::Columns(Statistic::TrimmedMean { trim }),
+            RuleName::Krum => Computation::Krum(Krum { byzantine }),
+            RuleName::Bulyan => Computation::Bulyan(Bulyan { byzantine, theta, gamma }),
+        };
+        CudaRule { gpu, computation, rule: build(name, parameters), resident: Mutex::default() }
     }
 
     fn resident(&self) -> MutexGuard<'_, Resident> {
         self.resident.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The statistic of each column that the rule is, if it is one.
-    fn statistic(&self) -> Option<Statistic> {
-        match self.name {
-            RuleName::Mean => Some(Statistic::Mean),
-            RuleName::Median => Some(Statistic::Median),
-            RuleName::TrimmedMean => Some(Statistic::TrimmedMean { trim: self.parameters.trim }),
-            RuleName::Krum | RuleName::Bulyan => None,
-        }
-    }
-
-    fn krum(&self) -> Krum {
-        Krum { byzantine: self.parameters.byzantine }
-    }
-
-    fn bulyan(&self) -> Bulyan {
-        let RuleParameters { byzantine, theta, gamma, .. } = self.parameters;
-        Bulyan { byzantine, theta, gamma }
-    }
-
-    fn distances(&self, updates: &Updates<'_>, resident: &Resident) -> Result<Distances, CudaError> {
-        distances(&Matrix::new(&self.gpu, resident, updates), updates)
     }
 
     /// Bulyan's second stage.
@@ -83,43 +75,44 @@ impl Rule for CudaRule {
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
         let resident = self.resident();
-        let Some(statistic) = self.statistic() else {
-            let distances = self.distances(updates, &resident)?;
-            return match self.name {
-                RuleName::Bulyan => self.bulyan().aggregate_by(&distances, |selection, count| {
+        let matrix = Matrix::new(&self.gpu, &resident, updates);
+        match &self.computation {
+            Computation::Mean => {
+                let weights = MeanWeights::of(updates);
+                let mean = MeanOf { weights: &weights.each, totals: &[weights.total] };
+                Ok(columns::aggregate(&matrix, Statistic::Mean, Some(&mean))?)
+            }
+            Computation::Columns(statistic) => Ok(columns::aggregate(&matrix, *statistic, None)?),
+            Computation::Krum(krum) => {
+                Ok(updates.rows()[krum.select_by(&distances(&matrix, updates)?)?].to_vec())
+            }
+            Computation::Bulyan(bulyan) => bulyan
+                .aggregate_by(&distances(&matrix, updates)?, |selection, count| {
                     self.average(updates, &resident, selection, count)
                 }),
-                _ => Ok(updates.rows()[self.krum().select_by(&distances)?].to_vec()),
-            };
-        };
-        let matrix = Matrix::new(&self.gpu, &resident, updates);
-        let weights = MeanWeights::of(updates);
-        let mean = MeanOf { weights: &weights.each, totals: &[weights.total] };
-        Ok(columns::aggregate(&matrix, statistic, (statistic == Statistic::Mean).then_some(&mean))?)
+        }
     }
 
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
         self.check(updates.len().saturating_sub(1))?;
         let resident = self.resident();
-        let Some(statistic) = self.statistic() else {
-            let distances = self.distances(updates, &resident)?;
-            return match self.name {
-                RuleName::Bulyan => self.bulyan().aggregate_without_each(&distances, |selection, count| {
+        let matrix = Matrix::new(&self.gpu, &resident, updates);
+        match &self.computation {
+            Computation::Mean => {
+                let weights = MeanWeights::of(updates);
+                let mean = MeanOf { weights: &weights.each, totals: &weights.totals_without_each()? };
+                Ok(columns::without_each(&matrix, Statistic::Mean, Some(&mean))?)
+            }
+            Computation::Columns(statistic) => Ok(columns::without_each(&matrix, *statistic, None)?),
+            Computation::Krum(krum) => {
+                let selected = krum.select_without_each(&distances(&matrix, updates)?)?;
+                Ok(selected.into_iter().map(|row| updates.rows()[row].to_vec()).collect())
+            }
+            Computation::Bulyan(bulyan) => bulyan
+                .aggregate_without_each(&distances(&matrix, updates)?, |selection, count| {
                     self.average(updates, &resident, selection, count)
                 }),
-                _ => {
-                    let selected = self.krum().select_without_each(&distances)?;
-                    Ok(selected.into_iter().map(|row| updates.rows()[row].to_vec()).collect())
-                }
-            };
-        };
-        let matrix = Matrix::new(&self.gpu, &resident, updates);
-        if statistic != Statistic::Mean {
-            return Ok(columns::without_each(&matrix, statistic, None)?);
         }
-        let weights = MeanWeights::of(updates);
-        let mean = MeanOf { weights: &weights.each, totals: &weights.totals_without_each()? };
-        Ok(columns::without_each(&matrix, statistic, Some(&mean))?)
     }
 }
 

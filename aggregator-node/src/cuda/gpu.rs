@@ -81,10 +81,9 @@ impl Gpu {
         let shape = program.shape(self.shared).ok_or(CudaError::TooManyRows(program.rows))?;
         let module = self.module(program, shape)?;
         let function = module.load_function(name)?;
-        let wanted = shape.shared_bytes as i32;
-        if wanted > 0 {
+        if shape.shared_bytes > 0 {
             let attribute = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            function.set_attribute(attribute, wanted)?;
+            function.set_attribute(attribute, shape.shared_bytes.cast_signed())?;
         }
         Ok(Kernel { function, shape })
     }

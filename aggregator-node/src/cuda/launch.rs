@@ -3,6 +3,9 @@
 
 use std::ops::Range;
 
+use cudarc::cublas::result::CublasError;
+use cudarc::cublas::sys::cublasOperation_t;
+use cudarc::cublas::{CudaBlas, Gemm, GemmConfig};
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{
     CudaSlice, DevicePtr, DeviceRepr, DriverError, LaunchArgs, LaunchConfig, PushKernelArg, ValidAsZeroBits,
@@ -35,6 +38,37 @@ pub fn has_compiler() -> bool {
     unsafe { cudarc::nvrtc::sys::is_culib_present() }
 }
 
+/// Whether cuBLAS, which the benchmark compares with, is installed.
+pub(super) fn has_cublas() -> bool {
+    // SAFETY: as above.
+    unsafe { cudarc::cublas::sys::is_culib_present() }
+}
+
+/// The square of a matrix of `size` rows, in `product`, by cuBLAS in full `f32`.
+pub(super) fn square(
+    blas: &CudaBlas,
+    size: usize,
+    factor: &CudaSlice<f32>,
+    product: &mut CudaSlice<f32>,
+) -> Result<(), CublasError> {
+    assert!(factor.len() == size * size && product.len() == size * size);
+    let n = i32::try_from(size).unwrap_or(i32::MAX);
+    let config = GemmConfig {
+        transa: cublasOperation_t::CUBLAS_OP_N,
+        transb: cublasOperation_t::CUBLAS_OP_N,
+        m: n,
+        n,
+        k: n,
+        alpha: 1.0,
+        lda: n,
+        ldb: n,
+        beta: 0.0,
+        ldc: n,
+    };
+    // SAFETY: all three matrices are of that size, as was made sure.
+    unsafe { blas.gemm(config, factor, factor, product) }
+}
+
 /// Number of GPUs.
 pub(super) fn count() -> Result<i32, DriverError> {
     match cudarc::driver::CudaContext::device_count() {
@@ -46,7 +80,7 @@ pub(super) fn count() -> Result<i32, DriverError> {
 /// Where the rows of a matrix start, as kernels take it: `Rows` in `kernels/rows.cuh`.
 pub(super) enum RowPointers {
     /// By value. The kernel copies as many as it has rows.
-    Parameter(Parameter),
+    Parameter(Box<Parameter>),
     /// In memory.
     Table(CudaSlice<u64>),
 }
@@ -67,7 +101,7 @@ impl RowPointers {
         }
         let mut parameter = [0; IN_REGISTERS];
         parameter[..pointers.len()].copy_from_slice(pointers);
-        Ok(RowPointers::Parameter(Parameter(parameter)))
+        Ok(RowPointers::Parameter(Box::new(Parameter(parameter))))
     }
 }
 
@@ -83,7 +117,7 @@ pub(super) struct Block {
 impl Block {
     fn push<'a>(&'a self, launch: &mut LaunchArgs<'a>) {
         match &self.rows {
-            RowPointers::Parameter(pointers) => launch.arg(pointers),
+            RowPointers::Parameter(pointers) => launch.arg(pointers.as_ref()),
             RowPointers::Table(table) => launch.arg(table),
         };
     }
@@ -129,7 +163,7 @@ pub(super) fn aggregate(
     block: &Block,
     results: &mut CudaSlice<f32>,
     stride: usize,
-    weights: Option<&mut Weights>,
+    weights: &mut Option<Weights>,
 ) -> Result<(), DriverError> {
     let (columns, stride) = (block.columns as u64, stride as u64);
     let shape = kernel.shape;

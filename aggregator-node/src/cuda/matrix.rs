@@ -133,14 +133,12 @@ impl<'a> Matrix<'a> {
             let mut free = copies.iter_mut();
             let mut pointers = Vec::with_capacity(self.devices());
             for (row, there) in self.rows.iter().zip(&self.there) {
-                pointers.push(match (there, free.as_slice()) {
-                    (Some(address), _) => address + (start * size_of::<f32>()) as CUdeviceptr,
-                    (None, _) => {
-                        let Some(copy) = free.next() else { break };
-                        self.gpu.stream.memcpy_htod(&row[range.clone()], copy)?;
-                        address(self.gpu, copy)
-                    }
-                });
+                if let Some(address) = there {
+                    pointers.push(address + (start * size_of::<f32>()) as CUdeviceptr);
+                } else if let Some(copy) = free.next() {
+                    self.gpu.stream.memcpy_htod(&row[range.clone()], copy)?;
+                    pointers.push(address(self.gpu, copy));
+                }
             }
             let rows = RowPointers::new(self.gpu, &pointers)?;
             compute(&Block { rows, devices: self.devices(), columns: range.len() }, range)?;

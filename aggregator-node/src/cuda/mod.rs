@@ -12,6 +12,7 @@
 //! - `matrix`: the update matrix, on the GPU as a whole or a block of columns at a time.
 //! - `columns`, `distances`: what is computed of it.
 //! - `engine`: the rule of a run.
+//! - [`Measurement`]: how long kernels take by themselves.
 
 mod columns;
 mod distances;
@@ -20,6 +21,7 @@ mod error;
 mod gpu;
 mod launch;
 mod matrix;
+mod measure;
 mod program;
 
 use std::sync::Arc;
@@ -33,7 +35,11 @@ use error::CudaError;
 use gpu::Gpu;
 pub use launch::has_compiler;
 use matrix::{Matrix, Resident};
+pub use measure::Measurement;
 pub use program::{Program, Shape, Statistic};
+
+/// Bytes of shared memory that a block of threads may have on GPUs of the last years.
+const SHARED_IN_GENERAL: usize = 99 << 10;
 
 /// A GPU that computes rules.
 #[derive(Clone, Debug)]
@@ -60,7 +66,7 @@ impl Cuda {
 
     /// A rule that this GPU computes.
     pub fn rule(&self, name: RuleName, parameters: &RuleParameters) -> impl Rule + Engine + use<> {
-        CudaRule::new(self.gpu.clone(), name, *parameters)
+        CudaRule::new(self.gpu.clone(), name, parameters)
     }
 }
 
@@ -82,8 +88,6 @@ pub fn compile(program: Program, architecture: &str) -> Result<String, RuleError
     if !has_compiler() {
         return Err(RuleError::Backend("NVRTC (libnvrtc.so) is not installed".to_owned()));
     }
-    /// What blocks of threads have on a GPU of that architecture.
-    const SHARED: usize = 99 << 10;
-    let shape = program.shape(SHARED).ok_or(CudaError::TooManyRows(program.rows))?;
+    let shape = program.shape(SHARED_IN_GENERAL).ok_or(CudaError::TooManyRows(program.rows))?;
     Ok(gpu::ptx(program, shape, architecture)?.to_src())
 }

@@ -24,8 +24,8 @@ fn build(compiler: &str, source: &str, library: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Runs those tests of this program whose name starts with `module` on an emulated GPU.
-fn run_emulated(module: &str, settings: &[(&str, &str)]) {
+/// Runs those tests of this program whose name starts with `module` on an emulated GPU, so many `threads` at a time.
+fn run_emulated(module: &str, threads: &str, settings: &[(&str, &str)]) {
     let Some(compiler) = compiler() else { return };
     let folder = tempfile::tempdir().unwrap();
     build(&compiler, "cuda.cpp", &folder.path().join("libcuda.so"));
@@ -33,7 +33,7 @@ fn run_emulated(module: &str, settings: &[(&str, &str)]) {
     let shim = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cuda/emulator/shim.h");
     std::fs::copy(shim, folder.path().join("shim.h")).unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([module, "--nocapture", "--test-threads", "1"])
+        .args([module, "--nocapture", "--test-threads", threads])
         .env("LD_LIBRARY_PATH", folder.path())
         .env("EMULATED_FOLDER", folder.path())
         .env("EMULATED_CXX", &compiler)
@@ -48,18 +48,18 @@ fn run_emulated(module: &str, settings: &[(&str, &str)]) {
 
 #[test]
 fn rules_are_the_same_on_an_emulated_gpu() {
-    run_emulated("rules::", &[]);
+    run_emulated("rules::", "2", &[]);
 }
 
 /// What lacks a barrier differs from what a block's threads compute in the other order.
 #[test]
 fn rules_are_the_same_whatever_the_order_of_threads() {
     let tests = ["rules::a_thousand", "rules::distances", "rules::bulyan_averages", "rules::krum"];
-    tests.iter().for_each(|test| run_emulated(test, &[("EMULATED_REVERSED", "1")]));
+    tests.iter().for_each(|test| run_emulated(test, "1", &[("EMULATED_REVERSED", "1")]));
 }
 
 #[test]
 fn blocks_of_columns_give_the_same_on_a_small_emulated_gpu() {
     // Of nine rows of 80,004 bytes not all are taken in ahead of time, and their results fit in parts only.
-    run_emulated("blocks::", &[("EMULATED_MEMORY", "1000000")]);
+    run_emulated("blocks::", "1", &[("EMULATED_MEMORY", "1000000")]);
 }

@@ -39,7 +39,8 @@ pub(crate) fn attacked(devices: usize, dimension: usize) -> Vec<Vec<f32>> {
         })
         .collect();
     for device in (5..devices).step_by(7) {
-        rows[device] = rows[device - 3].clone();
+        let (before, after) = rows.split_at_mut(device);
+        after[0].copy_from_slice(&before[device - 3]);
     }
     for device in (0..devices).step_by(6) {
         rows[device].fill([-1e6, 1e25, f32::MAX][device / 6 % 3]);

@@ -7,7 +7,7 @@ use super::gpu;
 use super::matrices::{KINDS, attacked, matrix};
 
 /// In registers: few, odd, even, the most. In shared memory: the fewest, and any.
-const DEVICES: [usize; 8] = [1, 2, 3, 4, 9, 100, 128, 129];
+const DEVICES: [usize; 7] = [1, 2, 3, 9, 100, 128, 129];
 
 /// In one block of threads, in several, and in one that is not full.
 const DIMENSIONS: [usize; 3] = [1, 128, 301];
@@ -104,8 +104,11 @@ fn a_thousand_devices_are_sorted_the_same() {
 
 #[test]
 fn krum_selects_the_same() {
-    for devices in [3, 4, 31, 100, 129] {
-        for rows in KINDS.map(|kind| matrix(kind, devices, 301)).into_iter().chain([attacked(devices, 2_500)])
+    for devices in [3, 31, 129] {
+        for rows in ["ties", "any"]
+            .map(|kind| matrix(kind, devices, 301))
+            .into_iter()
+            .chain([attacked(devices, 2_500)])
         {
             let byzantine = (devices - 3) / 3;
             let parameters = RuleParameters { byzantine, ..RuleParameters::default() };
@@ -145,7 +148,7 @@ fn distances_are_the_same() {
     let Some(gpu) = gpu() else { return };
     let shapes = [(1, 5), (2, 1), (3, 16), (32, 1_024), (33, 1_025), (65, 2_400), (100, 5_000), (130, 1_100)];
     for (devices, dimension) in shapes {
-        for rows in KINDS
+        for rows in ["ties", "any"]
             .map(|kind| matrix(kind, devices, dimension))
             .into_iter()
             .chain([attacked(devices, dimension)])

@@ -13,7 +13,8 @@ fn programs() -> impl Iterator<Item = Program> {
             Statistic::MeanAroundMedian { count: rows - 2 * trim },
             Statistic::Distances,
         ];
-        let both = move |statistic| [false, true].map(|without_each| Program { statistic, rows, without_each });
+        let both =
+            move |statistic| [false, true].map(|without_each| Program { statistic, rows, without_each });
         statistics.into_iter().flat_map(both).filter(|program: &Program| {
             !program.without_each
                 || program.rows > 1
