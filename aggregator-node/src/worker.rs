@@ -148,6 +148,8 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use shared::rules::Rule;
+
     use super::*;
     use crate::backend::Cpu;
     use crate::defense::examples::{model, rows_of_bias, test_set};
@@ -171,6 +173,42 @@ mod tests {
     fn what_the_defense_removes_is_named_and_has_no_part_in_the_aggregate() {
         let expected = Aggregate { parameters: vec![0.0, 0.0, 1.5, 0.0], removed: vec![DeviceId(5)] };
         assert_eq!(aggregate("defense.kind=lfr"), expected);
+    }
+
+    /// A GPU that is gone.
+    #[derive(Debug)]
+    struct Gone;
+
+    impl Backend for Gone {
+        fn name(&self) -> String {
+            "gone".to_owned()
+        }
+
+        fn engine(&self, _: &Scenario) -> Box<dyn Engine> {
+            Box::new(Box::new(Gone) as Box<dyn Rule>)
+        }
+    }
+
+    impl Rule for Gone {
+        fn name(&self) -> &'static str {
+            "gone"
+        }
+
+        fn aggregate(&self, _: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
+            Err(RuleError::Backend("it is gone".to_owned()))
+        }
+    }
+
+    #[test]
+    fn a_backend_that_fails_is_told_apart_from_updates_that_cannot_be_aggregated() {
+        let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n";
+        let scenario = Scenario::parse("s.toml", text, &[]).unwrap();
+        let worker = Worker::new(&scenario, model(), Arc::new(test_set()), &Gone).unwrap();
+        let updates = rows_of_bias(&[1.0]).into_iter().map(Arc::from).collect();
+        let job = Job::Aggregate { round: 7, devices: vec![DeviceId(0)], updates, weights: vec![1.0] };
+        let outcome = worker.perform(job);
+        let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(what, "it is gone");
     }
 
     #[test]

@@ -79,9 +79,10 @@ pub fn open(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
         DeviceChoice::Cuda(ordinal) => Ok(Chosen { backend: gpu(ordinal)?, because: None }),
         DeviceChoice::Auto => Ok(match gpu(0) {
             Ok(backend) => Chosen { backend, because: Some("the first GPU here".to_owned()) },
-            Err(error) => {
-                Chosen { because: Some(format!("no GPU, for {}", error.reason)), ..Chosen::default() }
-            }
+            Err(error) => Chosen {
+                because: Some(format!("no GPU can be used, as {}", error.reason)),
+                ..Chosen::default()
+            },
         }),
     }
 }
