@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::columns::{self, MeanOf};
 use super::distances::distances;
+use super::error::CudaError;
 use super::gpu::Gpu;
 use super::matrix::{Matrix, Resident};
 use super::program::Statistic;
@@ -45,8 +46,10 @@ impl CudaRule {
         CudaRule { gpu, computation, rule: build(name, parameters), resident: Mutex::default() }
     }
 
-    fn resident(&self) -> MutexGuard<'_, Resident> {
-        self.resident.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The updates that are on the GPU, for a thread that may use it.
+    fn resident(&self) -> Result<MutexGuard<'_, Resident>, CudaError> {
+        self.gpu.enter()?;
+        Ok(self.resident.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Bulyan's second stage.
@@ -74,7 +77,7 @@ impl Rule for CudaRule {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
-        let resident = self.resident();
+        let resident = self.resident()?;
         let matrix = Matrix::new(&self.gpu, &resident, updates);
         match &self.computation {
             Computation::Mean => {
@@ -95,7 +98,7 @@ impl Rule for CudaRule {
 
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
         self.check(updates.len().saturating_sub(1))?;
-        let resident = self.resident();
+        let resident = self.resident()?;
         let matrix = Matrix::new(&self.gpu, &resident, updates);
         match &self.computation {
             Computation::Mean => {
@@ -123,12 +126,25 @@ impl Engine for CudaRule {
 
     /// Where it fails, the rule will copy the update itself, and say what is wrong if that fails too.
     fn take(&self, round: u32, update: &Arc<[f32]>) {
-        if let Err(error) = self.resident().take(&self.gpu, round, update) {
+        let taken = self.resident().and_then(|mut resident| resident.take(&self.gpu, round, update));
+        if let Err(error) = taken {
             warn!("an update of round {round} is not moved to the GPU ahead of time: {error}");
         }
     }
 
     fn release(&self, round: u32) {
-        self.resident().release(round);
+        match self.resident() {
+            Ok(mut resident) => resident.release(round),
+            Err(error) => warn!("updates of round {round} stay on the GPU: {error}"),
+        }
+    }
+}
+
+impl Drop for CudaRule {
+    /// Lets go of memory on the GPU, in a thread that may: an error would be reported to whoever uses the GPU next.
+    fn drop(&mut self) {
+        if let Ok(mut resident) = self.resident() {
+            *resident = Resident::default();
+        }
     }
 }

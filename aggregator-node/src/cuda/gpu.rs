@@ -66,14 +66,23 @@ impl Gpu {
 
     fn of(context: &Arc<CudaContext>, ordinal: u32) -> Result<Self, cudarc::driver::DriverError> {
         let (major, minor) = context.compute_capability()?;
+        // A GPU runs what was compiled for an older one, and NVRTC may be older than the GPU.
+        let own = 10 * major + minor;
+        let architecture =
+            launch::architectures().into_iter().filter(|known| *known <= own).max().unwrap_or(own);
         let most = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         Ok(Gpu {
             stream: context.default_stream(),
             name: format!("cuda:{ordinal} ({})", context.name()?),
-            architecture: format!("compute_{major}{minor}"),
+            architecture: format!("compute_{architecture}"),
             shared: usize::try_from(context.attribute(most)?).unwrap_or_default(),
             programs: Mutex::default(),
         })
+    }
+
+    /// Makes sure that this thread may use the GPU, and let go of memory there: the driver asks for that once in each.
+    pub(super) fn enter(&self) -> Result<(), CudaError> {
+        Ok(self.stream.context().bind_to_thread()?)
     }
 
     /// The kernel `name` of a program, which is compiled when it is first asked for: that takes seconds for many rows.

@@ -38,6 +38,18 @@ pub fn has_compiler() -> bool {
     unsafe { cudarc::nvrtc::sys::is_culib_present() }
 }
 
+/// The GPUs that NVRTC compiles for, as in 90 for compute capability 9.0.
+pub(super) fn architectures() -> Vec<i32> {
+    let mut count = 0;
+    // SAFETY: it writes one number.
+    let counted = unsafe { cudarc::nvrtc::sys::nvrtcGetNumSupportedArchs(&raw mut count) };
+    let mut architectures = vec![0; usize::try_from(count).unwrap_or_default()];
+    // SAFETY: it writes as many numbers as it counted.
+    let listed = unsafe { cudarc::nvrtc::sys::nvrtcGetSupportedArchs(architectures.as_mut_ptr()) };
+    let is_known = counted.result().and(listed.result()).is_ok();
+    if is_known { architectures } else { Vec::new() }
+}
+
 /// Whether cuBLAS, which the benchmark compares with, is installed.
 pub(super) fn has_cublas() -> bool {
     // SAFETY: as above.

@@ -41,6 +41,7 @@ impl Cuda {
         columns: usize,
     ) -> Result<Measurement, RuleError> {
         let make = || -> Result<Measurement, CudaError> {
+            self.gpu.enter()?;
             let gpu = self.gpu.clone();
             let mut matrix = allocate::<f32>(&gpu, devices * columns)?;
             for device in 0..devices {

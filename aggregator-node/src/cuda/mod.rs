@@ -61,6 +61,7 @@ impl Cuda {
     /// # Errors
     /// [`RuleError::Backend`] if the GPU fails.
     pub fn distances(&self, updates: &Updates<'_>) -> Result<Distances, RuleError> {
+        self.gpu.enter()?;
         Ok(distances::distances(&Matrix::new(&self.gpu, &Resident::default(), updates), updates)?)
     }
 

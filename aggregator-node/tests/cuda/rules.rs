@@ -67,7 +67,7 @@ fn the_trimmed_mean_is_the_same() {
 
 #[test]
 fn the_trimmed_mean_is_the_same_however_much_is_trimmed() {
-    for (devices, trim) in [(9, 0), (9, 3), (9, 4), (10, 4), (10, 5), (130, 0), (130, 64)] {
+    for (devices, trim) in [(9, 0), (9, 4), (10, 5), (130, 64)] {
         let rows = matrix("any", devices, 40);
         let parameters = RuleParameters { trim, ..RuleParameters::default() };
         assert_same(RuleName::TrimmedMean, parameters, &Updates::new(&slices(&rows), None).unwrap());
@@ -119,7 +119,7 @@ fn krum_selects_the_same() {
 
 #[test]
 fn bulyan_selects_and_averages_the_same() {
-    for devices in [7, 20, 31] {
+    for devices in [7, 31] {
         for rows in KINDS.map(|kind| matrix(kind, devices, 301)).into_iter().chain([attacked(devices, 2_500)])
         {
             for gamma in [None, Some(1)] {
@@ -185,6 +185,27 @@ fn an_update_that_was_handed_over_before_counts_as_any_other() {
             there.release(round);
         }
     }
+}
+
+/// The driver knows in which threads a GPU was used before.
+#[test]
+fn any_thread_may_hand_over_aggregate_and_let_go() {
+    let Some(gpu) = gpu() else { return };
+    let rule = gpu.rule(RuleName::Median, &RuleParameters::default());
+    let rows: Vec<std::sync::Arc<[f32]>> = matrix("ties", 3, 40).into_iter().map(Into::into).collect();
+    let slices: Vec<&[f32]> = rows.iter().map(|row| &row[..]).collect();
+    let updates = Updates::new(&slices, None).unwrap();
+    let expected = build(RuleName::Median, &RuleParameters::default()).aggregate(&updates);
+    let in_a_thread =
+        |work: &(dyn Fn() + Sync)| std::thread::scope(|scope| scope.spawn(work).join().unwrap());
+    for round in 1..3 {
+        in_a_thread(&|| rows.iter().for_each(|row| rule.take(round, row)));
+        in_a_thread(&|| assert_eq!(rule.aggregate(&updates), expected));
+        in_a_thread(&|| rule.release(round));
+    }
+    in_a_thread(&|| rule.take(3, &rows[0]));
+    std::thread::spawn(move || drop(rule)).join().unwrap();
+    assert_eq!(gpu.rule(RuleName::Median, &RuleParameters::default()).aggregate(&updates), expected);
 }
 
 #[test]

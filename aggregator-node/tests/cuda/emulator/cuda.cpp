@@ -13,7 +13,7 @@
 
 namespace {
 
-enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500 };
+enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, INVALID_CONTEXT = 201, NOT_FOUND = 500 };
 
 // Attributes of a GPU, and of a function, by their numbers in cuda.h.
 enum { MAJOR = 75, MINOR = 76, SHARED_OPTIN = 97, MEMORY_POOLS = 115, DYNAMIC_SHARED = 8 };
@@ -24,6 +24,8 @@ const unsigned char NOT_WRITTEN = 0xFF;
 const unsigned SHARED = 48 << 10, MOST_SHARED = 99 << 10;
 
 std::recursive_mutex lock;
+// The context of this thread: most calls need one.
+thread_local void *context = nullptr;
 std::map<char *, size_t> allocations;
 size_t used = 0;
 
@@ -69,16 +71,15 @@ extern "C" {
 int cuInit(unsigned) { return SUCCESS; }
 int cuDeviceGetCount(int *count) { return *count = 1, SUCCESS; }
 int cuDeviceGet(int *device, int ordinal) { return *device = ordinal, ordinal == 0 ? SUCCESS : INVALID_VALUE; }
-int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &lock, SUCCESS; }
+int cuDevicePrimaryCtxRetain(void **primary, int) { return *primary = &lock, SUCCESS; }
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
-int cuCtxSetCurrent(void *) { return SUCCESS; }
-int cuCtxGetCurrent(void **context) { return *context = &lock, SUCCESS; }
-int cuCtxSynchronize() { return SUCCESS; }
-int cuStreamSynchronize(void *) { return SUCCESS; }
-int cuStreamWaitEvent(void *, void *, unsigned) { return SUCCESS; }
+int cuCtxSetCurrent(void *current) { return context = current, SUCCESS; }
+int cuCtxGetCurrent(void **current) { return *current = context, SUCCESS; }
+int cuStreamSynchronize(void *) { return context ? SUCCESS : INVALID_CONTEXT; }
+int cuStreamWaitEvent(void *, void *, unsigned) { return context ? SUCCESS : INVALID_CONTEXT; }
 int cuStreamDestroy_v2(void *) { return SUCCESS; }
-int cuEventCreate(void **event, unsigned) { return *event = &lock, SUCCESS; }
-int cuEventRecord(void *, void *) { return SUCCESS; }
+int cuEventCreate(void **event, unsigned) { return *event = &lock, context ? SUCCESS : INVALID_CONTEXT; }
+int cuEventRecord(void *, void *) { return context ? SUCCESS : INVALID_CONTEXT; }
 int cuEventSynchronize(void *) { return SUCCESS; }
 int cuEventElapsedTime_v2(float *time, void *, void *) { return *time = 1.0f, SUCCESS; }
 int cuEventElapsedTime(float *time, void *, void *) { return *time = 1.0f, SUCCESS; }
@@ -103,6 +104,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int)
 
 int cuMemGetInfo_v2(size_t *free, size_t *total)
 {
+    if (!context) return INVALID_CONTEXT;
     std::lock_guard<std::recursive_mutex> guard(lock);
     *total = memory();
     *free = *total - used;
@@ -111,6 +113,7 @@ int cuMemGetInfo_v2(size_t *free, size_t *total)
 
 int cuMemAlloc_v2(uint64_t *address, size_t bytes)
 {
+    if (!context) return INVALID_CONTEXT;
     std::lock_guard<std::recursive_mutex> guard(lock);
     if (bytes == 0) return INVALID_VALUE;
     if (bytes > memory() - used) return OUT_OF_MEMORY;
@@ -124,6 +127,7 @@ int cuMemAlloc_v2(uint64_t *address, size_t bytes)
 
 int cuMemFree_v2(uint64_t address)
 {
+    if (!context) return INVALID_CONTEXT;
     std::lock_guard<std::recursive_mutex> guard(lock);
     auto allocation = allocations.find((char *)address);
     if (allocation == allocations.end()) return INVALID_VALUE;
@@ -141,6 +145,7 @@ int cuMemFreeAsync(uint64_t address, void *) { return cuMemFree_v2(address); }
 
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *)
 {
+    if (!context) return INVALID_CONTEXT;
     std::lock_guard<std::recursive_mutex> guard(lock);
     check(to, bytes);
     std::memcpy((void *)to, from, bytes);
@@ -149,6 +154,7 @@ int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *)
 
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *)
 {
+    if (!context) return INVALID_CONTEXT;
     std::lock_guard<std::recursive_mutex> guard(lock);
     check(from, bytes);
     std::memcpy(to, (const void *)from, bytes);
@@ -157,6 +163,7 @@ int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *)
 
 int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *)
 {
+    if (!context) return INVALID_CONTEXT;
     std::lock_guard<std::recursive_mutex> guard(lock);
     check(to, bytes);
     check(from, bytes);
@@ -166,6 +173,7 @@ int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *)
 
 int cuMemsetD8Async(uint64_t address, unsigned char value, size_t bytes, void *)
 {
+    if (!context) return INVALID_CONTEXT;
     std::lock_guard<std::recursive_mutex> guard(lock);
     check(address, bytes);
     std::memset((void *)address, value, bytes);
@@ -174,6 +182,7 @@ int cuMemsetD8Async(uint64_t address, unsigned char value, size_t bytes, void *)
 
 int cuModuleLoadData(void **module, const void *image)
 {
+    if (!context) return INVALID_CONTEXT;
     *module = dlopen((const char *)image, RTLD_NOW | RTLD_LOCAL);
     if (!*module) std::fprintf(stderr, "emulator: %s\n", dlerror());
     return *module ? SUCCESS : INVALID_IMAGE;
@@ -183,6 +192,7 @@ int cuModuleUnload(void *) { return SUCCESS; }
 
 int cuModuleGetFunction(void **function, void *module, const char *name)
 {
+    if (!context) return INVALID_CONTEXT;
     void *symbol = dlsym(module, ("run_" + std::string(name)).c_str());
     if (!symbol) return NOT_FOUND;
     *function = new Function{(void (*)(const void *, void **))symbol, SHARED};
@@ -191,6 +201,7 @@ int cuModuleGetFunction(void **function, void *module, const char *name)
 
 int cuFuncSetAttribute(Function *function, int attribute, int value)
 {
+    if (!context) return INVALID_CONTEXT;
     if (attribute != DYNAMIC_SHARED || value < 0 || (unsigned)value > MOST_SHARED) return INVALID_VALUE;
     function->shared = value;
     return SUCCESS;
@@ -199,6 +210,7 @@ int cuFuncSetAttribute(Function *function, int attribute, int value)
 int cuLaunchKernel(Function *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                    unsigned block_y, unsigned block_z, unsigned shared, void *, void **arguments, void **)
 {
+    if (!context) return INVALID_CONTEXT;
     std::lock_guard<std::recursive_mutex> guard(lock);
     const unsigned sizes[] = {grid_x, grid_y, grid_z, block_x, block_y, block_z};
     for (unsigned size : sizes) {
@@ -212,7 +224,7 @@ int cuLaunchKernel(Function *function, unsigned grid_x, unsigned grid_y, unsigne
 
 int cuGetErrorName(int error, const char **name)
 {
-    *name = error == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_OF_THE_EMULATOR";
+    *name = error == INVALID_CONTEXT ? "CUDA_ERROR_INVALID_CONTEXT" : error == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_OF_THE_EMULATOR";
     return SUCCESS;
 }
 

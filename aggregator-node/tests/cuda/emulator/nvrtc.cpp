@@ -12,7 +12,10 @@
 
 namespace {
 
-enum { SUCCESS = 0, COMPILATION = 6 };
+enum { SUCCESS = 0, INVALID_OPTION = 5, COMPILATION = 6 };
+
+// What it compiles for, as a compiler that is older than the GPU.
+const int ARCHITECTURES[] = {75, 80};
 
 struct Program { std::string source, ptx, log; };
 
@@ -51,13 +54,24 @@ int nvrtcCreateProgram(Program **program, const char *source, const char *, int,
     return SUCCESS;
 }
 
+int nvrtcGetNumSupportedArchs(int *count) { return *count = 2, SUCCESS; }
+
+int nvrtcGetSupportedArchs(int *architectures)
+{
+    std::memcpy(architectures, ARCHITECTURES, sizeof ARCHITECTURES);
+    return SUCCESS;
+}
+
 int nvrtcCompileProgram(Program *program, int count, const char *const *options)
 {
-    // Without being told otherwise, NVRTC contracts products and sums.
-    std::string contraction = "fast";
+    // Without being told otherwise, NVRTC contracts products and sums; g++ does so from -O2 on.
+    std::string contraction = "fast -O2";
+    bool is_known = false;
     for (int i = 0; i < count; i++) {
         if (!std::strcmp(options[i], "--fmad=false")) contraction = "off";
+        is_known |= !std::strcmp(options[i], "--gpu-architecture=compute_80");
     }
+    if (!is_known) return INVALID_OPTION;
     std::ostringstream base;
     base << environment("EMULATED_FOLDER") << "/kernel-" << getpid() << "-" << next_number++;
     const std::string source = base.str() + ".cpp", library = base.str() + ".so", log = base.str() + ".log";
