@@ -52,13 +52,15 @@ pub trait Engine: Send + Sync {
 pub struct Chosen {
     /// What rules are computed on.
     pub backend: Arc<dyn Backend>,
+    /// Number of the GPU that it is, if it is one.
+    pub gpu: Option<u32>,
     /// Why, where nobody asked for it by name.
     pub because: Option<String>,
 }
 
 impl Default for Chosen {
     fn default() -> Self {
-        Chosen { backend: Arc::new(Cpu), because: None }
+        Chosen { backend: Arc::new(Cpu), gpu: None, because: None }
     }
 }
 
@@ -76,9 +78,11 @@ impl std::fmt::Display for Chosen {
 pub fn open(choice: DeviceChoice) -> Result<Chosen, DeviceError> {
     match choice {
         DeviceChoice::Cpu => Ok(Chosen::default()),
-        DeviceChoice::Cuda(ordinal) => Ok(Chosen { backend: gpu(ordinal)?, because: None }),
+        DeviceChoice::Cuda(ordinal) => {
+            Ok(Chosen { backend: gpu(ordinal)?, gpu: Some(ordinal), because: None })
+        }
         DeviceChoice::Auto => Ok(match gpu(0) {
-            Ok(backend) => Chosen { backend, because: Some("the first GPU here".to_owned()) },
+            Ok(backend) => Chosen { backend, gpu: Some(0), because: Some("the first GPU here".to_owned()) },
             Err(error) => Chosen {
                 because: Some(format!("no GPU can be used, as {}", error.reason)),
                 ..Chosen::default()

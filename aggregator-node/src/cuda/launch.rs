@@ -26,17 +26,47 @@ pub(super) const PANEL: usize = 1024;
 /// Sums for each pair in `add_squares`: its `LANES`.
 pub(super) const LANES: usize = 16;
 
-/// Whether the driver's library is there.
-pub(super) fn has_driver() -> bool {
-    // SAFETY: the library runs nothing when it is loaded but its own set-up.
-    unsafe { cudarc::driver::sys::is_culib_present() }
+/// Which of CUDA's libraries are there.
+#[cfg(not(feature = "cuda-linked"))]
+mod libraries {
+    /// Whether the driver is.
+    pub(in super::super) fn has_driver() -> bool {
+        // SAFETY: the library runs nothing when it is loaded but its own set-up.
+        unsafe { cudarc::driver::sys::is_culib_present() }
+    }
+
+    /// Whether NVRTC, which compiles kernels, is installed.
+    pub fn has_compiler() -> bool {
+        // SAFETY: as above.
+        unsafe { cudarc::nvrtc::sys::is_culib_present() }
+    }
+
+    /// Whether cuBLAS, which the benchmark compares with, is installed.
+    pub(in super::super) fn has_cublas() -> bool {
+        // SAFETY: as above.
+        unsafe { cudarc::cublas::sys::is_culib_present() }
+    }
 }
 
-/// Whether NVRTC, which compiles kernels, is installed.
-pub fn has_compiler() -> bool {
-    // SAFETY: as above.
-    unsafe { cudarc::nvrtc::sys::is_culib_present() }
+/// A program that is linked to them does not start without them.
+#[cfg(feature = "cuda-linked")]
+mod libraries {
+    pub(in super::super) fn has_driver() -> bool {
+        true
+    }
+
+    /// Whether NVRTC, which compiles kernels, is installed.
+    pub fn has_compiler() -> bool {
+        true
+    }
+
+    pub(in super::super) fn has_cublas() -> bool {
+        true
+    }
 }
+
+pub use libraries::has_compiler;
+pub(super) use libraries::{has_cublas, has_driver};
 
 /// The GPUs that NVRTC compiles for, as in 90 for compute capability 9.0.
 pub(super) fn architectures() -> Vec<i32> {
@@ -48,12 +78,6 @@ pub(super) fn architectures() -> Vec<i32> {
     let listed = unsafe { cudarc::nvrtc::sys::nvrtcGetSupportedArchs(architectures.as_mut_ptr()) };
     let is_known = counted.result().and(listed.result()).is_ok();
     if is_known { architectures } else { Vec::new() }
-}
-
-/// Whether cuBLAS, which the benchmark compares with, is installed.
-pub(super) fn has_cublas() -> bool {
-    // SAFETY: as above.
-    unsafe { cudarc::cublas::sys::is_culib_present() }
 }
 
 /// The square of a matrix of `size` rows, in `product`, by cuBLAS in full `f32`.

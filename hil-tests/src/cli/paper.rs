@@ -65,7 +65,7 @@ impl PaperArgs {
         let seeds = self.seeds.unwrap_or(if self.quick { 1 } else { 5 });
         let options = Options { seeds, quick: self.quick, settings: self.settings };
         let datasets = self.folder.path();
-        let pool = Pool { out: self.out.clone(), datasets, jobs: self.jobs, device: self.device.open()? };
+        let pool = Pool { out: self.out.clone(), datasets, jobs: self.jobs, computing: self.device.open()? };
         for experiment in experiments {
             eprintln!("{}", experiment.title);
             let cells = experiment.cells(&options)?;

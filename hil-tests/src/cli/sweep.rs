@@ -92,7 +92,7 @@ impl SweepArgs {
             out: out.clone(),
             datasets: self.folder.path(),
             jobs: self.jobs,
-            device: self.device.open()?,
+            computing: self.device.open()?,
         };
         match pool.run(cells, stop)? {
             Finished::Interrupted => Ok(Ending::Interrupted),

@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use aggregator_node::backend::Chosen;
 use aggregator_node::record::Summary;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Cell;
 use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::{DataKey, FleetData};
-use crate::software::Software;
+use crate::software::{Computing, Software};
 
 /// Runs cells on the software bench, each on one thread: cells are independent, so that wastes nothing.
 #[derive(Clone, Debug)]
@@ -26,8 +25,8 @@ pub struct Pool {
     pub datasets: PathBuf,
     /// Cells at a time; as many as there are cores if `None`.
     pub jobs: Option<usize>,
-    /// What the aggregators compute their rules on.
-    pub device: Chosen,
+    /// What computes.
+    pub computing: Computing,
 }
 
 /// What came of a pool of cells.
@@ -116,7 +115,9 @@ impl Pool {
         let on_round = |_: &_| progress.round();
         let watch = Watch { on_round: &on_round, stop };
         let thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().context("no thread")?;
-        thread.install(|| Software { device: self.device.clone(), ..Software::default() }.run(&task, &watch))
+        thread.install(|| {
+            Software { computing: self.computing.clone(), ..Software::default() }.run(&task, &watch)
+        })
     }
 
     fn load(&self, cache: &DataCache, cell: &Cell) -> anyhow::Result<FleetData> {
