@@ -9,6 +9,8 @@ use clap::Parser;
 use rim::{BrokerAddress, TlsFiles};
 use shared::wire::Topics;
 
+use crate::backend::DeviceChoice;
+
 /// The aggregator of an Outpost fleet: gathers the devices, calls rounds, aggregates their updates with the
 /// scenario's rule, evaluates the global model and keeps the record.
 ///
@@ -53,6 +55,10 @@ pub struct Cli {
     /// What the record calls the place where the devices run
     #[arg(long, value_name = "NAME", env = "OUTPOST_BENCH", default_value = "boards")]
     pub bench: String,
+    /// What the rules are computed on: cpu, cuda:N for the N-th GPU from 0 on, or auto for the first GPU if there is one
+    /// and else the processors; a GPU needs a build with --features cuda (docs/cuda.md)
+    #[arg(long, value_name = "DEVICE", env = "OUTPOST_DEVICE", default_value = "cpu")]
+    pub device: DeviceChoice,
     /// How much to log: error, warn, info, debug
     #[arg(long, value_name = "LEVEL", env = "OUTPOST_LOG", default_value = "info")]
     pub log: tracing::Level,

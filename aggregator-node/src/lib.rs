@@ -4,14 +4,18 @@
 //! - [`machine`]: the rounds of a run, as a state machine without I/O.
 //! - [`defense`]: what keeps harmful updates from the aggregation rule.
 //! - [`worker`]: what the aggregator computes: the aggregate, and how good it is.
+//! - [`backend`]: what rules are computed on, processors or a GPU (`cuda`, with the feature of that name).
 //! - [`record`]: a run's directory and its report.
 //! - [`run`]: a run in progress: where it starts or goes on, and what of it is on disk.
 //! - [`broker`]: the embedded MQTT broker.
 //! - [`config`]: where the binary takes its settings from.
 //! - [`node`]: the rim that joins machine, worker, record, MQTT and the clock.
 
+pub mod backend;
 pub mod broker;
 pub mod config;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod defense;
 pub mod machine;
 pub mod node;

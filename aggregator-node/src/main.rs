@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use aggregator_node::backend::DeviceError;
 use aggregator_node::config::Cli;
 use aggregator_node::node::{self, Ending};
 use aggregator_node::record::Summary;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
             ExitCode::from(130)
         }
         Err(error) => {
-            let usage = error.is::<ScenarioError>() || error.is::<TlsError>();
+            let usage = error.is::<ScenarioError>() || error.is::<TlsError>() || error.is::<DeviceError>();
             fail(if usage { 2 } else { 1 }, &format!("{error:#}"))
         }
     }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
+use crate::backend::{self, DeviceChoice};
 use crate::broker;
 use crate::config::Cli;
 use crate::machine::{Action, Event, Machine};
@@ -36,6 +37,10 @@ pub enum Ending {
 /// # Errors
 /// If the scenario or a file is unusable, the broker is away for too long, or the run cannot go on.
 pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<Ending> {
+    let chosen = backend::open(cli.device)?;
+    if cli.device != DeviceChoice::Cpu {
+        info!("{chosen}");
+    }
     let tls = cli.tls.load(cli.broker.as_ref().unwrap_or(&cli.listen.into()))?;
     let scenario = Arc::new(Scenario::load(&cli.scenario, &cli.settings)?);
     let test = Arc::new(data::load_test(scenario.dataset, &cli.datasets, scenario.seed)?);
@@ -46,7 +51,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         info!("every round of this run is there already");
         return Ok(Ending::Finished(Box::new(run.finish()?)));
     }
-    let worker = Arc::new(Worker::new(&scenario, model, test)?);
+    let worker = Arc::new(Worker::new(&scenario, model, test, chosen.backend.as_ref())?);
     let mut link = open_link(&cli, tls)?;
     let mut supervisor = Supervisor::from_environment();
 
@@ -90,6 +95,10 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                 }
                 Action::Publish(publication) => {
                     supervisor.alive_during(link.send(Command::Publish(publication))).await;
+                }
+                Action::Take { round, update } => {
+                    let worker = worker.clone();
+                    tokio::task::spawn_blocking(move || worker.take(round, &update));
                 }
                 Action::Compute(job) => {
                     let (worker, report) = (worker.clone(), report.clone());

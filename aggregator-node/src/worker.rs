@@ -7,9 +7,10 @@ use shared::data::Dataset;
 use shared::evaluation::{Evaluation, evaluate};
 use shared::identity::DeviceId;
 use shared::models::Model;
-use shared::rules::{Rule, Updates, aggregate_where};
+use shared::rules::{RuleError, Updates, aggregate_where};
 use shared::scenario::Scenario;
 
+use crate::backend::{Backend, Engine};
 use crate::defense::{DefenseError, Screening};
 
 /// Test examples evaluated at a time.
@@ -48,6 +49,13 @@ pub enum Outcome {
         /// The aggregate, or why there is none.
         result: Result<Aggregate, String>,
     },
+    /// What rules are computed on failed: not for anything that a device sent.
+    BackendFailed {
+        /// The round.
+        round: u32,
+        /// How.
+        what: String,
+    },
     /// How good the global model is.
     Evaluated {
         /// The round.
@@ -69,7 +77,7 @@ pub struct Aggregate {
 /// Computes for the aggregator.
 pub struct Worker {
     screening: Option<Screening>,
-    rule: Box<dyn Rule>,
+    engine: Box<dyn Engine>,
     /// Whether the rule is told the number of examples behind each update.
     weighted: bool,
     model: Arc<dyn Model>,
@@ -77,13 +85,24 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that applies the defense and the rule of `scenario`, and evaluates `model` on `test`.
+    /// A worker that applies the defense and the rule of `scenario` on `backend`, and evaluates `model` on `test`.
     ///
     /// # Errors
     /// As [`Screening::new`].
-    pub fn new(scenario: &Scenario, model: Arc<dyn Model>, test: Arc<Dataset>) -> Result<Self, DefenseError> {
+    pub fn new(
+        scenario: &Scenario,
+        model: Arc<dyn Model>,
+        test: Arc<Dataset>,
+        backend: &dyn Backend,
+    ) -> Result<Self, DefenseError> {
         let screening = Screening::new(scenario, model.clone(), &test)?;
-        Ok(Worker { screening, rule: scenario.rule(), weighted: scenario.aggregation.weighted, model, test })
+        let (engine, weighted) = (backend.engine(scenario), scenario.aggregation.weighted);
+        Ok(Worker { screening, engine, weighted, model, test })
+    }
+
+    /// Takes an update of `round` that is complete to where it will be aggregated.
+    pub fn take(&self, round: u32, update: &Arc<[f32]>) {
+        self.engine.take(round, update);
     }
 
     /// Does a job.
@@ -91,7 +110,15 @@ impl Worker {
         match job {
             Job::Aggregate { round, devices, updates, weights } => {
                 let result = self.aggregate(round, &devices, &updates, &weights);
-                Outcome::Aggregated { round, result: result.map_err(|error| error.to_string()) }
+                self.engine.release(round);
+                match result {
+                    Err(DefenseError::Rule(RuleError::Backend(what))) => {
+                        Outcome::BackendFailed { round, what }
+                    }
+                    result => {
+                        Outcome::Aggregated { round, result: result.map_err(|error| error.to_string()) }
+                    }
+                }
             }
             Job::Evaluate { round, global } => {
                 let result = evaluate(self.model.as_ref(), &global, self.test.batches(BATCH));
@@ -110,10 +137,10 @@ impl Worker {
         let rows: Vec<&[f32]> = updates.iter().map(|update| &update[..]).collect();
         let updates = Updates::new(&rows, self.weighted.then_some(weights))?;
         let harmful = match &self.screening {
-            Some(screening) => screening.harmful(round, devices, &updates, self.rule.as_ref())?,
+            Some(screening) => screening.harmful(round, devices, &updates, self.engine.rule())?,
             None => BTreeSet::new(),
         };
-        let parameters = aggregate_where(self.rule.as_ref(), &updates, |row| !harmful.contains(&row))?;
+        let parameters = aggregate_where(self.engine.rule(), &updates, |row| !harmful.contains(&row))?;
         let removed = devices.iter().enumerate().filter(|(row, _)| harmful.contains(row));
         Ok(Aggregate { parameters, removed: removed.map(|(_, &device)| device).collect() })
     }
@@ -121,7 +148,10 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use shared::rules::Rule;
+
     use super::*;
+    use crate::backend::Cpu;
     use crate::defense::examples::{model, rows_of_bias, test_set};
 
     fn aggregate(setting: &str) -> Aggregate {
@@ -134,7 +164,7 @@ mod tests {
             updates: rows_of_bias(&[3.0, -10.0, 1.0]).into_iter().map(Arc::from).collect(),
             weights: vec![1.0, 1.0, 3.0],
         };
-        let outcome = Worker::new(&scenario, model(), Arc::new(test_set())).unwrap().perform(job);
+        let outcome = Worker::new(&scenario, model(), Arc::new(test_set()), &Cpu).unwrap().perform(job);
         let Outcome::Aggregated { round: 1, result: Ok(aggregate) } = outcome else { panic!("{outcome:?}") };
         aggregate
     }
@@ -143,6 +173,42 @@ mod tests {
     fn what_the_defense_removes_is_named_and_has_no_part_in_the_aggregate() {
         let expected = Aggregate { parameters: vec![0.0, 0.0, 1.5, 0.0], removed: vec![DeviceId(5)] };
         assert_eq!(aggregate("defense.kind=lfr"), expected);
+    }
+
+    /// A GPU that is gone.
+    #[derive(Debug)]
+    struct Gone;
+
+    impl Backend for Gone {
+        fn name(&self) -> String {
+            "gone".to_owned()
+        }
+
+        fn engine(&self, _: &Scenario) -> Box<dyn Engine> {
+            Box::new(Box::new(Gone) as Box<dyn Rule>)
+        }
+    }
+
+    impl Rule for Gone {
+        fn name(&self) -> &'static str {
+            "gone"
+        }
+
+        fn aggregate(&self, _: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
+            Err(RuleError::Backend("it is gone".to_owned()))
+        }
+    }
+
+    #[test]
+    fn a_backend_that_fails_is_told_apart_from_updates_that_cannot_be_aggregated() {
+        let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n";
+        let scenario = Scenario::parse("s.toml", text, &[]).unwrap();
+        let worker = Worker::new(&scenario, model(), Arc::new(test_set()), &Gone).unwrap();
+        let updates = rows_of_bias(&[1.0]).into_iter().map(Arc::from).collect();
+        let job = Job::Aggregate { round: 7, devices: vec![DeviceId(0)], updates, weights: vec![1.0] };
+        let outcome = worker.perform(job);
+        let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(what, "it is gone");
     }
 
     #[test]

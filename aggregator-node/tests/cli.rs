@@ -30,6 +30,15 @@ fn help_explains_every_setting_and_the_exit_codes() {
 }
 
 #[test]
+fn a_device_that_is_not_there_is_one_line_that_says_what_to_do() {
+    let output = aggregator_node(&["no-such.toml", "--out", "out", "--device", "cuda:4000"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+    assert!(stderr.contains("--device cuda:4000: ") && stderr.contains("or use --device cpu"), "{stderr}");
+    assert_usage_error(&["s.toml", "--out", "out", "--device", "gpu"], "give cpu, cuda:N");
+}
+
+#[test]
 fn the_version_is_that_of_the_package() {
     let output = aggregator_node(&["--version"]);
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use shared::data::Shard;
+use shared::data::{Batch, Shard};
 use shared::identity::DeviceId;
 use shared::models::Model;
 use shared::random::{Purpose, stream};
@@ -107,15 +107,24 @@ impl Worker {
         }
     }
 
-    fn train(&self, round: u32, global: Arc<[f32]>) -> Outcome {
-        let begun = Instant::now();
-        let training = &self.scenario.training;
+    /// The minibatches of `round`, one for each step: what somebody needs who trains for this device.
+    pub fn minibatches(&self, round: u32) -> Vec<Batch> {
+        (0..self.scenario.training.local_steps as usize).map(self.draw(round)).collect()
+    }
+
+    /// Draws the minibatches of `round`, step by step.
+    fn draw(&self, round: u32) -> impl FnMut(usize) -> Batch + '_ {
         let mut random = stream(self.scenario.seed, Purpose::Batches, Some(self.device), round);
         let attacked = self.scenario.attack_rounds().contains(round);
         let shard = self.poisoned.as_ref().filter(|_| attacked).unwrap_or(&self.shard);
-        let minibatch = |_step| shard.minibatch(training.batch_size as usize, &mut random);
+        move |_step| shard.minibatch(self.scenario.training.batch_size as usize, &mut random)
+    }
+
+    fn train(&self, round: u32, global: Arc<[f32]>) -> Outcome {
+        let begun = Instant::now();
+        let training = &self.scenario.training;
         let (rate, steps) = (training.learning_rate as f32, training.local_steps as usize);
-        match train(self.model.as_ref(), global, rate, steps, minibatch) {
+        match train(self.model.as_ref(), global, rate, steps, self.draw(round)) {
             Ok(trained) => Outcome::Trained(Trained {
                 round,
                 parameters: trained.parameters,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use aggregator_node::backend::DeviceError;
 use clap::Parser;
 use hil_tests::cli::{Cli, Ending, UsageError};
 use hil_tests::inventory::InventoryError;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
             let usage = error.is::<ScenarioError>()
                 || error.is::<GridError>()
                 || error.is::<InventoryError>()
+                || error.is::<DeviceError>()
                 || error.is::<UsageError>();
             ExitCode::from(if usage { 2 } else { 1 })
         }

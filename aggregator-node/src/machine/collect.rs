@@ -147,6 +147,12 @@ impl Machine {
     ) {
         let Phase::Collect(collect) = &mut self.phase else { return };
         let refused = verdict.as_ref().err().copied();
+        out.extend(
+            verdict
+                .as_ref()
+                .ok()
+                .map(|update| Action::Take { round: id.round, update: update.parameters.clone() }),
+        );
         collect.decided.insert(device);
         collect.updates.extend(verdict.ok().map(|update| (device, update)));
         self.verdicts.insert(id, refused);

@@ -83,6 +83,13 @@ pub enum Action {
     Subscribe(String),
     /// Publish.
     Publish(Publication),
+    /// Take an accepted update to where it will be aggregated, if that is elsewhere; nothing is reported back.
+    Take {
+        /// The round.
+        round: u32,
+        /// The update, length d.
+        update: Arc<[f32]>,
+    },
     /// Compute, and report back with [`Event::Done`].
     Compute(Job),
     /// Write a finished round down.
@@ -113,6 +120,14 @@ pub enum Failure {
         seconds: u32,
         /// What the rule says to that.
         reason: String,
+    },
+    /// What rules are computed on failed, as a GPU may.
+    #[error("round {round}: {what}; run it again to go on from the round before")]
+    Backend {
+        /// The round.
+        round: u32,
+        /// How.
+        what: String,
     },
     /// The global model could not be evaluated.
     #[error("round {round}: the global model cannot be evaluated: {what}")]
@@ -211,6 +226,9 @@ impl Machine {
             }
             Event::Done(Outcome::Aggregated { round, result }) => {
                 self.aggregated(now, round, result, &mut out);
+            }
+            Event::Done(Outcome::BackendFailed { round, what }) => {
+                self.finish(Err(Failure::Backend { round, what }), &mut out);
             }
             Event::Done(Outcome::Evaluated { round, result }) => self.evaluated(now, round, result, &mut out),
             Event::Tick => {}

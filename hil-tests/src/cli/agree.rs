@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use shared::scenario::Scenario;
 
-use super::common::{ArchArgs, Common, Ending, FleetArgs, On, UsageError};
+use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On, UsageError};
 use crate::agreement::{Outcome, TOLERANCE, check, table};
 use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::FleetData;
@@ -69,7 +69,8 @@ impl AgreeArgs {
         let folder = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{}-agreement", scenario.name)));
         let mut outcomes = Vec::new();
         for (on, arch) in places {
-            let bench = on.bench(Faults::default(), None, arch.as_slice(), &self.fleet)?;
+            let bench =
+                on.bench(Faults::default(), None, arch.as_slice(), &self.fleet, DeviceArg::default())?;
             let label = match arch {
                 Some(arch) => format!("{} {arch}", bench.name()),
                 None => bench.name().to_owned(),

@@ -3,6 +3,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use aggregator_node::backend::{self, DeviceChoice};
+#[cfg(feature = "cuda-training")]
+use anyhow::Context;
+use candle_core::Device;
 use clap::{Args, ValueEnum};
 use rim::BrokerAddress;
 
@@ -11,7 +15,7 @@ use crate::emulated::{Architecture, Emulated};
 use crate::inventory::Inventory;
 use crate::on_boards::Boards;
 use crate::processes::{Binaries, Processes};
-use crate::software::{Faults, Software};
+use crate::software::{Computing, Faults, Software};
 
 #[derive(Debug, Args)]
 pub(super) struct Common {
@@ -63,14 +67,64 @@ impl On {
         broker: Option<BrokerAddress>,
         arch: &[Architecture],
         fleet: &FleetArgs,
+        device: DeviceArg,
     ) -> anyhow::Result<Box<dyn Bench>> {
+        if self != On::Software && device.is_given() {
+            let what = "--device and --batched are for --on software; set OUTPOST_DEVICE for the aggregators of other benches";
+            return Err(UsageError(what.to_owned()).into());
+        }
         Ok(match self {
-            On::Software => Box::new(Software { faults }),
+            On::Software => Box::new(Software { faults, computing: device.open()? }),
             On::Processes => Box::new(Processes::native(Binaries::find()?, broker)),
             On::Emulated => Box::new(Emulated::new(arch, broker)?),
             On::Boards => Box::new(fleet.bench()?),
         })
     }
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct DeviceArg {
+    /// What the aggregator computes its rules on: cpu, cuda:N for the N-th GPU from 0 on, or auto for the first GPU if
+    /// there is one and else the processors; a GPU needs a build with --features cuda (docs/cuda.md) [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
+    /// Train all devices of a round as one batch (software; logistic-regression, dnn), on the GPU of --device if it names
+    /// one, which needs a build with --features cuda-training; models are those of other benches within rounding only
+    #[arg(long)]
+    batched: bool,
+}
+
+impl DeviceArg {
+    fn is_given(self) -> bool {
+        self.device.is_some() || self.batched
+    }
+
+    /// What computes, which is told of where it was asked for.
+    pub(super) fn open(self) -> anyhow::Result<Computing> {
+        let rules = backend::open(self.device.unwrap_or_default())?;
+        let batched = self.batched.then(|| training_on(rules.gpu)).transpose()?;
+        if self.device.is_some() {
+            eprintln!("{rules}");
+        }
+        Ok(Computing { rules, batched })
+    }
+}
+
+/// What trains beside rules on this GPU, or on the processors.
+#[cfg(feature = "cuda-training")]
+fn training_on(gpu: Option<u32>) -> anyhow::Result<Device> {
+    let Some(gpu) = gpu else { return Ok(Device::Cpu) };
+    Device::new_cuda(gpu as usize).with_context(|| format!("cuda:{gpu} cannot be used for training"))
+}
+
+#[cfg(not(feature = "cuda-training"))]
+fn training_on(gpu: Option<u32>) -> anyhow::Result<Device> {
+    let Some(gpu) = gpu else { return Ok(Device::Cpu) };
+    let what = format!(
+        "--batched trains on cuda:{gpu}, for which this program was not built: build it with --features cuda-training \
+         (docs/cuda.md), or leave out one of --batched and --device"
+    );
+    Err(UsageError(what).into())
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::common::{ArchArgs, Common, Ending, FleetArgs, On};
+use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On};
 use crate::software::Faults;
 use crate::{demo, table};
 
@@ -30,7 +30,7 @@ impl DemoArgs {
         let out = self.out.unwrap_or_else(free_demo_folder);
         self.fleet.check(&[self.on])?;
         let arch = self.arch.of(&[self.on])?;
-        let bench = self.on.bench(Faults::default(), None, &arch, &self.fleet)?;
+        let bench = self.on.bench(Faults::default(), None, &arch, &self.fleet, DeviceArg::default())?;
         let outcome =
             demo::run(bench.as_ref(), &out, &self.common.folder.path(), &self.common.settings, stop)?;
         let Some(outcome) = outcome else { return Ok(Ending::Interrupted) };

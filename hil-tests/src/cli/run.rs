@@ -8,7 +8,7 @@ use clap::Args;
 use rim::BrokerAddress;
 use shared::scenario::Scenario;
 
-use super::common::{ArchArgs, Common, Ending, FleetArgs, Format, On, UsageError};
+use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, Format, On, UsageError};
 use crate::bench::{Task, Watch};
 use crate::fleet_data::FleetData;
 use crate::progress::Progress;
@@ -33,6 +33,8 @@ pub(super) struct RunArgs {
     /// Use this broker instead of an embedded one (processes, emulated)
     #[arg(long, value_name = "URL", env = "OUTPOST_BROKER")]
     broker: Option<BrokerAddress>,
+    #[command(flatten)]
+    device: DeviceArg,
     #[command(flatten)]
     arch: ArchArgs,
     #[command(flatten)]
@@ -62,7 +64,7 @@ impl RunArgs {
         let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
         let datasets = self.common.folder.path();
         let data = FleetData::load(&scenario, &datasets)?;
-        let bench = self.on.bench(self.faults, self.broker, &arch, &self.fleet)?;
+        let bench = self.on.bench(self.faults, self.broker, &arch, &self.fleet, self.device)?;
         let name = scenario.name.clone();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{name}-{}", bench.name())));
         if out.join("summary.json").exists() {

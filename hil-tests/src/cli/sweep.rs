@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
 
-use super::common::{DatasetsFolder, Ending, UsageError};
+use super::common::{DatasetsFolder, DeviceArg, Ending, UsageError};
 use crate::sweep::{Finished, Grid, Pool, Share, merge, write_csv};
 
 /// Run every cell of a grid over scenario keys, or join the parts of one
@@ -41,6 +41,8 @@ pub(super) struct SweepArgs {
     /// Cells at a time [default: the number of cores]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArg,
     #[command(flatten)]
     folder: DatasetsFolder,
 }
@@ -86,7 +88,12 @@ impl SweepArgs {
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/sweep-{stem}")));
-        let pool = Pool { out: out.clone(), datasets: self.folder.path(), jobs: self.jobs };
+        let pool = Pool {
+            out: out.clone(),
+            datasets: self.folder.path(),
+            jobs: self.jobs,
+            computing: self.device.open()?,
+        };
         match pool.run(cells, stop)? {
             Finished::Interrupted => Ok(Ending::Interrupted),
             Finished::All(results) => {

@@ -4,6 +4,7 @@
 //! Participants that have something to do at the same instant work in parallel; what they say is carried out in
 //! the order of the participants, so that a run depends on its seeds alone.
 
+mod batch;
 mod faults;
 mod network;
 mod seats;
@@ -13,6 +14,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aggregator_node::backend::Chosen;
 use aggregator_node::machine::Machine;
 use aggregator_node::record::Summary;
 use aggregator_node::run::Run;
@@ -25,6 +27,7 @@ use shared::models::{self, Model};
 use shared::wire::{Millis, Topics};
 
 use crate::bench::{Bench, Task, Watch};
+use batch::{Local, Trainer};
 pub use faults::Faults;
 use network::Network;
 use seats::{AggregatorSeat, DeviceSeat, Effect, Seat};
@@ -32,11 +35,23 @@ use seats::{AggregatorSeat, DeviceSeat, Effect, Seat};
 /// How much computing may be lost to a crash. What is computed again ends in the same bytes.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 
+/// What computes on the software bench.
+#[derive(Clone, Debug, Default)]
+pub struct Computing {
+    /// What the aggregator computes its rules on.
+    pub rules: Chosen,
+    /// Where all devices of a round are trained as one batch, if they are not each by itself. Models are then the same as
+    /// on other benches within rounding only.
+    pub batched: Option<candle_core::Device>,
+}
+
 /// The software bench.
 #[derive(Clone, Debug, Default)]
 pub struct Software {
     /// What goes wrong on the link.
     pub faults: Faults,
+    /// What computes.
+    pub computing: Computing,
 }
 
 impl Bench for Software {
@@ -55,11 +70,15 @@ impl Bench for Software {
         }
         let topics = Topics::default();
         let machine = Machine::new(scenario.clone(), topics.clone(), run.start()?, Millis(0));
-        let worker = Worker::new(scenario, model.clone(), data.test.clone())?;
+        let worker =
+            Worker::new(scenario, model.clone(), data.test.clone(), self.computing.rules.backend.as_ref())?;
+        let batched = self.computing.batched.clone();
+        let trainer = batched.map(|device| Trainer::new(scenario, model.as_ref(), (shape, classes), device));
         let mut stage = Stage {
+            trainer: trainer.transpose()?,
             network: Network::new(&self.faults),
             aggregator: AggregatorSeat::new(machine, worker),
-            devices: seat_devices(task, &model, &topics),
+            devices: seat_devices(task, &model, &topics, self.computing.batched.is_some()),
             now: Millis(0),
         };
         stage.connect();
@@ -81,7 +100,8 @@ impl Bench for Software {
     }
 }
 
-fn seat_devices(task: &Task, model: &Arc<dyn Model>, topics: &Topics) -> Vec<DeviceSeat> {
+/// The devices; `batched` ones wait for somebody else to train them.
+fn seat_devices(task: &Task, model: &Arc<dyn Model>, topics: &Topics, batched: bool) -> Vec<DeviceSeat> {
     let scenario = &task.scenario;
     let dimension = model.layout().dimension();
     let seat = |(index, shard): (usize, shared::data::Shard)| {
@@ -89,7 +109,7 @@ fn seat_devices(task: &Task, model: &Arc<dyn Model>, topics: &Topics) -> Vec<Dev
         let me = Identity { device, boot: u64::from(device.0), examples: shard.len() as u32 };
         let agent = Agent::new(me, topics.clone(), scenario, dimension, Millis(0));
         let worker = edge_client::worker::Worker::new(scenario.clone(), device, model.clone(), shard);
-        DeviceSeat::new(agent, worker)
+        DeviceSeat::new(agent, worker, batched)
     };
     task.data.shards(scenario).into_iter().enumerate().map(seat).collect()
 }
@@ -99,6 +119,8 @@ struct Stage {
     network: Network,
     aggregator: AggregatorSeat,
     devices: Vec<DeviceSeat>,
+    /// Trains for the devices, if they do not do it themselves.
+    trainer: Option<Trainer>,
     now: Millis,
 }
 
@@ -107,6 +129,21 @@ impl Stage {
     fn connect(&mut self) {
         self.aggregator.connect();
         self.devices.iter_mut().for_each(Seat::connect);
+    }
+
+    /// Trains for the devices that wait for it, and adds what they say then.
+    fn train(&mut self, now: Millis, said: &mut [Vec<Effect>]) -> anyhow::Result<()> {
+        let Some(trainer) = &self.trainer else { return Ok(()) };
+        let seats = self.devices.par_iter_mut().zip(said);
+        let waiting: Vec<_> =
+            seats.filter_map(|(seat, said)| Some((seat.wants_training()?, seat, said))).collect();
+        let (wanted, seats): (Vec<_>, Vec<_>) =
+            waiting.into_iter().map(|(wanted, seat, said)| (wanted, (seat, said))).unzip();
+        let (rounds, locals): (Vec<u32>, Vec<Local>) = wanted.into_iter().unzip();
+        for (((seat, said), round), trained) in seats.into_iter().zip(rounds).zip(trainer.train(&locals)?) {
+            seat.is_trained(now, round, trained, said);
+        }
+        Ok(())
     }
 
     /// Goes to the next instant at which something happens. True when the run is over.
@@ -125,7 +162,8 @@ impl Stage {
             }
         }
         let mut effects = self.aggregator.act(now);
-        let said: Vec<Vec<Effect>> = self.devices.par_iter_mut().map(|device| device.act(now)).collect();
+        let mut said: Vec<Vec<Effect>> = self.devices.par_iter_mut().map(|device| device.act(now)).collect();
+        self.train(now, &mut said)?;
         let mut over = false;
         for effect in effects.drain(..) {
             match effect {

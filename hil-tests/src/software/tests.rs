@@ -30,6 +30,10 @@ round-seconds = 600
 "#;
 
 fn run(settings: &[&str], faults: Faults) -> Summary {
+    run_on(&Software { faults, ..Software::default() }, settings)
+}
+
+fn run_on(bench: &Software, settings: &[&str]) -> Summary {
     let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
     let scenario = Arc::new(Scenario::parse("faults.toml", SCENARIO, &settings).unwrap());
     let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets");
@@ -37,7 +41,7 @@ fn run(settings: &[&str], faults: Faults) -> Summary {
     let folder = tempfile::tempdir().unwrap();
     let task = Task { scenario, data, datasets, out: folder.path().join("run") };
     let watch = Watch { on_round: &|_| {}, stop: &AtomicBool::new(false) };
-    Software { faults }.run(&task, &watch).unwrap().expect("nobody stops it")
+    bench.run(&task, &watch).unwrap().expect("nobody stops it")
 }
 
 /// Faults of every kind, some of them drawn to be mild.
@@ -93,4 +97,19 @@ fn without_a_step_the_model_comes_back_as_it_went() {
 fn an_attack_changes_the_model() {
     let digest = |kind: &str| run(&[&format!("attack.kind={kind}")], Faults::default()).model_sha256;
     assert_ne!(digest("none"), digest("trimmed-mean"));
+}
+
+#[test]
+fn devices_that_are_trained_as_a_batch_end_where_they_would_have_by_themselves() {
+    for model in ["model=logistic-regression", "model=dnn"] {
+        for attack in ["attack.kind=none", "attack.kind=trimmed-mean", "attack.kind=label-flip"] {
+            let settings = [model, attack, "rounds=30", "training.local-steps=2"];
+            let computing = Computing { batched: Some(candle_core::Device::Cpu), ..Computing::default() };
+            let batched = Software { computing, faults: faults(1) };
+            let (batched, alone) = (run_on(&batched, &settings), run(&settings, Faults::default()));
+            let off = batched.final_test_error.unwrap() - alone.final_test_error.unwrap();
+            assert!(off.abs() <= 0.005, "{settings:?}: {off}");
+            assert!(batched.refused.is_empty(), "{:?}", batched.refused);
+        }
+    }
 }

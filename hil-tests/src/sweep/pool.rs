@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Cell;
 use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::{DataKey, FleetData};
-use crate::software::Software;
+use crate::software::{Computing, Software};
 
 /// Runs cells on the software bench, each on one thread: cells are independent, so that wastes nothing.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Pool {
     pub datasets: PathBuf,
     /// Cells at a time; as many as there are cores if `None`.
     pub jobs: Option<usize>,
+    /// What computes.
+    pub computing: Computing,
 }
 
 /// What came of a pool of cells.
@@ -113,7 +115,9 @@ impl Pool {
         let on_round = |_: &_| progress.round();
         let watch = Watch { on_round: &on_round, stop };
         let thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().context("no thread")?;
-        thread.install(|| Software::default().run(&task, &watch))
+        thread.install(|| {
+            Software { computing: self.computing.clone(), ..Software::default() }.run(&task, &watch)
+        })
     }
 
     fn load(&self, cache: &DataCache, cell: &Cell) -> anyhow::Result<FleetData> {

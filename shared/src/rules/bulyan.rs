@@ -48,6 +48,50 @@ impl Bulyan {
         self.select_among(Candidates::of(distances))
     }
 
+    /// What `average` makes of the rows that are selected and of γ, the number of values to average.
+    ///
+    /// # Errors
+    /// As [`Bulyan::select`], and what `average` fails with.
+    pub fn aggregate_by(
+        &self,
+        distances: &Distances,
+        average: impl FnOnce(&[usize], usize) -> Result<Vec<f32>, RuleError>,
+    ) -> Result<Vec<f32>, RuleError> {
+        let gamma = self.sizes(distances.devices())?.gamma;
+        average(&self.select(distances)?, gamma)
+    }
+
+    /// For each row [`Bulyan::aggregate_by`] of all others; `average` gets selections in ascending order of row.
+    ///
+    /// # Errors
+    /// As [`Bulyan::aggregate_by`] of one row less.
+    pub fn aggregate_without_each(
+        &self,
+        distances: &Distances,
+        mut average: impl FnMut(&[usize], usize) -> Result<Vec<f32>, RuleError>,
+    ) -> Result<Vec<Vec<f32>>, RuleError> {
+        let devices = distances.devices();
+        let gamma = self.sizes(devices.saturating_sub(1))?.gamma;
+        let candidates = Candidates::of(distances);
+        let select = |left_out: usize| {
+            let mut candidates = candidates.clone();
+            candidates.remove(left_out);
+            let mut selection = self.select_among(candidates)?;
+            selection.sort_unstable();
+            Ok(selection)
+        };
+        let selections: Vec<Vec<usize>> =
+            (0..devices).into_par_iter().map(select).collect::<Result<_, RuleError>>()?;
+        // Without one or another of those that are not selected, the selection is often the same.
+        let mut aggregates = BTreeMap::new();
+        for selection in &selections {
+            if let Entry::Vacant(place) = aggregates.entry(selection) {
+                place.insert(average(selection, gamma)?);
+            }
+        }
+        Ok(selections.iter().map(|selection| aggregates[selection].clone()).collect())
+    }
+
     fn select_among(self, mut candidates: Candidates) -> Result<Vec<usize>, RuleError> {
         let devices = candidates.0.len();
         let theta = self.sizes(devices)?.theta;
@@ -93,32 +137,16 @@ impl Rule for Bulyan {
     }
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
-        let gamma = self.sizes(updates.len())?.gamma;
-        mean_around_median(updates, &self.select(&Distances::of(updates))?, gamma)
+        self.check(updates.len())?;
+        let average = |selection: &[usize], gamma| mean_around_median(updates, selection, gamma);
+        self.aggregate_by(&Distances::of(updates), average)
     }
 
     /// The distances are computed once.
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
-        let devices = updates.len();
-        let gamma = self.sizes(devices.saturating_sub(1))?.gamma;
-        let candidates = Candidates::of(&Distances::of(updates));
-        let select = |left_out: usize| {
-            let mut candidates = candidates.clone();
-            candidates.remove(left_out);
-            let mut selection = self.select_among(candidates)?;
-            selection.sort_unstable();
-            Ok(selection)
-        };
-        let selections: Vec<Vec<usize>> =
-            (0..devices).into_par_iter().map(select).collect::<Result<_, RuleError>>()?;
-        // Without one or another of those that are not selected, the selection is often the same.
-        let mut aggregates = BTreeMap::new();
-        for selection in &selections {
-            if let Entry::Vacant(place) = aggregates.entry(selection) {
-                place.insert(mean_around_median(updates, selection, gamma)?);
-            }
-        }
-        Ok(selections.iter().map(|selection| aggregates[selection].clone()).collect())
+        self.check(updates.len().saturating_sub(1))?;
+        let average = |selection: &[usize], gamma| mean_around_median(updates, selection, gamma);
+        self.aggregate_without_each(&Distances::of(updates), average)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Euclidean distances between updates: what Krum, and an attack on it, are built on.
 
+use std::convert::Infallible;
+
 use rayon::prelude::*;
 
 use super::Updates;
@@ -31,24 +33,59 @@ impl Distances {
     /// `f32`, are computed again from their differences.
     pub fn of(updates: &Updates<'_>) -> Self {
         let rows = updates.rows();
-        let devices = rows.len();
-        let mut matrix = upper_gram(rows, rows[in_the_midst(rows)]);
-        let norms: Vec<f64> = (0..devices).map(|i| matrix[i * devices + i]).collect();
-        matrix.par_chunks_exact_mut(devices).enumerate().for_each(|(i, products)| {
-            products[..=i].fill(0.0);
-            for j in i + 1..devices {
-                let norms = norms[i] + norms[j];
-                let square = norms - 2.0 * products[j];
-                let is_precise = SAFE.contains(&norms) && square > CLOSE * norms;
-                products[j] = if is_precise { square.sqrt() } else { distance(rows[i], rows[j]) };
-            }
-        });
+        let recompute = |pairs: &[(usize, usize)]| {
+            let distances = pairs.par_iter().map(|&(i, j)| distance(rows[i], rows[j])).collect();
+            Ok::<_, Infallible>(distances)
+        };
+        let products = upper_gram(rows, rows[in_the_midst(rows)]);
+        match Distances::from_products(rows.len(), products, recompute) {
+            Ok(distances) => distances,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The distances between `devices` updates whose products are known, both updates taken from one in their midst:
+    /// those of each pair i <= j at `i * devices + j` of `products`, which has `devices` squared places.
+    ///
+    /// `recompute` gets the pairs i < j for which that is not precise enough, in ascending order, and gives their
+    /// distances: see [`distance_of_square`].
+    ///
+    /// # Errors
+    /// What `recompute` fails with.
+    pub fn from_products<E>(
+        devices: usize,
+        mut products: Vec<f64>,
+        recompute: impl FnOnce(&[(usize, usize)]) -> Result<Vec<f64>, E>,
+    ) -> Result<Self, E> {
+        let norms: Vec<f64> = (0..devices).map(|i| products[i * devices + i]).collect();
+        let rows = products.par_chunks_exact_mut(devices.max(1)).enumerate();
+        let imprecise: Vec<Vec<(usize, usize)>> = rows
+            .map(|(i, products)| {
+                let mut imprecise = Vec::new();
+                products[..=i].fill(0.0);
+                for j in i + 1..devices {
+                    let norms = norms[i] + norms[j];
+                    let square = norms - 2.0 * products[j];
+                    if SAFE.contains(&norms) && square > CLOSE * norms {
+                        products[j] = square.sqrt();
+                    } else {
+                        imprecise.push((i, j));
+                    }
+                }
+                imprecise
+            })
+            .collect();
+        let mut matrix = products;
+        let imprecise = imprecise.concat();
+        for (&(i, j), distance) in imprecise.iter().zip(recompute(&imprecise)?) {
+            matrix[i * devices + j] = distance;
+        }
         for i in 0..devices {
             for j in 0..i {
                 matrix[i * devices + j] = matrix[j * devices + i];
             }
         }
-        Distances { devices, matrix }
+        Ok(Distances { devices, matrix })
     }
 
     /// Number of updates.
@@ -83,8 +120,9 @@ fn order(distance: f64) -> u64 {
     distance.abs().to_bits()
 }
 
-/// An update that most others are not far from, as far as its first values tell: the one of median length.
-fn in_the_midst(rows: &[&[f32]]) -> usize {
+/// The row of an update that most others are not far from, as far as its first values tell: the one of median length.
+/// There is at least one row.
+pub fn in_the_midst(rows: &[&[f32]]) -> usize {
     let length =
         |row: &&[f32]| -> f64 { row.iter().take(BLOCK).map(|&value| f64::from(value).powi(2)).sum() };
     let mut lengths: Vec<(f64, usize)> = rows.iter().map(length).zip(0..).collect();
@@ -95,7 +133,12 @@ fn in_the_midst(rows: &[&[f32]]) -> usize {
 /// Euclidean distance of two vectors of one length: from differences in `f32` and, where their squares leave its range,
 /// in `f64`.
 fn distance(a: &[f32], b: &[f32]) -> f64 {
-    let square = vectorized(SquaredDistance(a, b));
+    distance_of_square(vectorized(SquaredDistance(a, b)), a, b)
+}
+
+/// Euclidean distance of two vectors of one length whose `square` was summed up in `f32`, in 16 sums of every sixteenth
+/// column that are added to sums in `f64` after every 256 columns; in `f64` where it has left the range of `f32`.
+pub fn distance_of_square(square: f64, a: &[f32], b: &[f32]) -> f64 {
     if SAFE.contains(&square) { square.sqrt() } else { euclidean(a, b) }
 }
 

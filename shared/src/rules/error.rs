@@ -74,4 +74,7 @@ pub enum RuleError {
         /// Number of updates (the paper's m).
         devices: usize,
     },
+    /// What the rule is computed on failed; the updates and the rule's parameters are fine.
+    #[error("{0}")]
+    Backend(String),
 }

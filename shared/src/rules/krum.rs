@@ -24,13 +24,36 @@ impl Krum {
     }
 
     /// [`Krum::select`] among updates of which only the distances are known.
-    fn select_by(self, distances: &Distances) -> Result<usize, RuleError> {
+    ///
+    /// # Errors
+    /// As [`Krum::select`].
+    pub fn select_by(self, distances: &Distances) -> Result<usize, RuleError> {
         let devices = distances.devices();
         self.check(devices)?;
         let neighbours = devices - self.byzantine - 2;
         let score = |device| Some((device, distances.sum_to_nearest(device, neighbours)?));
         let scores: Vec<(usize, f64)> = (0..devices).into_par_iter().filter_map(score).collect();
         least(scores.into_iter())
+    }
+
+    /// For each row what Krum selects among all others. The distances are sorted once.
+    ///
+    /// # Errors
+    /// As [`Krum::select`] among one row less.
+    pub fn select_without_each(self, distances: &Distances) -> Result<Vec<usize>, RuleError> {
+        let devices = distances.devices();
+        self.check(devices.saturating_sub(1))?;
+        let neighbours = devices - 1 - self.byzantine - 2;
+        let nearest: Vec<_> =
+            (0..devices).into_par_iter().map(|device| distances.nearest_first(device)).collect();
+        let select = |left_out: usize| {
+            let score = |device: usize| {
+                let others = nearest[device].iter().filter(|(other, _)| *other != left_out);
+                others.take(neighbours).map(|(_, distance)| distance).sum()
+            };
+            least((0..devices).filter(|device| *device != left_out).map(|device| (device, score(device))))
+        };
+        (0..devices).into_par_iter().map(select).collect()
     }
 }
 
@@ -65,22 +88,9 @@ impl Rule for Krum {
 
     /// The distances are computed and sorted once.
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
-        let devices = updates.len();
-        self.check(devices.saturating_sub(1))?;
-        let neighbours = devices - 1 - self.byzantine - 2;
-        let distances = Distances::of(updates);
-        let nearest: Vec<_> =
-            (0..devices).into_par_iter().map(|device| distances.nearest_first(device)).collect();
-        let aggregate = |left_out: usize| {
-            let score = |device: usize| {
-                let others = nearest[device].iter().filter(|(other, _)| *other != left_out);
-                others.take(neighbours).map(|(_, distance)| distance).sum()
-            };
-            let scores =
-                (0..devices).filter(|device| *device != left_out).map(|device| (device, score(device)));
-            Ok(updates.rows()[least(scores)?].to_vec())
-        };
-        (0..devices).into_par_iter().map(aggregate).collect()
+        self.check(updates.len().saturating_sub(1))?;
+        let selected = self.select_without_each(&Distances::of(updates))?;
+        Ok(selected.into_iter().map(|row| updates.rows()[row].to_vec()).collect())
     }
 }
 

@@ -20,12 +20,11 @@ impl Rule for Mean {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
-        let weights = relative_weights(updates);
-        let total: f64 = weights.iter().sum();
+        let weights = MeanWeights::of(updates);
         let mut mean = vec![0.0; updates.dimension()];
         mean.par_chunks_mut(LONG).enumerate().for_each(|(block, mean)| {
-            let rows = Rows { updates, weights: &weights, start: block * LONG };
-            vectorized(WeightedMean { rows, total, mean });
+            let rows = Rows { updates, weights: &weights.each, start: block * LONG };
+            vectorized(WeightedMean { rows, total: weights.total, mean });
         });
         Ok(mean)
     }
@@ -35,22 +34,56 @@ impl Rule for Mean {
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
         let devices = updates.len();
         self.check(devices.saturating_sub(1))?;
-        let weights = relative_weights(updates);
-        let total_without = |row: usize| -> f64 { weights[..row].iter().chain(&weights[row + 1..]).sum() };
+        let weights = MeanWeights::of(updates);
         // Division is slow, and there are as many as values.
-        let shares: Vec<f64> = (0..devices).map(|row| total_without(row).recip()).collect();
-        if shares.iter().any(|share| share.is_infinite()) {
-            return Err(RuleError::NoWeight { rows: devices - 1 });
-        }
+        let shares: Vec<f64> = weights.totals_without_each()?.iter().map(|total| total.recip()).collect();
         let mut means = vec![vec![0.0; updates.dimension()]; devices];
         blocks_of(&mut means, SHORT).into_par_iter().enumerate().for_each_init(
             || vec![[0.0; SHORT]; devices],
             |before, (block, means)| {
-                let rows = Rows { updates, weights: &weights, start: block * SHORT };
+                let rows = Rows { updates, weights: &weights.each, start: block * SHORT };
                 vectorized(WeightedMeansWithoutEach { rows, shares: &shares, before, means });
             },
         );
         Ok(means)
+    }
+}
+
+/// How much each update counts in a mean.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeanWeights {
+    /// Weights as fractions of the largest: no product overflows, and equal weights give the same bits as none.
+    pub each: Vec<f64>,
+    /// Their sum.
+    pub total: f64,
+}
+
+impl MeanWeights {
+    /// The weights of `updates`; 1 each if they have none.
+    pub fn of(updates: &Updates<'_>) -> Self {
+        let each = match updates.weights() {
+            None => vec![1.0; updates.len()],
+            Some(weights) => {
+                let largest = weights.iter().copied().fold(0.0, f64::max);
+                weights.iter().map(|weight| weight / largest).collect()
+            }
+        };
+        MeanWeights { total: each.iter().sum(), each }
+    }
+
+    /// For each row the sum of the weights of the others.
+    ///
+    /// # Errors
+    /// [`RuleError::NoWeight`] if one of them is zero, or next to nothing.
+    pub fn totals_without_each(&self) -> Result<Vec<f64>, RuleError> {
+        let rows = self.each.len();
+        let total_without =
+            |row: usize| -> f64 { self.each[..row].iter().chain(&self.each[row + 1..]).sum() };
+        let totals: Vec<f64> = (0..rows).map(total_without).collect();
+        if totals.iter().any(|total| total.recip().is_infinite()) {
+            return Err(RuleError::NoWeight { rows: rows.saturating_sub(1) });
+        }
+        Ok(totals)
     }
 }
 
@@ -133,17 +166,6 @@ impl Kernel for WeightedMeansWithoutEach<'_> {
                 *mean = ((before + after) * self.shares[row]) as f32;
             }
             self.rows.add(row, after);
-        }
-    }
-}
-
-/// Weights as fractions of the largest: no product overflows, and equal weights give the same bits as none.
-fn relative_weights(updates: &Updates<'_>) -> Vec<f64> {
-    match updates.weights() {
-        None => vec![1.0; updates.len()],
-        Some(weights) => {
-            let largest = weights.iter().copied().fold(0.0, f64::max);
-            weights.iter().map(|weight| weight / largest).collect()
         }
     }
 }

@@ -45,12 +45,13 @@ mod trimmed_mean;
 mod updates;
 
 pub use bulyan::Bulyan;
-pub use distances::Distances;
+pub use distances::{Distances, distance_of_square, in_the_midst};
 pub use error::RuleError;
 pub use krum::Krum;
-pub use mean::Mean;
+pub use mean::{Mean, MeanWeights};
 pub use median::Median;
 pub use name::{RuleName, UnknownRule};
+pub use sorting::SortingNetwork;
 pub use subset::aggregate_where;
 pub use trimmed_mean::TrimmedMean;
 pub use updates::Updates;

@@ -8,13 +8,13 @@ use super::columns::{LANES, Strips};
 /// This is Batcher's odd-even merge sort for any number of places (Knuth, The Art of Computer Programming, volume 3,
 /// algorithm 5.2.2M), without the comparisons that the places asked for do not depend on.
 #[derive(Clone, Debug)]
-pub(super) struct SortingNetwork {
+pub struct SortingNetwork {
     pairs: Vec<(u32, u32)>,
 }
 
 impl SortingNetwork {
     /// A network that puts the right values, in ascending order, at those of `places` for which `wanted` holds.
-    pub(super) fn new(places: usize, wanted: impl Fn(usize) -> bool) -> Self {
+    pub fn new(places: usize, wanted: impl Fn(usize) -> bool) -> Self {
         let mut matters: Vec<bool> = (0..places).map(wanted).collect();
         let mut pairs = merge_exchange(places);
         pairs.reverse();
@@ -26,6 +26,11 @@ impl SortingNetwork {
         });
         pairs.reverse();
         SortingNetwork { pairs }
+    }
+
+    /// The places to put in order, the lower first, pair after pair.
+    pub fn pairs(&self) -> &[(u32, u32)] {
+        &self.pairs
     }
 
     /// Sorts each lane of `rows`, as many as the network has places, while what is `ahead` is fetched. NaN ends up

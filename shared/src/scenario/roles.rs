@@ -48,15 +48,19 @@ impl Scenario {
 
     /// The aggregation rule with its parameters.
     pub fn rule(&self) -> Box<dyn Rule> {
+        rules::build(self.aggregation.rule, &self.rule_parameters())
+    }
+
+    /// The parameters of the aggregation rule.
+    pub fn rule_parameters(&self) -> RuleParameters {
         let byzantine = self.byzantine();
         let trim = self.aggregation.trim.unwrap_or(byzantine);
-        let parameters = RuleParameters {
+        RuleParameters {
             byzantine: byzantine as usize,
             trim: trim as usize,
             theta: self.aggregation.theta.map(|theta| theta as usize),
             gamma: self.aggregation.gamma.map(|gamma| gamma as usize),
-        };
-        rules::build(self.aggregation.rule, &parameters)
+        }
     }
 
     /// The rounds in which the compromised devices attack.

@@ -21,6 +21,32 @@ fn the_round_closes_with_the_last_update() {
 }
 
 #[test]
+fn an_accepted_update_is_handed_over_at_once_and_a_refused_one_never() {
+    let mut script = Script::opened(SMALL, &[]);
+    let handed_over = |script: &Script| -> Vec<(u32, f32)> {
+        let taken = script.said.iter().filter_map(|action| match action {
+            Action::Take { round, update } => Some((*round, update[0])),
+            _ => None,
+        });
+        taken.collect()
+    };
+    script.delivers(&update(2, 1, 2.0, SMALL));
+    assert_eq!(handed_over(&script), [(1, 2.0)]);
+    script.delivers(&update(1, 1, f32::NAN, SMALL));
+    assert_eq!(handed_over(&script), [(1, 2.0)], "nothing more");
+}
+
+#[test]
+fn a_backend_that_fails_ends_the_run_and_leaves_the_round_to_be_done_again() {
+    let mut script = Script::opened(SMALL, &[]);
+    (0..DEVICES).for_each(|device| script.delivers(&small(device, 1)));
+    script.handle(Event::Done(Outcome::BackendFailed { round: 1, what: "the GPU is gone".to_owned() }));
+    assert!(script.record().is_none());
+    let Some(Err(failure)) = script.ending() else { panic!("{:?}", script.ending()) };
+    assert_eq!(failure.to_string(), "round 1: the GPU is gone; run it again to go on from the round before");
+}
+
+#[test]
 fn the_deadline_closes_the_round_and_names_the_absent() {
     let mut script = Script::opened(SMALL, &[]);
     script.delivers(&small(1, 1));

@@ -1,0 +1,115 @@
+//! What kernels take on the first GPU, by themselves: beside the GPU's own copy and matrix product in the same run.
+//!
+//! ```sh
+//! cargo bench -p aggregator-node --features cuda --bench gpu                   # 100 devices, 25,000,000 parameters
+//! cargo bench -p aggregator-node --features cuda --bench gpu -- 1000 266060    # others
+//! ```
+//!
+//! Before that it checks, on fewer parameters, that the GPU computes the same bits as the processors. The updates are on
+//! the GPU; the way there, and that of the results back, do not count.
+
+use std::process::ExitCode;
+
+use aggregator_node::cuda::{Cuda, Statistic};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use shared::rules::{Distances, Rule, RuleError, RuleName, RuleParameters, Updates, build};
+
+/// Parameters of the updates that are checked.
+const CHECKED: usize = 10_000;
+
+/// Size of the matrices that the GPU's own product is measured with.
+const PRODUCT: usize = 8_192;
+
+fn main() -> ExitCode {
+    let numbers: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let (devices, columns) = match numbers.as_slice() {
+        [] => (100, 25_000_000),
+        [devices, columns] if *devices >= 7 && *columns >= 1 => (*devices, *columns),
+        _ => {
+            eprintln!("gpu: give a number of devices, at least 7, and of parameters, as in: 100 25000000");
+            return ExitCode::from(2);
+        }
+    };
+    let cuda = match Cuda::open(0) {
+        Ok(cuda) => cuda,
+        Err(error) => {
+            println!("skipped: {}", error.reason);
+            return ExitCode::SUCCESS;
+        }
+    };
+    match check(&cuda, devices).and_then(|()| measure(&cuda, devices, columns)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gpu: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn values(count: usize) -> Vec<f32> {
+    let mut random = StdRng::seed_from_u64(1);
+    (0..count).map(|_| random.random_range(-1.0..1.0)).collect()
+}
+
+/// That what is measured is right.
+fn check(cuda: &Cuda, devices: usize) -> Result<(), RuleError> {
+    let values = values(devices * CHECKED);
+    let rows: Vec<&[f32]> = values.chunks_exact(CHECKED).collect();
+    let updates = Updates::new(&rows, None)?;
+    let parameters = parameters(devices);
+    for name in [RuleName::Median, RuleName::TrimmedMean, RuleName::Krum, RuleName::Bulyan] {
+        let there = cuda.rule(name, &parameters).aggregate(&updates)?;
+        assert!(
+            there == build(name, &parameters).aggregate(&updates)?,
+            "{name} differs from the processors'"
+        );
+    }
+    assert!(cuda.distances(&updates)? == Distances::of(&updates), "distances differ from the processors'");
+    println!(
+        "same bits as the processors: median, trimmed mean, Krum, Bulyan, distances ({devices} x {CHECKED})"
+    );
+    Ok(())
+}
+
+fn parameters(devices: usize) -> RuleParameters {
+    RuleParameters { byzantine: (devices - 3) / 5, trim: devices / 5, theta: None, gamma: None }
+}
+
+fn measure(cuda: &Cuda, devices: usize, columns: usize) -> Result<(), RuleError> {
+    let measurement = cuda.measurement(&values(columns + devices * 997), devices, columns)?;
+    let copy = measurement.copy_rate()?;
+    println!("{}, {devices} x {columns}", aggregator_node::backend::Backend::name(cuda));
+    println!("{:22}             {:8.1} GB/s", "copy", copy / 1e9);
+    let selected = devices - 2 * parameters(devices).byzantine;
+    let statistics = [
+        ("median", Statistic::Median),
+        ("trimmed mean", Statistic::TrimmedMean { trim: devices / 5 }),
+        ("mean around median", Statistic::MeanAroundMedian { count: (selected / 3).max(1) }),
+    ];
+    let bytes = ((devices + 1) * columns * size_of::<f32>()) as f64;
+    for (name, statistic) in statistics {
+        let seconds = measurement.statistic(statistic)?;
+        let rate = bytes / seconds;
+        println!(
+            "{name:22} {:8.3} ms {:8.1} GB/s {:5.0}% of copy",
+            seconds * 1e3,
+            rate / 1e9,
+            100.0 * rate / copy
+        );
+    }
+    let seconds = measurement.products()?;
+    let operations = 2.0 * (devices * devices * columns) as f64;
+    let (rate, bandwidth) = (operations / seconds, bytes / seconds);
+    print!("{:22} {:8.3} ms {:8.2} TFLOP/s", "products of all pairs", seconds * 1e3, rate / 1e12);
+    match measurement.product_rate(PRODUCT)? {
+        Some(product) => println!(
+            " {:5.0}% of cuBLAS at {:.2}, {:.0}% of copy",
+            100.0 * rate / product,
+            product / 1e12,
+            100.0 * bandwidth / copy
+        ),
+        None => println!(", {:.0}% of copy; cuBLAS is not installed", 100.0 * bandwidth / copy),
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Distances of all pairs of updates.
+
+use rayon::prelude::*;
+use shared::rules::{Distances, Updates, distance_of_square, in_the_midst};
+
+use super::error::CudaError;
+use super::gpu::Kernel;
+use super::launch::{self, LANES, PANEL, allocate, zeros};
+use super::matrix::Matrix;
+use super::program::{Program, Statistic};
+
+/// Bytes for the products of panels, which are added up after so many of them.
+const PRODUCT_BYTES: usize = 128 << 20;
+
+/// The most panels at a time: CUDA counts blocks in this direction in 16 bits.
+const MOST_PANELS: usize = 65_535;
+
+/// Pairs whose differences are summed up at a time.
+const PAIRS: usize = 1 << 18;
+
+/// The distances of the rows of `matrix`, which are those of `updates`: the very bits of [`Distances::of`].
+pub(super) fn distances(matrix: &Matrix<'_>, updates: &Updates<'_>) -> Result<Distances, CudaError> {
+    let rows = updates.rows();
+    let program = Program { statistic: Statistic::Distances, rows: rows.len(), without_each: false };
+    let kernel = |name| matrix.gpu().kernel(program, name);
+    let products = products(matrix, &kernel("multiply")?, &kernel("add_panels")?, in_the_midst(rows))?;
+    let add_squares = kernel("add_squares")?;
+    Distances::from_products(rows.len(), products, |pairs| {
+        let mut distances = Vec::with_capacity(pairs.len());
+        for pairs in pairs.chunks(PAIRS) {
+            let squares = squares(matrix, &add_squares, pairs)?;
+            let both = pairs.par_iter().zip(squares);
+            distances.par_extend(both.map(|(&(i, j), square)| distance_of_square(square, rows[i], rows[j])));
+        }
+        Ok(distances)
+    })
+}
+
+/// The products of all pairs of rows, taken from row `origin`.
+fn products(
+    matrix: &Matrix<'_>,
+    multiply: &Kernel,
+    add_panels: &Kernel,
+    origin: usize,
+) -> Result<Vec<f64>, CudaError> {
+    let (gpu, devices) = (matrix.gpu(), matrix.devices());
+    let pairs = devices * devices;
+    let panels = (PRODUCT_BYTES / (pairs * size_of::<f64>())).clamp(1, MOST_PANELS);
+    matrix.in_blocks(0, |columns| {
+        let mut sums = zeros::<f64>(gpu, pairs)?;
+        let panels = panels.min(columns.min(matrix.dimension()).div_ceil(PANEL));
+        let mut products = allocate::<f64>(gpu, panels * pairs)?;
+        matrix.for_each_block(columns, |block, range| {
+            let all = range.len().div_ceil(PANEL);
+            for first in (0..all).step_by(panels) {
+                let some = first..(first + panels).min(all);
+                let count = some.len();
+                launch::multiply(gpu, multiply, block, some, origin, &mut products)?;
+                launch::add_panels(gpu, add_panels, devices, &products, count, &mut sums)?;
+            }
+            Ok(gpu.stream.synchronize()?)
+        })?;
+        let sums = gpu.stream.clone_dtoh(&sums)?;
+        gpu.stream.synchronize()?;
+        Ok(sums)
+    })
+}
+
+/// The squared distance of each of `pairs`, summed up as [`distance_of_square`] wants it.
+fn squares(
+    matrix: &Matrix<'_>,
+    add_squares: &Kernel,
+    pairs: &[(usize, usize)],
+) -> Result<Vec<f64>, CudaError> {
+    if pairs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let gpu = matrix.gpu();
+    let numbers: Vec<u32> = pairs.iter().flat_map(|&(i, j)| [i as u32, j as u32]).collect();
+    let sums = matrix.in_blocks(0, |columns| {
+        let numbers = gpu.stream.clone_htod(&numbers)?;
+        let mut sums = zeros::<f64>(gpu, pairs.len() * LANES)?;
+        matrix.for_each_block(columns, |block, _| {
+            launch::add_squares(gpu, add_squares, block, &numbers, &mut sums)?;
+            Ok(gpu.stream.synchronize()?)
+        })?;
+        let sums = gpu.stream.clone_dtoh(&sums)?;
+        gpu.stream.synchronize()?;
+        Ok(sums)
+    })?;
+    Ok(sums.as_chunks::<LANES>().0.iter().map(|lanes| lanes.iter().sum()).collect())
+}

@@ -1,0 +1,94 @@
+//! Aggregation rules on an NVIDIA GPU.
+//!
+//! The rules are those of `shared::rules`, bit for bit: kernels sort with the same networks, take sums in the same order
+//! and round product and sum one by one; Krum and Bulyan select by the same code, on the processors, from distances that
+//! are the same. `docs/cuda.md` tells what has been checked of that, and how.
+//!
+//! # Layout
+//! - `kernels/`: what runs on the GPU, in CUDA C++; compiled when it is first used, for the number of rows.
+//! - [`Program`]: the text of such a program.
+//! - `gpu`: a GPU, and the programs compiled for it.
+//! - `launch`: hands work to it; all the code that is `unsafe`.
+//! - `matrix`: the update matrix, on the GPU as a whole or a block of columns at a time.
+//! - `columns`, `distances`: what is computed of it.
+//! - `engine`: the rule of a run.
+//! - [`Measurement`]: how long kernels take by themselves.
+
+mod columns;
+mod distances;
+mod engine;
+mod error;
+mod gpu;
+mod launch;
+mod matrix;
+mod measure;
+mod program;
+
+use std::sync::Arc;
+
+use shared::rules::{Distances, Rule, RuleError, RuleName, RuleParameters, Updates};
+use shared::scenario::Scenario;
+
+use crate::backend::{Backend, DeviceError, Engine};
+use engine::CudaRule;
+use error::CudaError;
+use gpu::Gpu;
+pub use launch::has_compiler;
+use matrix::{Matrix, Resident};
+pub use measure::Measurement;
+pub use program::{Program, Shape, Statistic};
+
+/// Bytes of shared memory that a block of threads may have on GPUs of the last years.
+const SHARED_IN_GENERAL: usize = 99 << 10;
+
+/// A GPU that computes rules.
+#[derive(Clone, Debug)]
+pub struct Cuda {
+    gpu: Arc<Gpu>,
+}
+
+impl Cuda {
+    /// Opens the GPU of number `ordinal`, from 0 on.
+    ///
+    /// # Errors
+    /// [`DeviceError`] if there is no driver, no compiler or no such GPU, or it does not work.
+    pub fn open(ordinal: u32) -> Result<Self, DeviceError> {
+        Ok(Cuda { gpu: Arc::new(Gpu::open(ordinal)?) })
+    }
+
+    /// The distances between all pairs of `updates`: the very bits of [`Distances::of`].
+    ///
+    /// # Errors
+    /// [`RuleError::Backend`] if the GPU fails.
+    pub fn distances(&self, updates: &Updates<'_>) -> Result<Distances, RuleError> {
+        self.gpu.enter()?;
+        Ok(distances::distances(&Matrix::new(&self.gpu, &Resident::default(), updates), updates)?)
+    }
+
+    /// A rule that this GPU computes.
+    pub fn rule(&self, name: RuleName, parameters: &RuleParameters) -> impl Rule + Engine + use<> {
+        CudaRule::new(self.gpu.clone(), name, parameters)
+    }
+}
+
+impl Backend for Cuda {
+    fn name(&self) -> String {
+        self.gpu.name.clone()
+    }
+
+    fn engine(&self, scenario: &Scenario) -> Box<dyn Engine> {
+        Box::new(self.rule(scenario.aggregation.rule, &scenario.rule_parameters()))
+    }
+}
+
+/// The PTX of a program for an architecture such as `compute_80`. A GPU need not be there.
+///
+/// # Errors
+/// [`RuleError::Backend`] if NVRTC is not installed, or with what it says.
+pub fn compile(program: Program, architecture: &str) -> Result<String, RuleError> {
+    if !has_compiler() {
+        return Err(RuleError::Backend("NVRTC (libnvrtc.so) is not installed".to_owned()));
+    }
+    let shape = program.shape(SHARED_IN_GENERAL).ok_or(CudaError::TooManyRows(program.rows))?;
+    Ok(gpu::ptx(program, shape, architecture)?.to_src())
+}
