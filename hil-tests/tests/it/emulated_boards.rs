@@ -117,8 +117,8 @@ fn a_fleet_of_emulated_boards_and_processes_ends_in_the_model_of_software() {
     }
     for device in EMULATED {
         let console = shelf.console("run", device);
+        assert!(console.contains(&format!("{}: ", DeviceId(device))), "{console}");
         assert!(console.contains("connected to mqtt://10.0.2.2:"), "{console}");
-        assert!(console.contains("the run is over"), "{console}");
     }
     assert_eq!(shelf.emulators(), Vec::<String>::new());
 }
@@ -136,7 +136,6 @@ fn an_interrupted_run_leaves_no_emulator_behind() {
     hil.signal(Signal::INT);
     assert_eq!(hil.outcome_within(PATIENCE).code, Some(130));
     assert_eq!(shelf.emulators(), Vec::<String>::new());
-    assert!(shelf.console("run", 1).contains("interrupted"), "{}", shelf.console("run", 1));
 }
 
 /// A copy of the kernel's folder, with something else in place of busybox.
