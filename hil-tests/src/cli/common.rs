@@ -1,5 +1,7 @@
 //! What several commands have in common.
 
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand")]
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
