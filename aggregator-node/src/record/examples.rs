@@ -53,6 +53,19 @@ pub(super) fn record(round: u32) -> RoundRecord {
     }
 }
 
+/// A round in which every update counted, and nobody told anything.
+pub(super) fn calm(round: u32) -> RoundRecord {
+    RoundRecord {
+        absent: Vec::new(),
+        refused: BTreeMap::new(),
+        refused_devices: Vec::new(),
+        removed: Vec::new(),
+        devices: Vec::new(),
+        accepted: 10,
+        ..record(round)
+    }
+}
+
 /// A device that tells everything.
 pub(super) fn hot_device() -> DeviceRecord {
     let telemetry = Telemetry {

@@ -1,9 +1,10 @@
 //! The devices of a run: how they did, and what they told of themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 use shared::identity::DeviceId;
+use shared::scenario::Scenario;
 use shared::wire::Throttling;
 
 use super::html::{Arm, legend_and_plot};
@@ -18,6 +19,7 @@ const LISTED: usize = 200;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Device {
     rounds: u32,
+    absent: u32,
     train_seconds: f64,
     slowest: f64,
     bytes: u64,
@@ -41,30 +43,47 @@ impl Device {
         self.energy_joules = merge(self.energy_joules, told.energy_joules, |a, b| a + b);
     }
 
-    fn cells(&self) -> [String; 9] {
-        [
-            self.rounds.to_string(),
-            text::short_duration(self.train_seconds / f64::from(self.rounds)),
-            text::short_duration(self.slowest),
-            known(self.rss_kib, |kib| text::bytes(1024 * u64::from(kib))),
-            known(self.temperature, |celsius| format!("{celsius:.1} °C")),
-            known(self.throttled, causes),
-            known(self.clock_mhz, |megahertz| format!("{megahertz} MHz")),
-            known(self.energy_joules, text::energy),
-            text::bytes(self.bytes),
-        ]
+    /// `value`, if an update of this device was ever accepted.
+    fn once_heard<T>(&self, value: T) -> Option<T> {
+        (self.rounds > 0).then_some(value)
     }
 }
+
+/// What is shown of each device; `None` is what it never told.
+struct Column {
+    title: &'static str,
+    show: fn(&Device) -> Option<String>,
+}
+
+const COLUMNS: [Column; 10] = [
+    Column { title: "Rounds", show: |device| Some(device.rounds.to_string()) },
+    Column { title: "Absent", show: |device| Some(device.absent.to_string()) },
+    Column {
+        title: "Mean training",
+        show: |device| {
+            device.once_heard(text::short_duration(device.train_seconds / f64::from(device.rounds)))
+        },
+    },
+    Column { title: "Longest", show: |device| device.once_heard(text::short_duration(device.slowest)) },
+    Column { title: "Up", show: |device| device.once_heard(text::bytes(device.bytes)) },
+    Column {
+        title: "Peak memory",
+        show: |device| device.rss_kib.map(|kib| text::bytes(1024 * u64::from(kib))),
+    },
+    Column { title: "Hottest", show: |device| device.temperature.map(|celsius| format!("{celsius:.1} °C")) },
+    Column { title: "Throttled", show: |device| device.throttled.map(causes) },
+    Column {
+        title: "Slowest clock",
+        show: |device| device.clock_mhz.map(|megahertz| format!("{megahertz} MHz")),
+    },
+    Column { title: "Energy", show: |device| device.energy_joules.map(text::energy) },
+];
 
 fn merge<T>(one: Option<T>, other: Option<T>, both: impl Fn(T, T) -> T) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(both(one, other)),
         (one, other) => one.or(other),
     }
-}
-
-fn known<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
-    value.map_or_else(|| "unknown".to_owned(), show)
 }
 
 fn causes(flags: Throttling) -> String {
@@ -74,47 +93,51 @@ fn causes(flags: Throttling) -> String {
 
 /// The section of one run; `compared` if there are others beside it.
 pub(super) fn section(arm: &Arm, compared: bool) -> Result<Markup, RecordError> {
-    let mut devices = BTreeMap::<DeviceId, Device>::new();
-    for told in arm.records.iter().flat_map(|record| &record.devices) {
-        devices.entry(told.device).or_default().enter(told);
-    }
     let title = html! { @if compared { h3 { (arm.label) } } };
-    if devices.is_empty() {
+    if arm.records.iter().all(|record| record.devices.is_empty()) {
         let nothing = "No device told anything of itself: on the bench `software` there are no boards.";
         return Ok(html! { (title) p.note { (nothing) } });
     }
+    let mut devices = BTreeMap::<DeviceId, Device>::new();
+    for record in &arm.records {
+        record.devices.iter().for_each(|told| devices.entry(told.device).or_default().enter(told));
+        record.absent.iter().for_each(|device| devices.entry(*device).or_default().absent += 1);
+    }
+    // What is no scenario designates nobody.
+    let scenario = Scenario::parse("scenario.toml", &arm.scenario_toml, &[]);
+    let attackers = scenario.map(|scenario| scenario.attackers()).unwrap_or_default();
     let plot = spread(arm)?;
-    Ok(html! { (title) (plot) (table(&devices)) })
+    Ok(html! { (title) (plot) (table(&devices, &attackers)) })
 }
 
-fn table(devices: &BTreeMap<DeviceId, Device>) -> Markup {
-    let columns = [
-        "Rounds",
-        "Mean training",
-        "Longest",
-        "Peak memory",
-        "Hottest",
-        "Throttled",
-        "Slowest clock",
-        "Energy",
-        "Up",
-    ];
+fn table(devices: &BTreeMap<DeviceId, Device>, attackers: &BTreeSet<DeviceId>) -> Markup {
+    let is_told = |column: &&Column| devices.values().any(|device| (column.show)(device).is_some());
+    let (columns, silent): (Vec<_>, Vec<_>) = COLUMNS.iter().partition(is_told);
+    let silent: Vec<_> = silent.into_iter().map(|column| column.title).collect();
     html! {
         div.scroll { table {
-            thead { tr { th scope="col" { "Device" } @for column in columns { th scope="col" { (column) } } } }
+            thead { tr { th scope="col" { "Device" } @for column in &columns { th scope="col" { (column.title) } } } }
             tbody { @for (id, device) in devices.iter().take(LISTED) { tr {
-                th scope="row" { (id) }
-                @for cell in device.cells() { td { (cell) } }
+                th scope="row" { (id) @if attackers.contains(id) { " " span.tag { "compromised" } } }
+                @for column in &columns { td { (cell(column, device)) } }
             } } }
         } }
         @if devices.len() > LISTED {
             p.note { "and " (devices.len() - LISTED) " more; rounds.jsonl lists all" }
         }
         p.note {
-            "As the devices told with each accepted update. Memory: of the client, resident after a training. Throttled: since \
-             the board was started. Energy: of the board, while it trained. Unknown: what a board cannot tell."
+            "As the devices told with each accepted update; absent counts those that did not come in time. Memory: of the \
+             client, resident after a training."
+            @if columns.iter().any(|column| column.title == "Throttled") { " Throttled: since the board was started." }
+            @if columns.iter().any(|column| column.title == "Energy") { " Energy: of the board, while it trained." }
+            @if !silent.is_empty() { " No board could tell: " (silent.join(", ").to_lowercase()) "." }
         }
     }
+}
+
+/// What a device did not tell although others did is unknown; of one that was never heard there is nothing to know.
+fn cell(column: &Column, device: &Device) -> String {
+    (column.show)(device).unwrap_or_else(|| if device.rounds > 0 { "unknown" } else { "–" }.to_owned())
 }
 
 /// Temperature over rounds, or training time where no device knows its temperature.
@@ -159,18 +182,53 @@ mod tests {
     #[test]
     fn a_device_is_a_row_over_all_rounds() {
         let page = page(&[examples::hot_device()]);
-        let row = "<th scope=\"row\">device-001</th><td>3</td><td>1250 ms</td><td>1250 ms</td><td>6.2 MiB</td>\
-                   <td>85.3 °C</td><td>under-voltage, throttled</td><td>1500 MHz</td><td>8.25 J</td><td>2.9 KiB</td>";
+        let row = "<th scope=\"row\">device-001</th><td>3</td><td>0</td><td>1250 ms</td><td>1250 ms</td><td>2.9 KiB</td>\
+                   <td>6.2 MiB</td><td>85.3 °C</td><td>under-voltage, throttled</td><td>1500 MHz</td><td>8.25 J</td>";
         assert!(page.contains(row), "{page}");
         assert!(page.contains("Temperature in °C of a over rounds: hottest device; median; coolest"));
+        assert!(!page.contains("No board could tell"));
     }
 
     #[test]
-    fn what_a_device_did_not_tell_is_unknown() {
-        let page = page(&[DeviceRecord::new(DeviceId(6), 900, 250_000, &Telemetry::default())]);
+    fn what_a_device_did_not_tell_although_others_did_is_unknown() {
+        let silent = DeviceRecord::new(DeviceId(6), 900, 250, &Telemetry::default());
+        let page = page(&[examples::hot_device(), silent]);
         let unknown = "<td>unknown</td>".repeat(5);
-        assert!(page.contains(&format!("<td>250 ms</td>{unknown}<td>2.6 KiB</td>")), "{page}");
-        assert!(page.contains("Training time in ms of a"));
+        assert!(page.contains(&format!("<td>250 µs</td><td>2.6 KiB</td>{unknown}")), "{page}");
+    }
+
+    #[test]
+    fn what_no_device_told_is_said_once() {
+        let telemetry = Telemetry { rss_kib: Some(6400), ..Telemetry::default() };
+        let page = page(&[DeviceRecord::new(DeviceId(6), 900, 250_000, &telemetry)]);
+        assert!(page.contains("<td>250 ms</td><td>2.6 KiB</td><td>6.2 MiB</td></tr>"), "{page}");
+        assert!(page.contains("No board could tell: hottest, throttled, slowest clock, energy."), "{page}");
+        let devices = page.split(">Devices</h2>").nth(1).unwrap();
+        assert!(!devices.contains("unknown") && devices.contains("Training time in ms of a"));
+    }
+
+    #[test]
+    fn who_is_absent_is_counted_and_may_never_have_been_heard() {
+        // device-004 in all three rounds.
+        let page = page(&[examples::hot_device()]);
+        let nothing = "<td>–</td>".repeat(8);
+        let row = format!("<th scope=\"row\">device-004</th><td>0</td><td>3</td>{nothing}");
+        assert!(page.contains(&row), "{page}");
+    }
+
+    #[test]
+    fn who_is_compromised_is_marked() {
+        let text = "name = \"a\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
+                    [fleet]\ndevices = 10\ncompromised = 3\n[attack]\nkind = \"label-flip\"\n";
+        let scenario = Scenario::parse("scenario.toml", text, &[]).unwrap();
+        let told = |id| DeviceRecord::new(DeviceId(id), 1, 1, &Telemetry::default());
+        let record = RoundRecord { devices: (0..10).map(told).collect(), ..examples::record(1) };
+        let arm = Arm { scenario_toml: scenario.to_toml(), ..examples::arm("a", vec![record]) };
+        let page = render("t", &[arm]).unwrap();
+        assert_eq!(page.matches("compromised</span>").count(), 3);
+        for attacker in scenario.attackers() {
+            assert!(page.contains(&format!("{attacker} <span class=\"tag\">compromised")), "{page}");
+        }
     }
 
     #[test]

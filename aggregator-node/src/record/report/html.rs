@@ -1,17 +1,12 @@
 //! The page. maud escapes every text; only plots and style sheets, which hold nothing from outside, are not.
 
-use std::collections::BTreeMap;
-
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use shared::identity::DeviceId;
 
 use super::plot::{self, Series};
-use super::{devices, text};
+use super::{devices, participation, text};
 use crate::record::{Manifest, RecordError, RoundRecord, Summary};
 
 const CSS: &str = include_str!("report.css");
-/// The senders of most refused updates are listed, up to this many.
-const LISTED_SENDERS: usize = 20;
 
 /// One run of a report.
 #[derive(Clone, Debug)]
@@ -36,9 +31,11 @@ pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
     let error = lines(arms, |record| record.test_error);
     let loss = lines(arms, |record| record.train_loss.map(f64::from));
     let labels: Vec<_> = arms.iter().map(|arm| arm.label.as_str()).collect();
-    let with_trouble = || arms.iter().filter(|arm| arm.records.iter().any(has_trouble));
-    let participation = with_trouble().map(participation).collect::<Result<Vec<_>, _>>()?;
-    let devices = arms.iter().map(|arm| devices::section(arm, arms.len() > 1));
+    let with_trouble = || arms.iter().filter(|arm| arm.records.iter().any(participation::has_trouble));
+    let compared = arms.len() > 1;
+    let participation = with_trouble().map(|arm| participation::section(arm, compared));
+    let participation = participation.collect::<Result<Vec<_>, _>>()?;
+    let devices = arms.iter().map(|arm| devices::section(arm, compared));
     let devices = devices.collect::<Result<Vec<_>, _>>()?;
     let page = html! {
         (DOCTYPE)
@@ -58,13 +55,13 @@ pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
                 (figure("Testing error", "Share of test examples that the global model gets wrong.", &labels, &error)?)
                 (figure("Training loss", "Mean cross-entropy that the devices report.", &labels, &loss)?)
                 @if !participation.is_empty() {
-                    h2 { "Participation" }
+                    h2 id="participation" { "Participation" }
                     @for plot in &participation { (plot) }
                 }
-                h2 { "Devices" }
+                h2 id="devices" { "Devices" }
                 @for section in &devices { (section) }
-                h2 { (if arms.len() == 1 { "Run" } else { "Runs" }) }
-                @for arm in arms { (details(arm, arms.len() > 1)) }
+                h2 { (if compared { "Runs" } else { "Run" }) }
+                @for arm in arms { (details(arm, compared)) }
             }
         }
     };
@@ -86,24 +83,21 @@ fn subtitle(arms: &[Arm]) -> String {
 }
 
 fn summary_table(arms: &[Arm]) -> Markup {
-    let columns = [
-        "Run",
-        "Final error",
-        "Best error",
-        "Rounds",
-        "Time",
-        "Rounds/s",
-        "Up",
-        "Down",
-        "Refused",
-        "Absent",
-        "Removed",
-        "Skipped",
-    ];
+    let columns =
+        ["Run", "Final error", "Best error", "Rounds", "Time", "Rounds/s", "Up", "Down", "Refused", "Absent"];
+    let removed = |arm: &Arm| arm.records.iter().map(|record| record.removed.len()).sum::<usize>();
+    let skipped = |arm: &Arm| arm.records.iter().filter(|record| !record.aggregated).count();
+    // Rarely anything: room for the others.
+    let any_removed = arms.iter().any(|arm| removed(arm) > 0);
+    let any_skipped = arms.iter().any(|arm| skipped(arm) > 0);
     html! {
         div.scroll { table {
-            thead { tr { @for column in columns { th scope="col" { (column) } } } }
-            tbody { @for Arm { label, summary, records, .. } in arms { tr {
+            thead { tr {
+                @for column in columns { th scope="col" { (column) } }
+                @if any_removed { th scope="col" { "Removed" } }
+                @if any_skipped { th scope="col" { "Skipped" } }
+            } }
+            tbody { @for arm @ Arm { label, summary, records, .. } in arms { tr {
                 th scope="row" { (label) }
                 td { (text::rate(summary.final_test_error)) }
                 td { (text::rate(summary.best_test_error)) }
@@ -114,14 +108,16 @@ fn summary_table(arms: &[Arm]) -> Markup {
                 td { (text::bytes(summary.bytes_down)) }
                 td { (summary.refused.values().sum::<u64>()) }
                 td { (records.iter().map(|record| record.absent.len()).sum::<usize>()) }
-                td { (records.iter().map(|record| record.removed.len()).sum::<usize>()) }
-                td { (records.iter().filter(|record| !record.aggregated).count()) }
+                @if any_removed { td { (removed(arm)) } }
+                @if any_skipped { td { (skipped(arm)) } }
             } } }
         } }
         p.note {
-            "Errors are shares of the test examples. Up: from devices to aggregator. Refused, absent and removed count updates; \
-             removed are those that a defense kept from the rule. \
-             Skipped: rounds with too few updates for the rule, which leave the model unchanged."
+            "Errors are shares of the test examples. Up: from devices to aggregator. Refused and absent count updates."
+            @if any_removed { " Removed: updates that the defense kept from the rule." }
+            @if any_skipped {
+                " Skipped: rounds with too few updates for the rule, which leave the model unchanged."
+            }
         }
     }
 }
@@ -159,64 +155,6 @@ pub(super) fn legend_and_plot(
     })
 }
 
-fn has_trouble(record: &RoundRecord) -> bool {
-    !record.absent.is_empty() || record.refusals() > 0 || !record.removed.is_empty()
-}
-
-/// How many updates of `arm` were accepted, refused, missing and removed, and whose were refused or removed.
-fn participation(arm: &Arm) -> Result<Markup, RecordError> {
-    let count = |stroke, value: fn(&RoundRecord) -> f64| Series {
-        stroke,
-        points: arm.records.iter().map(|record| (record.round, value(record))).collect(),
-    };
-    let series = [
-        count(0, |record| f64::from(record.accepted)),
-        count(1, |record| record.refusals() as f64),
-        count(2, |record| record.absent.len() as f64),
-        count(3, |record| record.removed.len() as f64),
-    ];
-    let title = format!("Updates of {}", arm.label);
-    let plot = legend_and_plot(&title, &["accepted", "refused", "absent", "removed"], &series)?;
-    Ok(
-        html! { h3 { (arm.label) } (plot) (senders("Refused updates", refused(arm))) (senders("Removed updates", removed(arm))) },
-    )
-}
-
-fn refused(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
-    let refused = arm.records.iter().flat_map(|record| &record.refused_devices);
-    refused.map(|refused| (refused.device, refused.reason.to_string()))
-}
-
-fn removed(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
-    let removed = arm.records.iter().flat_map(|record| &record.removed);
-    removed.map(|&device| (Some(device), "defense".to_owned()))
-}
-
-/// Whose updates did not count, why and how often.
-fn senders(title: &str, updates: impl Iterator<Item = (Option<DeviceId>, String)>) -> Markup {
-    let mut counts = BTreeMap::<_, u64>::new();
-    for update in updates {
-        *counts.entry(update).or_default() += 1;
-    }
-    let mut rows: Vec<_> = counts.into_iter().collect();
-    // Stable: equal counts stay in the order of devices.
-    rows.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    let sender = |device: &Option<DeviceId>| device.map_or("unknown".to_owned(), |device| device.to_string());
-    html! {
-        @if !rows.is_empty() {
-            div.scroll { table {
-                thead { tr { th scope="col" { "Sender" } th.text scope="col" { "Reason" } th scope="col" { (title) } } }
-                tbody { @for ((device, reason), count) in rows.iter().take(LISTED_SENDERS) { tr {
-                    td { (sender(device)) } td.text { (reason) } td { (count) }
-                } } }
-            } }
-            @if rows.len() > LISTED_SENDERS {
-                p.note { "and " (rows.len() - LISTED_SENDERS) " more; rounds.jsonl lists all" }
-            }
-        }
-    }
-}
-
 fn details(arm: &Arm, compared: bool) -> Markup {
     let Arm { label, summary, manifest, scenario_toml, .. } = arm;
     html! {
@@ -238,42 +176,16 @@ mod tests {
     use super::*;
     use crate::record::examples;
 
-    fn calm(round: u32) -> RoundRecord {
-        RoundRecord {
-            absent: Vec::new(),
-            refused: BTreeMap::new(),
-            refused_devices: Vec::new(),
-            removed: Vec::new(),
-            devices: Vec::new(),
-            accepted: 10,
-            ..examples::record(round)
-        }
-    }
-
     #[test]
     fn arms_share_a_plot_and_each_has_a_key_and_a_row() {
-        let arms =
-            ["mean, no attack", "mean, attacked"].map(|l| examples::arm(l, (1..4).map(calm).collect()));
+        let arms = ["mean, no attack", "mean, attacked"]
+            .map(|l| examples::arm(l, (1..4).map(examples::calm).collect()));
         let page = render("A comparison", &arms).unwrap();
         // Testing error and training loss, each with a key for each arm.
         assert_eq!(page.matches("class=\"key\"").count(), 4);
         assert_eq!(page.matches("role=\"img\"").count(), 2);
         assert_eq!(page.matches("<th scope=\"row\">").count(), 2);
         assert!(page.contains("<td>0.2500</td><td>0.1250</td>"));
-    }
-
-    #[test]
-    fn participation_is_shown_only_of_arms_that_lost_updates() {
-        let arms = [
-            examples::arm("undisturbed", vec![calm(1)]),
-            examples::arm("disturbed", vec![examples::record(1), examples::record(2)]),
-        ];
-        assert!(!render("t", &arms[..1]).unwrap().contains("Participation"));
-        let page = render("t", &arms).unwrap();
-        assert!(page.contains("Updates of disturbed") && !page.contains("Updates of undisturbed"));
-        assert!(page.contains("<td>device-002</td><td class=\"text\">late</td><td>2</td>"));
-        assert!(page.contains("<td>unknown</td><td class=\"text\">non-finite</td><td>2</td>"));
-        assert!(page.contains("<td>device-008</td><td class=\"text\">defense</td><td>2</td>"));
     }
 
     #[test]
@@ -293,7 +205,7 @@ mod tests {
 
     #[test]
     fn no_arms_no_rounds_and_no_measurements_still_make_a_page() {
-        let diverged = RoundRecord { train_loss: Some(f32::NAN), test_error: None, ..calm(1) };
+        let diverged = RoundRecord { train_loss: Some(f32::NAN), test_error: None, ..examples::calm(1) };
         for arms in [vec![], vec![examples::arm("a", vec![])], vec![examples::arm("a", vec![diverged])]] {
             let page = render("t", &arms).unwrap();
             assert_eq!(page.matches("Not measured in any round.").count(), 2);

@@ -2,6 +2,7 @@
 
 mod devices;
 mod html;
+mod participation;
 mod plot;
 mod text;
 

@@ -1,0 +1,111 @@
+//! Whose updates did not count.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use shared::identity::DeviceId;
+
+use super::html::{Arm, legend_and_plot};
+use super::plot::Series;
+use crate::record::{RecordError, RoundRecord};
+
+/// The senders of most refused updates are listed, up to this many.
+const LISTED_SENDERS: usize = 20;
+
+/// Whether an update of that round did not count.
+pub(super) fn has_trouble(record: &RoundRecord) -> bool {
+    !record.absent.is_empty() || record.refusals() > 0 || !record.removed.is_empty()
+}
+
+/// How many updates of `arm` were accepted, refused, missing and removed, and whose were refused or removed.
+pub(super) fn section(arm: &Arm, compared: bool) -> Result<Markup, RecordError> {
+    let counts: [(&str, fn(&RoundRecord) -> f64); 4] = [
+        ("accepted", |record| f64::from(record.accepted)),
+        ("refused", |record| record.refusals() as f64),
+        ("absent", |record| record.absent.len() as f64),
+        ("removed", |record| record.removed.len() as f64),
+    ];
+    let (mut labels, mut series) = (Vec::new(), Vec::new());
+    for (stroke, (label, count)) in counts.into_iter().enumerate() {
+        let points: Vec<_> = arm.records.iter().map(|record| (record.round, count(record))).collect();
+        // What never happened would hide the others on the axis.
+        if stroke == 0 || points.iter().any(|(_, count)| *count > 0.0) {
+            labels.push(label);
+            series.push(Series { stroke, points });
+        }
+    }
+    let plot = legend_and_plot(&format!("Updates of {}", arm.label), &labels, &series)?;
+    Ok(html! {
+        @if compared { h3 { (arm.label) } }
+        p.note { "Updates in each round." }
+        (plot)
+        (senders("Refused updates", refused(arm)))
+        (senders("Removed updates", removed(arm)))
+    })
+}
+
+fn refused(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
+    let refused = arm.records.iter().flat_map(|record| &record.refused_devices);
+    refused.map(|refused| (refused.device, refused.reason.to_string()))
+}
+
+fn removed(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
+    let removed = arm.records.iter().flat_map(|record| &record.removed);
+    removed.map(|&device| (Some(device), "defense".to_owned()))
+}
+
+/// Whose updates did not count, why and how often.
+fn senders(title: &str, updates: impl Iterator<Item = (Option<DeviceId>, String)>) -> Markup {
+    let mut counts = BTreeMap::<_, u64>::new();
+    for update in updates {
+        *counts.entry(update).or_default() += 1;
+    }
+    let mut rows: Vec<_> = counts.into_iter().collect();
+    // Stable: equal counts stay in the order of devices.
+    rows.sort_by_key(|&(_, count)| Reverse(count));
+    let sender = |device: &Option<DeviceId>| device.map_or("unknown".to_owned(), |device| device.to_string());
+    html! {
+        @if !rows.is_empty() {
+            div.scroll { table {
+                thead { tr { th scope="col" { "Sender" } th.text scope="col" { "Reason" } th scope="col" { (title) } } }
+                tbody { @for ((device, reason), count) in rows.iter().take(LISTED_SENDERS) { tr {
+                    td { (sender(device)) } td.text { (reason) } td { (count) }
+                } } }
+            } }
+            @if rows.len() > LISTED_SENDERS {
+                p.note { "and " (rows.len() - LISTED_SENDERS) " more; rounds.jsonl lists all" }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::examples;
+    use crate::record::report::html::render;
+
+    #[test]
+    fn participation_is_shown_only_of_arms_that_lost_updates() {
+        let arms = [
+            examples::arm("undisturbed", vec![examples::calm(1)]),
+            examples::arm("disturbed", vec![examples::record(1), examples::record(2)]),
+        ];
+        assert!(!render("t", &arms[..1]).unwrap().contains("Participation"));
+        let page = render("t", &arms).unwrap();
+        assert!(page.contains("Updates of disturbed over rounds: accepted; refused; absent; removed"));
+        assert!(!page.contains("Updates of undisturbed"));
+        assert!(page.contains("<td>device-002</td><td class=\"text\">late</td><td>2</td>"));
+        assert!(page.contains("<td>unknown</td><td class=\"text\">non-finite</td><td>2</td>"));
+        assert!(page.contains("<td>device-008</td><td class=\"text\">defense</td><td>2</td>"));
+    }
+
+    #[test]
+    fn what_never_happened_is_not_plotted() {
+        let absent = RoundRecord { absent: vec![DeviceId(4)], accepted: 9, ..examples::calm(1) };
+        let page = render("t", &[examples::arm("a", vec![absent, examples::calm(2)])]).unwrap();
+        assert!(page.contains("Updates of a over rounds: accepted; absent\""), "{page}");
+        assert!(!page.contains("Removed") && !page.contains("Skipped"));
+    }
+}
