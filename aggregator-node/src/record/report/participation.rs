@@ -13,6 +13,9 @@ use crate::record::{RecordError, RoundRecord};
 /// The senders of most refused updates are listed, up to this many.
 const LISTED_SENDERS: usize = 20;
 
+/// Of something in a round.
+type Count = fn(&RoundRecord) -> f64;
+
 /// Whether an update of that round did not count.
 pub(super) fn has_trouble(record: &RoundRecord) -> bool {
     !record.absent.is_empty() || record.refusals() > 0 || !record.removed.is_empty()
@@ -20,7 +23,7 @@ pub(super) fn has_trouble(record: &RoundRecord) -> bool {
 
 /// How many updates of `arm` were accepted, refused, missing and removed, and whose were refused or removed.
 pub(super) fn section(arm: &Arm, compared: bool) -> Result<Markup, RecordError> {
-    let counts: [(&str, fn(&RoundRecord) -> f64); 4] = [
+    let counts: [(&str, Count); 4] = [
         ("accepted", |record| f64::from(record.accepted)),
         ("refused", |record| record.refusals() as f64),
         ("absent", |record| record.absent.len() as f64),
