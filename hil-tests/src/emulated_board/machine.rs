@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
@@ -55,7 +56,8 @@ impl Hardware {
     /// Switches the board on; with `start` it starts its client by itself.
     pub(super) fn switch_on(&self, start: bool) -> anyhow::Result<Machine> {
         let mut command = Command::new(&self.qemu);
-        command.args(self.arguments(start));
+        // Ctrl-C is for this program, which lets the clients leave.
+        command.args(self.arguments(start)).process_group(0);
         let name = format!("the emulator of {}", self.device);
         let (process, ask, answers) = Child::start_talking(&name, command, &self.console)?;
         let (tell, said) = channel();
@@ -65,8 +67,8 @@ impl Hardware {
             let mut line = Vec::new();
             loop {
                 line.clear();
-                let mut limited = std::io::Read::take(&mut answers, LONGEST_LINE);
-                if !matches!(limited.read_until(b'\n', &mut line), Ok(1..)) {
+                let read = answers.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line);
+                if !matches!(read, Ok(1..)) {
                     return;
                 }
                 let heard = Said::parse(&String::from_utf8_lossy(&line));
