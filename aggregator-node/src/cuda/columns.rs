@@ -11,8 +11,8 @@ use super::program::{Program, Statistic};
 pub(super) struct MeanOf<'a> {
     /// One for each row.
     pub(super) weights: &'a [f64],
-    /// Their sum; or the sums of all others, one for each row.
-    pub(super) totals: &'a [f64],
+    /// Their sum; or one over the sum of all others, for each row.
+    pub(super) shares: &'a [f64],
 }
 
 /// `statistic` of each column: d values.
@@ -54,9 +54,9 @@ fn map(
         let mut there: CudaSlice<f32> = allocate(gpu, results * columns)?;
         let mut weights = match mean {
             None => None,
-            Some(MeanOf { weights, totals }) => Some(Weights {
+            Some(MeanOf { weights, shares }) => Some(Weights {
                 each: gpu.stream.clone_htod(*weights)?,
-                totals: gpu.stream.clone_htod(*totals)?,
+                shares: gpu.stream.clone_htod(*shares)?,
                 before: if sums > 0 { Some(allocate(gpu, sums * columns)?) } else { None },
             }),
         };

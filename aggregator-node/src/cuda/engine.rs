@@ -82,7 +82,7 @@ impl Rule for CudaRule {
         match &self.computation {
             Computation::Mean => {
                 let weights = MeanWeights::of(updates);
-                let mean = MeanOf { weights: &weights.each, totals: &[weights.total] };
+                let mean = MeanOf { weights: &weights.each, shares: &[weights.total] };
                 Ok(columns::aggregate(&matrix, Statistic::Mean, Some(&mean))?)
             }
             Computation::Columns(statistic) => Ok(columns::aggregate(&matrix, *statistic, None)?),
@@ -103,7 +103,7 @@ impl Rule for CudaRule {
         match &self.computation {
             Computation::Mean => {
                 let weights = MeanWeights::of(updates);
-                let mean = MeanOf { weights: &weights.each, totals: &weights.totals_without_each()? };
+                let mean = MeanOf { weights: &weights.each, shares: &weights.shares_without_each()? };
                 Ok(columns::without_each(&matrix, Statistic::Mean, Some(&mean))?)
             }
             Computation::Columns(statistic) => Ok(columns::without_each(&matrix, *statistic, None)?),

@@ -163,8 +163,8 @@ impl Block {
 pub(super) struct Weights {
     /// One for each row.
     pub(super) each: CudaSlice<f64>,
-    /// Their sum, or the sums without each.
-    pub(super) totals: CudaSlice<f64>,
+    /// Their sum, or one over the sum without each.
+    pub(super) shares: CudaSlice<f64>,
     /// As large as the results, where there is one for each row.
     pub(super) before: Option<CudaSlice<f64>>,
 }
@@ -206,8 +206,8 @@ pub(super) fn aggregate(
     let mut launch = gpu.stream.launch_builder(&kernel.function);
     block.push(&mut launch);
     launch.arg(&columns).arg(results).arg(&stride);
-    if let Some(Weights { each, totals, before }) = weights {
-        launch.arg(&*each).arg(&*totals);
+    if let Some(Weights { each, shares, before }) = weights {
+        launch.arg(&*each).arg(&*shares);
         if let Some(before) = before {
             launch.arg(before);
         }

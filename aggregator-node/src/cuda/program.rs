@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use shared::rules::SortingNetwork;
+use shared::rules::{SortingNetwork, TrimmedMean};
 
 /// Rows up to which a thread keeps a column in its registers: the kernels' `IN_REGISTERS`.
 pub(super) const IN_REGISTERS: usize = 128;
@@ -65,7 +65,12 @@ impl Program {
             let _ = writeln!(text, "#define {name} {value}");
         };
         match self.statistic {
-            Statistic::TrimmedMean { trim } => define("TRIM", trim),
+            Statistic::TrimmedMean { trim } => {
+                define("TRIM", trim);
+                if !TrimmedMean::adds_up_in_order(self.rows) {
+                    define("ROOM", 4 * self.rows.next_power_of_two());
+                }
+            }
             Statistic::MeanAroundMedian { count } => define("COUNT", count),
             Statistic::Mean | Statistic::Median | Statistic::Distances => {}
         }

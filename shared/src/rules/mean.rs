@@ -20,11 +20,11 @@ impl Rule for Mean {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
-        let weights = MeanWeights::of(updates);
+        let MeanWeights { each, total } = MeanWeights::of(updates);
         let mut mean = vec![0.0; updates.dimension()];
         mean.par_chunks_mut(LONG).enumerate().for_each(|(block, mean)| {
-            let rows = Rows { updates, weights: &weights.each, start: block * LONG };
-            vectorized(WeightedMean { rows, total: weights.total, mean });
+            let rows = Rows { updates, weights: &each, start: block * LONG };
+            vectorized(WeightedMean { rows, total, mean });
         });
         Ok(mean)
     }
@@ -35,13 +35,12 @@ impl Rule for Mean {
         let devices = updates.len();
         self.check(devices.saturating_sub(1))?;
         let weights = MeanWeights::of(updates);
-        // Division is slow, and there are as many as values.
-        let shares: Vec<f64> = weights.totals_without_each()?.iter().map(|total| total.recip()).collect();
+        let (shares, weights) = (weights.shares_without_each()?, weights.each);
         let mut means = vec![vec![0.0; updates.dimension()]; devices];
         blocks_of(&mut means, SHORT).into_par_iter().enumerate().for_each_init(
             || vec![[0.0; SHORT]; devices],
             |before, (block, means)| {
-                let rows = Rows { updates, weights: &weights.each, start: block * SHORT };
+                let rows = Rows { updates, weights: &weights, start: block * SHORT };
                 vectorized(WeightedMeansWithoutEach { rows, shares: &shares, before, means });
             },
         );
@@ -71,19 +70,19 @@ impl MeanWeights {
         MeanWeights { total: each.iter().sum(), each }
     }
 
-    /// For each row the sum of the weights of the others.
+    /// For each row, one over the sum of the weights of the others: division is slow, and there are as many as values.
     ///
     /// # Errors
-    /// [`RuleError::NoWeight`] if one of them is zero, or next to nothing.
-    pub fn totals_without_each(&self) -> Result<Vec<f64>, RuleError> {
+    /// [`RuleError::NoWeight`] if such a sum is zero, or next to nothing.
+    pub fn shares_without_each(&self) -> Result<Vec<f64>, RuleError> {
         let rows = self.each.len();
         let total_without =
             |row: usize| -> f64 { self.each[..row].iter().chain(&self.each[row + 1..]).sum() };
-        let totals: Vec<f64> = (0..rows).map(total_without).collect();
-        if totals.iter().any(|total| total.recip().is_infinite()) {
+        let shares: Vec<f64> = (0..rows).map(|row| total_without(row).recip()).collect();
+        if shares.iter().any(|share| share.is_infinite()) {
             return Err(RuleError::NoWeight { rows: rows.saturating_sub(1) });
         }
-        Ok(totals)
+        Ok(shares)
     }
 }
 

@@ -41,7 +41,7 @@ impl Rule for TrimmedMean {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
-        if updates.len() > WIDE_UP_TO {
+        if !Self::adds_up_in_order(updates.len()) {
             return Ok(map_columns_to_one(updates, &MeanOfMany { trim: self.trim }));
         }
         Ok(map_columns_to_one(updates, &MeanOfKept(self.kept(updates.len()))))
@@ -55,6 +55,11 @@ impl Rule for TrimmedMean {
 }
 
 impl TrimmedMean {
+    /// Whether the values of so many devices are added up in ascending order, and not on a common grid.
+    pub fn adds_up_in_order(devices: usize) -> bool {
+        devices <= WIDE_UP_TO
+    }
+
     /// What is kept of `devices` values, a number that has passed the check.
     fn kept(self, devices: usize) -> Kept {
         let places = self.trim..devices - self.trim;

@@ -15,10 +15,10 @@ extern "C" __global__ void aggregate(const Rows rows, const Index columns, float
 #else
 
 // For each row the mean of the others. The sum without a row is that of the rows before it and of those after it: the
-// former are kept in `before`, laid out as the results, until the latter are known. `totals` are the sums of the
-// weights without each row.
+// former are kept in `before`, laid out as the results, until the latter are known. `shares` are one over the sums of
+// the weights without each row.
 extern "C" __global__ void aggregate(const Rows rows, const Index columns, float *const results, const Index stride,
-                                     const double *const weights, const double *const totals, double *const before)
+                                     const double *const weights, const double *const shares, double *const before)
 {
     const Index j = (Index)blockIdx.x * blockDim.x + threadIdx.x;
     if (j >= columns) return;
@@ -31,7 +31,7 @@ extern "C" __global__ void aggregate(const Rows rows, const Index columns, float
     double after = 0.0;
     _Pragma("unroll 8") for (int i = N - 1; i >= 0; i--)
     {
-        results[i * stride + j] = (float)((before[i * stride + j] + after) / totals[i]);
+        results[i * stride + j] = (float)((before[i * stride + j] + after) * shares[i]);
         after += (double)rows.row[i][j] * weights[i];
     }
 }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ucontext.h>
 #include <utility>
 #include <vector>
@@ -15,12 +16,22 @@
 #define __device__
 #define __shared__ static
 #define __launch_bounds__(threads)
+#define __double_as_longlong(number) shim::bits_as<long long, double>(number)
+#define __longlong_as_double(bits) shim::bits_as<double, long long>(bits)
 #define __fmaf_rn(a, b, c) std::fma((float)(a), (float)(b), (float)(c))
 
 struct Dimensions { unsigned x, y, z; };
 static Dimensions threadIdx, blockIdx, blockDim, gridDim;
 
 namespace shim {
+
+template <class To, class From> To bits_as(From from)
+{
+    To to;
+    static_assert(sizeof to == sizeof from);
+    std::memcpy(&to, &from, sizeof to);
+    return to;
+}
 
 struct Launch { Dimensions grid, block; };
 
