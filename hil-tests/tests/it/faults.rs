@@ -105,7 +105,8 @@ fn what_a_fleet_cannot_do_is_no_success() {
 #[test]
 fn no_case_is_forgotten() {
     let cases = Case::load_all(&folder(), Matrix::Full).unwrap();
-    let mut known: Vec<&str> = TESTED.iter().chain(&["power-cycle", "power-cycle-awaited"]).copied().collect();
+    let mut known: Vec<&str> =
+        TESTED.iter().chain(&["power-cycle", "power-cycle-awaited"]).copied().collect();
     known.sort_unstable();
     assert_eq!(cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>(), known);
 }
