@@ -1,11 +1,12 @@
 //! Distances of all pairs of updates.
 
+use cudarc::driver::{CudaSlice, DriverError};
 use rayon::prelude::*;
 use shared::rules::{Distances, Updates, distance_of_square, in_the_midst};
 
 use super::error::CudaError;
-use super::gpu::Kernel;
-use super::launch::{self, LANES, PANEL, allocate, zeros};
+use super::gpu::{Gpu, Kernel};
+use super::launch::{self, Block, LANES, PANEL, allocate, zeros};
 use super::matrix::Matrix;
 use super::program::{Program, Statistic};
 
@@ -44,26 +45,52 @@ fn products(
     origin: usize,
 ) -> Result<Vec<f64>, CudaError> {
     let (gpu, devices) = (matrix.gpu(), matrix.devices());
-    let pairs = devices * devices;
-    let panels = (PRODUCT_BYTES / (pairs * size_of::<f64>())).clamp(1, MOST_PANELS);
     matrix.in_blocks(0, |columns| {
-        let mut sums = zeros::<f64>(gpu, pairs)?;
-        let panels = panels.min(columns.min(matrix.dimension()).div_ceil(PANEL));
-        let mut products = allocate::<f64>(gpu, panels * pairs)?;
-        matrix.for_each_block(columns, |block, range| {
-            let all = range.len().div_ceil(PANEL);
-            for first in (0..all).step_by(panels) {
-                let some = first..(first + panels).min(all);
-                let count = some.len();
-                launch::multiply(gpu, multiply, block, some, origin, &mut products)?;
-                launch::add_panels(gpu, add_panels, devices, &products, count, &mut sums)?;
-            }
+        let mut room = ProductRoom::new(gpu, devices, columns.min(matrix.dimension()))?;
+        let mut sums = zeros::<f64>(gpu, devices * devices)?;
+        matrix.for_each_block(columns, |block, _| {
+            room.add_products(gpu, [multiply, add_panels], block, origin, &mut sums)?;
             Ok(gpu.stream.synchronize()?)
         })?;
         let sums = gpu.stream.clone_dtoh(&sums)?;
         gpu.stream.synchronize()?;
         Ok(sums)
     })
+}
+
+/// Room for the products of some panels at a time.
+pub(super) struct ProductRoom {
+    panels: usize,
+    products: CudaSlice<f64>,
+}
+
+impl ProductRoom {
+    /// Room for rows of `columns` values of so many devices.
+    pub(super) fn new(gpu: &Gpu, devices: usize, columns: usize) -> Result<Self, DriverError> {
+        let pairs = devices * devices;
+        let most = (PRODUCT_BYTES / (pairs * size_of::<f64>())).min(MOST_PANELS);
+        let panels = most.min(columns.div_ceil(PANEL)).max(1);
+        Ok(ProductRoom { panels, products: allocate(gpu, panels * pairs)? })
+    }
+
+    /// Adds the products of all pairs of rows of a block, taken from row `origin`, to `sums`.
+    pub(super) fn add_products(
+        &mut self,
+        gpu: &Gpu,
+        [multiply, add_panels]: [&Kernel; 2],
+        block: &Block,
+        origin: usize,
+        sums: &mut CudaSlice<f64>,
+    ) -> Result<(), DriverError> {
+        let all = block.columns.div_ceil(PANEL);
+        for first in (0..all).step_by(self.panels) {
+            let some = first..(first + self.panels).min(all);
+            let count = some.len();
+            launch::multiply(gpu, multiply, block, some, origin, &mut self.products)?;
+            launch::add_panels(gpu, add_panels, block.devices, &self.products, count, sums)?;
+        }
+        Ok(())
+    }
 }
 
 /// The squared distance of each of `pairs`, summed up as [`distance_of_square`] wants it.

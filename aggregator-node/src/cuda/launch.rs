@@ -14,7 +14,7 @@ use cudarc::driver::{
 use super::gpu::{Gpu, Kernel};
 use super::program::IN_REGISTERS;
 
-/// Threads of a block of `multiply` and of `add_squares`: their `THREADS` and `SPANS * LANES`.
+/// Threads of a block of `multiply`, `add_panels` and `add_squares`: their `THREADS` and `SPANS * LANES`.
 const PAIR_THREADS: u32 = 256;
 
 /// Rows of a tile of `multiply`: its `TILE`.
@@ -237,11 +237,7 @@ pub(super) fn multiply(
     let mut launch = gpu.stream.launch_builder(&kernel.function);
     block.push(&mut launch);
     launch.arg(&columns).arg(&first).arg(&origin).arg(products);
-    let config = LaunchConfig {
-        grid_dim: ((tiles * (tiles + 1) / 2) as u32, panels.len() as u32, 1),
-        block_dim: (PAIR_THREADS, 1, 1),
-        shared_mem_bytes: 0,
-    };
+    let config = of_pairs((tiles * (tiles + 1) / 2) as u32, panels.len() as u32);
     // SAFETY: as in `aggregate`; columns beyond the last are not read.
     unsafe { launch.launch(config) }.map(drop)
 }
@@ -258,11 +254,7 @@ pub(super) fn add_panels(
     let panels = panels as u32;
     let mut launch = gpu.stream.launch_builder(&kernel.function);
     launch.arg(products).arg(&panels).arg(sums);
-    let config = LaunchConfig {
-        grid_dim: (blocks((devices * devices).div_ceil(PAIR_THREADS as usize) as u64), 1, 1),
-        block_dim: (PAIR_THREADS, 1, 1),
-        shared_mem_bytes: 0,
-    };
+    let config = of_pairs(blocks((devices * devices).div_ceil(PAIR_THREADS as usize) as u64), 1);
     // SAFETY: as in `aggregate`.
     unsafe { launch.launch(config) }.map(drop)
 }
@@ -280,13 +272,14 @@ pub(super) fn add_squares(
     let mut launch = gpu.stream.launch_builder(&kernel.function);
     block.push(&mut launch);
     launch.arg(&columns).arg(pairs).arg(sums);
-    let config = LaunchConfig {
-        grid_dim: (blocks(count as u64), 1, 1),
-        block_dim: (PAIR_THREADS, 1, 1),
-        shared_mem_bytes: 0,
-    };
+    let config = of_pairs(blocks(count as u64), 1);
     // SAFETY: as in `aggregate`; the pairs are numbers of rows.
     unsafe { launch.launch(config) }.map(drop)
+}
+
+/// So many blocks of threads, in two directions, for a kernel of pairs.
+fn of_pairs(across: u32, down: u32) -> LaunchConfig {
+    LaunchConfig { grid_dim: (across, down, 1), block_dim: (PAIR_THREADS, 1, 1), shared_mem_bytes: 0 }
 }
 
 /// A number of blocks: CUDA takes 2^31 - 1, which cover more columns than memory has bytes.

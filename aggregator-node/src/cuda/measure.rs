@@ -6,9 +6,10 @@ use cudarc::driver::{CudaSlice, DriverError};
 use shared::rules::RuleError;
 
 use super::Cuda;
+use super::distances::ProductRoom;
 use super::error::CudaError;
 use super::gpu::Gpu;
-use super::launch::{self, Block, PANEL, RowPointers, address, allocate, zeros};
+use super::launch::{self, Block, RowPointers, address, allocate, zeros};
 use super::program::{Program, Statistic};
 
 /// Values by which the rows of the matrix lie apart in the random numbers that all are taken from.
@@ -16,9 +17,6 @@ const SHIFT: usize = 997;
 
 /// Measurements, of which the shortest counts.
 const TIMES: usize = 7;
-
-/// Bytes for the products of panels.
-const PRODUCT_BYTES: usize = 128 << 20;
 
 /// An update matrix on a GPU, to measure kernels with.
 pub struct Measurement {
@@ -93,19 +91,10 @@ impl Measurement {
         let program = Program { statistic: Statistic::Distances, rows: devices, without_each: false };
         let (multiply, add) =
             (self.gpu.kernel(program, "multiply")?, self.gpu.kernel(program, "add_panels")?);
-        let (pairs, all) = (devices * devices, self.block.columns.div_ceil(PANEL));
-        let panels = (PRODUCT_BYTES / (pairs * size_of::<f64>())).clamp(1, all);
-        let mut products = allocate::<f64>(&self.gpu, panels * pairs).map_err(CudaError::from)?;
-        let mut sums = zeros::<f64>(&self.gpu, pairs).map_err(CudaError::from)?;
-        Ok(self.shortest(|gpu| {
-            for first in (0..all).step_by(panels) {
-                let some = first..(first + panels).min(all);
-                let count = some.len();
-                launch::multiply(gpu, &multiply, &self.block, some, 0, &mut products)?;
-                launch::add_panels(gpu, &add, devices, &products, count, &mut sums)?;
-            }
-            Ok(())
-        })?)
+        let room = ProductRoom::new(&self.gpu, devices, self.block.columns);
+        let mut room = room.map_err(CudaError::from)?;
+        let mut sums = zeros::<f64>(&self.gpu, devices * devices).map_err(CudaError::from)?;
+        Ok(self.shortest(|gpu| room.add_products(gpu, [&multiply, &add], &self.block, 0, &mut sums))?)
     }
 
     /// Operations per second of cuBLAS's product of two square matrices of `size` rows in full `f32`, two for each product
