@@ -96,10 +96,11 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                 Action::Publish(publication) => {
                     supervisor.alive_during(link.send(Command::Publish(publication))).await;
                 }
-                Action::Take { round, update } => {
+                Action::Take { round, update } if worker.takes_updates() => {
                     let worker = worker.clone();
                     tokio::task::spawn_blocking(move || worker.take(round, &update));
                 }
+                Action::Take { .. } => {}
                 Action::Compute(job) => {
                     let (worker, report) = (worker.clone(), report.clone());
                     tokio::task::spawn_blocking(move || {

@@ -100,6 +100,11 @@ impl Worker {
         Ok(Worker { screening, engine, weighted, model, test })
     }
 
+    /// Whether [`Worker::take`] does anything.
+    pub fn takes_updates(&self) -> bool {
+        self.engine.takes_updates()
+    }
+
     /// Takes an update of `round` that is complete to where it will be aggregated.
     pub fn take(&self, round: u32, update: &Arc<[f32]>) {
         self.engine.take(round, update);

@@ -39,6 +39,11 @@ pub trait Engine: Send + Sync {
     /// The rule.
     fn rule(&self) -> &dyn Rule;
 
+    /// Whether updates are moved at all: without that, nobody need hand them over.
+    fn takes_updates(&self) -> bool {
+        false
+    }
+
     /// Moves an update of `round` to where it will be aggregated, if there is room. Those of earlier rounds are let go,
     /// and updates of rounds that were let go are left alone.
     fn take(&self, _round: u32, _update: &Arc<[f32]>) {}

@@ -124,6 +124,10 @@ impl Engine for CudaRule {
         self
     }
 
+    fn takes_updates(&self) -> bool {
+        true
+    }
+
     /// Where it fails, the rule will copy the update itself, and say what is wrong if that fails too.
     fn take(&self, round: u32, update: &Arc<[f32]>) {
         let taken = self.resident().and_then(|mut resident| resident.take(&self.gpu, round, update));
