@@ -2,11 +2,8 @@
 
 use std::ffi::OsString;
 
-use anyhow::Context;
-
 use super::Unfit;
 use crate::bench::Bench;
-use crate::boards::Board;
 use crate::emulated::emulated_client;
 use crate::emulated_board::{Kernel, qemu};
 use crate::faults::Step;
@@ -52,8 +49,7 @@ impl Rig {
         if device.kind == Kind::Native {
             return Ok(ClientProgram::native(self.binaries.edge_client.clone()));
         }
-        let board = device.board.as_deref().context("an emulated device has a board")?;
-        let target = Target::find(&Board::find(board)?.target)?;
+        let target = Target::find(&device.board_to_emulate()?.target)?;
         emulated_client(target, false).map_err(|error| Unfit(error.to_string()).into())
     }
 

@@ -53,7 +53,7 @@ impl EmulatedBoard {
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let id = device.id;
-        let board = Board::find(device.board.as_deref().context("an emulated device has a board")?)?;
+        let board = device.board_to_emulate()?;
         ensure!(
             board.target == TARGET,
             "{}: a board for {}; only those for {TARGET} can be emulated",

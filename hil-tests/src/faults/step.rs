@@ -67,6 +67,18 @@ fn one_line(error: &toml::de::Error) -> anyhow::Error {
     anyhow::anyhow!("{}", error.message())
 }
 
+impl Step {
+    /// The device whose link to the broker is to fail, if it is one's link that does.
+    pub(crate) fn failing_link(&self) -> Option<DeviceId> {
+        self.device.filter(|_| self.fault.needs() == Some("link"))
+    }
+
+    /// Whether it is the broker that fails.
+    pub(crate) fn breaks_broker(&self) -> bool {
+        self.fault.target() == super::Target::Broker
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

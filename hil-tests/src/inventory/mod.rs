@@ -26,6 +26,7 @@ mod validation;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use anyhow::Context;
 use rim::BrokerAddress;
 use serde::{Deserialize, Deserializer};
 use shared::identity::DeviceId;
@@ -175,6 +176,14 @@ impl Device {
     /// The profile of its board, if it has one.
     pub fn profile(&self) -> Option<Board> {
         Board::find(self.board.as_deref()?).ok()
+    }
+
+    /// The profile of the board to emulate, which every emulated device of an inventory has.
+    ///
+    /// # Errors
+    /// If it has none: it is no emulated device.
+    pub(crate) fn board_to_emulate(&self) -> anyhow::Result<Board> {
+        Ok(Board::find(self.board.as_deref().context("an emulated device has a board")?)?)
     }
 
     /// The command that does `action`, word by word, to be started without a shell; `None` if the inventory knows none.

@@ -12,7 +12,6 @@ use tempfile::TempDir;
 use super::Boards;
 use super::remote::RemoteSeat;
 use crate::bench::Task;
-use crate::boards::Board;
 use crate::deploy::{Binary, Release, built_for};
 use crate::emulated::emulated_client;
 use crate::emulated_board::{self, EmulatedBoard, EmulatedSeat, Kernel};
@@ -74,8 +73,7 @@ impl<'a> Fleet<'a> {
                 self.local(device.id, program, broker)
             }
             Kind::QemuUser => {
-                let board = device.board.as_deref().context("an emulated device has a board")?;
-                let target = Target::find(&Board::find(board)?.target)?;
+                let target = Target::find(&device.board_to_emulate()?.target)?;
                 self.local(device.id, emulated_client(target, bench.fresh)?, broker)
             }
             Kind::Ssh => {
@@ -100,8 +98,8 @@ impl<'a> Fleet<'a> {
              certificate says; write an address of this machine's network into broker.url"
         );
         let kernel = Kernel::find(bench.kernel.as_deref())?;
-        if let (Some(board), true) = (device.profile(), bench.fresh) {
-            build(Target::find(&board.target)?, &[Program::EdgeClient])?;
+        if bench.fresh {
+            build(Target::find(&device.board_to_emulate()?.target)?, &[Program::EdgeClient])?;
         }
         let binary = Binary::read(&built_for(device, &bench.binaries.edge_client)?)?;
         let release = Release::of(&self.folder, device, broker, &binary)?;

@@ -19,7 +19,6 @@ mod way;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use aggregator_node::record::Summary;
 use anyhow::{Context, ensure};
@@ -27,7 +26,7 @@ use shared::identity::DeviceId;
 use tempfile::TempDir;
 
 use crate::bench::{Bench, Task, Watch};
-use crate::faults::{Step, Target};
+use crate::faults::Step;
 use crate::inventory::Inventory;
 use crate::processes::{Aggregator, Binaries, Running, Seats, conduct};
 use fleet::Fleet;
@@ -57,9 +56,8 @@ pub struct Boards {
 impl Boards {
     /// The aggregator: with a broker that is `there`, or with the one that it brings.
     fn aggregator(&self, task: &Task, fleet: &Fleet, way: &Way, there: bool) -> Aggregator {
-        let mut command = Command::new(&self.binaries.aggregator_node);
-        command.arg(fleet.aggregator_file("scenario.toml")).arg("--out").arg(&task.out);
-        command.arg("--datasets").arg(&task.datasets).args(["--bench", self.name()]);
+        let scenario = fleet.aggregator_file("scenario.toml");
+        let mut command = Aggregator::command(&self.binaries.aggregator_node, &scenario, task, self.name());
         match way.listen {
             Some(address) if !there => command.args(["--listen", &address.to_string()]),
             _ => command.args(["--broker", &way.here.to_string()]),
@@ -99,8 +97,8 @@ impl Bench for Boards {
         way.check_answers()?;
         let scratch = TempDir::with_prefix("outpost-").context("no temporary folder")?;
         let fleet = Fleet::provision(self, task, &scratch)?;
-        let breaks = |step: &Step| step.fault.target() == Target::Broker;
-        let mosquitto = if self.faults.iter().any(breaks) { Some(way.mosquitto()?) } else { None };
+        let mosquitto =
+            if self.faults.iter().any(Step::breaks_broker) { Some(way.mosquitto()?) } else { None };
         let links = way.links(&self.faults, &self.inventory.devices)?;
         let mut seats = Seats::new();
         for device in &self.inventory.devices {

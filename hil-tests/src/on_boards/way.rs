@@ -61,9 +61,7 @@ impl Way {
 
     /// A proxy for each device whose link is to fail. Those of other machines are reached as the broker is.
     pub(super) fn links(&self, steps: &[Step], devices: &[Device]) -> anyhow::Result<Links> {
-        let fails = |device: &&Device| {
-            steps.iter().any(|step| step.device == Some(device.id) && step.fault.needs() == Some("link"))
-        };
+        let fails = |device: &&Device| steps.iter().any(|step| step.failing_link() == Some(device.id));
         let link = |device: &Device| {
             let local = IpAddr::from(Ipv4Addr::LOCALHOST);
             let ip = self.listen.filter(|_| !device.kind.is_local()).map_or(local, |listen| listen.ip());

@@ -1,15 +1,14 @@
 //! The aggregator of a run, which may be killed and started again.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context;
 use rim::BrokerAddress;
 
-use super::child::Child;
+use super::child::{Child, keep_log};
 use super::wait_for;
+use crate::bench::Task;
 
 /// All that the aggregator is started with, and its process.
 #[derive(Debug)]
@@ -22,6 +21,14 @@ pub(crate) struct Aggregator {
 }
 
 impl Aggregator {
+    /// What every aggregator of a bench is started with.
+    pub(crate) fn command(program: &Path, scenario: &Path, task: &Task, bench: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg(scenario).arg("--out").arg(&task.out).arg("--datasets").arg(&task.datasets);
+        command.args(["--bench", bench]);
+        command
+    }
+
     /// The process that `command` starts, logging to `log`.
     pub(crate) fn new(command: &Command, log: PathBuf) -> Self {
         let arguments = command.get_args().map(ToOwned::to_owned).collect();
@@ -53,9 +60,6 @@ impl Aggregator {
     }
 
     pub(super) fn keep_log(&self, to: &Path) -> anyhow::Result<()> {
-        if self.log.is_file() {
-            fs::copy(&self.log, to).with_context(|| to.display().to_string())?;
-        }
-        Ok(())
+        keep_log(&self.log, to)
     }
 }

@@ -120,3 +120,11 @@ impl Drop for Child {
         }
     }
 }
+
+/// Copies a log, if there is one, to the file `to`.
+pub(super) fn keep_log(log: &Path, to: &Path) -> anyhow::Result<()> {
+    if log.is_file() {
+        fs::copy(log, to).with_context(|| to.display().to_string())?;
+    }
+    Ok(())
+}

@@ -1,6 +1,5 @@
 //! A client that is a process of this machine.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use rim::BrokerAddress;
 use rustix::process::Signal;
 use shared::identity::DeviceId;
 
-use super::child::Child;
+use super::child::{Child, keep_log};
 use super::client::ClientProgram;
 use super::seat::Seat;
 use crate::faults::Surroundings;
@@ -129,9 +128,6 @@ impl Seat for LocalSeat {
     }
 
     fn keep_log(&mut self, to: &Path) -> anyhow::Result<()> {
-        if self.log.is_file() {
-            fs::copy(&self.log, to).with_context(|| to.display().to_string())?;
-        }
-        Ok(())
+        keep_log(&self.log, to)
     }
 }

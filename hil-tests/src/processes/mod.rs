@@ -18,7 +18,6 @@ mod seat;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -27,7 +26,7 @@ use anyhow::{Context, bail, ensure};
 use rim::BrokerAddress;
 
 use crate::bench::{Bench, Task, Watch};
-use crate::faults::{Mosquitto, Proxy, Step, Target};
+use crate::faults::{Mosquitto, Proxy, Step};
 pub(crate) use aggregator::Aggregator;
 pub use binaries::Binaries;
 pub(crate) use child::Child;
@@ -80,9 +79,8 @@ impl Processes {
         fleet: &Fleet,
         given: Option<BrokerAddress>,
     ) -> anyhow::Result<(BrokerAddress, Aggregator)> {
-        let mut command = Command::new(&self.aggregator_node);
-        command.arg(fleet.scenario()).arg("--out").arg(&task.out).arg("--datasets").arg(&task.datasets);
-        command.args(["--bench", self.name, "--topic-prefix", fleet.topic_prefix()]);
+        let mut command = Aggregator::command(&self.aggregator_node, &fleet.scenario(), task, self.name);
+        command.args(["--topic-prefix", fleet.topic_prefix()]);
         let broker = if let Some(broker) = given {
             command.arg("--broker").arg(broker.to_string());
             broker
@@ -103,8 +101,7 @@ impl Bench for Processes {
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
         ensure!(!self.clients.is_empty(), "there is no program for the clients");
         let fleet = Fleet::prepare(task)?;
-        let breaks = |step: &Step| step.fault.target() == Target::Broker;
-        let mosquitto = self.faults.iter().any(breaks).then(Mosquitto::start).transpose()?;
+        let mosquitto = self.faults.iter().any(Step::breaks_broker).then(Mosquitto::start).transpose()?;
         ensure!(
             mosquitto.is_none() || self.broker.is_none(),
             "a broker that is already running cannot be made to fail"

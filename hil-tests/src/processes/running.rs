@@ -1,6 +1,6 @@
 //! A fleet at work: its aggregator, its clients where they sit, and what faults can do to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -40,9 +40,9 @@ pub(crate) struct Running {
 
 /// A proxy before `broker` for each device whose link is to fail.
 pub(crate) fn links(steps: &[Step], broker: &BrokerAddress) -> anyhow::Result<Links> {
-    let fails = |step: &&Step| step.fault.needs() == Some("link");
-    let devices = steps.iter().filter(fails).filter_map(|step| step.device);
-    devices.map(|device| Ok((device, Proxy::before(broker)?))).collect()
+    // Once each: a link may fail again and again.
+    let devices: BTreeSet<DeviceId> = steps.iter().filter_map(Step::failing_link).collect();
+    devices.into_iter().map(|device| Ok((device, Proxy::before(broker)?))).collect()
 }
 
 impl Running {
