@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::ahead::Ahead;
 use super::columns::{LANES, Lanes, Statistic, Strips, map_columns_to_one};
-use super::krum::least;
+use super::selection::{Nearest, Selection};
 use super::sorting::SortingNetwork;
 use super::{Distances, Rule, RuleError, Updates};
 
@@ -45,7 +45,7 @@ impl Bulyan {
     /// # Errors
     /// [`RuleError::Bulyan`] if a condition does not hold for that many devices.
     pub fn select(&self, distances: &Distances) -> Result<Vec<usize>, RuleError> {
-        self.select_among(Candidates::of(distances))
+        self.select_from(Selection::new(&Nearest::of(distances), distances, None), distances.devices())
     }
 
     /// What `average` makes of the rows that are selected and of γ, the number of values to average.
@@ -72,11 +72,10 @@ impl Bulyan {
     ) -> Result<Vec<Vec<f32>>, RuleError> {
         let devices = distances.devices();
         let gamma = self.sizes(devices.saturating_sub(1))?.gamma;
-        let candidates = Candidates::of(distances);
+        let nearest = Nearest::of(distances);
         let select = |left_out: usize| {
-            let mut candidates = candidates.clone();
-            candidates.remove(left_out);
-            let mut selection = self.select_among(candidates)?;
+            let left = Selection::new(&nearest, distances, Some(left_out));
+            let mut selection = self.select_from(left, devices - 1)?;
             selection.sort_unstable();
             Ok(selection)
         };
@@ -92,20 +91,11 @@ impl Bulyan {
         Ok(selections.iter().map(|selection| aggregates[selection].clone()).collect())
     }
 
-    fn select_among(self, mut candidates: Candidates) -> Result<Vec<usize>, RuleError> {
-        let devices = candidates.0.len();
+    /// Selects from `devices` rows.
+    fn select_from(self, mut left: Selection<'_>, devices: usize) -> Result<Vec<usize>, RuleError> {
         let theta = self.sizes(devices)?.theta;
-        let mut selection = Vec::with_capacity(theta);
-        while selection.len() < theta {
-            let neighbours = (devices - selection.len()).saturating_sub(self.byzantine + 2).max(1);
-            let score = |others: &[(usize, f64)]| -> f64 {
-                others.iter().take(neighbours).map(|(_, distance)| distance).sum()
-            };
-            let winner = least(candidates.0.iter().map(|(row, others)| (*row, score(others))))?;
-            candidates.remove(winner);
-            selection.push(winner);
-        }
-        Ok(selection)
+        let neighbours = |selected: usize| (devices - selected).saturating_sub(self.byzantine + 2).max(1);
+        (0..theta).map(|selected| left.take_least(neighbours(selected))).collect()
     }
 
     /// θ and γ for `devices` devices, once all conditions hold.
@@ -147,26 +137,6 @@ impl Rule for Bulyan {
         self.check(updates.len().saturating_sub(1))?;
         let average = |selection: &[usize], gamma| mean_around_median(updates, selection, gamma);
         self.aggregate_without_each(&Distances::of(updates), average)
-    }
-}
-
-/// The rows that are left to select from, each with the others of them and their distances, nearest first.
-#[derive(Clone)]
-struct Candidates(Vec<(usize, Vec<(usize, f64)>)>);
-
-impl Candidates {
-    fn of(distances: &Distances) -> Self {
-        let rows = (0..distances.devices()).into_par_iter();
-        Candidates(rows.map(|row| (row, distances.nearest_first(row))).collect())
-    }
-
-    fn remove(&mut self, row: usize) {
-        self.0.retain(|(candidate, _)| *candidate != row);
-        for (_, others) in &mut self.0 {
-            if let Some(place) = others.iter().position(|(other, _)| *other == row) {
-                others.remove(place);
-            }
-        }
     }
 }
 

@@ -93,6 +93,16 @@ impl Distances {
         self.devices
     }
 
+    /// The distance between two updates that there are.
+    pub(super) fn between(&self, a: usize, b: usize) -> f64 {
+        self.matrix[a * self.devices + b]
+    }
+
+    /// Among the distances from update `a`, a number that is as large as that to update `b`.
+    pub(super) fn order(&self, a: usize, b: usize) -> u64 {
+        order(self.between(a, b))
+    }
+
     /// The other updates with their distances from update `device`, nearest first, ties in ascending order of index;
     /// empty if there is no such update.
     pub fn nearest_first(&self, device: usize) -> Vec<(usize, f64)> {

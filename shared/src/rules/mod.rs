@@ -39,6 +39,7 @@ mod name;
 #[cfg(test)]
 mod properties;
 mod ranks;
+mod selection;
 mod sorting;
 mod subset;
 mod trimmed_mean;
