@@ -5,10 +5,8 @@ use std::collections::btree_map::Entry;
 
 use rayon::prelude::*;
 
-use super::ahead::Ahead;
-use super::columns::{LANES, Lanes, Statistic, Strips, map_columns_to_one};
+use super::near_median::mean_near_median;
 use super::selection::{Nearest, Selection};
-use super::sorting::SortingNetwork;
 use super::{Distances, Rule, RuleError, Updates};
 
 /// Selects θ updates by Krum, one after the other, and outputs per coordinate the mean of the γ selected values
@@ -128,70 +126,15 @@ impl Rule for Bulyan {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
-        let average = |selection: &[usize], gamma| mean_around_median(updates, selection, gamma);
+        let average = |selection: &[usize], gamma| mean_near_median(updates, selection, gamma);
         self.aggregate_by(&Distances::of(updates), average)
     }
 
     /// The distances are computed once.
     fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
         self.check(updates.len().saturating_sub(1))?;
-        let average = |selection: &[usize], gamma| mean_around_median(updates, selection, gamma);
+        let average = |selection: &[usize], gamma| mean_near_median(updates, selection, gamma);
         self.aggregate_without_each(&Distances::of(updates), average)
-    }
-}
-
-/// Per coordinate the mean of the `count` values of the selected rows nearest their median; of two equally far, the
-/// lower counts.
-fn mean_around_median(
-    updates: &Updates<'_>,
-    selection: &[usize],
-    count: usize,
-) -> Result<Vec<f32>, RuleError> {
-    let rows: Vec<&[f32]> = selection.iter().map(|row| updates.rows()[*row]).collect();
-    let network = SortingNetwork::new(rows.len(), |_| true);
-    Ok(map_columns_to_one(&Updates::new(&rows, None)?, &MeanAroundMedian { network, count }))
-}
-
-struct MeanAroundMedian {
-    network: SortingNetwork,
-    count: usize,
-}
-
-impl Statistic for MeanAroundMedian {
-    #[inline(always)]
-    fn compute<const S: usize>(
-        &self,
-        columns: &mut [Strips<S>],
-        results: &mut [Strips<S>],
-        ahead: Ahead<'_>,
-    ) {
-        self.network.sort(columns, ahead);
-        let (lower, upper) = ((columns.len() - 1) / 2, columns.len() / 2);
-        for strip in 0..S {
-            let mut median = [0.0; LANES];
-            for lane in 0..LANES {
-                let [lower, upper] = [lower, upper].map(|place| f64::from(columns[place][strip][lane]));
-                median[lane] = f64::midpoint(lower, upper);
-            }
-            // What is nearest lies side by side, from a first place on. While what would be left behind is farther than
-            // what would come in, it is a place on; the former falls from place to place and the latter rises.
-            let mut first = [0_u32; LANES];
-            for (behind, ahead) in columns.iter().zip(&columns[self.count..]) {
-                for lane in 0..LANES {
-                    let behind = median[lane] - f64::from(behind[strip][lane]);
-                    let ahead = f64::from(ahead[strip][lane]) - median[lane];
-                    first[lane] += u32::from(behind > ahead);
-                }
-            }
-            let mut sums = [0.0; LANES];
-            for (place, row) in (0_u32..).zip(&*columns) {
-                for lane in 0..LANES {
-                    let near = place.wrapping_sub(first[lane]) < self.count as u32;
-                    sums[lane] += if near { f64::from(row[strip][lane]) } else { 0.0 };
-                }
-            }
-            results[0][strip] = Lanes(sums.map(|sum| (sum / self.count as f64) as f32));
-        }
     }
 }
 
@@ -227,20 +170,6 @@ mod tests {
         assert_eq!(bulyan(1).select(&distances(&column(&SEVEN))).unwrap(), [3, 2, 4, 5, 1]);
         // Of the selected 2 1 3 4 0, the three nearest the median 2 are 1 2 3.
         assert_eq!(aggregate(&bulyan(1), &column(&SEVEN)), [2.0]);
-    }
-
-    #[test]
-    fn the_values_nearest_the_median_are_averaged_and_the_lower_of_two_equally_far() {
-        let near = |values: &[f32], count| {
-            let rows = column(values);
-            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-            let all: Vec<usize> = (0..rows.len()).collect();
-            mean_around_median(&Updates::new(&rows, None).unwrap(), &all, count).unwrap()
-        };
-        assert_eq!(near(&[9.0, 0.0, 4.0, 5.0, 1.0], 3), [10.0 / 3.0]); // 4 | 5 | 1
-        assert_eq!(near(&[3.0, 1.0, 2.0], 2), [1.5]); // 2 | 1, not 3
-        assert_eq!(near(&[0.0, 10.0, 2.0, 4.0], 2), [3.0]); // median 3
-        assert_eq!(near(&[f32::MAX, f32::MAX], 2), [f32::MAX]);
     }
 
     #[test]

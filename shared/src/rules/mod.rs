@@ -36,6 +36,7 @@ mod krum;
 mod mean;
 mod median;
 mod name;
+mod near_median;
 #[cfg(test)]
 mod properties;
 mod ranks;
