@@ -1,5 +1,6 @@
 //! Vector instructions chosen at run time.
 
+use std::hint::black_box;
 use std::ops::{Deref, DerefMut};
 
 use pulp::{Arch, Simd, WithSimd};
@@ -102,4 +103,11 @@ pub(crate) fn padded<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] 
     let mut vector = [T::default(); N];
     vector[..values.len()].copy_from_slice(values);
     vector
+}
+
+/// Hides from the compiler that a vector is one of several, for else it gathers the first lanes of all of them, then the
+/// second ones, ...
+#[inline(always)]
+pub(crate) fn one_at_a_time<T: Copy>(vector: &T) -> T {
+    *black_box(vector)
 }

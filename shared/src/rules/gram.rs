@@ -1,11 +1,9 @@
 //! The products of all pairs of rows of a matrix: half of a matrix product, for it is symmetric.
 
-use std::hint::black_box;
-
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::simd::{Kernel, LANES, Lanes, padded, vectorized};
+use crate::simd::{Kernel, LANES, Lanes, one_at_a_time, padded, vectorized};
 
 /// Rows of a tile: the products of the rows of two tiles are gathered together, so that each value read counts for so
 /// many of them.
@@ -163,13 +161,6 @@ fn totals(sums: &[[Lanes; TILE]; TILE]) -> [[f64; TILE]; TILE] {
         *total = (four[0] + four[2]) + (four[1] + four[3]);
     }
     totals
-}
-
-/// Hides from the compiler that a vector is one of several, for else it gathers the first lanes of all of them, then the
-/// second ones, ...
-#[inline(always)]
-fn one_at_a_time<T: Copy>(vector: &T) -> T {
-    *black_box(vector)
 }
 
 #[cfg(test)]

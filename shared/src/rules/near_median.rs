@@ -6,7 +6,7 @@ use super::ahead::Ahead;
 use super::columns::{Statistic, Strips, map_columns_to_one};
 use super::sorting::SortingNetwork;
 use super::{RuleError, Updates};
-use crate::simd::{LANES, Lanes};
+use crate::simd::{LANES, Lanes, one_at_a_time};
 
 /// Per coordinate the mean of the `count` values of the selected rows nearest their median; of two equally far, the
 /// lower counts.
@@ -57,6 +57,7 @@ struct Wide([f64; LANES]);
 impl Wide {
     #[inline(always)]
     fn widen(&mut self, values: &Lanes) {
+        let values = one_at_a_time(values);
         for lane in 0..LANES {
             self.0[lane] = f64::from(values[lane]);
         }
