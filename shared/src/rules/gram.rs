@@ -1,5 +1,8 @@
 //! The products of all pairs of rows of a matrix: half of a matrix product, for it is symmetric.
 
+use std::iter;
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -13,8 +16,13 @@ const TILE: usize = 4;
 /// products; panels are added up in `f64`. Two tiles of a panel fit a first-level cache.
 const PANEL: usize = 64;
 
-/// Rows that all tiles are multiplied with before the next ones: their part of a panel fits a second-level cache.
-const STRIPE: usize = 32 * TILE;
+/// Tiles that all are multiplied with before the next ones: their part of a panel fits a second-level cache.
+const STRIPE: usize = 32;
+
+/// Up to so many rows, each thread takes panels of its own: the products of one are too few to be shared out.
+const FEW: usize = 256;
+/// Panels that a thread goes through before the products of all threads are added up.
+const SHARE: usize = 4;
 
 /// The rows of a tile in a panel, side by side: they are gone through together.
 type Tile = [[Lanes; TILE]; PANEL];
@@ -25,29 +33,133 @@ type Tile = [[Lanes; TILE]; PANEL];
 /// The order of sums depends on that length alone, so the result is the same whatever the number of threads, and two
 /// rows of equal values have equal products with a third.
 pub(super) fn upper_gram(rows: &[&[f32]], origin: &[f32]) -> Vec<f64> {
-    let devices = rows.len();
-    let mut products = vec![0.0; devices * devices];
-    let mut panel = vec![[[Lanes::ZERO; TILE]; PANEL]; devices.div_ceil(TILE)];
-    for start in (0..origin.len()).step_by(PANEL * LANES) {
-        let origin = &origin[start..(start + PANEL * LANES).min(origin.len())];
-        panel.par_iter_mut().zip(rows.par_chunks(TILE)).for_each(|(tile, rows)| {
-            for (place, row) in rows.iter().enumerate() {
-                vectorized(Offsets { row: &row[start..][..origin.len()], origin, tile, place });
-            }
-        });
-        let vectors = origin.len().div_ceil(LANES);
-        for (stripe, columns) in panel.chunks(STRIPE / TILE).enumerate() {
-            let tiles = panel.par_iter().zip(products.par_chunks_mut(TILE * devices)).enumerate();
-            tiles.for_each(|(tile, (rows, products))| {
-                let first = tile.max(stripe * STRIPE / TILE);
-                if let Some(columns) = columns.get(first - stripe * STRIPE / TILE..) {
-                    let first = first * TILE;
-                    Arch::new().dispatch(TileProducts { rows, columns, first, vectors, devices, products });
-                }
-            });
+    let starts: Vec<usize> = (0..origin.len()).step_by(PANEL * LANES).collect();
+    let mut products = vec![0.0; rows.len() * rows.len()];
+    if rows.len() <= FEW && starts.len() > 1 && rayon::current_num_threads() > 1 {
+        add_panels_of_threads(rows, origin, &starts, &mut products);
+    } else {
+        let mut panel = Panel::new(rows, origin);
+        for start in starts {
+            panel.fill_by_threads(start);
+            panel.add_products_by_threads(&mut products);
         }
     }
     products
+}
+
+/// Adds the products of the panels at `starts`, each thread going through some of them; in order, whoever has which.
+fn add_panels_of_threads(rows: &[&[f32]], origin: &[f32], starts: &[usize], products: &mut [f64]) {
+    let threads = rayon::current_num_threads().min(starts.len());
+    let mut workers: Vec<Worker<'_>> = Vec::new();
+    workers.resize_with(threads, || Worker { panel: Panel::new(rows, origin), products: Vec::new() });
+    for starts in starts.chunks(threads * SHARE) {
+        let shares = starts.chunks(starts.len().div_ceil(threads)).chain(iter::repeat(&[][..]));
+        let shares: Vec<(&mut Worker<'_>, &[usize])> = workers.iter_mut().zip(shares).collect();
+        shares.into_par_iter().for_each(|(worker, starts)| worker.go_through(starts));
+        products.par_chunks_mut(rows.len()).enumerate().for_each(|(row, sums)| {
+            for products in workers.iter().flat_map(|worker| &worker.products) {
+                for (sum, product) in sums.iter_mut().zip(&products[row * rows.len()..]) {
+                    *sum += product;
+                }
+            }
+        });
+    }
+}
+
+/// What a thread needs to go through panels alone.
+struct Worker<'a> {
+    panel: Panel<'a>,
+    /// Those of each panel that it has gone through.
+    products: Vec<Vec<f64>>,
+}
+
+impl Worker<'_> {
+    fn go_through(&mut self, starts: &[usize]) {
+        let devices = self.panel.rows.len();
+        self.products.resize_with(starts.len(), || vec![0.0; devices * devices]);
+        for (&start, products) in starts.iter().zip(&mut self.products) {
+            products.fill(0.0);
+            self.panel.fill(start);
+            self.panel.add_products(products);
+        }
+    }
+}
+
+/// Some columns of all rows, in tiles.
+struct Panel<'a> {
+    rows: &'a [&'a [f32]],
+    origin: &'a [f32],
+    tiles: Vec<Tile>,
+    /// Whole vectors of columns that it holds; the rest is rubbish.
+    vectors: usize,
+}
+
+impl<'a> Panel<'a> {
+    fn new(rows: &'a [&'a [f32]], origin: &'a [f32]) -> Self {
+        let tiles = vec![[[Lanes::ZERO; TILE]; PANEL]; rows.len().div_ceil(TILE)];
+        Panel { rows, origin, tiles, vectors: 0 }
+    }
+
+    /// Takes the columns from `start` on.
+    fn fill(&mut self, start: usize) {
+        let origin = self.turn_to(start);
+        for (tile, rows) in self.tiles.iter_mut().zip(self.rows.chunks(TILE)) {
+            fill_tile(tile, rows, start, origin);
+        }
+    }
+
+    /// [`Panel::fill`], its tiles shared out.
+    fn fill_by_threads(&mut self, start: usize) {
+        let origin = self.turn_to(start);
+        let tiles = self.tiles.par_iter_mut().zip(self.rows.par_chunks(TILE));
+        tiles.for_each(|(tile, rows)| fill_tile(tile, rows, start, origin));
+    }
+
+    /// The origin's part of the columns from `start` on.
+    fn turn_to(&mut self, start: usize) -> &'a [f32] {
+        let end = (start + PANEL * LANES).min(self.origin.len());
+        self.vectors = (end - start).div_ceil(LANES);
+        &self.origin[start..end]
+    }
+
+    /// Adds the products of the columns that it holds.
+    fn add_products(&self, products: &mut [f64]) {
+        for stripe in self.stripes() {
+            for (tile, products) in products.chunks_mut(TILE * self.rows.len()).enumerate() {
+                self.add_products_with(stripe.clone(), tile, products);
+            }
+        }
+    }
+
+    /// [`Panel::add_products`], its tiles shared out.
+    fn add_products_by_threads(&self, products: &mut [f64]) {
+        for stripe in self.stripes() {
+            let tiles = products.par_chunks_mut(TILE * self.rows.len()).enumerate();
+            tiles.for_each(|(tile, products)| self.add_products_with(stripe.clone(), tile, products));
+        }
+    }
+
+    /// The tiles that all are multiplied with before the next ones.
+    fn stripes(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let tiles = self.tiles.len();
+        (0..tiles).step_by(STRIPE).map(move |first| first..(first + STRIPE).min(tiles))
+    }
+
+    /// Adds the products of the rows of a tile with those of a stripe that do not come before them.
+    fn add_products_with(&self, stripe: Range<usize>, tile: usize, products: &mut [f64]) {
+        let columns = tile.max(stripe.start)..stripe.end;
+        if !columns.is_empty() {
+            let (rows, first) = (&self.tiles[tile], columns.start * TILE);
+            let (columns, vectors, devices) = (&self.tiles[columns], self.vectors, self.rows.len());
+            Arch::new().dispatch(TileProducts { rows, columns, first, vectors, devices, products });
+        }
+    }
+}
+
+fn fill_tile(tile: &mut Tile, rows: &[&[f32]], start: usize, origin: &[f32]) {
+    for (place, row) in rows.iter().enumerate() {
+        vectorized(Offsets { row: &row[start..][..origin.len()], origin, tile, place });
+    }
 }
 
 /// Part of a row less that of the origin, filled up with zeros to a whole vector, as one row of a tile.
@@ -178,7 +290,7 @@ mod tests {
         let panel = PANEL * LANES;
         let shapes =
             [(1, 1), (2, 0), (3, 5), (4, 16), (5, 17), (9, panel), (6, panel + 1), (7, 2 * panel + 33)];
-        for (devices, dimension) in shapes.into_iter().chain([(STRIPE + 3, 40)]) {
+        for (devices, dimension) in shapes.into_iter().chain([(TILE * STRIPE + 3, 40)]) {
             let rows = rows(devices, dimension);
             let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
             let origin: Vec<f32> = (0..dimension).map(|j| (j % 3) as f32).collect();
@@ -195,13 +307,20 @@ mod tests {
 
     #[test]
     fn the_number_of_threads_changes_no_bit() {
-        let rows: Vec<Vec<f32>> =
-            rows(37, 3000).iter().map(|row| row.iter().map(|value| value / 3.0).collect()).collect();
-        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-        let with = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| upper_gram(&rows, rows[0]))
-        };
-        assert_eq!(with(1), with(3));
+        for (devices, dimension) in [(37, 3_000), (9, 20_000), (FEW + 5, 1_100)] {
+            let rows: Vec<Vec<f32>> = rows(devices, dimension)
+                .iter()
+                .map(|row| row.iter().map(|value| value / 3.0).collect())
+                .collect();
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| upper_gram(&rows, rows[0]))
+            };
+            let one = with(1);
+            for threads in 2..5 {
+                assert_eq!(one, with(threads), "{devices} x {dimension} on {threads} threads");
+            }
+        }
     }
 }

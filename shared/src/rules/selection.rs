@@ -144,7 +144,8 @@ mod tests {
         let mut taken = Vec::new();
         for &count in counts.iter().take(left.len()) {
             let score = |row: usize| -> f64 {
-                let others = distances.nearest_first(row).into_iter().filter(|(other, _)| left.contains(other));
+                let others =
+                    distances.nearest_first(row).into_iter().filter(|(other, _)| left.contains(other));
                 others.take(count).map(|(_, distance)| distance).sum()
             };
             let winner = least(left.iter().map(|&row| (row, score(row)))).unwrap();
