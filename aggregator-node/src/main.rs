@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         }
         Ok(Ending::Interrupted) => {
             rim::complain("aggregator-node: interrupted; run it again with the same --out to go on");
-            ExitCode::from(130)
+            ExitCode::from(rim::INTERRUPTED)
         }
         Err(error) => {
             let usage = error.is::<ScenarioError>() || error.is::<TlsError>() || error.is::<DeviceError>();

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match result {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
-        Ok(Ending::Interrupted) => ExitCode::from(130),
+        Ok(Ending::Interrupted) => ExitCode::from(rim::INTERRUPTED),
         Err(error) => fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &format!("{error:#}")),
     }
 }

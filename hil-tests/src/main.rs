@@ -10,9 +10,8 @@ use clap::Parser;
 use hil_tests::cli::{Cli, Ending, UsageError};
 use hil_tests::inventory::InventoryError;
 use hil_tests::sweep::GridError;
+use rim::INTERRUPTED;
 use shared::scenario::ScenarioError;
-
-const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

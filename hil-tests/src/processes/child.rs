@@ -1,12 +1,14 @@
 //! A process of the bench.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use rim::INTERRUPTED;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Lines of a log that an error repeats.
@@ -58,6 +60,17 @@ impl Child {
     pub(crate) fn succeeded(&mut self) -> anyhow::Result<bool> {
         self.has_ended()?;
         Ok(self.ended.is_some_and(|status| status.success()))
+    }
+
+    /// Whether it has ended because it was asked to: Ctrl-C reaches all programs of a terminal, not only this one.
+    pub(crate) fn was_interrupted(&mut self) -> anyhow::Result<bool> {
+        self.has_ended()?;
+        // By the signal itself, if it came before there was anybody to catch it.
+        let asked = |status: ExitStatus| {
+            status.code() == Some(INTERRUPTED.into())
+                || [Signal::INT, Signal::TERM].map(|signal| Some(signal.as_raw())).contains(&status.signal())
+        };
+        Ok(self.ended.is_some_and(asked))
     }
 
     /// An error if it has ended badly, with its own last words.

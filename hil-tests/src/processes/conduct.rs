@@ -54,14 +54,20 @@ fn play(
         for record in rounds.poll()? {
             (watch.on_round)(&record);
         }
-        for failure in running.fresh_failures()? {
-            tracing::warn!("{failure}");
-        }
+        let failures = running.fresh_failures()?;
+        // What has failed by then because all were asked to stop, this program too, is no failure.
+        sleep(pause);
         if watch.stopped() {
             running.stop()?;
             return Ok(None);
         }
-        sleep(pause);
+        for failure in failures {
+            tracing::warn!("{failure}");
+        }
+    }
+    if running.was_interrupted()? {
+        running.stop()?;
+        return Ok(None);
     }
     for record in rounds.poll()? {
         (watch.on_round)(&record);

@@ -87,6 +87,11 @@ impl Running {
         self.aggregator.process().map_or(Ok(false), Child::succeeded)
     }
 
+    /// Whether the aggregator has ended because it was asked to.
+    pub(super) fn was_interrupted(&mut self) -> anyhow::Result<bool> {
+        self.aggregator.process().map_or(Ok(false), Child::was_interrupted)
+    }
+
     /// Whether all clients have left.
     pub(super) fn all_have_left(&mut self) -> bool {
         self.seats.values_mut().all(|seat| seat.has_left().unwrap_or(true))

@@ -150,18 +150,30 @@ fn a_fleet_of_boards_and_processes_ends_in_the_model_of_software() {
     assert!(!shelf.lab.path("run/devices").exists() && shelf.lab.path("run-fleet/devices").is_dir());
 }
 
-#[test]
-fn an_interrupted_run_leaves_no_client_behind_and_goes_on() {
+#[track_caller]
+fn assert_no_client_is_left_behind_after(stop: impl Fn(&Process)) {
     let Some(shelf) = Shelf::new(&["rounds=300"]) else { return };
-    let first = Process::start(shelf.hil("run", &[]));
+    let first = Process::start_in_terminal(shelf.hil("run", &[]));
     wait_for_rounds(&shelf.lab.path("run"), 5);
     assert_eq!(shelf.running().len(), 2);
-    first.signal(Signal::INT);
-    assert_eq!(first.outcome().code, Some(130));
+    stop(&first);
+    let first = first.outcome();
+    assert_eq!(first.code, Some(130), "{}", first.stderr);
+    assert!(first.stderr.contains("the same command goes on"), "{}", first.stderr);
     assert_eq!(shelf.running(), Vec::<String>::new());
     let again = run(shelf.hil("run", &[])).succeeded();
     assert!(!again.stderr.contains("sending shard"), "{}", again.stderr);
     assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+}
+
+#[test]
+fn an_interrupted_run_leaves_no_client_behind_and_goes_on() {
+    assert_no_client_is_left_behind_after(|hil| hil.signal(Signal::INT));
+}
+
+#[test]
+fn a_run_with_all_its_processes_interrupted_leaves_no_client_behind_and_goes_on() {
+    assert_no_client_is_left_behind_after(Process::interrupt_all);
 }
 
 #[test]

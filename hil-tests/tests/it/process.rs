@@ -4,12 +4,13 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use aggregator_node::record::Summary;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 
 /// How long anything may take. Each takes a second or a few; a machine under load must not fail a test.
@@ -54,6 +55,12 @@ pub(crate) struct Outcome {
 }
 
 impl Process {
+    /// In a group of its own, as a shell starts it in a terminal.
+    pub(crate) fn start_in_terminal(mut command: Command) -> Self {
+        command.process_group(0);
+        Process::start(command)
+    }
+
     pub(crate) fn start(mut command: Command) -> Self {
         let name = Path::new(command.get_program()).file_name().unwrap().display().to_string();
         let output = tempfile::tempdir().unwrap();
@@ -76,9 +83,17 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Ctrl-C in its terminal: it reaches whatever this program has started, too.
+    pub(crate) fn interrupt_all(&self) {
+        kill_process_group(self.pid(), Signal::INT).unwrap();
     }
 
     /// SIGKILL: it has no chance to tidy up.

@@ -51,16 +51,17 @@ fn an_aggregator_that_is_killed_under_attack_goes_on_and_ends_in_the_same_model(
 }
 
 #[track_caller]
-fn assert_hil_goes_on_after(signal: Signal, code: Option<i32>, bench: &str, rounds: u32) {
+fn assert_hil_goes_on_after(stop: impl Fn(&Process), code: Option<i32>, bench: &str, rounds: u32) {
     let lab = Lab::new(&[&format!("rounds={rounds}"), "model=dnn", ATTACK[0]]);
     let (out, command) = (lab.path("run"), || lab.hil(bench, "run", &[]));
-    let hil = Process::start(command());
+    let hil = Process::start_in_terminal(command());
     wait_for_rounds(&out, 5);
-    hil.signal(signal);
+    stop(&hil);
     let outcome = hil.outcome();
     assert_eq!(outcome.code, code, "{}", outcome.stderr);
     if code.is_some() {
         assert!(outcome.stderr.contains("the same command goes on"), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("ended with"), "{}", outcome.stderr);
     }
     assert!(!out.join("summary.json").exists(), "stopped too late to prove anything");
     assert_eq!(lab.model_after(command(), "run"), lab.undisturbed());
@@ -69,17 +70,22 @@ fn assert_hil_goes_on_after(signal: Signal, code: Option<i32>, bench: &str, roun
 
 #[test]
 fn an_interrupted_software_run_goes_on() {
-    assert_hil_goes_on_after(Signal::INT, Some(130), "software", 400);
+    assert_hil_goes_on_after(|hil| hil.signal(Signal::INT), Some(130), "software", 400);
 }
 
 #[test]
 fn a_killed_software_run_goes_on() {
-    assert_hil_goes_on_after(Signal::KILL, None, "software", 400);
+    assert_hil_goes_on_after(|hil| hil.signal(Signal::KILL), None, "software", 400);
 }
 
 #[test]
 fn an_interrupted_run_of_processes_goes_on() {
-    assert_hil_goes_on_after(Signal::INT, Some(130), "processes", 30);
+    assert_hil_goes_on_after(|hil| hil.signal(Signal::INT), Some(130), "processes", 30);
+}
+
+#[test]
+fn a_run_of_processes_that_are_all_interrupted_goes_on() {
+    assert_hil_goes_on_after(Process::interrupt_all, Some(130), "processes", 30);
 }
 
 #[test]

@@ -18,7 +18,7 @@ mod tls;
 pub use address::{BrokerAddress, InvalidBrokerAddress};
 pub use link::{Command, LastWill, Link, LinkError, LinkEvent, LinkOptions};
 pub use log::{complain, log_to_stderr, print};
-pub use signal::stop_signal;
+pub use signal::{INTERRUPTED, stop_signal};
 pub use supervisor::Supervisor;
 pub use tls::{Tls, TlsError, TlsFiles};
 

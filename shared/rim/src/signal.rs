@@ -2,6 +2,9 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
+/// What a program ends with that was asked to stop.
+pub const INTERRUPTED: u8 = 130;
+
 /// Resolves at Ctrl-C or SIGTERM, and never if the process cannot listen for them.
 pub async fn stop_signal() {
     let both = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
