@@ -80,7 +80,11 @@ impl Deploy {
         let mut work = Vec::new();
         for &device in devices {
             ensure!(device.kind == Kind::Ssh, "{}: only devices of kind `ssh` are deployed to", device.id);
-            let path = self.binary.clone().map_or_else(|| built_for(device, &beside_this_program()?), Ok)?;
+            let path = match &self.binary {
+                Some(path) => path.clone(),
+                None => built_for(device, &beside_this_program()?)
+                    .context("without --binary FILE each device gets the client of its board")?,
+            };
             work.push((device, Release::of(folder, device, broker, &Binary::read(&path)?)?));
         }
         let ids: Vec<_> = devices.iter().map(|device| device.id).collect();
@@ -134,7 +138,7 @@ pub(crate) fn built_for(device: &Device, native: &Path) -> anyhow::Result<PathBu
     let candidates = [FLEET_PROFILE, "release"].map(|profile| folder.join(profile).join("edge-client"));
     candidates.iter().find(|path| path.is_file()).cloned().with_context(|| {
         format!(
-            "{}: no client for {}; `cargo hil build --target {target}` builds it, --binary names another",
+            "{}: no client for {}; `cargo hil build --target {target}` builds it",
             candidates[0].display(),
             device.id
         )
@@ -150,4 +154,29 @@ pub fn table(outcomes: &[Deployed]) -> String {
         vec![name.clone(), word, release, uploaded, unchanged]
     }));
     align(&lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_was_never_built_is_named_with_the_command_that_builds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let board = folder.path().join("mine.toml");
+        let profile = "name = \"mine\"\ntarget = \"mips-unknown-linux-gnu\"\nmemory-mib = 64\ncores = 1\n";
+        std::fs::write(&board, profile).unwrap();
+        let text = format!(
+            "name = \"one\"\n[broker]\nurl = \"mqtt://pi\"\n[[device]]\nid = \"device-000\"\nkind = \"ssh\"\n\
+             address = \"pi\"\nboard = \"{}\"\n",
+            board.display()
+        );
+        let device = Inventory::parse("one.toml", &text).unwrap().devices.remove(0);
+        let error = built_for(&device, Path::new("")).unwrap_err().to_string();
+        for part in ["device-000", "cargo hil build --target mips-unknown-linux-gnu"] {
+            assert!(error.contains(part), "no `{part}` in: {error}");
+        }
+        // An option that not every command has that asks for this.
+        assert!(!error.contains("--binary"), "{error}");
+    }
 }

@@ -325,4 +325,12 @@ fn wrong_usage_of_a_fleet_is_named() {
     let mut nowhere = hil(&["deploy"]);
     nowhere.arg(lab.path("nowhere"));
     run(nowhere).complains(1, &["nowhere: not provisioned", "hil provision"]);
+    let board = lab.path("mine.toml");
+    let profile = "name = \"mine\"\ntarget = \"mips-unknown-linux-gnu\"\nmemory-mib = 64\ncores = 1\n";
+    fs::write(&board, profile).unwrap();
+    let inventory = fs::read_to_string(lab.path("tls.toml")).unwrap();
+    fs::write(lab.path("tls.toml"), format!("{inventory}board = \"{}\"\n", board.display())).unwrap();
+    let mut unbuilt = hil(&["deploy"]);
+    unbuilt.arg(lab.path("fleet"));
+    run(unbuilt).complains(1, &["--binary FILE", "device-000", "cargo hil build --target mips-unknown-linux-gnu"]);
 }
