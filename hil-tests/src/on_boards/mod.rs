@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use crate::bench::{Bench, Task, Watch};
 use crate::faults::Step;
 use crate::inventory::Inventory;
-use crate::processes::{Aggregator, Binaries, Running, Seats, conduct};
+use crate::processes::{Aggregator, Binaries, Rounds, Running, Seats, conduct};
 use fleet::Fleet;
 use way::Way;
 
@@ -110,7 +110,7 @@ impl Bench for Boards {
         if let Some(parent) = task.out.parent() {
             fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
         }
-        let running = Running { aggregator, seats, links, mosquitto, out: task.out.clone() };
+        let running = Running { aggregator, seats, links, mosquitto, rounds: Rounds::of(&task.out) };
         conduct(running, &way.here, &self.faults, watch)
     }
 }

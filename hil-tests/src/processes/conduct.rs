@@ -7,7 +7,6 @@ use aggregator_node::record::Summary;
 use anyhow::Context;
 use rim::BrokerAddress;
 
-use super::rounds::NewRounds;
 use super::running::Running;
 use super::{PARTING, POLL};
 use crate::bench::Watch;
@@ -41,7 +40,6 @@ fn play(
     steps: &[Step],
     watch: &Watch<'_>,
 ) -> anyhow::Result<Option<Summary>> {
-    let mut rounds = NewRounds::of(&running.out);
     running.prepare(watch.stop)?;
     if watch.stopped() {
         return Ok(None);
@@ -50,10 +48,8 @@ fn play(
     let mut faults = Player::new(steps);
     let pause = if steps.is_empty() { POLL } else { FAULT_POLL };
     while !running.is_over()? {
+        tell_rounds(running, watch)?;
         faults.play(running)?;
-        for record in rounds.poll()? {
-            (watch.on_round)(&record);
-        }
         let failures = running.fresh_failures()?;
         // What has failed by then because all were asked to stop, this program too, is no failure.
         sleep(pause);
@@ -69,14 +65,19 @@ fn play(
         running.stop()?;
         return Ok(None);
     }
-    for record in rounds.poll()? {
-        (watch.on_round)(&record);
-    }
+    tell_rounds(running, watch)?;
     end(running)?;
     faults.check_all_played()?;
-    let path = running.out.join("summary.json");
+    let path = running.rounds.directory().join("summary.json");
     let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
     Ok(Some(serde_json::from_slice(&text).with_context(|| path.display().to_string())?))
+}
+
+fn tell_rounds(running: &mut Running, watch: &Watch<'_>) -> anyhow::Result<()> {
+    for record in running.rounds.fresh()? {
+        (watch.on_round)(&record);
+    }
+    Ok(())
 }
 
 /// The aggregator has ended: lets the clients leave.

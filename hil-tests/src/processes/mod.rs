@@ -34,6 +34,7 @@ pub use client::ClientProgram;
 pub(crate) use conduct::conduct;
 use fleet::Fleet;
 pub(crate) use local::LocalSeat;
+pub(crate) use rounds::Rounds;
 use running::links;
 pub(crate) use running::{Links, Running, Seats};
 pub use seat::Seat;
@@ -116,7 +117,7 @@ impl Bench for Processes {
             let seat = LocalSeat::new(*device, program.clone(), config, broker, &log);
             seats.insert(*device, Box::new(seat));
         }
-        let running = Running { aggregator, seats, links, mosquitto, out: task.out.clone() };
+        let running = Running { aggregator, seats, links, mosquitto, rounds: Rounds::of(&task.out) };
         conduct(running, &broker, &self.faults, watch)
     }
 }

@@ -7,24 +7,38 @@ use std::path::{Path, PathBuf};
 use aggregator_node::record::RoundRecord;
 use anyhow::Context;
 
-/// The lines that another process adds to `rounds.jsonl`.
-pub(super) struct NewRounds {
-    path: PathBuf,
+/// The rounds that another process records in a run's directory.
+#[derive(Debug)]
+pub(crate) struct Rounds {
+    directory: PathBuf,
+    /// How far `rounds.jsonl` has been read.
     position: u64,
+    recorded: u32,
 }
 
-impl NewRounds {
-    /// What is added to the run in `out` from the start.
-    pub(super) fn of(out: &Path) -> Self {
-        NewRounds { path: out.join("rounds.jsonl"), position: 0 }
+impl Rounds {
+    /// Those of the run in `directory`, from the first.
+    pub(crate) fn of(directory: &Path) -> Self {
+        Rounds { directory: directory.to_owned(), position: 0, recorded: 0 }
     }
 
-    /// The rounds that have been recorded since the last call.
-    pub(super) fn poll(&mut self) -> anyhow::Result<Vec<RoundRecord>> {
-        let mut file = match File::open(&self.path) {
+    /// The run's directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// How many there are, as of the last call of [`Rounds::fresh`].
+    pub(super) fn recorded(&self) -> u32 {
+        self.recorded
+    }
+
+    /// What has been recorded since the last call. Asked many times a second; reads nothing twice.
+    pub(super) fn fresh(&mut self) -> anyhow::Result<Vec<RoundRecord>> {
+        let path = self.directory.join("rounds.jsonl");
+        let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).with_context(|| self.path.display().to_string()),
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
         // Resuming cuts the file: what is behind the cut comes again.
         let length = file.metadata()?.len();
@@ -35,6 +49,51 @@ impl NewRounds {
         let complete = text.rfind('\n').map_or(0, |end| end + 1);
         self.position += complete as u64;
         // A line that a crash has torn is no record, and the run will write it again.
-        Ok(text[..complete].lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        let records = text[..complete].lines().filter_map(|line| serde_json::from_str(line).ok());
+        let records: Vec<RoundRecord> = records.collect();
+        if let Some(last) = records.last() {
+            self.recorded = last.round;
+        }
+        Ok(records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn line(round: u32) -> String {
+        format!(
+            "{{\"round\":{round},\"selected\":5,\"accepted\":5,\"absent\":[],\"refused\":{{}},\"refused_devices\":[],\
+             \"removed\":[],\"aggregated\":true,\"train_loss\":null,\"test_error\":null,\"test_loss\":null,\
+             \"bytes_up\":0,\"bytes_down\":0,\"seconds\":0.1}}\n"
+        )
+    }
+
+    fn fresh(rounds: &mut Rounds) -> Vec<u32> {
+        rounds.fresh().unwrap().iter().map(|record| record.round).collect()
+    }
+
+    #[test]
+    fn only_what_is_new_is_read_and_a_cut_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, mut rounds) = (folder.path().join("rounds.jsonl"), Rounds::of(folder.path()));
+        assert_eq!((fresh(&mut rounds), rounds.recorded()), (vec![], 0), "nothing has been written yet");
+        let mut text = line(1) + &line(2);
+        fs::write(&path, text.clone() + "{\"round\":3,").unwrap();
+        assert_eq!((fresh(&mut rounds), rounds.recorded()), (vec![1, 2], 2));
+        assert_eq!((fresh(&mut rounds), rounds.recorded()), (vec![], 2), "the third is not whole");
+        // What has been read is not read again, whatever has become of it.
+        text = "#".repeat(text.len()) + &line(3);
+        fs::write(&path, &text).unwrap();
+        assert_eq!((fresh(&mut rounds), rounds.recorded()), (vec![3], 3));
+        // A resumed run drops the round behind its checkpoint, and records it again.
+        text.truncate(text.len() - line(3).len());
+        fs::write(&path, &text).unwrap();
+        assert!(fresh(&mut rounds).is_empty());
+        fs::write(&path, text + &line(3) + &line(4)).unwrap();
+        assert_eq!((fresh(&mut rounds), rounds.recorded()), (vec![3, 4], 4));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use shared::identity::DeviceId;
 use super::PARTING;
 use super::aggregator::Aggregator;
 use super::child::Child;
+use super::rounds::Rounds;
 use super::seat::Seat;
 use crate::faults::{Mosquitto, Proxy, Stage, Step, Surroundings};
 
@@ -34,8 +34,8 @@ pub(crate) struct Running {
     pub(crate) links: Links,
     /// A broker of its own, if one is to fail.
     pub(crate) mosquitto: Option<Mosquitto>,
-    /// The run's directory.
-    pub(crate) out: PathBuf,
+    /// What comes of it.
+    pub(crate) rounds: Rounds,
 }
 
 /// A proxy before `broker` for each device whose link is to fail.
@@ -110,10 +110,10 @@ impl Running {
     /// Copies the logs into the run's directory.
     pub(super) fn keep_logs(&mut self) -> anyhow::Result<()> {
         // A folder that the aggregator has refused is none of this run's.
-        if !RunDirectory::exists(&self.out) {
+        if !RunDirectory::exists(self.rounds.directory()) {
             return Ok(());
         }
-        let logs = self.out.join("logs");
+        let logs = self.rounds.directory().join("logs");
         fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
         let place = |name: &str| logs.join(name).with_extension("log");
         self.aggregator.keep_log(&place("aggregator-node"))?;
@@ -147,9 +147,7 @@ impl Running {
 
 impl Stage for Running {
     fn recorded(&self) -> u32 {
-        // No file is no round.
-        let lines = fs::read_to_string(self.out.join("rounds.jsonl")).unwrap_or_default();
-        lines.matches('\n').count() as u32
+        self.rounds.recorded()
     }
 
     fn freeze(&mut self, device: DeviceId) -> anyhow::Result<()> {
