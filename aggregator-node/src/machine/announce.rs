@@ -31,6 +31,7 @@ impl Machine {
     pub(super) fn open_round(&mut self, now: Millis, selected: Vec<DeviceId>, out: &mut Vec<Action>) {
         self.round += 1;
         self.awaited.clear();
+        self.roster.round_opened();
         self.incoming.forget_rounds_before(self.round);
         let oldest = self.round.saturating_sub(VERDICTS_KEPT);
         self.verdicts.retain(|id, _| id.round >= oldest);

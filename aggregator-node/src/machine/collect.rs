@@ -82,6 +82,11 @@ impl Collect {
         due
     }
 
+    /// Whether nobody has a verdict yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.decided.is_empty()
+    }
+
     fn is_complete(&self) -> bool {
         self.decided.len() >= self.call.selected.len()
     }

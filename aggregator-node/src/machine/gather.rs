@@ -4,6 +4,9 @@
 //! it ended itself. Whoever was here is about to connect again, as this aggregator just did, each after a pause of its
 //! own. So the first round that is opened after a connection was lost waits for all who took part, for longer than such
 //! a pause lasts: otherwise it would be opened without some of them.
+//!
+//! A broker that ends may deliver the last wills one by one before it hangs up. A round that is opened in between is
+//! opened without some of the fleet, and nobody hears of it: it is called anew when the connection is back.
 
 use shared::scenario::Scenario;
 use shared::wire::{Millis, RollCall, Stage};
@@ -53,11 +56,20 @@ impl Gather {
 
 impl Machine {
     /// The connection is there, perhaps again.
-    pub(super) fn await_all_who_took_part(&mut self) {
-        self.awaited.extend(self.roster.all_online());
-        if let Phase::Collect(collect) = &self.phase {
-            // The broker may have announced their leaving before it ended.
-            self.awaited.extend(&collect.call().selected);
+    pub(super) fn await_all_who_took_part(&mut self, now: Millis) {
+        if self.round == self.finished_before {
+            return; // nobody has yet: the whole fleet is waited for
+        }
+        // The broker may have announced their leaving before it ended.
+        self.awaited.extend(self.roster.all_online().chain(self.roster.left_lately().iter().copied()));
+        let Phase::Collect(collect) = &self.phase else { return };
+        self.awaited.extend(&collect.call().selected);
+        let missed_out = self.roster.left_before_the_round() & &self.scenario.selection(self.round);
+        if collect.is_fresh() && !missed_out.is_empty() {
+            info!("round {} is called anew: the broker ended as it was opened", self.round);
+            self.awaited.extend(missed_out);
+            self.round -= 1;
+            self.phase = Phase::Gather(Gather::for_return(now, &self.scenario));
         }
     }
 
@@ -66,7 +78,9 @@ impl Machine {
     }
 
     pub(super) fn gather(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let returned = !self.awaited.is_empty() && self.all_awaited_are_here();
+        let present = self.roster.present(&self.scenario.selection(self.round + 1));
+        let enough = self.scenario.check_updates(present.len());
+        let returned = !self.awaited.is_empty() && self.all_awaited_are_here() && enough.is_ok();
         let Phase::Gather(gather) = &mut self.phase else { return };
         let time_is_up = gather.until <= now;
         if !self.roster.is_complete() && !returned && !time_is_up {
@@ -80,8 +94,7 @@ impl Machine {
         }
         let (online, devices) = (self.roster.online(), self.scenario.fleet.devices);
         info!("{online} of {devices} devices are online");
-        let present = self.roster.present(&self.scenario.selection(self.round + 1));
-        match self.scenario.check_updates(present.len()) {
+        match enough {
             Ok(()) => self.open_round(now, present, out),
             Err(reason) => self.finish(
                 Err(Failure::TooFew {

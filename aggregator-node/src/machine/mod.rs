@@ -261,7 +261,7 @@ impl Machine {
         let topics = &self.topics;
         let filters = [topics.every_status(), topics.every_update(), topics.every_ask()];
         out.extend(filters.map(Action::Subscribe));
-        self.await_all_who_took_part();
+        self.await_all_who_took_part(now);
         self.speak_up(now, out);
     }
 

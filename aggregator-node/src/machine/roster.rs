@@ -13,6 +13,10 @@ pub(super) struct Roster {
     /// No device can have more examples than the data set: more would buy weight in the mean.
     max_examples: u32,
     known: BTreeMap<DeviceId, Entry>,
+    /// Who has left since the last round was opened, and is not back.
+    left: BTreeSet<DeviceId>,
+    /// Who had left when it was opened, since the one before.
+    left_before: BTreeSet<DeviceId>,
 }
 
 /// What a device said last.
@@ -26,7 +30,13 @@ struct Entry {
 impl Roster {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let max_examples = scenario.dataset.spec().max_examples as u32;
-        Roster { devices: scenario.fleet.devices, max_examples, known: BTreeMap::new() }
+        Roster {
+            devices: scenario.fleet.devices,
+            max_examples,
+            known: BTreeMap::new(),
+            left: BTreeSet::new(),
+            left_before: BTreeSet::new(),
+        }
     }
 
     pub(super) fn is_of_fleet(&self, device: DeviceId) -> bool {
@@ -39,6 +49,7 @@ impl Roster {
         let credible = (1..=self.max_examples).contains(&examples);
         if online && credible {
             self.known.insert(device, Entry { boot, examples, online });
+            self.left.remove(&device);
         } else if online || self.known.get(&device).is_some_and(|entry| entry.boot == boot) {
             // Otherwise it is the last will of an earlier process, late: the present one is still here.
             self.leave(device);
@@ -48,9 +59,25 @@ impl Roster {
 
     /// `device` cannot take part any more.
     pub(super) fn leave(&mut self, device: DeviceId) {
-        if let Some(entry) = self.known.get_mut(&device) {
+        if let Some(entry) = self.known.get_mut(&device).filter(|entry| entry.online) {
             entry.online = false;
+            self.left.insert(device);
         }
+    }
+
+    /// A round is opened, with those who are here.
+    pub(super) fn round_opened(&mut self) {
+        self.left_before = std::mem::take(&mut self.left);
+    }
+
+    /// Who has left since the last round was opened, and is not back.
+    pub(super) fn left_lately(&self) -> &BTreeSet<DeviceId> {
+        &self.left
+    }
+
+    /// Who had left just before the last round was opened.
+    pub(super) fn left_before_the_round(&self) -> &BTreeSet<DeviceId> {
+        &self.left_before
     }
 
     pub(super) fn online(&self) -> usize {

@@ -125,6 +125,8 @@ impl Presence {
     /// Something was said under this device's name.
     pub(super) fn heard(&mut self, now: Millis, said: &Status, retained: bool, out: &mut Vec<Action>) {
         if said.boot == self.status.boot {
+            // The last will of a connection of this process that the broker has only now given up.
+            out.extend((!said.online).then(|| Action::Publish(self.online(now))));
             return;
         }
         let answers = self.contest.filter(|(boot, _)| *boot == said.boot).map_or(0, |(_, answers)| answers);

@@ -106,3 +106,68 @@ fn who_leaves_while_the_connection_holds_is_not_awaited() {
     script.computes(Ok(vec![1.0; SMALL]));
     assert_eq!(script.called().unwrap().selected, [DeviceId(1), DeviceId(2)]);
 }
+
+/// Of three that have delivered in the first round, two are told to have left when the second is opened.
+fn opened_among_last_wills() -> Script {
+    let mut script = Script::opened(SMALL, &[]);
+    (0..3).for_each(|device| script.delivers(&small(device, 1)));
+    (0..2).for_each(|device| script.leaves(device));
+    script.computes(Ok(vec![1.0; SMALL]));
+    assert_eq!(script.called().unwrap().selected, [DeviceId(2)]);
+    script
+}
+
+#[test]
+fn a_round_that_was_opened_as_the_broker_ended_is_called_anew_with_all() {
+    let mut script = opened_among_last_wills();
+    script.said.clear();
+    script.handle(Event::Connected);
+    script.arrives(0);
+    assert!(matches!(script.stages(Topic::Round)[..], [Stage::Gathering(_)]));
+    // Of one who heard of the round all the same: not forgotten, and not accepted for another call.
+    script.delivers(&small(2, 2));
+    script.arrives(1);
+    let call = script.called().unwrap();
+    assert_eq!((call.round, call.selected.len()), (2, 3));
+    (0..3).for_each(|device| script.delivers(&small(device, 2)));
+    script.computes(Ok(vec![1.0; SMALL]));
+    let record = script.record().unwrap();
+    assert_eq!((record.round, record.accepted, record.refused.len()), (2, 3, 0));
+}
+
+#[test]
+fn a_round_in_which_something_has_come_in_is_not_called_anew() {
+    let mut script = Script::opened(SMALL, &["rounds=4"]);
+    (0..3).for_each(|device| script.delivers(&small(device, 1)));
+    script.leaves(0);
+    script.computes(Ok(vec![1.0; SMALL]));
+    script.delivers(&small(1, 2));
+    script.said.clear();
+    script.handle(Event::Connected);
+    let call = script.called().unwrap();
+    assert_eq!((call.round, &call.selected[..]), (2, &[DeviceId(1), DeviceId(2)][..]));
+}
+
+#[test]
+fn a_second_connection_before_the_first_round_cuts_no_roll_call_short() {
+    let mut script = Script::new(SMALL, &[]);
+    script.arrives(0);
+    script.handle(Event::Connected);
+    script.arrives(1);
+    assert_eq!(script.called(), None);
+    script.arrives(2);
+    assert_eq!(script.called().unwrap().selected.len(), 3);
+}
+
+#[test]
+fn too_few_for_the_rule_when_the_connection_is_back_are_waited_for() {
+    let mut script = Script::opened(SMALL, &["aggregation.rule=trimmed-mean", "aggregation.trim=1"]);
+    (0..3).for_each(|device| script.delivers(&small(device, 1)));
+    script.leaves(0);
+    script.computes(Ok(vec![1.0; SMALL]));
+    script.said.clear();
+    script.handle(Event::Connected);
+    assert!(script.ending().is_none(), "{:?}", script.ending());
+    script.arrives(0);
+    assert_eq!(script.called().unwrap().selected.len(), 3);
+}

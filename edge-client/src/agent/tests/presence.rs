@@ -49,6 +49,16 @@ fn its_own_word_is_not_answered() {
 }
 
 #[test]
+fn its_own_last_will_is_answered() {
+    let mut script = Script::benign(SMALL);
+    script.said.clear();
+    let late = Status { online: false, ..other(&script, 50, 0) };
+    script.says(late);
+    let said = script.messages(Topic::Status(DeviceId(1)));
+    assert!(matches!(&said[..], [Message::Status(status)] if status.online && status.boot == 50));
+}
+
+#[test]
 fn of_two_that_started_at_the_same_time_one_leaves() {
     // A word takes 30 ms, so that each finds the other 30 ms younger than itself.
     let (mut low, mut high) = (Script::benign(SMALL), Script::benign(SMALL));
