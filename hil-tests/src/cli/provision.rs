@@ -12,7 +12,7 @@ use shared::scenario::Scenario;
 
 use super::common::{Common, Ending, UsageError};
 use crate::fleet_data::FleetData;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Kind};
 use crate::provision::{FirstBoot, Provision, Provisioned, Wifi};
 
 /// Write everything a fleet needs to run a scenario: certificates, configurations, shards, SD card files
@@ -136,6 +136,12 @@ impl ProvisionArgs {
         if self.ssh_key.is_some() {
             println!(
                 "  copy {out}/devices/DEVICE/cloud-init/* onto the boot partition of each device's SD card"
+            );
+        }
+        if inventory.devices.iter().any(|device| device.kind != Kind::Ssh) {
+            // Clients that are not deployed are started by the bench.
+            return println!(
+                "  hil run {out}/aggregator/scenario.toml --on boards --fleet {fleet} --provisioned {out}"
             );
         }
         println!("  hil deploy {fleet} {out}");

@@ -39,11 +39,6 @@ pub(crate) fn as_seen_within(broker: BrokerAddress) -> BrokerAddress {
     if is_here { BrokerAddress { host: HOST.to_owned(), ..broker } } else { broker }
 }
 
-/// Whether `broker` is on the machine that an emulated board is emulated on, as seen from there.
-pub(crate) fn is_host(broker: &BrokerAddress) -> bool {
-    broker.host == HOST
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

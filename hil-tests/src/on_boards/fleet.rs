@@ -14,7 +14,7 @@ use super::remote::RemoteSeat;
 use crate::bench::Task;
 use crate::deploy::{Binary, Release, built_for};
 use crate::emulated::emulated_client;
-use crate::emulated_board::{self, EmulatedBoard, EmulatedSeat, Kernel};
+use crate::emulated_board::{EmulatedBoard, EmulatedSeat, Kernel};
 use crate::inventory::{Device, Kind};
 use crate::processes::{ClientProgram, LocalSeat, Seat};
 use crate::provision::{Manifest, Provision};
@@ -92,11 +92,15 @@ impl<'a> Fleet<'a> {
         device: &Device,
         broker: &BrokerAddress,
     ) -> anyhow::Result<Box<dyn Seat>> {
-        ensure!(
-            !(broker.tls && emulated_board::is_host(broker)),
-            "an emulated board finds this machine's loopback at another address, which is not what the broker's \
-             certificate says; write an address of this machine's network into broker.url"
-        );
+        if broker.tls {
+            let certificates = Manifest::load(&self.folder, &bench.inventory.name)?.certificates;
+            ensure!(
+                certificates.get("broker").is_some_and(|it| it.hosts.contains(&broker.host)),
+                "an emulated board finds the broker at {}, which its certificate does not say: run `hil provision` \
+                 again, and give the new one to the broker",
+                broker.host
+            );
+        }
         let kernel = Kernel::find(bench.kernel.as_deref())?;
         if bench.fresh {
             build(Target::find(&device.board_to_emulate()?.target)?, &[Program::EdgeClient])?;

@@ -5,7 +5,8 @@ use shared::scenario::Scenario;
 
 use super::certificates::Certificates;
 use super::folder::{Folder, Secrecy};
-use crate::inventory::Inventory;
+use crate::emulated_board::as_seen_within;
+use crate::inventory::{Inventory, Kind};
 
 const CONFIGURATION: &str = include_str!("../../../firmware-configs/mosquitto/outpost.conf");
 const LISTENER: &str = "listener 8883";
@@ -21,10 +22,21 @@ pub(super) fn write(
     scenario: &Scenario,
 ) -> anyhow::Result<()> {
     let address = &inventory.broker.url;
-    certificates.issue(folder, "broker", "broker/broker", std::slice::from_ref(&address.host))?;
+    certificates.issue(folder, "broker", "broker/broker", &hosts(inventory))?;
     let configuration = CONFIGURATION.replace(LISTENER, &format!("listener {}", address.port));
     folder.write("broker/outpost.conf", configuration.as_bytes(), Secrecy::Open)?;
     folder.write("broker/acl", access(scenario).as_bytes(), Secrecy::Open)
+}
+
+/// The names under which devices find the broker, which its certificate must bear.
+fn hosts(inventory: &Inventory) -> Vec<String> {
+    let address = &inventory.broker.url;
+    let mut hosts = vec![address.host.clone()];
+    if inventory.devices.iter().any(|device| device.kind == Kind::QemuSystem) {
+        hosts.push(as_seen_within(address.clone()).host);
+        hosts.dedup();
+    }
+    hosts
 }
 
 /// What everyone may, and what the scenario's attack needs beyond that: `docs/protocol.md`, "Collusion".
@@ -70,6 +82,20 @@ mod tests {
     fn nobody_gets_a_right_that_the_attack_does_not_need() {
         assert_eq!(granted(&[]), "");
         assert_eq!(granted(&["attack.kind=label-flip"]), "");
+    }
+
+    #[test]
+    fn an_emulated_board_finds_the_broker_of_this_machine_under_another_name() {
+        let hosts_of = |host: &str, kind: &str| {
+            let text = format!(
+                "name = \"one\"\n[broker]\nurl = \"mqtts://{host}\"\n\
+                 [[device]]\nid = \"device-000\"\nkind = \"{kind}\"\nboard = \"pi-4b\"\n"
+            );
+            hosts(&Inventory::parse("one.toml", &text).unwrap())
+        };
+        assert_eq!(hosts_of("127.0.0.1", "qemu-system"), ["127.0.0.1", "10.0.2.2"]);
+        assert_eq!(hosts_of("192.168.1.10", "qemu-system"), ["192.168.1.10"]);
+        assert_eq!(hosts_of("127.0.0.1", "qemu-user"), ["127.0.0.1"]);
     }
 
     #[test]

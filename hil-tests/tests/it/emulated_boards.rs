@@ -14,8 +14,10 @@ use hil_tests::processes::Binaries;
 use rustix::process::Signal;
 use shared::identity::DeviceId;
 
+use crate::deploy::broker_configuration;
 use crate::emulated::{AARCH64, PATIENT, client};
 use crate::lab::{ATTACK, Lab, records};
+use crate::mosquitto;
 use crate::process::{Outcome, Process, datasets, program, recorded_rounds, run, summary};
 
 /// Boots take four seconds; on a machine that has much else to do, a multiple.
@@ -40,8 +42,13 @@ impl Shelf {
             ["fleet.devices=4", "fleet.compromised=1"].iter().chain(settings).copied().collect();
         let shelf = Shelf { lab: Lab::new(&settings) };
         fs::create_dir(shelf.scratch()).unwrap();
-        let mut text =
-            "name = \"shelf\"\n[broker]\nurl = \"mqtt://127.0.0.1\"\nlisten = \"127.0.0.1:0\"\n".to_owned();
+        shelf.write_inventory("url = \"mqtt://127.0.0.1\"\nlisten = \"127.0.0.1:0\"");
+        Some(shelf)
+    }
+
+    /// Writes the inventory, with `broker` for the broker.
+    fn write_inventory(&self, broker: &str) {
+        let mut text = format!("name = \"shelf\"\n[broker]\n{broker}\n");
         for device in (0..4).map(DeviceId) {
             let kind = match device.0 {
                 1 => "kind = \"qemu-system\"\nboard = \"pi-4b\"",
@@ -50,8 +57,17 @@ impl Shelf {
             };
             writeln!(text, "[[device]]\nid = \"{device}\"\n{kind}").unwrap();
         }
-        fs::write(shelf.inventory(), text).unwrap();
-        Some(shelf)
+        fs::write(self.inventory(), text).unwrap();
+    }
+
+    /// Provisions the fleet, and gives the folder.
+    fn provision(&self) -> PathBuf {
+        let folder = self.lab.path("provisioned");
+        let mut provision = program("hil");
+        provision.arg("provision").arg(self.inventory()).arg(self.lab.scenario_path());
+        provision.arg("--out").arg(&folder).arg("--datasets").arg(datasets());
+        run(provision).succeeded();
+        folder
     }
 
     fn inventory(&self) -> PathBuf {
@@ -138,6 +154,23 @@ fn an_interrupted_run_leaves_no_emulator_behind() {
     assert_eq!(shelf.emulators(), Vec::<String>::new());
 }
 
+#[test]
+fn boards_check_the_certificate_of_a_broker_of_this_machine_and_show_their_own() {
+    let Some(shelf) = Shelf::new(&[ATTACK[0], PATIENT[0], PATIENT[1], "rounds=4"]) else { return };
+    let mosquitto = mosquitto::start_with(tempfile::tempdir().unwrap(), |port| {
+        shelf.write_inventory(&format!("url = \"mqtts://127.0.0.1:{port}\""));
+        broker_configuration(&shelf.provision())
+    });
+    let Some(_mosquitto) = mosquitto else { return };
+    let provisioned = shelf.lab.path("provisioned");
+    run_slow(shelf.hil("run", &["--provisioned", provisioned.to_str().unwrap()])).succeeded();
+    assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+    for device in EMULATED {
+        let console = shelf.console("run", device);
+        assert!(console.contains("connected to mqtts://10.0.2.2:"), "{console}");
+    }
+}
+
 /// A copy of the kernel's folder, with something else in place of busybox.
 fn kernel_with(busybox: &str) -> tempfile::TempDir {
     let (from, to) = (folder(None).unwrap(), tempfile::tempdir().unwrap());
@@ -170,11 +203,7 @@ fn a_client_that_cannot_work_on_its_board_is_named_and_the_run_ends_without_it()
     else {
         return;
     };
-    let provisioned = shelf.lab.path("provisioned");
-    let mut provision = program("hil");
-    provision.arg("provision").arg(shelf.inventory()).arg(shelf.lab.scenario_path());
-    provision.arg("--out").arg(&provisioned).arg("--datasets").arg(datasets());
-    run(provision).succeeded();
+    let provisioned = shelf.provision();
     let config = provisioned.join("devices/device-001/client.toml");
     fs::write(&config, fs::read_to_string(&config).unwrap() + "color = \"red\"\n").unwrap();
     let outcome = run_slow(shelf.hil("run", &["--provisioned", provisioned.to_str().unwrap()]));
