@@ -2,13 +2,14 @@
 
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints these comments as they stand")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use rim::{BrokerAddress, Tls, TlsError, TlsFiles};
 use serde::{Deserialize, Serialize};
 use shared::identity::DeviceId;
+use shared::toml_file::{self, FileError};
 use shared::wire::Topics;
 
 /// One device of an Outpost fleet: trains on its own shard, sends updates over MQTT and, only where the
@@ -107,13 +108,8 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The configuration file cannot be used.
-    #[error("{}: {what}", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A setting that has no default.
     #[error("no {0}: give --{0}, set OUTPOST_{upper}, or write `{0} = ...` into the file of --config", upper = .0.to_uppercase())]
     Missing(&'static str),
@@ -136,7 +132,7 @@ impl Cli {
     /// # Errors
     /// [`ConfigError`] names the file or the setting.
     pub fn resolve(self) -> Result<Config, ConfigError> {
-        let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let file = self.config.as_deref().map(toml_file::load::<File>).transpose()?.unwrap_or_default();
         let device = or_parse(self.device, file.device, "device")?.ok_or(ConfigError::Missing("device"))?;
         let broker = or_parse(self.broker, file.broker, "broker")?.unwrap_or(BrokerAddress {
             host: "localhost".to_owned(),
@@ -159,12 +155,6 @@ impl Cli {
     }
 }
 
-fn read(path: &Path) -> Result<File, ConfigError> {
-    let wrong = |what| ConfigError::File { file: path.to_owned(), what };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    toml::from_str(&text).map_err(|error: toml::de::Error| wrong(error.message().to_owned()))
-}
-
 /// The flag's value, or the file's text as one.
 fn or_parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     flag: Option<T>,
@@ -178,6 +168,8 @@ fn or_parse<T: std::str::FromStr<Err: std::fmt::Display>>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn resolve(flags: &[&str]) -> Result<Config, String> {

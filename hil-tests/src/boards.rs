@@ -1,9 +1,9 @@
 //! Board profiles: what a kind of board is, from `firmware-configs/boards`.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
+use shared::toml_file::{self, FileError};
 
 /// The profiles that come with this program: name and text.
 const BUILT_IN: [(&str, &str); 4] = [
@@ -62,13 +62,8 @@ pub enum BoardError {
         known: String,
     },
     /// A profile that cannot be used.
-    #[error("board profile {file}: {what}")]
-    Profile {
-        /// The file, or the name of a profile that comes with this program.
-        file: String,
-        /// What is wrong with it.
-        what: String,
-    },
+    #[error(transparent)]
+    Profile(#[from] FileError),
 }
 
 impl Board {
@@ -78,28 +73,17 @@ impl Board {
     /// [`BoardError`] names the boards there are, or the file and what is wrong with it.
     pub fn find(name: &str) -> Result<Self, BoardError> {
         if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
-            let wrong = |error: std::io::Error| BoardError::Profile {
-                file: name.to_owned(),
-                what: error.to_string(),
-            };
-            return Board::parse(name, &fs::read_to_string(name).map_err(wrong)?);
+            return Ok(toml_file::load(Path::new(name))?);
         }
         let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) else {
             return Err(BoardError::Unknown { name: name.to_owned(), known: Board::names().join(", ") });
         };
-        Board::parse(name, text)
+        Ok(toml_file::parse(name, text)?)
     }
 
     /// The names of the boards that this program knows by itself.
     pub fn names() -> [&'static str; BUILT_IN.len()] {
         BUILT_IN.map(|(name, _)| name)
-    }
-
-    fn parse(file: &str, text: &str) -> Result<Self, BoardError> {
-        toml::from_str(text).map_err(|error: toml::de::Error| BoardError::Profile {
-            file: file.to_owned(),
-            what: error.message().to_owned(),
-        })
     }
 }
 
@@ -110,6 +94,8 @@ fn cortex_a72() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

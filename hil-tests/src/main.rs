@@ -8,10 +8,10 @@ use std::thread;
 use aggregator_node::backend::DeviceError;
 use clap::Parser;
 use hil_tests::cli::{Cli, Ending, UsageError};
-use hil_tests::inventory::InventoryError;
 use hil_tests::sweep::GridError;
 use rim::INTERRUPTED;
 use shared::scenario::ScenarioError;
+use shared::toml_file::FileError;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             eprintln!("hil: {error:#}");
             let usage = error.is::<ScenarioError>()
                 || error.is::<GridError>()
-                || error.is::<InventoryError>()
+                || error.is::<FileError>()
                 || error.is::<DeviceError>()
                 || error.is::<UsageError>();
             ExitCode::from(if usage { 2 } else { 1 })

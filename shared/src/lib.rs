@@ -9,6 +9,7 @@
 //! - [`data`]: data sets, their partition over devices, and shard files.
 //! - [`rules`]: Byzantine-robust aggregation rules.
 //! - [`scenario`]: the one file that says everything about a run.
+//! - [`toml_file`]: files that people write, and what can be wrong with one.
 //! - [`wire`]: messages, topics, codec and chunked transfer.
 //!
 //! Nothing here opens a socket, reads a clock or draws unseeded randomness. Readers take bytes; the
@@ -23,5 +24,6 @@ pub mod random;
 pub mod rules;
 pub mod scenario;
 mod simd;
+pub mod toml_file;
 pub mod training;
 pub mod wire;

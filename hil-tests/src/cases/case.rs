@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use shared::scenario::{Scenario, ScenarioError, line_and_message};
+use shared::scenario::{Scenario, ScenarioError};
+use shared::toml_file::{self, FileError};
 use shared::wire::Refusal;
 
 use super::Measurement;
@@ -102,48 +103,36 @@ impl Default for Expect {
     }
 }
 
-/// What is wrong with a case, with its file.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {what}", file.display())]
-pub struct CaseError {
-    file: PathBuf,
-    what: String,
-}
-
 impl Case {
     /// The case in the file `path`.
     ///
     /// # Errors
-    /// [`CaseError`] names the file, and the line or the key.
-    pub fn load(path: &Path) -> Result<Self, CaseError> {
-        let wrong = |what: String| CaseError { file: path.to_owned(), what };
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let mut case: Case = toml::from_str(&text).map_err(|error: toml::de::Error| {
-            let (line, message) = line_and_message(&text, &error);
-            wrong(format!("line {line}: {message}"))
-        })?;
+    /// [`FileError`] names the file, and the line or the key.
+    pub fn load(path: &Path) -> Result<Self, FileError> {
+        let wrong = |key, what: String| FileError::invalid(&path.display().to_string(), key, what);
+        let mut case: Case = toml_file::load(path)?;
         if path.file_stem().is_none_or(|stem| stem != case.name.as_str()) {
-            return Err(wrong(format!("name: `{}` is not what the file is called", case.name)));
+            return Err(wrong("name", format!("`{}` is not what the file is called", case.name)));
         }
         path.parent().unwrap_or(Path::new("")).clone_into(&mut case.folder);
-        case.scenario(case.needs.devices).map_err(|error| wrong(error.to_string()))?;
+        case.scenario(case.needs.devices).map_err(|error| wrong("scenario", error.to_string()))?;
         Ok(case)
     }
 
     /// Those of `matrix` in the folder `path`, in order of name.
     ///
     /// # Errors
-    /// [`CaseError`] if one cannot be read, or there is none.
-    pub fn load_all(path: &Path, matrix: Matrix) -> Result<Vec<Self>, CaseError> {
-        let wrong = |what: String| CaseError { file: path.to_owned(), what };
-        let entries = fs::read_dir(path).map_err(|error| wrong(error.to_string()))?;
+    /// [`FileError`] if one cannot be read, or there is none.
+    pub fn load_all(path: &Path, matrix: Matrix) -> Result<Vec<Self>, FileError> {
+        let wrong = |cause| FileError::Unreadable { file: path.display().to_string(), cause };
+        let entries = fs::read_dir(path).map_err(wrong)?;
         let files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>();
-        let mut files: Vec<PathBuf> = files.map_err(|error: io::Error| wrong(error.to_string()))?;
+        let mut files: Vec<PathBuf> = files.map_err(wrong)?;
         files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
         let mut cases = files.iter().map(PathBuf::as_path).map(Case::load).collect::<Result<Vec<_>, _>>()?;
         cases.sort_by(|one, other| one.name.cmp(&other.name));
         if cases.is_empty() {
-            return Err(wrong("it holds no case".to_owned()));
+            return Err(wrong(io::Error::other("it holds no case")));
         }
         Ok(cases.into_iter().filter(|case| case.matrix <= matrix).collect())
     }

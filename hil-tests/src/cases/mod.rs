@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 use aggregator_node::record::RunDirectory;
 use anyhow::{Context, bail};
 
-pub use case::{Case, CaseError, Expect, Matrix, Needs};
+pub use case::{Case, Expect, Matrix, Needs};
 pub use fit::{Unfit, fit};
 pub use rig::Rig;
 pub use telemetry::Measurement;

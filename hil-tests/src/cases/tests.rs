@@ -48,13 +48,13 @@ fn struck(more: &str) -> Result<Vec<Option<DeviceId>>, String> {
 #[test]
 fn what_is_wrong_with_a_case_is_named() {
     for (more, part) in [
-        ("color = \"red\"\n", "line 14: unknown field `color`"),
+        ("color = \"red\"\n", "case.toml:14: unknown field `color`"),
         ("[[step]]\nat-round = 1\nfault = \"kil\"\n", "kil"),
         ("[expect]\nrefused.lost = [1, 1]\n", "lost"),
         ("[expect]\ntelemetry = [\"humidity\"]\n", "humidity"),
     ] {
         let error = load(more).unwrap_err();
-        assert!(error.contains("case.toml: ") && error.contains(part), "{error}");
+        assert!(error.contains("case.toml:") && error.contains(part), "{error}");
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.toml");

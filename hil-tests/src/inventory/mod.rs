@@ -14,12 +14,11 @@
 //!     address = "192.168.1.21"
 //! "#)?;
 //! assert_eq!(inventory.devices[0].root, "/opt/outpost");
-//! # Ok::<(), hil_tests::inventory::InventoryError>(())
+//! # Ok::<(), shared::toml_file::FileError>(())
 //! ```
 //!
 //! `firmware-configs/fleets` has examples with every key explained. An unknown key is an error.
 
-mod error;
 mod text;
 mod validation;
 
@@ -32,7 +31,6 @@ use serde::{Deserialize, Deserializer};
 use shared::identity::DeviceId;
 
 use crate::boards::Board;
-pub use error::InventoryError;
 
 /// A fleet: see the module documentation.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

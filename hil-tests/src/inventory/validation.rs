@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 
 use shared::identity::DeviceId;
 use shared::scenario::Scenario;
+use shared::toml_file::FileError;
 
-use super::{Device, Inventory, InventoryError, Kind, Role};
+use super::{Device, Inventory, Kind, Role};
 use crate::boards::Board;
 
 const LONGEST_NAME: usize = 64;
 
 impl Inventory {
-    pub(super) fn validate(&self) -> Result<(), InventoryError> {
+    pub(super) fn validate(&self) -> Result<(), FileError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if self.name.is_empty() || self.name.len() > LONGEST_NAME || !self.name.chars().all(plain) {
             return self.wrong("name", format!("`{}`: give 1 to 64 of `a-z`, `0-9` and `-`", self.name));
@@ -43,7 +44,7 @@ impl Inventory {
         Ok(())
     }
 
-    fn validate_device(&self, device: &Device) -> Result<(), InventoryError> {
+    fn validate_device(&self, device: &Device) -> Result<(), FileError> {
         match &device.board {
             Some(board) => {
                 if let Err(error) = Board::find(board) {
@@ -117,8 +118,8 @@ impl Inventory {
     /// Holds the inventory against a scenario: every device is of its fleet, and has the role that it draws.
     ///
     /// # Errors
-    /// [`InventoryError::Invalid`] names the device and the key.
-    pub fn check(&self, scenario: &Scenario) -> Result<(), InventoryError> {
+    /// [`FileError::Invalid`] names the device and the key.
+    pub fn check(&self, scenario: &Scenario) -> Result<(), FileError> {
         let attackers = scenario.attackers();
         for device in &self.devices {
             if device.id.0 >= scenario.fleet.devices {
@@ -144,11 +145,11 @@ impl Inventory {
         Ok(())
     }
 
-    fn wrong(&self, key: &str, message: impl Into<String>) -> Result<(), InventoryError> {
-        Err(InventoryError::Invalid { file: self.file.clone(), key: key.to_owned(), message: message.into() })
+    fn wrong(&self, key: &str, message: impl Into<String>) -> Result<(), FileError> {
+        Err(FileError::invalid(&self.file, key, message))
     }
 
-    fn wrong_of(&self, device: &Device, key: &str, message: impl Into<String>) -> Result<(), InventoryError> {
+    fn wrong_of(&self, device: &Device, key: &str, message: impl Into<String>) -> Result<(), FileError> {
         self.wrong(&format!("{}: {key}", device.id), message)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use shared::scenario::{Scenario, ScenarioError};
+use shared::toml_file::{self, FileError};
 
 use super::Cell;
 
@@ -65,14 +66,9 @@ fn one_seed() -> Vec<u64> {
 /// What is wrong with a grid.
 #[derive(Debug, thiserror::Error)]
 pub enum GridError {
-    /// The file cannot be read.
-    #[error("{}: {what}", file.display())]
-    File {
-        /// The grid file.
-        file: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
+    /// Its file.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// One of its scenarios makes no sense.
     #[error("cell `{cell}`: {cause}")]
     Cell {
@@ -89,19 +85,17 @@ impl Grid {
     /// # Errors
     /// [`GridError::File`] names the file, and what is wrong.
     pub fn load(path: &Path) -> Result<Self, GridError> {
-        let wrong = |what: String| GridError::File { file: path.to_owned(), what };
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let mut grid: Grid =
-            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim().replace('\n', " ")))?;
+        let mut grid: Grid = toml_file::load(path)?;
+        let wrong = |key, what| Err(FileError::invalid(&path.display().to_string(), key, what).into());
         for axis in &grid.axes {
             let named = axis.key.is_some() && !axis.values.is_empty() && axis.cases.is_empty();
             let listed = axis.key.is_none() && axis.values.is_empty() && !axis.cases.is_empty();
             if !(named || listed && axis.name.is_some()) {
-                return Err(wrong("each of axes needs `key` and `values`, or `name` and `cases`".to_owned()));
+                return wrong("axes", "each needs `key` and `values`, or `name` and `cases`");
             }
         }
         if grid.seeds.is_empty() {
-            return Err(wrong("seeds: give at least one".to_owned()));
+            return wrong("seeds", "give at least one");
         }
         grid.scenario = path.parent().unwrap_or(Path::new("")).join(&grid.scenario);
         Ok(grid)

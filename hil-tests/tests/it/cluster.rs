@@ -253,5 +253,5 @@ fn a_job_that_does_not_say_how_many_parts_there_are_is_refused() {
 fn a_wrong_grid_is_wrong_usage() {
     let lab = Lab::new("");
     fs::write(lab.path("grid/grid.toml"), format!("seed = 3\n{GRID}")).unwrap();
-    run(lab.sweep("out")).complains(2, &["grid.toml: ", "seed"]);
+    run(lab.sweep("out")).complains(2, &["grid.toml:1: ", "seed"]);
 }

@@ -332,5 +332,6 @@ fn wrong_usage_of_a_fleet_is_named() {
     fs::write(lab.path("tls.toml"), format!("{inventory}board = \"{}\"\n", board.display())).unwrap();
     let mut unbuilt = hil(&["deploy"]);
     unbuilt.arg(lab.path("fleet"));
-    run(unbuilt).complains(1, &["--binary FILE", "device-000", "cargo hil build --target mips-unknown-linux-gnu"]);
+    run(unbuilt)
+        .complains(1, &["--binary FILE", "device-000", "cargo hil build --target mips-unknown-linux-gnu"]);
 }

@@ -42,7 +42,6 @@ pub use sections::{
     Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Goal, Knowledge, Placement, ResultModel,
     Timing, Training,
 };
-pub use text::line_and_message;
 
 use crate::data::DatasetName;
 use crate::models::ModelName;

@@ -6,6 +6,7 @@ use toml::{Table, Value};
 
 use super::{Scenario, ScenarioError};
 use crate::identity::Digest;
+use crate::toml_file::{self, one_line};
 
 impl Scenario {
     /// Reads and validates the scenario in `path`, each of `settings` (`key=value`, the key dotted) overriding one
@@ -14,10 +15,7 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] with the file and line, or the setting, and the key.
     pub fn load(path: &Path, settings: &[String]) -> Result<Self, ScenarioError> {
-        let file = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|cause| ScenarioError::Unreadable { file: file.clone(), cause })?;
-        Scenario::parse(&file, &text, settings)
+        Scenario::parse(&path.display().to_string(), &toml_file::read(path)?, settings)
     }
 
     /// As [`Scenario::load`], from text; `file` is what errors call it.
@@ -25,9 +23,8 @@ impl Scenario {
     /// # Errors
     /// As [`Scenario::load`].
     pub fn parse(file: &str, text: &str, settings: &[String]) -> Result<Self, ScenarioError> {
-        let wrong = |e: &toml::de::Error| text_error(file, text, e);
-        let mut table: Table = toml::from_str(text).map_err(|e| wrong(&e))?;
-        let mut scenario: Scenario = toml::from_str(text).map_err(|e| wrong(&e))?;
+        let mut table: Table = toml_file::parse(file, text)?;
+        let mut scenario: Scenario = toml_file::parse(file, text)?;
         for setting in settings {
             // One at a time, so that an error names the setting that caused it.
             apply(&mut table, setting)
@@ -64,22 +61,6 @@ impl Scenario {
         self.aggregation.trim.get_or_insert(byzantine);
         self.defense.remove.get_or_insert(byzantine);
     }
-}
-
-fn text_error(file: &str, text: &str, error: &toml::de::Error) -> ScenarioError {
-    let (line, message) = line_and_message(text, error);
-    ScenarioError::Text { file: file.to_owned(), line, message }
-}
-
-/// Where in `text` its reader met `error`, as a line from 1, and what it says, in one line.
-pub fn line_and_message(text: &str, error: &toml::de::Error) -> (usize, String) {
-    let start = error.span().map_or(0, |span| span.start);
-    let line = 1 + text.get(..start).unwrap_or(text).matches('\n').count();
-    (line, one_line(error.message()))
-}
-
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Puts the value of `key=value` into `table`, making tables on the way.

@@ -1,12 +1,13 @@
 //! What must hold for a scenario to make sense.
 
-use super::{AttackKind, Goal, Knowledge, Scenario, ScenarioError, TooFewUpdates};
+use super::{AttackKind, Goal, Knowledge, Scenario, TooFewUpdates};
 use crate::rules::{Krum, Rule};
+use crate::toml_file::FileError;
 
 impl Scenario {
     /// Checks every value; `file` is what errors call the scenario.
-    pub(super) fn validate(&self, file: &str) -> Result<(), ScenarioError> {
-        self.check().map_err(|(key, message)| ScenarioError::Invalid { file: file.to_owned(), key, message })
+    pub(super) fn validate(&self, file: &str) -> Result<(), FileError> {
+        self.check().map_err(|(key, message)| FileError::invalid(file, key, message))
     }
 
     fn check(&self) -> Result<(), (&'static str, String)> {
