@@ -1,4 +1,4 @@
-//! The bench: runs a scenario in software, or as real processes over a real broker, and reports.
+//! The bench: runs a scenario in software, or with real clients over a real broker, wherever they are, and reports.
 //!
 //! # Layout
 //! - [`mod@bench`]: what every bench has in common.

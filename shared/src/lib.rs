@@ -13,7 +13,7 @@
 //! - [`wire`]: messages, topics, codec and chunked transfer.
 //!
 //! Nothing here opens a socket, reads a clock or draws unseeded randomness. Readers take bytes; the
-//! only functions that touch the file system are the `load` conveniences next to them.
+//! only functions that touch the file system are the `load` conveniences next to them, and [`toml_file::read`].
 
 pub mod data;
 pub mod evaluation;

@@ -12,6 +12,8 @@
 //!                                                                        Part ── all have left ──► Over
 //! ```
 //!
+//! From Collect it goes back to Gather where the connection turns out to have ended as the round was opened.
+//!
 //! Events go in through [`Machine::handle`], actions come out. Whoever drives it carries them out in order (the
 //! record of a round is on disk before the next round is called), runs [`Job`]s on a
 //! [`Worker`](crate::worker::Worker), and sends [`Event::Tick`] when [`Machine::wake_at`] has come.
@@ -19,7 +21,7 @@
 //! | phase | file | leaves when |
 //! |---|---|---|
 //! | Gather | `gather.rs` | every device answered the roll call, or time is up and the rule can work |
-//! | Collect | `collect.rs`, opened by `announce.rs` | every selected device has a verdict, or the deadline |
+//! | Collect | `collect.rs`, opened by `announce.rs` | every selected device has a verdict, or the deadline; or it is called anew (`gather.rs`) |
 //! | Aggregate | `aggregate.rs` | the worker has the new global model, or there is none to be had |
 //! | Evaluate | `evaluate.rs` | the worker has the test error, if this round is to be evaluated |
 //! | Part | `conclude.rs` | every device has heard that the run is over and left, or time is up |

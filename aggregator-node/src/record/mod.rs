@@ -7,7 +7,10 @@
 //! | `scenario.toml` | the resolved scenario |
 //! | `rounds.jsonl` | one [`RoundRecord`] a line |
 //! | `checkpoint.safetensors` | the global model after the last checkpointed round |
+//! | `best.safetensors` | that of lowest test error, if the scenario wants it |
+//! | `term` | grows with every start of the aggregator |
 //! | `metrics.csv`, `summary.json`, `report.html` | written by [`RunDirectory::finish`] |
+//! | `logs/` | what the processes of a bench logged, which puts it there |
 //! | `.lock` | held by the process that writes the directory |
 //!
 //! # Surviving kill -9

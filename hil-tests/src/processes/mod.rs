@@ -2,7 +2,9 @@
 //!
 //! # Layout
 //! - `seat.rs`: [`Seat`], where the client of one device runs; `local.rs`: the seat of a process of this machine.
-//! - `running.rs`: a fleet at work, wherever its clients sit, as faults see it; `conduct.rs`: from its start to its end.
+//! - `running.rs`: a fleet at work, wherever its clients sit, as faults see it; `conduct.rs`: from its start to its end;
+//!   `rounds.rs`: what it records meanwhile.
+//! - `child.rs`: a process; `client.rs`, `aggregator.rs`: what it is started with; `binaries.rs`: where the programs are.
 //! - `fleet.rs`: what the processes of this bench are given.
 
 mod aggregator;
