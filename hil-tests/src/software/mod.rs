@@ -161,11 +161,15 @@ impl Stage {
                 device => self.devices[device - 1].receive(delivery),
             }
         }
-        let mut effects = self.aggregator.act(now);
-        let mut said: Vec<Vec<Effect>> = self.devices.par_iter_mut().map(|device| device.act(now)).collect();
+        let (aggregator, devices) = (&mut self.aggregator, &mut self.devices);
+        // Both on rayon's threads, for to get there from another takes longer than much of what is done there.
+        let (effects, mut said): (_, Vec<Vec<Effect>>) = rayon::join(
+            || aggregator.act(now),
+            || devices.par_iter_mut().map(|device| device.act(now)).collect(),
+        );
         self.train(now, &mut said)?;
         let mut over = false;
-        for effect in effects.drain(..) {
+        for effect in effects {
             match effect {
                 Effect::Record { record, global } => {
                     (watch.on_round)(&record);

@@ -35,13 +35,19 @@ type Tile = [[Lanes; TILE]; PANEL];
 pub(super) fn upper_gram(rows: &[&[f32]], origin: &[f32]) -> Vec<f64> {
     let starts: Vec<usize> = (0..origin.len()).step_by(PANEL * LANES).collect();
     let mut products = vec![0.0; rows.len() * rows.len()];
-    if rows.len() <= FEW && starts.len() > 1 && rayon::current_num_threads() > 1 {
+    let threads = rayon::current_num_threads();
+    if threads > 1 && starts.len() > 1 && rows.len() <= FEW {
         add_panels_of_threads(rows, origin, &starts, &mut products);
-    } else {
-        let mut panel = Panel::new(rows, origin);
-        for start in starts {
+        return products;
+    }
+    let mut panel = Panel::new(rows, origin);
+    for start in starts {
+        if threads > 1 {
             panel.fill_by_threads(start);
             panel.add_products_by_threads(&mut products);
+        } else {
+            panel.fill(start);
+            panel.add_products(&mut products);
         }
     }
     products
