@@ -84,9 +84,10 @@ impl Act {
         let Act { step, progress } = self;
         let named = || format!("the fault {} of round {}", step.fault.name(), step.at_round);
         match *progress {
-            Progress::Waiting if stage.recorded() >= step.at_round => {
+            Progress::Waiting if stage.recorded()? >= step.at_round => {
                 if step.fault.hold(step, stage).with_context(named)? {
-                    *progress = Progress::Holding { recorded: stage.recorded(), since: Instant::now() };
+                    // Counted once it stands still: many may have been recorded until it did.
+                    *progress = Progress::Holding { recorded: stage.recorded()?, since: Instant::now() };
                 } else {
                     self.strike(stage)?;
                 }
@@ -94,7 +95,7 @@ impl Act {
             // A round that was recorded since opened the next one, of which the held device knows nothing: that round
             // waits for it. If none is recorded, it is the open round itself that does.
             Progress::Holding { recorded, since }
-                if stage.recorded() > recorded || since.elapsed() >= STANDSTILL =>
+                if stage.recorded()? > recorded || since.elapsed() >= STANDSTILL =>
             {
                 self.strike(stage)?;
             }
@@ -142,8 +143,8 @@ mod tests {
     }
 
     impl Stage for Script {
-        fn recorded(&self) -> u32 {
-            self.recorded
+        fn recorded(&mut self) -> anyhow::Result<u32> {
+            Ok(self.recorded)
         }
         fn freeze(&mut self, _: DeviceId) -> anyhow::Result<()> {
             self.does("freeze")

@@ -7,8 +7,11 @@ use super::{Proxy, Surroundings};
 
 /// A running fleet, as faults see it. What a bench cannot do to its devices is an error that says so.
 pub trait Stage {
-    /// Number of rounds that are recorded.
-    fn recorded(&self) -> u32;
+    /// Number of rounds that are recorded by now.
+    ///
+    /// # Errors
+    /// If the record cannot be read.
+    fn recorded(&mut self) -> anyhow::Result<u32>;
 
     /// Stops `device` in its tracks: it keeps its connection and answers nothing.
     ///

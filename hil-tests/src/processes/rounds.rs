@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use aggregator_node::record::RoundRecord;
@@ -14,12 +15,14 @@ pub(crate) struct Rounds {
     /// How far `rounds.jsonl` has been read.
     position: u64,
     recorded: u32,
+    /// What has been read, and not asked for by [`Rounds::fresh`] yet.
+    untold: Vec<RoundRecord>,
 }
 
 impl Rounds {
     /// Those of the run in `directory`, from the first.
     pub(crate) fn of(directory: &Path) -> Self {
-        Rounds { directory: directory.to_owned(), position: 0, recorded: 0 }
+        Rounds { directory: directory.to_owned(), position: 0, recorded: 0, untold: Vec::new() }
     }
 
     /// The run's directory.
@@ -27,17 +30,24 @@ impl Rounds {
         &self.directory
     }
 
-    /// How many there are, as of the last call of [`Rounds::fresh`].
-    pub(super) fn recorded(&self) -> u32 {
-        self.recorded
+    /// How many there are by now.
+    pub(super) fn recorded(&mut self) -> anyhow::Result<u32> {
+        self.read()?;
+        Ok(self.recorded)
     }
 
-    /// What has been recorded since the last call. Asked many times a second; reads nothing twice.
+    /// What has been recorded since the last call.
     pub(super) fn fresh(&mut self) -> anyhow::Result<Vec<RoundRecord>> {
+        self.read()?;
+        Ok(mem::take(&mut self.untold))
+    }
+
+    /// Reads on. Done many times a second; reads nothing twice.
+    fn read(&mut self) -> anyhow::Result<()> {
         let path = self.directory.join("rounds.jsonl");
         let mut file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
         // Resuming cuts the file: what is behind the cut comes again.
@@ -54,7 +64,8 @@ impl Rounds {
         if let Some(last) = records.last() {
             self.recorded = last.round;
         }
-        Ok(records)
+        self.untold.extend(records);
+        Ok(())
     }
 }
 
@@ -72,28 +83,42 @@ mod tests {
         )
     }
 
-    fn fresh(rounds: &mut Rounds) -> Vec<u32> {
-        rounds.fresh().unwrap().iter().map(|record| record.round).collect()
+    /// What is new, and how many there are.
+    fn fresh(rounds: &mut Rounds) -> (Vec<u32>, u32) {
+        let fresh = rounds.fresh().unwrap().iter().map(|record| record.round).collect();
+        (fresh, rounds.recorded().unwrap())
     }
 
     #[test]
     fn only_what_is_new_is_read_and_a_cut_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let (path, mut rounds) = (folder.path().join("rounds.jsonl"), Rounds::of(folder.path()));
-        assert_eq!((fresh(&mut rounds), rounds.recorded()), (vec![], 0), "nothing has been written yet");
+        assert_eq!(fresh(&mut rounds), (vec![], 0), "nothing has been written yet");
         let mut text = line(1) + &line(2);
         fs::write(&path, text.clone() + "{\"round\":3,").unwrap();
-        assert_eq!((fresh(&mut rounds), rounds.recorded()), (vec![1, 2], 2));
-        assert_eq!((fresh(&mut rounds), rounds.recorded()), (vec![], 2), "the third is not whole");
+        assert_eq!(fresh(&mut rounds), (vec![1, 2], 2));
+        assert_eq!(fresh(&mut rounds), (vec![], 2), "the third is not whole");
         // What has been read is not read again, whatever has become of it.
         text = "#".repeat(text.len()) + &line(3);
         fs::write(&path, &text).unwrap();
-        assert_eq!((fresh(&mut rounds), rounds.recorded()), (vec![3], 3));
+        assert_eq!(fresh(&mut rounds), (vec![3], 3));
         // A resumed run drops the round behind its checkpoint, and records it again.
         text.truncate(text.len() - line(3).len());
         fs::write(&path, &text).unwrap();
-        assert!(fresh(&mut rounds).is_empty());
+        assert!(fresh(&mut rounds).0.is_empty());
         fs::write(&path, text + &line(3) + &line(4)).unwrap();
-        assert_eq!((fresh(&mut rounds), rounds.recorded()), (vec![3, 4], 4));
+        assert_eq!(fresh(&mut rounds), (vec![3, 4], 4));
+    }
+
+    #[test]
+    fn they_are_counted_before_they_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, mut rounds) = (folder.path().join("rounds.jsonl"), Rounds::of(folder.path()));
+        fs::write(&path, line(1)).unwrap();
+        assert_eq!(rounds.recorded().unwrap(), 1);
+        fs::write(&path, line(1) + &line(2)).unwrap();
+        assert_eq!(rounds.recorded().unwrap(), 2, "as of now, not of when they were told last");
+        assert_eq!(fresh(&mut rounds), (vec![1, 2], 2));
+        assert_eq!(fresh(&mut rounds), (vec![], 2));
     }
 }

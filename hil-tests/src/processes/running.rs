@@ -146,7 +146,7 @@ impl Running {
 }
 
 impl Stage for Running {
-    fn recorded(&self) -> u32 {
+    fn recorded(&mut self) -> anyhow::Result<u32> {
         self.rounds.recorded()
     }
 
