@@ -124,7 +124,9 @@ impl Fault {
     /// Holds the device that is to be struck in the middle of a round; false if that is not needed.
     pub(super) fn hold(&self, step: &Step, stage: &mut dyn Stage) -> anyhow::Result<bool> {
         match self {
-            Fault::Kill {} | Fault::WrongClock { .. } | Fault::FullDisk {} => stage.freeze(step.device()?)?,
+            Fault::Kill {} | Fault::WrongClock { .. } | Fault::FullDisk {} | Fault::PowerCycle {} => {
+                stage.freeze(step.device()?)?;
+            }
             Fault::Cut {} | Fault::HalfOpen { .. } => {
                 stage.link(step.device()?)?.hold(Direction::Both, true);
             }
