@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use rayon::prelude::*;
 
 use super::near_median::mean_near_median;
-use super::selection::{Nearest, Selection};
+use super::selection::Selection;
 use super::{Distances, Rule, RuleError, Updates};
 
 /// Selects θ updates by Krum, one after the other, and outputs per coordinate the mean of the γ selected values
@@ -43,7 +43,10 @@ impl Bulyan {
     /// # Errors
     /// [`RuleError::Bulyan`] if a condition does not hold for that many devices.
     pub fn select(&self, distances: &Distances) -> Result<Vec<usize>, RuleError> {
-        self.select_from(Selection::new(&Nearest::of(distances), distances, None), distances.devices())
+        self.select_from(
+            Selection::new(&distances.each_nearest_first(), distances, None),
+            distances.devices(),
+        )
     }
 
     /// What `average` makes of the rows that are selected and of γ, the number of values to average.
@@ -70,7 +73,7 @@ impl Bulyan {
     ) -> Result<Vec<Vec<f32>>, RuleError> {
         let devices = distances.devices();
         let gamma = self.sizes(devices.saturating_sub(1))?.gamma;
-        let nearest = Nearest::of(distances);
+        let nearest = distances.each_nearest_first();
         let select = |left_out: usize| {
             let left = Selection::new(&nearest, distances, Some(left_out));
             let mut selection = self.select_from(left, devices - 1)?;
@@ -140,7 +143,7 @@ impl Rule for Bulyan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::properties::{aggregate, matrix};
+    use super::super::properties::{aggregate, column, distances, matrix};
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -149,15 +152,6 @@ mod tests {
 
     fn bulyan(byzantine: usize) -> Bulyan {
         Bulyan { byzantine, theta: None, gamma: None }
-    }
-
-    fn distances(rows: &[Vec<f32>]) -> Distances {
-        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-        Distances::of(&Updates::new(&rows, None).unwrap())
-    }
-
-    fn column(values: &[f32]) -> Vec<Vec<f32>> {
-        values.iter().map(|&value| vec![value]).collect()
     }
 
     #[test]

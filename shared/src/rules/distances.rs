@@ -98,11 +98,6 @@ impl Distances {
         self.matrix[a * self.devices + b]
     }
 
-    /// Among the distances from update `a`, a number that is as large as that to update `b`.
-    pub(super) fn order(&self, a: usize, b: usize) -> u64 {
-        order(self.between(a, b))
-    }
-
     /// The other updates with their distances from update `device`, nearest first, ties in ascending order of index;
     /// empty if there is no such update.
     pub fn nearest_first(&self, device: usize) -> Vec<(usize, f64)> {
@@ -112,6 +107,11 @@ impl Distances {
             others.map(|(other, distance)| (order(*distance), other)).collect();
         others.sort_unstable();
         others.into_iter().map(|(_, other)| (other, row[other])).collect()
+    }
+
+    /// [`Distances::nearest_first`] of each update.
+    pub(super) fn each_nearest_first(&self) -> Vec<Vec<(usize, f64)>> {
+        (0..self.devices).into_par_iter().map(|device| self.nearest_first(device)).collect()
     }
 
     /// Sum of the distances from update `device` to its `count` nearest others, ties included once each; to
@@ -126,7 +126,7 @@ impl Distances {
 }
 
 /// A number that is as large among others as `distance` is: whole numbers are sorted faster.
-fn order(distance: f64) -> u64 {
+pub(super) fn order(distance: f64) -> u64 {
     distance.abs().to_bits()
 }
 
@@ -196,6 +196,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use super::super::properties::distances as of;
     use super::*;
 
     #[test]
@@ -204,11 +205,6 @@ mod tests {
         let distances = Distances::of(&Updates::new(&rows, None).unwrap());
         let eighteen = 18.0_f64.sqrt();
         assert_eq!(distances.matrix, [0.0, 5.0, 1.0, 5.0, 0.0, eighteen, 1.0, eighteen, 0.0]);
-    }
-
-    fn of(rows: &[Vec<f32>]) -> Distances {
-        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-        Distances::of(&Updates::new(&rows, None).unwrap())
     }
 
     #[test]

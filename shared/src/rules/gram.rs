@@ -21,8 +21,12 @@ const STRIPE: usize = 32;
 
 /// Up to so many rows, each thread takes panels of its own: the products of one are too few to be shared out.
 const FEW: usize = 256;
+
 /// Panels that a thread goes through before the products of all threads are added up.
 const SHARE: usize = 4;
+
+/// So many tiles at least for a thread: none is handed to another, nor is any asked.
+const ALL: usize = usize::MAX;
 
 /// The rows of a tile in a panel, side by side: they are gone through together.
 type Tile = [[Lanes; TILE]; PANEL];
@@ -38,14 +42,9 @@ pub(super) fn upper_gram(rows: &[&[f32]], origin: &[f32]) -> Vec<f64> {
     let threads = rayon::current_num_threads();
     if threads > 1 && starts.len() > 1 && rows.len() <= FEW {
         add_panels_of_threads(rows, origin, &starts, &mut products);
-        return products;
-    }
-    let mut panel = Panel::new(rows, origin);
-    for start in starts {
-        if threads > 1 {
-            panel.fill_by_threads(start);
-            panel.add_products_by_threads(&mut products);
-        } else {
+    } else {
+        let mut panel = Panel::new(rows, origin, if threads > 1 { 1 } else { ALL });
+        for start in starts {
             panel.fill(start);
             panel.add_products(&mut products);
         }
@@ -57,7 +56,7 @@ pub(super) fn upper_gram(rows: &[&[f32]], origin: &[f32]) -> Vec<f64> {
 fn add_panels_of_threads(rows: &[&[f32]], origin: &[f32], starts: &[usize], products: &mut [f64]) {
     let threads = rayon::current_num_threads().min(starts.len());
     let mut workers: Vec<Worker<'_>> = Vec::new();
-    workers.resize_with(threads, || Worker { panel: Panel::new(rows, origin), products: Vec::new() });
+    workers.resize_with(threads, || Worker { panel: Panel::new(rows, origin, ALL), products: Vec::new() });
     for starts in starts.chunks(threads * SHARE) {
         let shares = starts.chunks(starts.len().div_ceil(threads)).chain(iter::repeat(&[][..]));
         let shares: Vec<(&mut Worker<'_>, &[usize])> = workers.iter_mut().zip(shares).collect();
@@ -96,51 +95,34 @@ struct Panel<'a> {
     rows: &'a [&'a [f32]],
     origin: &'a [f32],
     tiles: Vec<Tile>,
+    /// Tiles that a thread works on at least.
+    fewest: usize,
     /// Whole vectors of columns that it holds; the rest is rubbish.
     vectors: usize,
 }
 
 impl<'a> Panel<'a> {
-    fn new(rows: &'a [&'a [f32]], origin: &'a [f32]) -> Self {
+    fn new(rows: &'a [&'a [f32]], origin: &'a [f32], fewest: usize) -> Self {
         let tiles = vec![[[Lanes::ZERO; TILE]; PANEL]; rows.len().div_ceil(TILE)];
-        Panel { rows, origin, tiles, vectors: 0 }
+        Panel { rows, origin, tiles, fewest, vectors: 0 }
     }
 
     /// Takes the columns from `start` on.
     fn fill(&mut self, start: usize) {
-        let origin = self.turn_to(start);
-        for (tile, rows) in self.tiles.iter_mut().zip(self.rows.chunks(TILE)) {
-            fill_tile(tile, rows, start, origin);
-        }
-    }
-
-    /// [`Panel::fill`], its tiles shared out.
-    fn fill_by_threads(&mut self, start: usize) {
-        let origin = self.turn_to(start);
-        let tiles = self.tiles.par_iter_mut().zip(self.rows.par_chunks(TILE));
-        tiles.for_each(|(tile, rows)| fill_tile(tile, rows, start, origin));
-    }
-
-    /// The origin's part of the columns from `start` on.
-    fn turn_to(&mut self, start: usize) -> &'a [f32] {
-        let end = (start + PANEL * LANES).min(self.origin.len());
-        self.vectors = (end - start).div_ceil(LANES);
-        &self.origin[start..end]
+        let origin = &self.origin[start..(start + PANEL * LANES).min(self.origin.len())];
+        self.vectors = origin.len().div_ceil(LANES);
+        let tiles = self.tiles.par_iter_mut().zip(self.rows.par_chunks(TILE)).with_min_len(self.fewest);
+        tiles.for_each(|(tile, rows)| {
+            for (place, row) in rows.iter().enumerate() {
+                vectorized(Offsets { row: &row[start..][..origin.len()], origin, tile, place });
+            }
+        });
     }
 
     /// Adds the products of the columns that it holds.
     fn add_products(&self, products: &mut [f64]) {
         for stripe in self.stripes() {
-            for (tile, products) in products.chunks_mut(TILE * self.rows.len()).enumerate() {
-                self.add_products_with(stripe.clone(), tile, products);
-            }
-        }
-    }
-
-    /// [`Panel::add_products`], its tiles shared out.
-    fn add_products_by_threads(&self, products: &mut [f64]) {
-        for stripe in self.stripes() {
-            let tiles = products.par_chunks_mut(TILE * self.rows.len()).enumerate();
+            let tiles = products.par_chunks_mut(TILE * self.rows.len()).enumerate().with_min_len(self.fewest);
             tiles.for_each(|(tile, products)| self.add_products_with(stripe.clone(), tile, products));
         }
     }
@@ -159,12 +141,6 @@ impl<'a> Panel<'a> {
             let (columns, vectors, devices) = (&self.tiles[columns], self.vectors, self.rows.len());
             Arch::new().dispatch(TileProducts { rows, columns, first, vectors, devices, products });
         }
-    }
-}
-
-fn fill_tile(tile: &mut Tile, rows: &[&[f32]], start: usize, origin: &[f32]) {
-    for (place, row) in rows.iter().enumerate() {
-        vectorized(Offsets { row: &row[start..][..origin.len()], origin, tile, place });
     }
 }
 

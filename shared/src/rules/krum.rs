@@ -44,8 +44,7 @@ impl Krum {
         let devices = distances.devices();
         self.check(devices.saturating_sub(1))?;
         let neighbours = devices - 1 - self.byzantine - 2;
-        let nearest: Vec<_> =
-            (0..devices).into_par_iter().map(|device| distances.nearest_first(device)).collect();
+        let nearest = distances.each_nearest_first();
         let select = |left_out: usize| {
             let score = |device: usize| {
                 let others = nearest[device].iter().filter(|(other, _)| *other != left_out);
@@ -96,13 +95,13 @@ impl Rule for Krum {
 
 #[cfg(test)]
 mod tests {
-    use super::super::properties::{aggregate, matrix, select};
+    use super::super::properties::{aggregate, column, matrix, select};
     use super::*;
     use proptest::prelude::*;
 
     /// Selects among updates of one value each.
     fn select_scalar(byzantine: usize, values: &[f32]) -> usize {
-        select(Krum { byzantine }, &values.iter().map(|&value| vec![value]).collect::<Vec<_>>())
+        select(Krum { byzantine }, &column(values))
     }
 
     #[test]

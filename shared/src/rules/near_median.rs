@@ -119,11 +119,12 @@ fn sum_near_median<S: Simd>(simd: S, ascending: &[Wide], count: usize, part: usi
 
 #[cfg(test)]
 mod tests {
+    use super::super::properties::column;
     use super::*;
 
     fn near(values: &[f32], count: usize) -> f32 {
-        let rows: Vec<[f32; 1]> = values.iter().map(|&value| [value]).collect();
-        let rows: Vec<&[f32]> = rows.iter().map(<[f32; 1]>::as_slice).collect();
+        let rows = column(values);
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
         let all: Vec<usize> = (0..rows.len()).collect();
         mean_near_median(&Updates::new(&rows, None).unwrap(), &all, count).unwrap()[0]
     }

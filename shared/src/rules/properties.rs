@@ -20,6 +20,17 @@ pub(super) fn select(krum: Krum, rows: &[Vec<f32>]) -> usize {
     krum.select(&Updates::new(&rows, None).unwrap()).unwrap()
 }
 
+/// Rows of one value each.
+pub(super) fn column(values: &[f32]) -> Vec<Vec<f32>> {
+    values.iter().map(|&value| vec![value]).collect()
+}
+
+/// The distances between owned rows that are known to be fine.
+pub(super) fn distances(rows: &[Vec<f32>]) -> Distances {
+    let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+    Distances::of(&Updates::new(&rows, None).unwrap())
+}
+
 /// Rows of small whole numbers, whose sums, squares and halves are exact in `f32`; ties are common.
 pub(super) fn matrix(devices: Range<usize>) -> impl Strategy<Value = Vec<Vec<f32>>> {
     let dimension = prop_oneof![1..4_usize, BLOCK - 1..2 * BLOCK + 2];

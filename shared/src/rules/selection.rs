@@ -1,23 +1,11 @@
 //! Krum again and again, each time among those that it has not chosen yet.
 
-use rayon::prelude::*;
-
+use super::distances::order;
 use super::krum::least;
 use super::{Distances, RuleError};
 
 /// Relative error of one addition of two `f64`.
 const ROUNDING: f64 = f64::EPSILON;
-
-/// For each row all others with their distances, nearest first.
-pub(super) struct Nearest(Vec<Vec<(usize, f64)>>);
-
-impl Nearest {
-    /// Sorts `distances`.
-    pub(super) fn of(distances: &Distances) -> Self {
-        let rows = (0..distances.devices()).into_par_iter();
-        Nearest(rows.map(|row| distances.nearest_first(row)).collect())
-    }
-}
 
 /// The rows that are left to choose from.
 ///
@@ -25,7 +13,8 @@ impl Nearest {
 /// anew for every choice: it is known with a bound of its error from what left it and what came to it, and taken anew only
 /// for those rows that may have the least.
 pub(super) struct Selection<'a> {
-    nearest: &'a Nearest,
+    /// For each row all others with their distances, nearest first.
+    nearest: &'a [Vec<(usize, f64)>],
     distances: &'a Distances,
     left: Vec<bool>,
     scores: Vec<Score>,
@@ -44,8 +33,12 @@ struct Score {
 }
 
 impl<'a> Selection<'a> {
-    /// All rows but `left_out`.
-    pub(super) fn new(nearest: &'a Nearest, distances: &'a Distances, left_out: Option<usize>) -> Self {
+    /// All rows but `left_out`; `nearest` are [`Distances::each_nearest_first`].
+    pub(super) fn new(
+        nearest: &'a [Vec<(usize, f64)>],
+        distances: &'a Distances,
+        left_out: Option<usize>,
+    ) -> Self {
         let devices = distances.devices();
         let left = (0..devices).map(|row| Some(row) != left_out).collect();
         Selection { nearest, distances, left, scores: vec![Score::default(); devices] }
@@ -74,7 +67,7 @@ impl<'a> Selection<'a> {
 
     /// Lets so many others of a row count, or all if there are fewer.
     fn reach(&mut self, row: usize, count: usize) {
-        let (others, score) = (&self.nearest.0[row], &mut self.scores[row]);
+        let (others, score) = (&self.nearest[row], &mut self.scores[row]);
         while score.count < count && score.reach < others.len() {
             let (other, distance) = others[score.reach];
             if self.left[other] {
@@ -95,7 +88,7 @@ impl<'a> Selection<'a> {
 
     /// The score of a row, in ascending order.
     fn sum_up(&mut self, row: usize, count: usize) -> f64 {
-        let others = self.nearest.0[row].iter().filter(|(other, _)| self.left[*other]);
+        let others = self.nearest[row].iter().filter(|(other, _)| self.left[*other]);
         let sum: f64 = others.take(count).map(|(_, distance)| distance).sum();
         let score = &mut self.scores[row];
         (score.sum, score.error) = (sum, count as f64 * ROUNDING * sum);
@@ -106,10 +99,12 @@ impl<'a> Selection<'a> {
     fn take(&mut self, row: usize) {
         self.left[row] = false;
         for (other, score) in self.scores.iter_mut().enumerate() {
-            let place = |row: usize| (self.distances.order(other, row), row);
-            let beyond = self.nearest.0[other].get(score.reach);
-            if self.left[other] && beyond.is_none_or(|(beyond, _)| place(row) < place(*beyond)) {
-                score.add(-self.distances.between(other, row));
+            let distance = self.distances.between(other, row);
+            let beyond = self.nearest[other].get(score.reach);
+            let is_nearer =
+                |&(beyond, farther): &(usize, f64)| (order(distance), row) < (order(farther), beyond);
+            if self.left[other] && beyond.is_none_or(is_nearer) {
+                score.add(-distance);
                 score.count -= 1;
             }
         }
@@ -129,14 +124,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::Updates;
+    use super::super::properties::{column, distances};
     use super::*;
-
-    fn distances(values: &[f32]) -> Distances {
-        let rows: Vec<[f32; 1]> = values.iter().map(|&value| [value]).collect();
-        let rows: Vec<&[f32]> = rows.iter().map(<[f32; 1]>::as_slice).collect();
-        Distances::of(&Updates::new(&rows, None).unwrap())
-    }
 
     /// The definition: all sums taken anew.
     fn by_definition(distances: &Distances, left_out: Option<usize>, counts: &[usize]) -> Vec<usize> {
@@ -167,11 +156,11 @@ mod tests {
             counts in vec(1..30_usize, 30),
             one_less_each in any::<bool>(),
         ) {
-            let distances = distances(&values);
+            let distances = distances(&column(&values));
             let left_out = left_out.filter(|row| *row < values.len());
             let counts = if one_less_each { (1..values.len()).rev().collect() } else { counts };
             let expected = by_definition(&distances, left_out, &counts);
-            let nearest = Nearest::of(&distances);
+            let nearest = distances.each_nearest_first();
             let mut left = Selection::new(&nearest, &distances, left_out);
             let taken: Vec<usize> =
                 counts[..expected.len()].iter().map(|&count| left.take_least(count).unwrap()).collect();
@@ -181,8 +170,8 @@ mod tests {
 
     #[test]
     fn once_all_are_taken_there_is_nothing_to_choose() {
-        let distances = distances(&[1.0, 2.0]);
-        let nearest = Nearest::of(&distances);
+        let distances = distances(&column(&[1.0, 2.0]));
+        let nearest = distances.each_nearest_first();
         let mut left = Selection::new(&nearest, &distances, Some(1));
         assert_eq!(left.take_least(1), Ok(0));
         assert_eq!(left.take_least(1), Err(RuleError::NoUpdates));
