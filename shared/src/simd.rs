@@ -1,7 +1,7 @@
 //! Vector instructions chosen at run time.
 
 use std::hint::black_box;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -33,6 +33,24 @@ impl DerefMut for Lanes {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.0
     }
+}
+
+/// The vectors of the machine at hand that lanes are made of.
+#[inline(always)]
+pub(crate) fn vectors<V: Simd>(lanes: &Lanes) -> &[V::f32s] {
+    V::as_simd_f32s(&lanes.0).0
+}
+
+/// [`vectors`], to be written to.
+#[inline(always)]
+pub(crate) fn vectors_mut<V: Simd>(lanes: &mut Lanes) -> &mut [V::f32s] {
+    V::as_mut_simd_f32s(&mut lanes.0).0
+}
+
+/// The places of [`vectors`].
+#[inline(always)]
+pub(crate) fn parts<V: Simd>() -> Range<usize> {
+    0..LANES / V::F32_LANES
 }
 
 /// A computation that is worth compiling for several sets of vector instructions.

@@ -1,5 +1,7 @@
 //! The rule of one run on a GPU.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::rules::{Bulyan, Krum, MeanWeights, Rule, RuleError, RuleName, RuleParameters, Updates, build};
@@ -64,6 +66,24 @@ impl CudaRule {
         let matrix = Matrix::new(&self.gpu, resident, &Updates::new(&rows, None)?);
         Ok(columns::aggregate(&matrix, Statistic::MeanAroundMedian { count }, None)?)
     }
+
+    /// [`CudaRule::average`] of each selection. Without one or another of those that are not selected, the selection is
+    /// often the same.
+    fn average_each(
+        &self,
+        updates: &Updates<'_>,
+        resident: &Resident,
+        selections: &[Vec<usize>],
+        count: usize,
+    ) -> Result<Vec<Vec<f32>>, RuleError> {
+        let mut means: BTreeMap<&[usize], Vec<f32>> = BTreeMap::new();
+        for selection in selections {
+            if let Entry::Vacant(place) = means.entry(selection) {
+                place.insert(self.average(updates, resident, selection, count)?);
+            }
+        }
+        Ok(selections.iter().map(|selection| means[selection.as_slice()].clone()).collect())
+    }
 }
 
 impl Rule for CudaRule {
@@ -89,33 +109,36 @@ impl Rule for CudaRule {
             Computation::Krum(krum) => {
                 Ok(updates.rows()[krum.select_by(&distances(&matrix, updates)?)?].to_vec())
             }
-            Computation::Bulyan(bulyan) => bulyan
-                .aggregate_by(&distances(&matrix, updates)?, |selection, count| {
-                    self.average(updates, &resident, selection, count)
-                }),
+            Computation::Bulyan(bulyan) => {
+                let count = bulyan.averaged(updates.len())?;
+                let selection = bulyan.select(&distances(&matrix, updates)?)?;
+                self.average(updates, &resident, &selection, count)
+            }
         }
     }
 
-    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+    fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
         self.check(updates.len().saturating_sub(1))?;
         let resident = self.resident()?;
         let matrix = Matrix::new(&self.gpu, &resident, updates);
-        match &self.computation {
+        *aggregates = match &self.computation {
             Computation::Mean => {
                 let weights = MeanWeights::of(updates);
                 let mean = MeanOf { weights: &weights.each, shares: &weights.shares_without_each()? };
-                Ok(columns::without_each(&matrix, Statistic::Mean, Some(&mean))?)
+                columns::without_each(&matrix, Statistic::Mean, Some(&mean))?
             }
-            Computation::Columns(statistic) => Ok(columns::without_each(&matrix, *statistic, None)?),
+            Computation::Columns(statistic) => columns::without_each(&matrix, *statistic, None)?,
             Computation::Krum(krum) => {
                 let selected = krum.select_without_each(&distances(&matrix, updates)?)?;
-                Ok(selected.into_iter().map(|row| updates.rows()[row].to_vec()).collect())
+                selected.into_iter().map(|row| updates.rows()[row].to_vec()).collect()
             }
-            Computation::Bulyan(bulyan) => bulyan
-                .aggregate_without_each(&distances(&matrix, updates)?, |selection, count| {
-                    self.average(updates, &resident, selection, count)
-                }),
-        }
+            Computation::Bulyan(bulyan) => {
+                let count = bulyan.averaged(updates.len() - 1)?;
+                let selections = bulyan.select_without_each(&distances(&matrix, updates)?)?;
+                self.average_each(updates, &resident, &selections, count)?
+            }
+        };
+        Ok(())
     }
 }
 

@@ -45,7 +45,7 @@ pub struct LeaveOneOut {
 }
 
 impl LeaveOneOut {
-    /// Evaluates the aggregate by `rule` and each of [`Rule::leave_one_out`].
+    /// Evaluates the aggregate by `rule` and each of [`Rule::leave_one_out`], which are left in `aggregates`.
     ///
     /// The result does not depend on the number of threads. `tie_breakers` are m values.
     ///
@@ -56,9 +56,10 @@ impl LeaveOneOut {
         rule: &dyn Rule,
         validation: &Validation,
         tie_breakers: Vec<TieBreaker>,
+        aggregates: &mut Vec<Vec<f32>>,
     ) -> Result<Self, DefenseError> {
         let with_all = validation.evaluate(&rule.aggregate(updates)?)?;
-        let aggregates = rule.leave_one_out(updates)?;
+        rule.leave_one_out(updates, aggregates)?;
         // A rule that selects has few different ones, which are evaluated once each.
         let rows = 0..aggregates.len();
         let first_alike =
@@ -119,6 +120,7 @@ mod tests {
             rule,
             &validation(),
             vec![(false, 0); rows.len()],
+            &mut Vec::new(),
         )
     }
 

@@ -1,7 +1,7 @@
 //! A defense at work in a run.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::RngCore;
 use rand::seq::index::sample;
@@ -25,6 +25,8 @@ pub struct Screening {
     seed: u64,
     /// The devices that [`Ties`] favour.
     favoured: BTreeSet<DeviceId>,
+    /// Where a round finds the memory of the last one's.
+    aggregates: Mutex<Vec<Vec<f32>>>,
 }
 
 impl Screening {
@@ -55,6 +57,7 @@ impl Screening {
             validation: Validation { model, examples },
             seed: scenario.seed,
             favoured: favoured(scenario),
+            aggregates: Mutex::default(),
         }))
     }
 
@@ -77,7 +80,8 @@ impl Screening {
             (self.favoured.contains(&device), drawn)
         };
         let tie_breakers = devices.iter().map(tie_breaker).collect();
-        let evidence = LeaveOneOut::of(updates, rule, &self.validation, tie_breakers)?;
+        let mut aggregates = self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+        let evidence = LeaveOneOut::of(updates, rule, &self.validation, tie_breakers, &mut aggregates)?;
         Ok(self.defense.remove(&evidence, self.removals))
     }
 }

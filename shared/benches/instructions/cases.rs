@@ -72,9 +72,10 @@ pub(crate) fn run(name: &str, times: u32) {
     let updates = Updates::new(&rows, None).expect("rows of one length");
     let byzantine = devices / 5;
     let rule = rule(name, &RuleParameters { byzantine, trim: byzantine, theta: None, gamma: None });
+    let mut aggregates = Vec::new();
     for _ in 0..times {
         if leave_one_out {
-            black_box(rule.leave_one_out(&updates).expect("enough devices"));
+            rule.leave_one_out(&updates, black_box(&mut aggregates)).expect("enough devices");
         } else {
             black_box(rule.aggregate(&updates).expect("enough devices"));
         }

@@ -4,7 +4,7 @@ use crate::simd::{LANES, prefetch};
 
 /// Columns of all rows that are worked on next. With a hundred rows, each far from the others, no processor sees by
 /// itself what comes next; without being told it waits for memory half of the time.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Ahead<'a> {
     /// Those of which nothing is fetched yet, but for the first.
     rows: &'a [&'a [f32]],

@@ -1,12 +1,10 @@
 //! Bulyan: Krum picks a majority of plausible updates, and each coordinate is then averaged near its median.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use rayon::prelude::*;
 
 use super::near_median::mean_near_median;
-use super::selection::Selection;
+use super::near_medians::means_near_medians;
+use super::selection::{Neighbours, Selection};
 use super::{Distances, Rule, RuleError, Updates};
 
 /// Selects θ updates by Krum, one after the other, and outputs per coordinate the mean of the γ selected values
@@ -43,60 +41,45 @@ impl Bulyan {
     /// # Errors
     /// [`RuleError::Bulyan`] if a condition does not hold for that many devices.
     pub fn select(&self, distances: &Distances) -> Result<Vec<usize>, RuleError> {
-        self.select_from(
-            Selection::new(&distances.each_nearest_first(), distances, None),
-            distances.devices(),
-        )
-    }
-
-    /// What `average` makes of the rows that are selected and of γ, the number of values to average.
-    ///
-    /// # Errors
-    /// As [`Bulyan::select`], and what `average` fails with.
-    pub fn aggregate_by(
-        &self,
-        distances: &Distances,
-        average: impl FnOnce(&[usize], usize) -> Result<Vec<f32>, RuleError>,
-    ) -> Result<Vec<f32>, RuleError> {
-        let gamma = self.sizes(distances.devices())?.gamma;
-        average(&self.select(distances)?, gamma)
-    }
-
-    /// For each row [`Bulyan::aggregate_by`] of all others; `average` gets selections in ascending order of row.
-    ///
-    /// # Errors
-    /// As [`Bulyan::aggregate_by`] of one row less.
-    pub fn aggregate_without_each(
-        &self,
-        distances: &Distances,
-        mut average: impl FnMut(&[usize], usize) -> Result<Vec<f32>, RuleError>,
-    ) -> Result<Vec<Vec<f32>>, RuleError> {
         let devices = distances.devices();
-        let gamma = self.sizes(devices.saturating_sub(1))?.gamma;
-        let nearest = distances.each_nearest_first();
+        let neighbours = Neighbours::of(distances, self.neighbours(devices));
+        self.select_from(Selection::new(&neighbours), devices)
+    }
+
+    /// For each row [`Bulyan::select`] among all others, in ascending order of row. The distances are sorted once.
+    ///
+    /// # Errors
+    /// As [`Bulyan::select`] among one row less.
+    pub fn select_without_each(&self, distances: &Distances) -> Result<Vec<Vec<usize>>, RuleError> {
+        let devices = distances.devices();
+        let neighbours = Neighbours::of(distances, self.neighbours(devices.saturating_sub(1)));
         let select = |left_out: usize| {
-            let left = Selection::new(&nearest, distances, Some(left_out));
+            let mut left = Selection::new(&neighbours);
+            left.take(left_out);
             let mut selection = self.select_from(left, devices - 1)?;
             selection.sort_unstable();
             Ok(selection)
         };
-        let selections: Vec<Vec<usize>> =
-            (0..devices).into_par_iter().map(select).collect::<Result<_, RuleError>>()?;
-        // Without one or another of those that are not selected, the selection is often the same.
-        let mut aggregates = BTreeMap::new();
-        for selection in &selections {
-            if let Entry::Vacant(place) = aggregates.entry(selection) {
-                place.insert(average(selection, gamma)?);
-            }
-        }
-        Ok(selections.iter().map(|selection| aggregates[selection].clone()).collect())
+        (0..devices).into_par_iter().map(select).collect()
+    }
+
+    /// γ, the number of values to average of each column, for `devices` devices.
+    ///
+    /// # Errors
+    /// [`RuleError::Bulyan`] if a condition does not hold for that many devices.
+    pub fn averaged(&self, devices: usize) -> Result<usize, RuleError> {
+        self.sizes(devices).map(|sizes| sizes.gamma)
     }
 
     /// Selects from `devices` rows.
     fn select_from(self, mut left: Selection<'_>, devices: usize) -> Result<Vec<usize>, RuleError> {
         let theta = self.sizes(devices)?.theta;
-        let neighbours = |selected: usize| (devices - selected).saturating_sub(self.byzantine + 2).max(1);
-        (0..theta).map(|selected| left.take_least(neighbours(selected))).collect()
+        (0..theta).map(|selected| left.take_least(self.neighbours(devices - selected))).collect()
+    }
+
+    /// How many others count while so many rows are left.
+    fn neighbours(self, left: usize) -> usize {
+        left.saturating_sub(self.byzantine.saturating_add(2)).max(1)
     }
 
     /// θ and γ for `devices` devices, once all conditions hold.
@@ -128,16 +111,16 @@ impl Rule for Bulyan {
     }
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
-        self.check(updates.len())?;
-        let average = |selection: &[usize], gamma| mean_near_median(updates, selection, gamma);
-        self.aggregate_by(&Distances::of(updates), average)
+        let count = self.averaged(updates.len())?;
+        mean_near_median(updates, &self.select(&Distances::of(updates))?, count)
     }
 
-    /// The distances are computed once.
-    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
-        self.check(updates.len().saturating_sub(1))?;
-        let average = |selection: &[usize], gamma| mean_near_median(updates, selection, gamma);
-        self.aggregate_without_each(&Distances::of(updates), average)
+    /// The distances are computed once, and of columns only so much is sorted anew as selections differ in.
+    fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
+        let count = self.averaged(updates.len().saturating_sub(1))?;
+        let selections = self.select_without_each(&Distances::of(updates))?;
+        means_near_medians(updates, &selections, count, aggregates);
+        Ok(())
     }
 }
 

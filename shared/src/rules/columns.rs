@@ -36,20 +36,28 @@ pub(super) trait Statistic: Sync {
     fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>], ahead: Ahead<'_>);
 }
 
-/// The results of `statistic` for each column, as so many vectors of d values.
-pub(super) fn map_columns(updates: &Updates<'_>, statistic: &impl Statistic) -> Vec<Vec<f32>> {
+/// The results of `statistic` for each column, as so many vectors of d values, in the memory of those that there are.
+pub(super) fn map_columns(updates: &Updates<'_>, statistic: &impl Statistic, vectors: &mut Vec<Vec<f32>>) {
+    give_shape(vectors, statistic.results(), updates.dimension());
     if updates.len() <= WIDE_UP_TO {
-        map_strips::<WIDE>(updates, statistic)
+        map_strips::<WIDE>(updates, statistic, vectors);
     } else {
-        map_strips::<1>(updates, statistic)
+        map_strips::<1>(updates, statistic, vectors);
+    }
+}
+
+/// Makes the vectors `count` of `length` values, which are to be overwritten: where there is one, its values stay.
+pub(super) fn give_shape(vectors: &mut Vec<Vec<f32>>, count: usize, length: usize) {
+    vectors.resize_with(count, Vec::new);
+    for vector in vectors.iter_mut().filter(|vector| vector.len() != length) {
+        *vector = vec![0.0; length];
     }
 }
 
 /// [`map_columns`], `S` strips at a time.
-fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic) -> Vec<Vec<f32>> {
+fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic, vectors: &mut [Vec<f32>]) {
     let (devices, results) = (updates.len(), statistic.results());
-    let mut vectors = vec![vec![0.0; updates.dimension()]; results];
-    blocks_of(&mut vectors, BLOCK).into_par_iter().with_min_len(8).enumerate().for_each_init(
+    blocks_of(vectors, BLOCK).into_par_iter().with_min_len(8).enumerate().for_each_init(
         || (vec![[Lanes::ZERO; S]; BLOCK / LANES / S * devices], vec![[Lanes::ZERO; S]; results]),
         |(columns, row_per_result), (block, mut pieces)| {
             let length = pieces.first().map_or(0, |piece| piece.len());
@@ -67,7 +75,6 @@ fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic)
             }
         },
     );
-    vectors
 }
 
 /// The same columns of all `vectors`, so many at a time.
@@ -85,7 +92,9 @@ pub(super) fn blocks_of(vectors: &mut [Vec<f32>], columns: usize) -> Vec<Vec<&mu
 
 /// The only result of `statistic` for each column: d values.
 pub(super) fn map_columns_to_one(updates: &Updates<'_>, statistic: &impl Statistic) -> Vec<f32> {
-    map_columns(updates, statistic).pop().unwrap_or_default()
+    let mut vectors = Vec::new();
+    map_columns(updates, statistic, &mut vectors);
+    vectors.pop().unwrap_or_default()
 }
 
 /// Takes some columns of all rows apart: for each group of strips, one row per device.
@@ -184,7 +193,12 @@ mod tests {
                 .collect();
             let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
             let updates = Updates::new(&rows, None).unwrap();
-            for vectors in [map_strips::<1>(&updates, &Odd), map_strips::<WIDE>(&updates, &Odd)] {
+            for strips in [1, WIDE] {
+                let mut vectors = vec![vec![f32::NAN; dimension]; 2];
+                match strips {
+                    1 => map_strips::<1>(&updates, &Odd, &mut vectors),
+                    _ => map_strips::<WIDE>(&updates, &Odd, &mut vectors),
+                }
                 assert_eq!(vectors[0], (0..dimension).map(|j| j as f32).collect::<Vec<_>>());
                 assert_eq!(vectors[1], (0..dimension).map(|j| j as f32 + 10_000.0).collect::<Vec<_>>());
             }

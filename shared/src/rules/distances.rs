@@ -93,9 +93,9 @@ impl Distances {
         self.devices
     }
 
-    /// The distance between two updates that there are.
-    pub(super) fn between(&self, a: usize, b: usize) -> f64 {
-        self.matrix[a * self.devices + b]
+    /// The distances of all updates from update `device`, which there is; that of itself is 0.
+    pub(super) fn from(&self, device: usize) -> &[f64] {
+        &self.matrix[device * self.devices..][..self.devices]
     }
 
     /// The other updates with their distances from update `device`, nearest first, ties in ascending order of index;

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::columns::give_shape;
 use super::{Distances, Rule, RuleError, Updates};
 
 /// Outputs the update of least score, where the score of an update is the sum of its Euclidean distances
@@ -86,10 +87,13 @@ impl Rule for Krum {
     }
 
     /// The distances are computed and sorted once.
-    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+    fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
         self.check(updates.len().saturating_sub(1))?;
         let selected = self.select_without_each(&Distances::of(updates))?;
-        Ok(selected.into_iter().map(|row| updates.rows()[row].to_vec()).collect())
+        give_shape(aggregates, updates.len(), updates.dimension());
+        let copies = aggregates.par_iter_mut().zip(selected);
+        copies.for_each(|(aggregate, row)| aggregate.copy_from_slice(updates.rows()[row]));
+        Ok(())
     }
 }
 

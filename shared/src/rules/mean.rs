@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::columns::blocks_of;
+use super::columns::{blocks_of, give_shape};
 use super::{Rule, RuleError, Updates};
 use crate::simd::{Kernel, vectorized};
 
@@ -31,20 +31,20 @@ impl Rule for Mean {
 
     /// The sum without a row is that of the rows before it and of those after it: nothing is taken away from a sum, so
     /// that nothing is lost beside a large value.
-    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+    fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
         let devices = updates.len();
         self.check(devices.saturating_sub(1))?;
         let weights = MeanWeights::of(updates);
         let (shares, weights) = (weights.shares_without_each()?, weights.each);
-        let mut means = vec![vec![0.0; updates.dimension()]; devices];
-        blocks_of(&mut means, SHORT).into_par_iter().enumerate().for_each_init(
+        give_shape(aggregates, devices, updates.dimension());
+        blocks_of(aggregates, SHORT).into_par_iter().enumerate().for_each_init(
             || vec![[0.0; SHORT]; devices],
             |before, (block, means)| {
                 let rows = Rows { updates, weights: &weights, start: block * SHORT };
                 vectorized(WeightedMeansWithoutEach { rows, shares: &shares, before, means });
             },
         );
-        Ok(means)
+        Ok(())
     }
 }
 

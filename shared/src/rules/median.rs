@@ -30,12 +30,13 @@ impl Rule for Median {
     }
 
     /// One sort per coordinate: without a value, the middle is the next place or the one before.
-    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+    fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
         let devices = updates.len();
         self.check(devices.saturating_sub(1))?;
         let around = devices / 2 - 1..=devices / 2 + devices % 2;
         let network = SortingNetwork::new(devices, |place| around.contains(&place));
-        Ok(map_columns(updates, &MiddlesWithoutEach { network, devices }))
+        map_columns(updates, &MiddlesWithoutEach { network, devices }, aggregates);
+        Ok(())
     }
 }
 

@@ -37,6 +37,7 @@ mod mean;
 mod median;
 mod name;
 mod near_median;
+mod near_medians;
 #[cfg(test)]
 mod properties;
 mod ranks;
@@ -83,15 +84,20 @@ pub trait Rule: Send + Sync {
     /// What [`Rule::check`] reports for the number of rows.
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError>;
 
-    /// For each of the m rows the aggregate of all others: what a defense judges an update by.
+    /// For each of the m rows the aggregate of all others, d values: what a defense judges an update by.
+    ///
+    /// They take the place of whatever is in `aggregates`, and its memory: clearing memory that is new takes as long as
+    /// all else, so let each round write where the last one did.
     ///
     /// By default m aggregations. A rule may have a faster way, whose values must be the same within rounding.
     ///
     /// # Errors
-    /// As [`Rule::aggregate`] of m - 1 rows.
-    fn leave_one_out(&self, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+    /// As [`Rule::aggregate`] of m - 1 rows; what is then in `aggregates` is unspecified.
+    fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
         let rows = (0..updates.len()).into_par_iter();
-        rows.map(|left_out| aggregate_where(self, updates, |row| row != left_out)).collect()
+        let without = |left_out: usize| aggregate_where(self, updates, |row| row != left_out);
+        *aggregates = rows.map(without).collect::<Result<_, _>>()?;
+        Ok(())
     }
 }
 

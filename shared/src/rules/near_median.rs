@@ -1,12 +1,14 @@
 //! Bulyan's second stage: per coordinate the mean of the values nearest their median.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use super::ahead::Ahead;
 use super::columns::{Statistic, Strips, map_columns_to_one};
 use super::sorting::SortingNetwork;
 use super::{RuleError, Updates};
-use crate::simd::{LANES, Lanes, one_at_a_time};
+use crate::simd::{LANES, Lanes, parts, vectors, vectors_mut};
 
 /// Per coordinate the mean of the `count` values of the selected rows nearest their median; of two equally far, the
 /// lower counts.
@@ -34,91 +36,158 @@ impl Statistic for MeanNearMedian {
         ahead: Ahead<'_>,
     ) {
         self.network.sort(columns, ahead);
-        let mut ascending = vec![Wide([0.0; LANES]); columns.len()];
-        for strip in 0..S {
-            for (wide, row) in ascending.iter_mut().zip(&*columns) {
-                wide.widen(&row[strip]);
-            }
-            let mut sums = Wide([0.0; LANES]);
-            let sum = SumNearMedian { ascending: &ascending, count: self.count, sums: &mut sums };
-            Arch::new().dispatch(sum);
-            for (result, sum) in results[0][strip].iter_mut().zip(sums.0) {
-                *result = (sum / self.count as f64) as f32;
-            }
+        average(columns, self.count, &mut results[0]);
+    }
+}
+
+/// Averages columns that are sorted, lane by lane, near their medians: `count` values of each.
+#[inline(always)]
+pub(super) fn average<const S: usize>(sorted: &[Strips<S>], count: usize, means: &mut Strips<S>) {
+    for (strip, means) in means.iter_mut().enumerate() {
+        let sums = Arch::new().dispatch(SumNearMedian { sorted, count, strip });
+        for (mean, sum) in means.iter_mut().zip(sums) {
+            *mean = (sum / count as f64) as f32;
         }
     }
 }
 
-/// Values that lie side by side, in two cache lines.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Wide([f64; LANES]);
-
-impl Wide {
-    #[inline(always)]
-    fn widen(&mut self, values: &Lanes) {
-        let values = one_at_a_time(values);
-        for lane in 0..LANES {
-            self.0[lane] = f64::from(values[lane]);
-        }
-    }
-}
-
-/// The sums of the `count` values nearest the median of each column, in ascending order.
+/// The sums of the `count` values nearest the median of each column of a strip, in ascending order.
+///
+/// They lie side by side. While what would be left behind is farther from the median than what would come in, the first
+/// of them is one place on: the former falls from place to place and the latter rises. Which is farther, the sum of both
+/// tells beside twice the median; where sums in `f32` are equal, those in `f64` do.
 ///
 /// Written with the machine's own vectors: of comparisons lane by lane the compiler makes branches.
-struct SumNearMedian<'a> {
-    ascending: &'a [Wide],
+struct SumNearMedian<'a, const S: usize> {
+    sorted: &'a [Strips<S>],
     count: usize,
-    sums: &'a mut Wide,
+    strip: usize,
 }
 
-impl WithSimd for SumNearMedian<'_> {
-    type Output = ();
+impl<const S: usize> WithSimd for SumNearMedian<'_, S> {
+    type Output = [f64; LANES];
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let sums = S::as_mut_simd_f64s(&mut self.sums.0).0;
-        for (part, sum) in sums.iter_mut().enumerate() {
-            *sum = sum_near_median(simd, self.ascending, self.count, part);
+    fn with_simd<V: Simd>(self, simd: V) -> [f64; LANES] {
+        let SumNearMedian { sorted, count, strip } = self;
+        let doubtful = doubtful(sorted.len(), count);
+        let pairs = sorted[doubtful.clone()].iter().zip(&sorted[doubtful.start + count..]);
+        let mut median = Median::of(simd, sorted, strip);
+        let mut sums = [0.0; LANES];
+        for (behind, ahead) in pairs.clone() {
+            add(&mut sums, &median.kept(&behind[strip], &ahead[strip]));
         }
+        for row in &sorted[doubtful.end..doubtful.start + count] {
+            add(&mut sums, &row[strip]);
+        }
+        for (behind, ahead) in pairs {
+            add(&mut sums, &median.coming(&behind[strip], &ahead[strip]));
+        }
+        if median.is_undecided() { sums_decided(sorted, count, strip) } else { sums }
     }
 }
 
-/// The sums of one vector of columns.
+/// What tells which of two values is farther from the median of each lane.
+struct Median<V> {
+    simd: V,
+    lower: Lanes,
+    upper: Lanes,
+    /// The least sum of values that are not farther behind, if the two differ.
+    least: Lanes,
+}
+
+impl<V: Simd> Median<V> {
+    #[inline(always)]
+    fn of<const S: usize>(simd: V, sorted: &[Strips<S>], strip: usize) -> Self {
+        let [lower, upper] = middle(sorted.len()).map(|place| sorted[place][strip]);
+        Median { simd, lower, upper, least: Lanes([f32::INFINITY; LANES]) }
+    }
+
+    /// The values `behind` that are not farther away than those `ahead`; zeros in place of others.
+    #[inline(always)]
+    fn kept(&mut self, behind: &Lanes, ahead: &Lanes) -> Lanes {
+        let (simd, mut kept) = (self.simd, Lanes::ZERO);
+        for part in parts::<V>() {
+            let [lower, upper, behind, ahead] =
+                [&self.lower, &self.upper, behind, ahead].map(|values| vectors::<V>(values)[part]);
+            let sum = simd.add_f32s(behind, ahead);
+            let is_kept = simd.greater_than_or_equal_f32s(sum, simd.add_f32s(lower, upper));
+            vectors_mut::<V>(&mut kept)[part] = simd.select_f32s(is_kept, behind, simd.splat_f32s(0.0));
+            let differ = simd.or_m32s(simd.less_than_f32s(lower, upper), simd.less_than_f32s(behind, ahead));
+            let is_candidate = simd.and_m32s(is_kept, differ);
+            let candidate = simd.select_f32s(is_candidate, sum, simd.splat_f32s(f32::INFINITY));
+            let least = &mut vectors_mut::<V>(&mut self.least)[part];
+            *least = simd.min_f32s(*least, candidate);
+        }
+        kept
+    }
+
+    /// The values `ahead` that are nearer than those `behind`; zeros in place of others.
+    #[inline(always)]
+    fn coming(&self, behind: &Lanes, ahead: &Lanes) -> Lanes {
+        let (simd, mut coming) = (self.simd, Lanes::ZERO);
+        for part in parts::<V>() {
+            let [lower, upper, behind, ahead] =
+                [&self.lower, &self.upper, behind, ahead].map(|values| vectors::<V>(values)[part]);
+            let comes = simd.less_than_f32s(simd.add_f32s(behind, ahead), simd.add_f32s(lower, upper));
+            vectors_mut::<V>(&mut coming)[part] = simd.select_f32s(comes, ahead, simd.splat_f32s(0.0));
+        }
+        coming
+    }
+
+    /// Whether some sum was equal to twice the median, as far as `f32` tells.
+    #[inline(always)]
+    fn is_undecided(&self) -> bool {
+        parts::<V>().any(|part| {
+            let [lower, upper, least] =
+                [&self.lower, &self.upper, &self.least].map(|values| vectors::<V>(values)[part]);
+            let equal = self.simd.equal_f32s(least, self.simd.add_f32s(lower, upper));
+            self.simd.first_true_m32s(equal) < V::F32_LANES
+        })
+    }
+}
+
 #[inline(always)]
-fn sum_near_median<S: Simd>(simd: S, ascending: &[Wide], count: usize, part: usize) -> S::f64s {
-    let part_of = |row: &Wide| S::as_simd_f64s(&row.0).0[part];
-    let [zero, one] = [simd.splat_f64s(0.0), simd.splat_f64s(1.0)];
-
-    let [lower, upper] =
-        [(ascending.len() - 1) / 2, ascending.len() / 2].map(|place| part_of(&ascending[place]));
-    let median = simd.mul_f64s(simd.add_f64s(lower, upper), simd.splat_f64s(0.5));
-
-    // What is nearest lies side by side, from a first place on. While what would be left behind is farther than what would
-    // come in, it is a place on; the former falls from place to place and the latter rises.
-    let mut first = zero;
-    for (behind, ahead) in ascending.iter().zip(&ascending[count..]) {
-        let behind = simd.sub_f64s(median, part_of(behind));
-        let ahead = simd.sub_f64s(part_of(ahead), median);
-        let farther = simd.greater_than_f64s(behind, ahead);
-        first = simd.add_f64s(first, simd.select_f64s(farther, one, zero));
+fn add(sums: &mut [f64; LANES], values: &Lanes) {
+    for lane in 0..LANES {
+        sums[lane] += f64::from(values[lane]);
     }
+}
 
-    let end = simd.add_f64s(first, simd.splat_f64s(count as f64));
-    let (from, to) = (simd.reduce_min_f64s(first) as usize, simd.reduce_max_f64s(end) as usize);
-    let (mut place, mut sum) = (simd.splat_f64s(from as f64), zero);
-    for row in &ascending[from..to] {
-        let near =
-            simd.and_m64s(simd.greater_than_or_equal_f64s(place, first), simd.less_than_f64s(place, end));
-        sum = simd.add_f64s(sum, simd.select_f64s(near, part_of(row), zero));
-        place = simd.add_f64s(place, one);
+/// The places that may be left behind or not. Of those before, the next `count` values end at the median at the latest;
+/// those after are not below it.
+#[inline(always)]
+fn doubtful(values: usize, count: usize) -> Range<usize> {
+    let [lower, upper] = middle(values);
+    (lower + 1).saturating_sub(count)..upper.min(values - count)
+}
+
+/// The two middle places, which may be one.
+#[inline(always)]
+fn middle(values: usize) -> [usize; 2] {
+    [(values - 1) / 2, values / 2]
+}
+
+/// The sums where sums in `f32` are equal and those in `f64` decide.
+#[cold]
+fn sums_decided<const S: usize>(sorted: &[Strips<S>], count: usize, strip: usize) -> [f64; LANES] {
+    let (doubtful, [lower, upper]) = (doubtful(sorted.len(), count), middle(sorted.len()));
+    let mut sums = [0.0; LANES];
+    for (lane, sum) in sums.iter_mut().enumerate() {
+        let value = |place: usize| sorted[place][strip][lane];
+        let sum_of = |a: usize, b: usize| (value(a) + value(b), f64::from(value(a)) + f64::from(value(b)));
+        let is_kept = |place: &usize| sum_of(*place, *place + count) >= sum_of(lower, upper);
+        let first = doubtful.clone().find(is_kept).unwrap_or(doubtful.end);
+        *sum = (first..first + count).fold(0.0, |sum, place| sum + f64::from(value(place)));
     }
-    sum
+    sums
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::super::properties::column;
     use super::*;
 
@@ -135,5 +204,47 @@ mod tests {
         assert_eq!(near(&[3.0, 1.0, 2.0], 2), 1.5); // 2 | 1, not 3
         assert_eq!(near(&[0.0, 10.0, 2.0, 4.0], 2), 3.0); // median 3
         assert_eq!(near(&[f32::MAX, f32::MAX], 2), f32::MAX);
+    }
+
+    #[test]
+    fn where_sums_in_f32_tell_nothing_those_in_f64_do() {
+        // One and 1 + 3e are 2 + 3e together, less than twice 1 + 2e; but not in `f32`, where both sums are 2 + 4e.
+        let e = f32::EPSILON;
+        assert_eq!(near(&[1.0, 1.0 + 2.0 * e, 1.0 + 3.0 * e], 2), near(&[1.0 + 2.0 * e, 1.0 + 3.0 * e], 2));
+        assert_eq!(
+            near(&[f32::MAX, 2e38, 3e38], 2),
+            (0.5 * (f64::from(f32::MAX) + f64::from(3e38_f32))) as f32
+        );
+        assert_eq!(near(&[-f32::MAX, -2e38, -3e38], 2), -near(&[f32::MAX, 2e38, 3e38], 2));
+    }
+
+    /// The definition; all differences are exact.
+    fn by_definition(values: &[f32], count: usize) -> f32 {
+        let mut sorted: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
+        sorted.sort_by(f64::total_cmp);
+        let [lower, upper] = middle(sorted.len()).map(|place| sorted[place]);
+        sorted.sort_by(|a, b| {
+            let [far_a, far_b] = [a, b].map(|value| (2.0 * value - (lower + upper)).abs());
+            far_a.total_cmp(&far_b).then(a.total_cmp(b))
+        });
+        sorted.truncate(count);
+        sorted.sort_by(f64::total_cmp);
+        (sorted.iter().sum::<f64>() / count as f64) as f32
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_the_definition(
+            values in vec(prop_oneof![
+                (-3..3_i8).prop_map(f32::from),
+                (-1_000..1_000_i16).prop_map(|value| f32::from(value) / 1024.0),
+                Just(1e6_f32),
+                Just(-1e6_f32),
+            ], 1..70),
+            count in 1..70_usize,
+        ) {
+            let count = count.min(values.len());
+            prop_assert_eq!(near(&values, count), by_definition(&values, count));
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! Krum again and again, each time among those that it has not chosen yet.
 
+use std::iter;
+
+use rayon::prelude::*;
+
 use super::distances::order;
 use super::krum::least;
 use super::{Distances, RuleError};
@@ -7,41 +11,54 @@ use super::{Distances, RuleError};
 /// Relative error of one addition of two `f64`.
 const ROUNDING: f64 = f64::EPSILON;
 
+/// Of each row all others, nearest first, and what it scores while none has been chosen.
+pub(super) struct Neighbours<'a> {
+    distances: &'a Distances,
+    nearest: Vec<Vec<(usize, f64)>>,
+    scores: Vec<Score>,
+}
+
+impl<'a> Neighbours<'a> {
+    /// Those of rows with such distances; `count` nearest ones make up a score at first.
+    pub(super) fn of(distances: &'a Distances, count: usize) -> Self {
+        let nearest = distances.each_nearest_first();
+        let scores = nearest.par_iter().map(|others| Score::of(others, count)).collect();
+        Neighbours { distances, nearest, scores }
+    }
+}
+
 /// The rows that are left to choose from.
 ///
 /// What a row scores is the sum of its distances to so many nearest others, in ascending order. Such a sum is not taken
 /// anew for every choice: it is known with a bound of its error from what left it and what came to it, and taken anew only
-/// for those rows that may have the least.
+/// where several rows may have the least.
 pub(super) struct Selection<'a> {
-    /// For each row all others with their distances, nearest first.
-    nearest: &'a [Vec<(usize, f64)>],
-    distances: &'a Distances,
+    neighbours: &'a Neighbours<'a>,
+    /// In ascending order, and for each row whether it is among them.
+    rows: Vec<usize>,
     left: Vec<bool>,
     scores: Vec<Score>,
 }
 
 /// What is known of the score of a row.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Score {
     /// Of the row's others those before this place count, if they are left.
     reach: usize,
     /// How many of them are.
     count: usize,
+    /// The order of the distance to the one at that place, and its row.
+    beyond: (u64, usize),
     /// Sum of their distances, and how far it may be from the one in ascending order.
     sum: f64,
     error: f64,
 }
 
 impl<'a> Selection<'a> {
-    /// All rows but `left_out`; `nearest` are [`Distances::each_nearest_first`].
-    pub(super) fn new(
-        nearest: &'a [Vec<(usize, f64)>],
-        distances: &'a Distances,
-        left_out: Option<usize>,
-    ) -> Self {
-        let devices = distances.devices();
-        let left = (0..devices).map(|row| Some(row) != left_out).collect();
-        Selection { nearest, distances, left, scores: vec![Score::default(); devices] }
+    /// All rows.
+    pub(super) fn new(neighbours: &'a Neighbours<'a>) -> Self {
+        let scores = neighbours.scores.clone();
+        Selection { neighbours, rows: (0..scores.len()).collect(), left: vec![true; scores.len()], scores }
     }
 
     /// Takes out the row whose `count` nearest others left are least far away in sum; the first of equals.
@@ -50,61 +67,46 @@ impl<'a> Selection<'a> {
     /// [`RuleError::NoUpdates`] if none is left.
     pub(super) fn take_least(&mut self, count: usize) -> Result<usize, RuleError> {
         let mut most = f64::INFINITY;
-        for row in 0..self.left.len() {
-            if self.left[row] {
-                self.reach(row, count);
-                most = most.min(self.scores[row].sum + self.scores[row].error);
+        for &row in &self.rows {
+            let score = &mut self.scores[row];
+            if score.count != count {
+                score.reach(&self.neighbours.nearest[row], &self.left, count);
             }
+            most = most.min(score.sum + score.error);
         }
         // What is not a number is not above anything, and is looked at.
         let above = |score: &Score| score.sum - score.error > most;
-        let rows = (0..self.left.len()).filter(|&row| self.left[row] && !above(&self.scores[row]));
-        let contenders: Vec<usize> = rows.collect();
-        let winner = least(contenders.into_iter().map(|row| (row, self.sum_up(row, count))))?;
+        let mut contenders = self.rows.iter().copied().filter(|&row| !above(&self.scores[row]));
+        let first = contenders.next().ok_or(RuleError::NoUpdates)?;
+        let others: Vec<usize> = contenders.collect();
+        let winner = if others.is_empty() {
+            first
+        } else {
+            let contenders = iter::once(first).chain(others);
+            least(contenders.map(|row| (row, self.sum_up(row, count))))?
+        };
         self.take(winner);
         Ok(winner)
     }
 
-    /// Lets so many others of a row count, or all if there are fewer.
-    fn reach(&mut self, row: usize, count: usize) {
-        let (others, score) = (&self.nearest[row], &mut self.scores[row]);
-        while score.count < count && score.reach < others.len() {
-            let (other, distance) = others[score.reach];
-            if self.left[other] {
-                score.add(distance);
-                score.count += 1;
-            }
-            score.reach += 1;
-        }
-        while score.count > count {
-            score.reach -= 1;
-            let (other, distance) = others[score.reach];
-            if self.left[other] {
-                score.add(-distance);
-                score.count -= 1;
-            }
-        }
-    }
-
     /// The score of a row, in ascending order.
     fn sum_up(&mut self, row: usize, count: usize) -> f64 {
-        let others = self.nearest[row].iter().filter(|(other, _)| self.left[*other]);
+        let others = self.neighbours.nearest[row].iter().filter(|(other, _)| self.left[*other]);
         let sum: f64 = others.take(count).map(|(_, distance)| distance).sum();
         let score = &mut self.scores[row];
-        (score.sum, score.error) = (sum, count as f64 * ROUNDING * sum);
+        (score.sum, score.error) = (sum, Score::error_of(sum, count));
         sum
     }
 
     /// The row is not left any more.
-    fn take(&mut self, row: usize) {
+    pub(super) fn take(&mut self, row: usize) {
         self.left[row] = false;
-        for (other, score) in self.scores.iter_mut().enumerate() {
-            let distance = self.distances.between(other, row);
-            let beyond = self.nearest[other].get(score.reach);
-            let is_nearer =
-                |&(beyond, farther): &(usize, f64)| (order(distance), row) < (order(farther), beyond);
-            if self.left[other] && beyond.is_none_or(is_nearer) {
-                score.add(-distance);
+        self.rows.retain(|other| *other != row);
+        let distances = self.neighbours.distances.from(row);
+        for &other in &self.rows {
+            let score = &mut self.scores[other];
+            if (order(distances[other]), row) < score.beyond {
+                score.add(-distances[other]);
                 score.count -= 1;
             }
         }
@@ -112,6 +114,44 @@ impl<'a> Selection<'a> {
 }
 
 impl Score {
+    /// That of a row with such others, of which `count` nearest ones count, or all if there are fewer.
+    fn of(others: &[(usize, f64)], count: usize) -> Self {
+        let count = count.min(others.len());
+        let sum = others[..count].iter().map(|(_, distance)| distance).sum();
+        Score { reach: count, count, beyond: Self::at(others, count), sum, error: Self::error_of(sum, count) }
+    }
+
+    /// What stands at a place, or what is beyond all others.
+    fn at(others: &[(usize, f64)], place: usize) -> (u64, usize) {
+        others.get(place).map_or((u64::MAX, 0), |&(other, distance)| (order(distance), other))
+    }
+
+    /// Lets so many others that are left count, or all if there are fewer.
+    fn reach(&mut self, others: &[(usize, f64)], left: &[bool], count: usize) {
+        while self.count < count && self.reach < others.len() {
+            let (other, distance) = others[self.reach];
+            if left[other] {
+                self.add(distance);
+                self.count += 1;
+            }
+            self.reach += 1;
+        }
+        while self.count > count {
+            self.reach -= 1;
+            let (other, distance) = others[self.reach];
+            if left[other] {
+                self.add(-distance);
+                self.count -= 1;
+            }
+        }
+        self.beyond = Self::at(others, self.reach);
+    }
+
+    /// How far a sum of so many distances may be from the true one.
+    fn error_of(sum: f64, count: usize) -> f64 {
+        count as f64 * ROUNDING * sum
+    }
+
     /// Adds to the sum. The error grows by that of this addition and of the one that it stands for.
     fn add(&mut self, distance: f64) {
         self.error += 2.0 * ROUNDING * (self.sum.abs() + distance.abs());
@@ -155,13 +195,15 @@ mod tests {
             left_out in prop::option::of(0..30_usize),
             counts in vec(1..30_usize, 30),
             one_less_each in any::<bool>(),
+            first_count in 0..40_usize,
         ) {
             let distances = distances(&column(&values));
             let left_out = left_out.filter(|row| *row < values.len());
             let counts = if one_less_each { (1..values.len()).rev().collect() } else { counts };
             let expected = by_definition(&distances, left_out, &counts);
-            let nearest = distances.each_nearest_first();
-            let mut left = Selection::new(&nearest, &distances, left_out);
+            let neighbours = Neighbours::of(&distances, first_count);
+            let mut left = Selection::new(&neighbours);
+            left_out.into_iter().for_each(|row| left.take(row));
             let taken: Vec<usize> =
                 counts[..expected.len()].iter().map(|&count| left.take_least(count).unwrap()).collect();
             prop_assert_eq!(taken, expected);
@@ -171,8 +213,9 @@ mod tests {
     #[test]
     fn once_all_are_taken_there_is_nothing_to_choose() {
         let distances = distances(&column(&[1.0, 2.0]));
-        let nearest = distances.each_nearest_first();
-        let mut left = Selection::new(&nearest, &distances, Some(1));
+        let neighbours = Neighbours::of(&distances, 1);
+        let mut left = Selection::new(&neighbours);
+        left.take(1);
         assert_eq!(left.take_least(1), Ok(0));
         assert_eq!(left.take_least(1), Err(RuleError::NoUpdates));
     }

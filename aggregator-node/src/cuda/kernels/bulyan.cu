@@ -1,19 +1,26 @@
 // Bulyan's second stage: see shared::rules::Bulyan. The rows are those selected; in front of it stands
 //     #define COUNT  values averaged
 
+// The places that may be left behind or not. Of those before, the next COUNT values end at the median at the latest; those
+// after are not below it.
+#define FIRST ((N - 1) / 2 + 1 > COUNT ? (N - 1) / 2 + 1 - COUNT : 0)
+#define LAST (N / 2 < N - COUNT ? N / 2 : N - COUNT)
+
 extern "C" __global__ void aggregate(const Rows rows, const Index columns, float *const results, const Index stride)
 {
     SORTED_COLUMN(rows, columns)
     if (!inside || !IS_FIRST) return;
-    const double median = ((double)AT((N - 1) / 2) + (double)AT(N / 2)) / 2.0;
+    const float lower = AT((N - 1) / 2), upper = AT(N / 2);
+    const float twice = lower + upper;
     // What is nearest lies side by side, from a first place on. While what would be left behind is farther than what
-    // would come in, it is a place on; the former falls from place to place and the latter rises.
-    unsigned first = 0;
-    EACH_PLACE for (int place = 0; place < N - COUNT; place++)
+    // would come in, it is a place on; the former falls from place to place and the latter rises. Which is farther, the
+    // sum of both tells beside twice the median; where sums in 32 bits are equal, those in 64 do.
+    unsigned first = FIRST;
+    EACH_PLACE for (int place = FIRST; place < LAST; place++)
     {
-        const double behind = median - (double)AT(place);
-        const double ahead = (double)AT(place + COUNT) - median;
-        first += behind > ahead;
+        const float behind = AT(place), ahead = AT(place + COUNT), sum = behind + ahead;
+        first += sum < twice
+            || (sum == twice && (double)behind + (double)ahead < (double)lower + (double)upper);
     }
     double sum = 0.0;
     EACH_PLACE for (unsigned place = 0; place < N; place++)
