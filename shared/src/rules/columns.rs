@@ -67,11 +67,8 @@ fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic,
                 let next = (block + 1) * BLOCK + group * S * LANES;
                 let ahead = Ahead::of(updates.rows(), next, S * LANES);
                 vectorized(Computation { statistic, columns, results: row_per_result, ahead });
-                for (piece, values) in pieces.iter_mut().zip(&*row_per_result) {
-                    for (piece, strip) in piece[group * S * LANES..].chunks_mut(LANES).zip(values) {
-                        piece.copy_from_slice(&strip[..piece.len()]);
-                    }
-                }
+                let start = group * S * LANES;
+                vectorized(Scattering { results: row_per_result, pieces: &mut pieces, start });
             }
         },
     );
@@ -119,6 +116,30 @@ impl<const S: usize> Kernel for Gathering<'_, S> {
             if !rest.is_empty() {
                 let strip = whole.len();
                 self.columns[strip / S * devices + device][strip % S] = Lanes(padded(rest));
+            }
+        }
+    }
+}
+
+/// Writes results to their places in all pieces, from `start` on.
+struct Scattering<'a, 'p, const S: usize> {
+    results: &'a [Strips<S>],
+    pieces: &'a mut [&'p mut [f32]],
+    start: usize,
+}
+
+impl<const S: usize> Kernel for Scattering<'_, '_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (piece, result) in self.pieces.iter_mut().zip(self.results) {
+            let (whole, rest) = piece[self.start..].as_chunks_mut::<LANES>();
+            if let Some(strip) = result.get(whole.len()) {
+                rest.copy_from_slice(&strip[..rest.len()]);
+            }
+            for (values, strip) in whole.iter_mut().zip(result) {
+                *values = **strip;
             }
         }
     }

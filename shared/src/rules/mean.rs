@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::columns::{blocks_of, give_shape};
+use super::ahead::Ahead;
+use super::columns::{LANES, Lanes, Statistic, Strips, map_columns};
 use super::{Rule, RuleError, Updates};
 use crate::simd::{Kernel, vectorized};
 
@@ -20,11 +21,10 @@ impl Rule for Mean {
 
     fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
         self.check(updates.len())?;
-        let MeanWeights { each, total } = MeanWeights::of(updates);
+        let weights = MeanWeights::of(updates);
         let mut mean = vec![0.0; updates.dimension()];
         mean.par_chunks_mut(LONG).enumerate().for_each(|(block, mean)| {
-            let rows = Rows { updates, weights: &each, start: block * LONG };
-            vectorized(WeightedMean { rows, total, mean });
+            vectorized(WeightedMean { updates, weights: &weights, start: block * LONG, mean });
         });
         Ok(mean)
     }
@@ -32,18 +32,10 @@ impl Rule for Mean {
     /// The sum without a row is that of the rows before it and of those after it: nothing is taken away from a sum, so
     /// that nothing is lost beside a large value.
     fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
-        let devices = updates.len();
-        self.check(devices.saturating_sub(1))?;
+        self.check(updates.len().saturating_sub(1))?;
         let weights = MeanWeights::of(updates);
         let (shares, weights) = (weights.shares_without_each()?, weights.each);
-        give_shape(aggregates, devices, updates.dimension());
-        blocks_of(aggregates, SHORT).into_par_iter().enumerate().for_each_init(
-            || vec![[0.0; SHORT]; devices],
-            |before, (block, means)| {
-                let rows = Rows { updates, weights: &weights, start: block * SHORT };
-                vectorized(WeightedMeansWithoutEach { rows, shares: &shares, before, means });
-            },
-        );
+        map_columns(updates, &MeansWithoutEach { weights, shares }, aggregates);
         Ok(())
     }
 }
@@ -90,33 +82,11 @@ impl MeanWeights {
 /// first-level cache.
 const LONG: usize = 2048;
 
-/// Columns whose sums up to each row are kept: of a hundred rows, they fit a second-level cache.
-const SHORT: usize = 512;
-
-/// Some columns of weighted rows.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    updates: &'a Updates<'a>,
-    weights: &'a [f64],
-    /// The first of the columns.
-    start: usize,
-}
-
-impl Rows<'_> {
-    /// Adds the values of a row, times its weight, for as many columns as there are `sums`.
-    #[inline(always)]
-    fn add(self, row: usize, sums: &mut [f64]) {
-        let (values, weight) = (&self.updates.rows()[row][self.start..], self.weights[row]);
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum += f64::from(*value) * weight;
-        }
-    }
-}
-
+/// The mean of the columns from `start` on, as many as there are places for.
 struct WeightedMean<'a> {
-    rows: Rows<'a>,
-    /// Sum of the weights.
-    total: f64,
+    updates: &'a Updates<'a>,
+    weights: &'a MeanWeights,
+    start: usize,
     mean: &'a mut [f32],
 }
 
@@ -127,45 +97,62 @@ impl Kernel for WeightedMean<'_> {
     fn run(self) {
         let mut sums = [0.0; LONG];
         let sums = &mut sums[..self.mean.len()];
-        for row in 0..self.rows.weights.len() {
-            self.rows.add(row, sums);
+        for (row, weight) in self.updates.rows().iter().zip(&self.weights.each) {
+            for (sum, value) in sums.iter_mut().zip(&row[self.start..]) {
+                *sum += f64::from(*value) * weight;
+            }
         }
         for (mean, sum) in self.mean.iter_mut().zip(sums) {
-            *mean = (*sum / self.total) as f32;
+            *mean = (*sum / self.weights.total) as f32;
         }
     }
 }
 
-struct WeightedMeansWithoutEach<'a> {
-    rows: Rows<'a>,
+/// For each row the mean of the others.
+struct MeansWithoutEach {
+    weights: Vec<f64>,
     /// For each row, one over the sum of the weights of the others.
-    shares: &'a [f64],
-    /// Room for the sums of the rows before each row.
-    before: &'a mut [[f64; SHORT]],
-    /// A piece for each row.
-    means: Vec<&'a mut [f32]>,
+    shares: Vec<f64>,
 }
 
-impl Kernel for WeightedMeansWithoutEach<'_> {
-    type Output = ();
+impl Statistic for MeansWithoutEach {
+    fn results(&self) -> usize {
+        self.weights.len()
+    }
 
     #[inline(always)]
-    fn run(self) {
-        let columns = self.means.first().map_or(0, |piece| piece.len());
-        let mut sums = [0.0; SHORT];
-        let sums = &mut sums[..columns];
-        for (row, before) in self.before.iter_mut().enumerate() {
-            before[..columns].copy_from_slice(sums);
-            self.rows.add(row, sums);
-        }
-        sums.fill(0.0);
-        let after = sums;
-        for (row, means) in self.means.into_iter().enumerate().rev() {
-            for ((mean, before), after) in means.iter_mut().zip(&self.before[row]).zip(&*after) {
-                *mean = ((before + after) * self.shares[row]) as f32;
+    fn compute<const S: usize>(
+        &self,
+        columns: &mut [Strips<S>],
+        results: &mut [Strips<S>],
+        mut ahead: Ahead<'_>,
+    ) {
+        let mut sums_before = vec![[0.0; LANES]; columns.len()];
+        for strip in 0..S {
+            let mut before = [0.0; LANES];
+            for ((row, &weight), sums) in columns.iter().zip(&self.weights).zip(&mut sums_before) {
+                ahead.fetch_line();
+                *sums = before;
+                add(&mut before, &row[strip], weight);
             }
-            self.rows.add(row, after);
+            let mut after = [0.0; LANES];
+            let rows = columns.iter().zip(&mut *results).zip(self.weights.iter().zip(&self.shares));
+            for (((row, result), (&weight, &share)), before) in rows.zip(&sums_before).rev() {
+                let mut means = Lanes::ZERO;
+                for lane in 0..LANES {
+                    means[lane] = ((before[lane] + after[lane]) * share) as f32;
+                }
+                result[strip] = means;
+                add(&mut after, &row[strip], weight);
+            }
         }
+    }
+}
+
+#[inline(always)]
+fn add(sums: &mut [f64; LANES], values: &Lanes, weight: f64) {
+    for lane in 0..LANES {
+        sums[lane] += f64::from(values[lane]) * weight;
     }
 }
 
