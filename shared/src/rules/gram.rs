@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::simd::{Kernel, LANES, Lanes, one_at_a_time, padded, vectorized};
+use crate::simd::{Kernel, LANES, Lanes, one_at_a_time, padded, prefetch, vectorized};
 
 /// Rows of a tile: the products of the rows of two tiles are gathered together, so that each value read counts for so
 /// many of them.
@@ -111,10 +111,10 @@ impl<'a> Panel<'a> {
     fn fill(&mut self, start: usize) {
         let origin = &self.origin[start..(start + PANEL * LANES).min(self.origin.len())];
         self.vectors = origin.len().div_ceil(LANES);
-        let tiles = self.tiles.par_iter_mut().zip(self.rows.par_chunks(TILE)).with_min_len(self.fewest);
-        tiles.for_each(|(tile, rows)| {
-            for (place, row) in rows.iter().enumerate() {
-                vectorized(Offsets { row: &row[start..][..origin.len()], origin, tile, place });
+        let part = |row: usize| self.rows.get(row).map_or(&[][..], |row| &row[start..][..origin.len()]);
+        self.tiles.par_iter_mut().enumerate().with_min_len(self.fewest).for_each(|(number, tile)| {
+            for (place, row) in (number * TILE..self.rows.len()).take(TILE).enumerate() {
+                vectorized(Offsets { row: part(row), ahead: part(row + 1), origin, tile, place });
             }
         });
     }
@@ -147,6 +147,8 @@ impl<'a> Panel<'a> {
 /// Part of a row less that of the origin, filled up with zeros to a whole vector, as one row of a tile.
 struct Offsets<'a> {
     row: &'a [f32],
+    /// As much of the row that comes next: no processor foresees it.
+    ahead: &'a [f32],
     origin: &'a [f32],
     tile: &'a mut Tile,
     place: usize,
@@ -160,7 +162,9 @@ impl Kernel for Offsets<'_> {
         let ((row, row_rest), (origin, origin_rest)) =
             (self.row.as_chunks::<LANES>(), self.origin.as_chunks::<LANES>());
         let mut vectors = self.tile.iter_mut().map(|rows| &mut rows[self.place]);
+        let mut ahead = self.ahead.iter().step_by(LANES);
         for ((row, origin), vector) in row.iter().zip(origin).zip(&mut vectors) {
+            ahead.next().into_iter().for_each(prefetch);
             *vector = difference(&one_at_a_time(row), origin);
         }
         if let (false, Some(vector)) = (row_rest.is_empty(), vectors.next()) {
