@@ -24,7 +24,7 @@ pub enum Fault {
     FullDisk {},
     /// A second client of the same name is started; when the time is over it must have left with an error.
     Twin {},
-    /// The power of the board is taken away, and given back when the time is over.
+    /// The power of the board is taken away in the middle of a round, and given back when the time is over.
     PowerCycle {},
     /// The connection is cut in the middle of a round; no other comes about until the time is over.
     Cut {},
