@@ -43,6 +43,7 @@ mod properties;
 mod ranks;
 mod selection;
 mod sorting;
+mod steps;
 mod subset;
 mod trimmed_mean;
 mod updates;
