@@ -1,7 +1,6 @@
 //! The rule of one run on a GPU.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::rules::{Bulyan, Krum, MeanWeights, Rule, RuleError, RuleName, RuleParameters, Updates, build};
@@ -76,13 +75,16 @@ impl CudaRule {
         selections: &[Vec<usize>],
         count: usize,
     ) -> Result<Vec<Vec<f32>>, RuleError> {
-        let mut means: BTreeMap<&[usize], Vec<f32>> = BTreeMap::new();
-        for selection in selections {
-            if let Entry::Vacant(place) = means.entry(selection) {
-                place.insert(self.average(updates, resident, selection, count)?);
-            }
+        let mut first_places = BTreeMap::new();
+        let mut means: Vec<Vec<f32>> = Vec::with_capacity(selections.len());
+        for (place, selection) in selections.iter().enumerate() {
+            let first = *first_places.entry(selection).or_insert(place);
+            means.push(match means.get(first) {
+                Some(mean) => mean.clone(),
+                None => self.average(updates, resident, selection, count)?,
+            });
         }
-        Ok(selections.iter().map(|selection| means[selection.as_slice()].clone()).collect())
+        Ok(means)
     }
 }
 
@@ -121,6 +123,8 @@ impl Rule for CudaRule {
         self.check(updates.len().saturating_sub(1))?;
         let resident = self.resident()?;
         let matrix = Matrix::new(&self.gpu, &resident, updates);
+        // They come to memory of their own.
+        aggregates.clear();
         *aggregates = match &self.computation {
             Computation::Mean => {
                 let weights = MeanWeights::of(updates);

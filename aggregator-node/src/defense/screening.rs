@@ -1,6 +1,7 @@
 //! A defense at work in a run.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::RngCore;
@@ -80,8 +81,10 @@ impl Screening {
             (self.favoured.contains(&device), drawn)
         };
         let tie_breakers = devices.iter().map(tie_breaker).collect();
-        let mut aggregates = self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
-        let evidence = LeaveOneOut::of(updates, rule, &self.validation, tie_breakers, &mut aggregates)?;
+        let aggregates = || self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = mem::take(&mut *aggregates());
+        let evidence = LeaveOneOut::of(updates, rule, &self.validation, tie_breakers, &mut memory)?;
+        *aggregates() = memory;
         Ok(self.defense.remove(&evidence, self.removals))
     }
 }

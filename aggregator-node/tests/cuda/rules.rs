@@ -36,7 +36,7 @@ pub(crate) fn assert_same(name: RuleName, parameters: RuleParameters, updates: &
     };
     match (without_each(&there), without_each(&*here)) {
         (Ok(there), Ok(here)) => {
-            assert_eq!(there.len(), here.len());
+            assert_eq!(there.len(), here.len(), "{} without each", what());
             for (row, (there, here)) in there.iter().zip(&here).enumerate() {
                 assert!(bits(there) == bits(here), "{} without {row}: {there:?}, not {here:?}", what());
             }
@@ -124,12 +124,14 @@ fn krum_selects_the_same() {
 
 #[test]
 fn bulyan_selects_and_averages_the_same() {
-    for devices in [7, 31] {
+    // With one device more than it needs, what is left without each is enough, too.
+    for devices in [7, 8, 31, 32] {
         for rows in KINDS.map(|kind| matrix(kind, devices, 301)).into_iter().chain([attacked(devices, 2_500)])
         {
-            for gamma in [None, Some(1)] {
-                let byzantine = (devices - 3) / 4;
-                let parameters = RuleParameters { byzantine, gamma, ..RuleParameters::default() };
+            let byzantine = (devices - 3) / 4;
+            // An odd and an even number of values, of which some or one are averaged.
+            for (theta, gamma) in [(None, None), (None, Some(1)), (Some(2 * byzantine + 2), None)] {
+                let parameters = RuleParameters { byzantine, theta, gamma, ..RuleParameters::default() };
                 assert_same(RuleName::Bulyan, parameters, &Updates::new(&slices(&rows), None).unwrap());
             }
         }

@@ -52,7 +52,8 @@ impl Bulyan {
     /// As [`Bulyan::select`] among one row less.
     pub fn select_without_each(&self, distances: &Distances) -> Result<Vec<Vec<usize>>, RuleError> {
         let devices = distances.devices();
-        let neighbours = Neighbours::of(distances, self.neighbours(devices.saturating_sub(1)));
+        self.sizes(devices.saturating_sub(1))?;
+        let neighbours = Neighbours::of(distances, self.neighbours(devices - 1));
         let select = |left_out: usize| {
             let mut left = Selection::new(&neighbours);
             left.take(left_out);

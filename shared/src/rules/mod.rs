@@ -87,8 +87,8 @@ pub trait Rule: Send + Sync {
 
     /// For each of the m rows the aggregate of all others, d values: what a defense judges an update by.
     ///
-    /// They take the place of whatever is in `aggregates`, and its memory: clearing memory that is new takes as long as
-    /// all else, so let each round write where the last one did.
+    /// They take the place of whatever is in `aggregates`. A rule may write them to the memory that is there: new memory is
+    /// cleared first, which takes as long as all else, so let each round have that of the last one.
     ///
     /// By default m aggregations. A rule may have a faster way, whose values must be the same within rounding.
     ///

@@ -72,35 +72,35 @@ impl<const S: usize> WithSimd for SumNearMedian<'_, S> {
         let SumNearMedian { sorted, count, strip } = self;
         let doubtful = doubtful(sorted.len(), count);
         let pairs = sorted[doubtful.clone()].iter().zip(&sorted[doubtful.start + count..]);
-        let mut median = Median::of(simd, sorted, strip);
+        let mut comparison = Comparison::of(simd, sorted, strip);
         let mut sums = [0.0; LANES];
         for (behind, ahead) in pairs.clone() {
-            add(&mut sums, &median.kept(&behind[strip], &ahead[strip]));
+            add(&mut sums, &comparison.kept(&behind[strip], &ahead[strip]));
         }
         for row in &sorted[doubtful.end..doubtful.start + count] {
             add(&mut sums, &row[strip]);
         }
         for (behind, ahead) in pairs {
-            add(&mut sums, &median.coming(&behind[strip], &ahead[strip]));
+            add(&mut sums, &comparison.coming(&behind[strip], &ahead[strip]));
         }
-        if median.is_undecided() { sums_decided(sorted, count, strip) } else { sums }
+        if comparison.is_undecided() { sums_decided(sorted, count, strip) } else { sums }
     }
 }
 
 /// What tells which of two values is farther from the median of each lane.
-struct Median<V> {
+struct Comparison<V> {
     simd: V,
     lower: Lanes,
     upper: Lanes,
-    /// The least sum of values that are not farther behind, if the two differ.
+    /// The least sum of two values of which the one behind is not farther; equal ones do not count.
     least: Lanes,
 }
 
-impl<V: Simd> Median<V> {
+impl<V: Simd> Comparison<V> {
     #[inline(always)]
     fn of<const S: usize>(simd: V, sorted: &[Strips<S>], strip: usize) -> Self {
         let [lower, upper] = middle(sorted.len()).map(|place| sorted[place][strip]);
-        Median { simd, lower, upper, least: Lanes([f32::INFINITY; LANES]) }
+        Comparison { simd, lower, upper, least: Lanes([f32::INFINITY; LANES]) }
     }
 
     /// The values `behind` that are not farther away than those `ahead`; zeros in place of others.
@@ -135,7 +135,7 @@ impl<V: Simd> Median<V> {
         coming
     }
 
-    /// Whether some sum was equal to twice the median, as far as `f32` tells.
+    /// Whether some sum may be equal to twice the median, as far as `f32` tells.
     #[inline(always)]
     fn is_undecided(&self) -> bool {
         parts::<V>().any(|part| {
@@ -155,11 +155,11 @@ fn add(sums: &mut [f64; LANES], values: &Lanes) {
 }
 
 /// The places that may be left behind or not. Of those before, the next `count` values end at the median at the latest;
-/// those after are not below it.
+/// from the lower of the middle ones on, what would come in is as far at least.
 #[inline(always)]
 fn doubtful(values: usize, count: usize) -> Range<usize> {
-    let [lower, upper] = middle(values);
-    (lower + 1).saturating_sub(count)..upper.min(values - count)
+    let [lower, _] = middle(values);
+    (lower + 1).saturating_sub(count)..lower.min(values - count)
 }
 
 /// The two middle places, which may be one.

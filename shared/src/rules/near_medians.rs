@@ -130,8 +130,9 @@ mod tests {
             let count = count.min(values);
             let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
             let updates = Updates::new(&rows, None).unwrap();
-            let mut means = Vec::new();
+            let mut means = vec![vec![f32::NAN; rows[0].len()]];
             means_near_medians(&updates, &selections, count, &mut means);
+            prop_assert_eq!(means.len(), selections.len());
             for (mean, selection) in means.iter().zip(&selections) {
                 prop_assert_eq!(mean, &mean_near_median(&updates, selection, count).unwrap());
             }

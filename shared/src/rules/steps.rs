@@ -81,16 +81,25 @@ mod tests {
 
     #[test]
     fn selections_are_gone_through_from_near_to_near() {
-        let selections = [[0, 1, 2], [7, 8, 129], [0, 1, 3], [0, 1, 2], [2, 3, 0]].map(Vec::from);
+        let selections = [
+            [0, 1, 2, 50, 51],
+            [7, 8, 9, 10, 129],
+            [0, 1, 3, 50, 51],
+            [0, 1, 2, 50, 51],
+            [2, 3, 0, 50, 51],
+            [0, 11, 12, 13, 14],
+        ]
+        .map(Vec::from);
         let ways = steps(&selections).into_iter().map(|step| match step.way {
             Way::Sort(rows) => (rows, vec![], step.places),
             Way::Replace(rows) => (vec![], rows, step.places),
         });
         let expected = [
-            (vec![0, 1, 2], vec![], vec![0, 3]),
-            (vec![], vec![(2, 3)], vec![2]),
-            (vec![], vec![(1, 2)], vec![4]),
-            (vec![], vec![(0, 7), (2, 8), (3, 129)], vec![1]),
+            (vec![7, 8, 9, 10, 129], vec![], vec![1]),
+            (vec![0, 2, 3, 50, 51], vec![], vec![4]),
+            (vec![], vec![(2, 1)], vec![2]),
+            (vec![], vec![(3, 2)], vec![0, 3]),
+            (vec![], vec![(1, 11), (2, 12), (50, 13), (51, 14)], vec![5]),
         ];
         assert_eq!(ways.collect::<Vec<_>>(), expected);
     }

@@ -1,10 +1,10 @@
 // Bulyan's second stage: see shared::rules::Bulyan. The rows are those selected; in front of it stands
 //     #define COUNT  values averaged
 
-// The places that may be left behind or not. Of those before, the next COUNT values end at the median at the latest; those
-// after are not below it.
+// The places that may be left behind or not. Of those before, the next COUNT values end at the median at the latest; from
+// the lower of the middle ones on, what would come in is as far at least.
 #define FIRST ((N - 1) / 2 + 1 > COUNT ? (N - 1) / 2 + 1 - COUNT : 0)
-#define LAST (N / 2 < N - COUNT ? N / 2 : N - COUNT)
+#define END ((N - 1) / 2 < N - COUNT ? (N - 1) / 2 : N - COUNT)
 
 extern "C" __global__ void aggregate(const Rows rows, const Index columns, float *const results, const Index stride)
 {
@@ -16,7 +16,7 @@ extern "C" __global__ void aggregate(const Rows rows, const Index columns, float
     // would come in, it is a place on; the former falls from place to place and the latter rises. Which is farther, the
     // sum of both tells beside twice the median; where sums in 32 bits are equal, those in 64 do.
     unsigned first = FIRST;
-    EACH_PLACE for (int place = FIRST; place < LAST; place++)
+    EACH_PLACE for (int place = FIRST; place < END; place++)
     {
         const float behind = AT(place), ahead = AT(place + COUNT), sum = behind + ahead;
         first += sum < twice
