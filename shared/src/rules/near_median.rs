@@ -43,10 +43,28 @@ impl Statistic for MeanNearMedian {
 /// Averages columns that are sorted, lane by lane, near their medians: `count` values of each.
 #[inline(always)]
 pub(super) fn average<const S: usize>(sorted: &[Strips<S>], count: usize, means: &mut Strips<S>) {
-    for (strip, means) in means.iter_mut().enumerate() {
-        let sums = Arch::new().dispatch(SumNearMedian { sorted, count, strip });
-        for (mean, sum) in means.iter_mut().zip(sums) {
-            *mean = (sum / count as f64) as f32;
+    Arch::new().dispatch(Average { sorted, count, means });
+}
+
+/// What [`average`] does, written with the machine's own vectors: of comparisons lane by lane the compiler makes branches.
+struct Average<'a, const S: usize> {
+    sorted: &'a [Strips<S>],
+    count: usize,
+    means: &'a mut Strips<S>,
+}
+
+impl<const S: usize> WithSimd for Average<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<V: Simd>(self, simd: V) {
+        let Average { sorted, count, means } = self;
+        let divisor = count as f64;
+        for (strip, means) in means.iter_mut().enumerate() {
+            let sums = sums_near_median(simd, sorted, count, strip);
+            for lane in 0..LANES {
+                means[lane] = (sums[lane] / divisor) as f32;
+            }
         }
     }
 }
@@ -56,35 +74,27 @@ pub(super) fn average<const S: usize>(sorted: &[Strips<S>], count: usize, means:
 /// They lie side by side. While what would be left behind is farther from the median than what would come in, the first
 /// of them is one place on: the former falls from place to place and the latter rises. Which is farther, the sum of both
 /// tells beside twice the median; where sums in `f32` are equal, those in `f64` do.
-///
-/// Written with the machine's own vectors: of comparisons lane by lane the compiler makes branches.
-struct SumNearMedian<'a, const S: usize> {
-    sorted: &'a [Strips<S>],
+#[inline(always)]
+fn sums_near_median<V: Simd, const S: usize>(
+    simd: V,
+    sorted: &[Strips<S>],
     count: usize,
     strip: usize,
-}
-
-impl<const S: usize> WithSimd for SumNearMedian<'_, S> {
-    type Output = [f64; LANES];
-
-    #[inline(always)]
-    fn with_simd<V: Simd>(self, simd: V) -> [f64; LANES] {
-        let SumNearMedian { sorted, count, strip } = self;
-        let doubtful = doubtful(sorted.len(), count);
-        let pairs = sorted[doubtful.clone()].iter().zip(&sorted[doubtful.start + count..]);
-        let mut comparison = Comparison::of(simd, sorted, strip);
-        let mut sums = [0.0; LANES];
-        for (behind, ahead) in pairs.clone() {
-            add(&mut sums, &comparison.kept(&behind[strip], &ahead[strip]));
-        }
-        for row in &sorted[doubtful.end..doubtful.start + count] {
-            add(&mut sums, &row[strip]);
-        }
-        for (behind, ahead) in pairs {
-            add(&mut sums, &comparison.coming(&behind[strip], &ahead[strip]));
-        }
-        if comparison.is_undecided() { sums_decided(sorted, count, strip) } else { sums }
+) -> [f64; LANES] {
+    let doubtful = doubtful(sorted.len(), count);
+    let pairs = sorted[doubtful.clone()].iter().zip(&sorted[doubtful.start + count..]);
+    let mut comparison = Comparison::of(simd, sorted, strip);
+    let mut sums = [0.0; LANES];
+    for (behind, ahead) in pairs.clone() {
+        add(&mut sums, &comparison.kept(&behind[strip], &ahead[strip]));
     }
+    for row in &sorted[doubtful.end..doubtful.start + count] {
+        add(&mut sums, &row[strip]);
+    }
+    for (behind, ahead) in pairs {
+        add(&mut sums, &comparison.coming(&behind[strip], &ahead[strip]));
+    }
+    if comparison.is_undecided() { sums_decided(sorted, count, strip) } else { sums }
 }
 
 /// What tells which of two values is farther from the median of each lane.
