@@ -166,12 +166,18 @@ impl<T: Statistic, const S: usize> Kernel for Computation<'_, T, S> {
 pub(super) fn mean<const S: usize>(rows: &[Strips<S>], strip: usize) -> Lanes {
     let mut sums = [0.0; LANES];
     for row in rows {
-        for lane in 0..LANES {
-            sums[lane] += f64::from(row[strip][lane]);
-        }
+        add(&mut sums, &row[strip]);
     }
     let count = rows.len() as f64;
     Lanes(sums.map(|sum: f64| (sum / count) as f32))
+}
+
+/// Adds the value of each lane to its sum.
+#[inline(always)]
+pub(super) fn add(sums: &mut [f64; LANES], values: &Lanes) {
+    for lane in 0..LANES {
+        sums[lane] += f64::from(values[lane]);
+    }
 }
 
 /// Mean of two values in each lane; of two zeros it is +0.

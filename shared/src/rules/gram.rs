@@ -6,7 +6,8 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::simd::{Kernel, LANES, Lanes, one_at_a_time, padded, prefetch, vectorized};
+use super::ahead::Ahead;
+use crate::simd::{Kernel, LANES, Lanes, one_at_a_time, padded, parts, vectorized, vectors, vectors_mut};
 
 /// Rows of a tile: the products of the rows of two tiles are gathered together, so that each value read counts for so
 /// many of them.
@@ -111,10 +112,11 @@ impl<'a> Panel<'a> {
     fn fill(&mut self, start: usize) {
         let origin = &self.origin[start..(start + PANEL * LANES).min(self.origin.len())];
         self.vectors = origin.len().div_ceil(LANES);
-        let part = |row: usize| self.rows.get(row).map_or(&[][..], |row| &row[start..][..origin.len()]);
         self.tiles.par_iter_mut().enumerate().with_min_len(self.fewest).for_each(|(number, tile)| {
             for (place, row) in (number * TILE..self.rows.len()).take(TILE).enumerate() {
-                vectorized(Offsets { row: part(row), ahead: part(row + 1), origin, tile, place });
+                let ahead = Ahead::of(&self.rows[row + 1..], start, origin.len());
+                let row = &self.rows[row][start..][..origin.len()];
+                vectorized(Offsets { row, ahead, origin, tile, place });
             }
         });
     }
@@ -147,8 +149,8 @@ impl<'a> Panel<'a> {
 /// Part of a row less that of the origin, filled up with zeros to a whole vector, as one row of a tile.
 struct Offsets<'a> {
     row: &'a [f32],
-    /// As much of the row that comes next: no processor foresees it.
-    ahead: &'a [f32],
+    /// The row that comes next.
+    ahead: Ahead<'a>,
     origin: &'a [f32],
     tile: &'a mut Tile,
     place: usize,
@@ -158,13 +160,12 @@ impl Kernel for Offsets<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run(mut self) {
         let ((row, row_rest), (origin, origin_rest)) =
             (self.row.as_chunks::<LANES>(), self.origin.as_chunks::<LANES>());
         let mut vectors = self.tile.iter_mut().map(|rows| &mut rows[self.place]);
-        let mut ahead = self.ahead.iter().step_by(LANES);
         for ((row, origin), vector) in row.iter().zip(origin).zip(&mut vectors) {
-            ahead.next().into_iter().for_each(prefetch);
+            self.ahead.fetch_line();
             *vector = difference(&one_at_a_time(row), origin);
         }
         if let (false, Some(vector)) = (row_rest.is_empty(), vectors.next()) {
@@ -216,12 +217,12 @@ impl WithSimd for TileProducts<'_> {
 #[inline(always)]
 fn tile_products<S: Simd>(simd: S, rows: &[[Lanes; TILE]], columns: &Tile) -> [[Lanes; TILE]; TILE] {
     let mut products = [[Lanes::ZERO; TILE]; TILE];
-    for part in 0..LANES / S::F32_LANES {
+    for part in parts::<S>() {
         let mut sums = [[simd.splat_f32s(0.0); TILE]; TILE];
         for (rows, columns) in rows.iter().zip(columns) {
-            let columns = columns.each_ref().map(|column| S::as_simd_f32s(&column[..]).0[part]);
+            let columns = columns.each_ref().map(|column| vectors::<S>(column)[part]);
             for (sums, row) in sums.iter_mut().zip(rows) {
-                let row = S::as_simd_f32s(&row[..]).0[part];
+                let row = vectors::<S>(row)[part];
                 for (sum, column) in sums.iter_mut().zip(columns) {
                     *sum = simd.mul_add_f32s(row, column, *sum);
                 }
@@ -229,7 +230,7 @@ fn tile_products<S: Simd>(simd: S, rows: &[[Lanes; TILE]], columns: &Tile) -> [[
         }
         for (products, sums) in products.iter_mut().zip(sums) {
             for (product, sum) in products.iter_mut().zip(sums) {
-                S::as_mut_simd_f32s(&mut product[..]).0[part] = sum;
+                vectors_mut::<S>(product)[part] = sum;
             }
         }
     }

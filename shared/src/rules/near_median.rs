@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::ahead::Ahead;
-use super::columns::{Statistic, Strips, map_columns_to_one};
+use super::columns::{Statistic, Strips, add, map_columns_to_one};
 use super::sorting::SortingNetwork;
 use super::{RuleError, Updates};
 use crate::simd::{LANES, Lanes, parts, vectors, vectors_mut};
@@ -154,13 +154,6 @@ impl<V: Simd> Comparison<V> {
             let equal = self.simd.equal_f32s(least, self.simd.add_f32s(lower, upper));
             self.simd.first_true_m32s(equal) < V::F32_LANES
         })
-    }
-}
-
-#[inline(always)]
-fn add(sums: &mut [f64; LANES], values: &Lanes) {
-    for lane in 0..LANES {
-        sums[lane] += f64::from(values[lane]);
     }
 }
 

@@ -19,18 +19,15 @@ pub(super) fn means_near_medians(
     count: usize,
     means: &mut Vec<Vec<f32>>,
 ) {
-    let values = selections.first().map_or(0, Vec::len);
-    let network = SortingNetwork::new(values, |_| true);
+    let network = SortingNetwork::new(selections.first().map_or(0, Vec::len), |_| true);
     let (steps, results) = (steps(selections), selections.len());
-    let statistic = MeansNearMedians { steps, results, values, network, count };
+    let statistic = MeansNearMedians { steps, results, network, count };
     map_columns(updates, &statistic, means);
 }
 
 struct MeansNearMedians {
     steps: Vec<Step>,
     results: usize,
-    /// Rows of a selection.
-    values: usize,
     network: SortingNetwork,
     count: usize,
 }
@@ -47,13 +44,12 @@ impl Statistic for MeansNearMedians {
         results: &mut [Strips<S>],
         mut ahead: Ahead<'_>,
     ) {
-        let mut sorted = vec![[Lanes::ZERO; S]; self.values];
+        let mut sorted: Vec<Strips<S>> = Vec::new();
         for Step { way, places } in &self.steps {
             match way {
                 Way::Sort(rows) => {
-                    for (value, row) in sorted.iter_mut().zip(rows) {
-                        *value = columns[*row];
-                    }
+                    sorted.clear();
+                    sorted.extend(rows.iter().map(|row| columns[*row]));
                     self.network.sort(&mut sorted, mem::take(&mut ahead));
                 }
                 Way::Replace(rows) => {

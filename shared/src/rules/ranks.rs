@@ -5,6 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::ahead::Ahead;
 use super::columns::{LANES, Lanes, Strips};
+use crate::simd::{parts, vectors};
 
 /// Guesses between the two halves that follow: most values lie close to where a straight line puts them.
 const GUESSES: usize = 8;
@@ -61,14 +62,14 @@ impl<const S: usize, const P: usize> WithSimd for UpTo<'_, '_, S, P> {
     fn with_simd<V: Simd>(self, simd: V) -> Self::Output {
         let mut results = [[0; LANES]; P];
         let (zero, one) = (simd.splat_u32s(0), simd.splat_u32s(1));
-        for part in 0..LANES / V::F32_LANES {
+        for part in parts::<V>() {
             let (mut counts, mut pivots) = ([zero; P], [simd.splat_f32s(0.0); P]);
             for (pivot, lanes) in pivots.iter_mut().zip(&self.pivots) {
-                *pivot = V::as_simd_f32s(&lanes[..]).0[part];
+                *pivot = vectors::<V>(lanes)[part];
             }
             for row in self.columns {
                 self.ahead.fetch_line();
-                let values = V::as_simd_f32s(&row[self.strip][..]).0[part];
+                let values = vectors::<V>(&row[self.strip])[part];
                 for (count, pivot) in counts.iter_mut().zip(pivots) {
                     let is_up_to = simd.less_than_or_equal_f32s(values, pivot);
                     *count = simd.add_u32s(*count, simd.select_u32s(is_up_to, one, zero));
@@ -212,7 +213,7 @@ mod tests {
 
     fn of(values: &[f32], places: [usize; 2]) -> [f32; 2] {
         let rows: Vec<Strips<1>> = values.iter().map(|value| [Lanes([*value; LANES])]).collect();
-        at_places(&rows, 0, places, &mut Ahead::of(&[], 0, 0)).map(|lanes| lanes[7])
+        at_places(&rows, 0, places, &mut Ahead::default()).map(|lanes| lanes[7])
     }
 
     #[test]
@@ -256,7 +257,7 @@ mod tests {
         };
         let rows: Vec<Strips<2>> =
             (0..101).map(|row| [Lanes::ZERO, Lanes(std::array::from_fn(|lane| value(row, lane)))]).collect();
-        let [found] = at_places(&rows, 1, [40], &mut Ahead::of(&[], 0, 0));
+        let [found] = at_places(&rows, 1, [40], &mut Ahead::default());
         for lane in 0..LANES {
             let mut sorted: Vec<f32> = (0..101).map(|row| value(row, lane)).collect();
             sorted.sort_by(f32::total_cmp);

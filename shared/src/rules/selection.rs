@@ -1,7 +1,5 @@
 //! Krum again and again, each time among those that it has not chosen yet.
 
-use std::iter;
-
 use rayon::prelude::*;
 
 use super::distances::order;
@@ -76,14 +74,11 @@ impl<'a> Selection<'a> {
         }
         // What is not a number is not above anything, and is looked at.
         let above = |score: &Score| score.sum - score.error > most;
-        let mut contenders = self.rows.iter().copied().filter(|&row| !above(&self.scores[row]));
-        let first = contenders.next().ok_or(RuleError::NoUpdates)?;
-        let others: Vec<usize> = contenders.collect();
-        let winner = if others.is_empty() {
-            first
-        } else {
-            let contenders = iter::once(first).chain(others);
-            least(contenders.map(|row| (row, self.sum_up(row, count))))?
+        let contenders = self.rows.iter().copied().filter(|&row| !above(&self.scores[row]));
+        let contenders: Vec<usize> = contenders.collect();
+        let winner = match *contenders {
+            [only] => only,
+            _ => least(contenders.into_iter().map(|row| (row, self.sum_up(row, count))))?,
         };
         self.take(winner);
         Ok(winner)

@@ -91,7 +91,7 @@ mod tests {
                 let mut rows: Vec<Strips<1>> = (0..places)
                     .map(|i| [Lanes([if bits >> i & 1 == 1 { 1.0 } else { 0.0 }; LANES])])
                     .collect();
-                network.sort(&mut rows, Ahead::of(&[], 0, 0));
+                network.sort(&mut rows, Ahead::default());
                 assert!(rows.is_sorted_by(|a, b| a[0][0] <= b[0][0]), "{places} places, {bits:b}");
             }
         }
@@ -105,7 +105,7 @@ mod tests {
             let network = SortingNetwork::new(values.len(), |_| true);
             let mut rows: Vec<Strips<2>> = values.iter().map(|value| [Lanes([*value; LANES]); 2]).collect();
             rows.iter_mut().for_each(|row| row[1][1] = -row[1][1]);
-            network.sort(&mut rows, Ahead::of(&[], 0, 0));
+            network.sort(&mut rows, Ahead::default());
             let mut expected = values.clone();
             expected.sort_by(f32::total_cmp);
             prop_assert_eq!(rows.iter().map(|row| row[1][0]).collect::<Vec<_>>(), expected.clone());
@@ -122,7 +122,7 @@ mod tests {
             let wanted = |place| start.min(end) <= place && place <= start.max(end);
             let network = SortingNetwork::new(values.len(), wanted);
             let mut rows: Vec<Strips<1>> = values.iter().map(|value| [Lanes([*value; LANES])]).collect();
-            network.sort(&mut rows, Ahead::of(&[], 0, 0));
+            network.sort(&mut rows, Ahead::default());
             let mut expected = values;
             expected.sort_by(f32::total_cmp);
             for place in (0..rows.len()).filter(|&place| wanted(place)) {
