@@ -16,6 +16,7 @@
 //! - [`fleet`]: what the devices of a fleet say of themselves.
 //! - [`faults`]: what goes wrong between real processes, on purpose.
 //! - [`cases`]: hardware tests as data.
+//! - [`held_port`]: ports of this machine for processes that are yet to start.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
 //! - [`datasets`]: listing and fetching data sets.
 //! - [`demo`]: the experiment of the README's first command.
@@ -41,6 +42,7 @@ mod examples;
 pub mod faults;
 pub mod fleet;
 pub mod fleet_data;
+pub mod held_port;
 pub mod inventory;
 pub mod on_boards;
 pub mod paper;

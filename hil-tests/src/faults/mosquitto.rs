@@ -1,7 +1,7 @@
 //! Mosquitto as a process of its own.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use anyhow::{Context, ensure};
 use rim::BrokerAddress;
 use tempfile::TempDir;
 
-use crate::processes::{Child, free_port, reachable, wait_for};
+use crate::held_port::HeldPort;
+use crate::processes::{Child, reachable, wait_for};
 use crate::toolchain::find_program;
 
 /// How long it may take to write down what it keeps.
@@ -23,6 +24,8 @@ pub struct Mosquitto {
     folder: TempDir,
     local: SocketAddr,
     process: Option<Child>,
+    /// Its port, if this holds it.
+    _port: Option<HeldPort>,
 }
 
 impl Mosquitto {
@@ -36,7 +39,9 @@ impl Mosquitto {
     /// # Errors
     /// If it is not installed or does not answer.
     pub fn start() -> anyhow::Result<Self> {
-        Self::start_at((Ipv4Addr::LOCALHOST, free_port()?).into())
+        let port = HeldPort::local()?;
+        let mosquitto = Self::start_at(port.address())?;
+        Ok(Mosquitto { _port: Some(port), ..mosquitto })
     }
 
     /// The same, at this address of this machine.
@@ -57,9 +62,10 @@ impl Mosquitto {
     /// # Errors
     /// If it is not installed or does not answer.
     pub fn start_with(folder: TempDir, config: impl FnOnce(u16) -> String) -> anyhow::Result<Self> {
-        let port = free_port()?;
-        let config = config(port);
-        Self::configured(folder, (Ipv4Addr::LOCALHOST, port).into(), config)
+        let port = HeldPort::local()?;
+        let config = config(port.address().port());
+        let mosquitto = Self::configured(folder, port.address(), config)?;
+        Ok(Mosquitto { _port: Some(port), ..mosquitto })
     }
 
     fn configured(folder: TempDir, local: SocketAddr, mut config: String) -> anyhow::Result<Self> {
@@ -69,7 +75,7 @@ impl Mosquitto {
             config.push_str("\nuser root\n");
         }
         fs::write(folder.path().join("mosquitto.conf"), config)?;
-        let mut mosquitto = Mosquitto { program, folder, local, process: None };
+        let mut mosquitto = Mosquitto { program, folder, local, process: None, _port: None };
         mosquitto.start_again()?;
         Ok(mosquitto)
     }

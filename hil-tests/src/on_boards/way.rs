@@ -1,17 +1,18 @@
 //! How this machine and the devices reach the broker.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 
 use anyhow::Context;
 use rim::BrokerAddress;
 
 use crate::emulated_board;
 use crate::faults::{Mosquitto, Proxy, Step};
+use crate::held_port::HeldPort;
 use crate::inventory::{Broker, Device, Kind};
 use crate::processes::{Links, reachable};
 
 /// The way to the broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Way {
     /// As this machine reaches it.
     pub(super) here: BrokerAddress,
@@ -19,23 +20,27 @@ pub(super) struct Way {
     devices: BrokerAddress,
     /// Where the aggregator's own broker listens, if it brings one.
     pub(super) listen: Option<SocketAddr>,
+    /// Its port, if that was free to choose.
+    _port: Option<HeldPort>,
 }
 
 impl Way {
     /// The way to `broker`. Port 0 of `listen` becomes a free one, for the devices, too.
     pub(super) fn of(broker: &Broker) -> anyhow::Result<Self> {
         let Some(mut listen) = broker.listen else {
-            return Ok(Way { here: broker.url.clone(), devices: broker.url.clone(), listen: None });
+            let [here, devices] = [(); 2].map(|()| broker.url.clone());
+            return Ok(Way { here, devices, listen: None, _port: None });
         };
         let mut devices = broker.url.clone();
+        let mut port = None;
         if listen.port() == 0 {
-            let free = TcpListener::bind(listen).and_then(|listener| listener.local_addr());
-            let free = free.with_context(|| format!("broker.listen {listen}: no free port there"))?;
-            listen.set_port(free.port());
-            devices.port = free.port();
+            let held = HeldPort::at(listen.ip()).with_context(|| format!("broker.listen {listen}"))?;
+            listen = held.address();
+            devices.port = listen.port();
+            port = Some(held);
         }
         let here = SocketAddr::from((reachable(listen.ip()), listen.port()));
-        Ok(Way { here: here.into(), devices, listen: Some(listen) })
+        Ok(Way { here: here.into(), devices, listen: Some(listen), _port: port })
     }
 
     /// Makes sure that a broker that should be there is: before anything is sent to a device.

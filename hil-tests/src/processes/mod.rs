@@ -18,17 +18,18 @@ mod rounds;
 mod running;
 mod seat;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use aggregator_node::record::Summary;
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use rim::BrokerAddress;
 
 use crate::bench::{Bench, Task, Watch};
 use crate::faults::{Mosquitto, Proxy, Step};
+use crate::held_port::HeldPort;
 pub(crate) use aggregator::Aggregator;
 pub use binaries::Binaries;
 pub(crate) use child::Child;
@@ -75,24 +76,25 @@ impl Processes {
         }
     }
 
-    /// The broker's address, and the aggregator: with the broker that is `given`, or one that it brings.
+    /// The broker's address, and the aggregator: with the broker that is `given`, or one that it brings and that
+    /// listens at `port`.
     fn aggregator(
         &self,
         task: &Task,
         fleet: &Fleet,
         given: Option<BrokerAddress>,
-    ) -> anyhow::Result<(BrokerAddress, Aggregator)> {
+        port: &HeldPort,
+    ) -> (BrokerAddress, Aggregator) {
         let mut command = Aggregator::command(&self.aggregator_node, &fleet.scenario(), task, self.name);
         command.args(["--topic-prefix", fleet.topic_prefix()]);
         let broker = if let Some(broker) = given {
             command.arg("--broker").arg(broker.to_string());
             broker
         } else {
-            let port = free_port()?;
-            command.args(["--listen", &SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string()]);
-            local_broker(port)
+            command.args(["--listen", &port.address().to_string()]);
+            port.address().into()
         };
-        Ok((broker, Aggregator::new(&command, fleet.log("aggregator-node"))))
+        (broker, Aggregator::new(&command, fleet.log("aggregator-node")))
     }
 }
 
@@ -110,7 +112,8 @@ impl Bench for Processes {
             "a broker that is already running cannot be made to fail"
         );
         let given = self.broker.clone().or_else(|| mosquitto.as_ref().map(Mosquitto::address));
-        let (broker, aggregator) = self.aggregator(task, &fleet, given)?;
+        let port = HeldPort::local()?;
+        let (broker, aggregator) = self.aggregator(task, &fleet, given, &port);
         let links = links(&self.faults, &broker)?;
         let mut seats = Seats::new();
         for ((device, config), program) in fleet.clients().iter().zip(self.clients.iter().cycle()) {
@@ -139,11 +142,6 @@ pub(crate) fn wait_for(broker: &BrokerAddress, bringing: &mut Child) -> anyhow::
     Ok(true)
 }
 
-/// The address of a broker of this machine.
-pub(crate) fn local_broker(port: u16) -> BrokerAddress {
-    BrokerAddress { host: Ipv4Addr::LOCALHOST.to_string(), port, tls: false }
-}
-
 /// An address at which this machine reaches what listens on `ip` of it.
 pub(crate) fn reachable(ip: IpAddr) -> IpAddr {
     match ip {
@@ -151,10 +149,4 @@ pub(crate) fn reachable(ip: IpAddr) -> IpAddr {
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     }
-}
-
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on this machine")?;
-    Ok(listener.local_addr()?.port())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::lab::{Lab, all_succeed};
-use crate::process::{Process, free_port, program, run};
+use crate::process::{Process, no_broker, program, run};
 
 /// `hil run` in software with data sets from `folder`.
 fn hil_with_data(lab: &Lab, folder: &Path) -> Command {
@@ -88,7 +88,7 @@ fn a_port_in_use_is_named() {
 
 #[track_caller]
 fn assert_gives_up_on_a_broker_that_is_away(mut command: Command) {
-    let broker = format!("mqtt://127.0.0.1:{}", free_port());
+    let (_port, broker) = no_broker();
     command.args(["--broker", &broker, "--patience", "1"]);
     let outcome = run(command);
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hil_tests::cases::{self, Case, Rig, Unfit};
+use hil_tests::held_port::HeldPort;
 use hil_tests::inventory::{Inventory, Kind};
 use hil_tests::processes::Binaries;
 use rustix::process::Signal;
@@ -15,7 +16,7 @@ use shared::identity::DeviceId;
 use crate::deploy::broker_configuration;
 use crate::lab::{ATTACK, Lab, records};
 use crate::mosquitto;
-use crate::process::{Process, datasets, free_port, program, run, summary, wait_for_rounds};
+use crate::process::{Process, datasets, no_broker, program, run, summary, wait_for_rounds};
 use crate::sshd::Sshd;
 
 /// A fleet of five: `device-001` and `device-003` sit behind ssh, the others are processes of this machine.
@@ -179,7 +180,8 @@ fn a_run_with_all_its_processes_interrupted_leaves_no_client_behind_and_goes_on(
 #[test]
 fn every_device_that_cannot_be_reached_is_named_and_nothing_is_begun() {
     let Some(mut shelf) = Shelf::new(&[]) else { return };
-    shelf.sshd.port = free_port();
+    let nobody = HeldPort::local().unwrap();
+    shelf.sshd.port = nobody.address().port();
     shelf.write_inventory(BROUGHT, "");
     let parts = ["device-001: ", "device-003: ", "127.0.0.1 cannot be reached", "is it switched on"];
     run(shelf.hil("run", &[])).complains(1, &parts);
@@ -194,7 +196,7 @@ fn what_stands_in_the_way_of_a_fleet_is_named() {
     run_with(&["--broker", "mqtt://localhost"]).complains(2, &["the broker of the inventory"]);
     run_with(&["--provisioned", "/nowhere"]).complains(1, &["/nowhere: not provisioned", "hil provision"]);
     run(shelf.lab.hil("boards", "run", &[])).complains(2, &["--fleet FILE"]);
-    let nobody = format!("mqtt://127.0.0.1:{}", free_port());
+    let (_port, nobody) = no_broker();
     shelf.write_inventory(&format!("url = \"{nobody}\""), "");
     run_with(&[]).complains(1, &[&nobody, "does not answer", "broker.listen"]);
 }

@@ -12,7 +12,7 @@ use rim::TlsFiles;
 
 use crate::lab::{ATTACK, Lab};
 use crate::mosquitto;
-use crate::process::{Outcome, Process, datasets, free_port, program, run, summary, wait_until};
+use crate::process::{Outcome, Process, datasets, program, run, summary, wait_until};
 use crate::secured::equip;
 use crate::sshd::Sshd;
 
@@ -30,7 +30,7 @@ impl Shelf {
     fn new(settings: &[&str]) -> Option<Self> {
         let sshd = Sshd::start()?;
         let lab = Lab::new(settings);
-        let shelf = Shelf { sshd, broker: format!("mqtt://127.0.0.1:{}", free_port()), lab };
+        let shelf = Shelf { sshd, broker: lab.broker(), lab };
         shelf.write_inventory("");
         Some(shelf)
     }
@@ -89,9 +89,7 @@ impl Shelf {
 
     /// An aggregator that brings the broker.
     fn aggregator(&self) -> Process {
-        let mut command = self.lab.aggregator_without_broker("run");
-        command.args(["--listen", self.broker.trim_start_matches("mqtt://")]);
-        let process = Process::start(command);
+        let process = Process::start(self.lab.aggregator("run"));
         wait_until("the broker answers", || {
             TcpStream::connect(self.broker.trim_start_matches("mqtt://")).is_ok()
         });

@@ -7,11 +7,12 @@ use std::process::Command;
 
 use aggregator_node::record::RoundRecord;
 use hil_tests::fleet_data::FleetData;
+use hil_tests::held_port::HeldPort;
 use shared::data::{Shard, ShardInfo};
 use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 
-use crate::process::{Outcome, Process, datasets, free_port, program, run, summary};
+use crate::process::{Outcome, Process, datasets, program, run, summary};
 
 /// Small and quick: a round takes some 50 ms over MQTT and less than 1 ms in software.
 const SCENARIO: &str = r#"
@@ -35,7 +36,7 @@ pub(crate) struct Lab {
     folder: tempfile::TempDir,
     pub(crate) scenario: Scenario,
     shards: OnceCell<Vec<Shard>>,
-    port: u16,
+    port: HeldPort,
 }
 
 impl Lab {
@@ -45,7 +46,7 @@ impl Lab {
         let scenario = Scenario::parse("end-to-end.toml", SCENARIO, &settings).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("scenario.toml"), scenario.to_toml()).unwrap();
-        Lab { folder, scenario, shards: OnceCell::new(), port: free_port() }
+        Lab { folder, scenario, shards: OnceCell::new(), port: HeldPort::local().unwrap() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -79,7 +80,7 @@ impl Lab {
     /// An aggregator with its own broker, always on the same port.
     pub(crate) fn aggregator(&self, out: &str) -> Command {
         let mut command = self.aggregator_without_broker(out);
-        command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
+        command.args(["--listen", &self.port.address().to_string()]);
         command
     }
 
@@ -110,7 +111,7 @@ impl Lab {
 
     /// Where [`Lab::aggregator`] has its broker.
     pub(crate) fn broker(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
+        format!("mqtt://{}", self.port.address())
     }
 
     /// The shard file of a device.

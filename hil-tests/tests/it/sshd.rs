@@ -5,9 +5,10 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
+use hil_tests::held_port::HeldPort;
 use tempfile::TempDir;
 
-use crate::process::{Process, free_port, run, wait_until};
+use crate::process::{Process, run, wait_until};
 
 /// An sshd with keys of its own, that the user of this test may log in to.
 pub(crate) struct Sshd {
@@ -15,6 +16,7 @@ pub(crate) struct Sshd {
     pub(crate) port: u16,
     pub(crate) user: String,
     _process: Process,
+    _port: HeldPort,
 }
 
 impl Sshd {
@@ -32,7 +34,8 @@ impl Sshd {
             eprintln!("skipped: sshd is not installed (Debian: openssh-server)");
             return None;
         };
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let (folder, held) = (tempfile::tempdir().unwrap(), HeldPort::local().unwrap());
+        let port = held.address().port();
         let path = |name: &str| folder.path().join(name).display().to_string();
         for key in ["host", "client"] {
             let mut keygen = Command::new("ssh-keygen");
@@ -68,9 +71,9 @@ impl Sshd {
         let mut process = Process::start(command);
         wait_until("sshd answers", || {
             assert!(process.is_running(), "sshd has ended: {}", process.stderr());
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
+            TcpStream::connect(held.address()).is_ok()
         });
-        Some(Sshd { folder, port, user, _process: process })
+        Some(Sshd { folder, port, user, _process: process, _port: held })
     }
 
     /// A configuration for ssh: `ssh_config` knows the host's key, `stranger_config` does not.

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::lab::{Lab, all_succeed};
-use crate::process::{Process, free_port, wait_until};
+use crate::process::{Process, no_broker, wait_until};
 
 /// In the place of systemd: a socket, and what came in on it.
 struct Supervisor {
@@ -100,8 +100,9 @@ fn the_watchdog_hears_a_loop_that_lives_and_none_that_is_frozen() {
 #[test]
 fn a_client_without_a_broker_is_alive_but_not_ready() {
     let (mut supervisor, lab) = (Supervisor::new(), Lab::new(&[]));
+    let (_port, broker) = no_broker();
     let mut client = supervisor.supervise(lab.client_without_broker(0));
-    client.args(["--broker", &format!("mqtt://127.0.0.1:{}", free_port()), "--patience", "1"]);
+    client.args(["--broker", &broker, "--patience", "1"]);
     let mut client = Process::start(client);
     // As above: who speaks to a full one waits.
     wait_until("it gives up", || {

@@ -4,7 +4,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::processes::local_broker;
 
 /// Long for this machine, short for a test.
 const MOMENT: Duration = Duration::from_millis(200);
@@ -12,8 +11,7 @@ const MOMENT: Duration = Duration::from_millis(200);
 /// A proxy, the device's end of a connection through it, and the broker's.
 fn joined() -> (Proxy, TcpListener, TcpStream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let proxy = Proxy::before(&local_broker(port)).unwrap();
+    let proxy = Proxy::before(&listener.local_addr().unwrap().into()).unwrap();
     let mut device = connect(&proxy);
     let (mut broker, _) = listener.accept().unwrap();
     // Only what has passed shows that the proxy knows of the connection.
