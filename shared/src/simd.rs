@@ -85,6 +85,22 @@ pub(crate) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
     Arch::new().dispatch(Compiled(kernel))
 }
 
+/// Values of 32 bits in the widest vector of this machine: 16 with AVX-512, 8 with AVX2, 4 with NEON, 1 without any.
+pub(crate) fn vector_lanes() -> usize {
+    struct Count;
+
+    impl WithSimd for Count {
+        type Output = usize;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+
+    Arch::new().dispatch(Count)
+}
+
 /// Draws the cache line of `value` into the first-level cache while other work goes on; where this machine cannot be asked
 /// to, nothing.
 #[inline(always)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor, Var};
 
 use super::input::Input;
+use super::operands::with_values;
 use super::{Model, ModelError, layers};
 use crate::data::Batch;
 use crate::parameters::{Entry, Layout, Parameters};
@@ -65,16 +66,22 @@ impl<N: Network> Model for Classifier<N> {
 
     fn loss_and_gradient(&self, parameters: &[f32], batch: &Batch) -> Result<(f32, Vec<f32>), ModelError> {
         self.input.check(&self.layout, parameters, batch)?;
-        let tensors = self.tensors(parameters)?;
-        let variables = tensors.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
-        let tensors: Vec<Tensor> = variables.into_iter().map(Var::into_inner).collect();
+        let variable = |e: &Entry| {
+            let values = &parameters[e.range()];
+            Var::from_slice(values, e.shape.as_slice(), &Device::Cpu).map(Var::into_inner)
+        };
+        let tensors: Vec<Tensor> =
+            self.layout.entries().iter().map(variable).collect::<candle_core::Result<_>>()?;
 
         let loss = layers::cross_entropy(&self.forward(&tensors, batch)?, &batch.labels)?;
         let gradients = loss.backward()?;
         let mut gradient = Vec::with_capacity(self.layout.dimension());
         for (tensor, entry) in tensors.iter().zip(self.layout.entries()) {
             match gradients.get(tensor) {
-                Some(part) => gradient.extend(part.flatten_all()?.to_vec1::<f32>()?),
+                Some(part) => with_values(part, |values| {
+                    gradient.extend_from_slice(values);
+                    Ok(())
+                })?,
                 // The loss does not depend on it.
                 None => gradient.resize(entry.range().end, 0.0),
             }

@@ -8,10 +8,10 @@
 use candle_core::{Result, Tensor};
 
 use super::classifier::{Classifier, Network};
-use super::convolution::Convolution;
+use super::convolution::{Convolution, convolution_with_pooling};
 use super::linear::linear;
-use super::pooling::rectified_max_pool_2x2;
 use super::rectifier::relu;
+use super::reversal::channel_by_channel;
 use super::{Model, ModelError, ModelName, layers};
 use crate::parameters::{Entry, Layout};
 use crate::random::Stream;
@@ -47,7 +47,7 @@ impl Dnn {
                 let features = convolution(&input.unsqueeze(3)?, weight1, bias1)?;
                 let features = convolution(&features, weight2, bias2)?;
                 // The weight of the next layer counts channel by channel.
-                (features.permute((0, 3, 1, 2))?.flatten_from(1)?, head)
+                (channel_by_channel(&features)?, head)
             }
             head => (input.clone(), head),
         };
@@ -57,7 +57,7 @@ impl Dnn {
 }
 
 fn convolution(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    rectified_max_pool_2x2(&Convolution { stride: 1, padding: 0 }.apply(input, weight)?, bias)
+    convolution_with_pooling(Convolution { stride: 1, padding: 0 }, input, weight, bias)
 }
 
 pub(super) fn build(shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {

@@ -1,5 +1,7 @@
 //! The fully connected layer.
 
+use std::iter::repeat_n;
+
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
@@ -48,9 +50,11 @@ impl Geometry {
     }
 
     fn forward<T: Element>(&self, input: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
-        let mut output = bias.repeat(self.batch);
-        multiply(self.input(input), self.weight(weight).transposed(), &mut output, self.outputs, true);
-        output
+        // A row for each output, so that of the two factors the product copies the smaller one into vectors.
+        let mut rows: Vec<T> = bias.iter().flat_map(|&bias| repeat_n(bias, self.batch)).collect();
+        multiply(self.weight(weight), self.input(input).transposed(), &mut rows, self.batch, true);
+        let columns = (0..self.batch).flat_map(|example| rows[example..].iter().step_by(self.batch));
+        columns.copied().collect()
     }
 
     fn backward_input<T: Element>(&self, weight: &[T], gradient: &[T]) -> Vec<T> {

@@ -3,10 +3,10 @@
 //! # Layout
 //! - This file: the [`Model`] trait, and the registry: [`ModelName`] and [`build`].
 //! - `classifier`: a network on candle as a [`Model`]: checks the batch, differentiates, flattens.
-//! - `convolution`, `linear`, `normalisation`, `pooling`, `rectifier`: what networks are made of, as operations of
+//! - `convolution`, `linear`, `normalisation`, `rectifier`, `reversal`: what networks are made of, as operations of
 //!   our own on candle tensors, with the gradients that candle asks for; each is checked against finite differences.
 //!   Images lie in memory as `[batch, height, width, channels]`.
-//! - `frame`, `windows`, `gemm`, `operands`: what those are made of.
+//! - `gemm`, `operands`: what those are made of.
 //! - `layers`: what networks share besides: loss, initial weights, evaluation in pieces.
 //! - `dnn`, `resnet20`: the networks, one file each.
 //! - `logistic_regression`: without candle, for a simulation of many devices trains it all the time.
@@ -28,7 +28,6 @@ use crate::random::Stream;
 mod classifier;
 mod convolution;
 mod dnn;
-mod frame;
 mod gemm;
 #[cfg(test)]
 mod gradient_check;
@@ -38,10 +37,9 @@ mod linear;
 mod logistic_regression;
 mod normalisation;
 mod operands;
-mod pooling;
 mod rectifier;
 mod resnet20;
-mod windows;
+mod reversal;
 
 /// The largest example: 512 x 512 pixels. Together with [`MAX_CLASSES`] it keeps the size of every model
 /// countable in 32 bits, on the boards and on the wire.

@@ -32,12 +32,14 @@ impl Rectifier {
 }
 
 /// The value, or 0 if it is negative.
+#[inline(always)]
 pub(super) fn rectified<T: Element>(value: T) -> T {
     // As it is, NaN passes.
     if value <= T::zero() { T::zero() } else { value }
 }
 
 /// The gradient of a rectifier's input: that of its output, or 0 where the output is 0.
+#[inline(always)]
 pub(super) fn passed<T: Element>((&output, &gradient): (&T, &T)) -> T {
     if output <= T::zero() { T::zero() } else { gradient }
 }

@@ -11,14 +11,28 @@
 //!
 //! The gradient of the input is itself a convolution: of the output's gradient, spread out by the stride and
 //! padded, with the kernels turned by 180 degrees.
+//!
+//! # Layout
+//! - This file: [`Convolution`], an operation on candle tensors.
+//! - `pooled.rs`: the same, with a pooling behind it; `pooling.rs`: that pooling.
+//! - `geometry.rs`: the shapes, and what is done with one picture after the other.
+//! - `windows.rs`: windows in a picture as matrices; `raster.rs`: where its pixels lie; `frame.rs`: pictures amid zeros.
+
+mod frame;
+mod geometry;
+mod pooled;
+mod pooling;
+mod raster;
+mod windows;
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::frame::Frame;
 use super::gemm::Element;
 use super::operands::{by_type, operand, result, tensor, with_values};
-use super::windows::Windows;
+use super::reversal::kernels;
+use geometry::Geometry;
+pub(super) use pooled::convolution_with_pooling;
 
 /// A convolution with square kernels and zeros around the input, the same on each side.
 #[derive(Clone, Copy, Debug)]
@@ -36,145 +50,21 @@ impl Convolution {
     /// # Errors
     /// If the shapes do not fit each other.
     pub(super) fn apply(self, input: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let kernels = weight.permute((2, 3, 1, 0))?.contiguous()?;
-        input.contiguous()?.apply_op2(&kernels, self)
+        input.contiguous()?.apply_op2(&kernels(weight)?, self)
     }
 
-    fn geometry(self, input: &[usize], kernels: &[usize]) -> Result<Geometry> {
-        let (&[batch, height, width, channels], &[kernel, kernel_width, inputs, outputs]) = (input, kernels)
-        else {
-            bail!("a convolution takes four dimensions each, not {input:?} and {kernels:?}");
-        };
-        let Convolution { stride, padding } = self;
-        let count = |side: usize| Some((side + 2 * padding).checked_sub(kernel)? / stride + 1);
-        let fits = kernel == kernel_width && inputs == channels && padding < kernel;
-        let fits = fits && !input.contains(&0) && outputs > 0;
-        let (Some(rows), Some(columns), true) = (count(height), count(width), fits) else {
-            bail!("a convolution of {input:?} cannot have the kernels {kernels:?}");
-        };
-        Ok(Geometry { stride, padding, batch, height, width, channels, kernel, rows, columns, outputs })
-    }
-}
-
-/// The shapes of one convolution: of an input `[batch, height, width, channels]` with kernels
-/// `[kernel, kernel, channels, outputs]` to `[batch, rows, columns, outputs]`.
-struct Geometry {
-    stride: usize,
-    padding: usize,
-    batch: usize,
-    height: usize,
-    width: usize,
-    channels: usize,
-    kernel: usize,
-    rows: usize,
-    columns: usize,
-    outputs: usize,
-}
-
-impl Geometry {
-    /// Number of values of one example of the input.
-    fn example(&self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    /// Number of values of one example of the output.
-    fn result(&self) -> usize {
-        self.rows * self.columns * self.outputs
-    }
-
-    /// The windows in an example of the input, with its padding.
-    fn windows(&self) -> Windows {
-        Windows {
-            width: self.width + 2 * self.padding,
-            channels: self.channels,
-            kernel: self.kernel,
-            stride: self.stride,
-            rows: self.rows,
-            columns: self.columns,
-        }
-    }
-
-    /// An example of the input, and its padding.
-    fn padded<T: Element>(&self) -> Frame<T> {
-        let sides = [self.height, self.width].map(|side| side + 2 * self.padding);
-        Frame::new(sides, self.channels, [self.height, self.width], self.padding, 1)
-    }
-
-    /// The windows in an example of the output's gradient, as [`Geometry::spread`] has it, that the gradient of
-    /// the input is computed from.
-    fn reversed_windows(&self) -> Windows {
-        Windows {
-            width: self.width + self.kernel - 1,
-            channels: self.outputs,
-            kernel: self.kernel,
-            stride: 1,
-            rows: self.height,
-            columns: self.width,
-        }
-    }
-
-    /// An example of the output's gradient, as far apart as its windows are in the input, amid zeros.
-    fn spread<T: Element>(&self) -> Frame<T> {
-        let sides = [self.height, self.width].map(|side| side + self.kernel - 1);
-        let origin = self.kernel - 1 - self.padding;
-        Frame::new(sides, self.outputs, [self.rows, self.columns], origin, self.stride)
-    }
-
-    fn forward<T: Element>(&self, input: &[T], kernels: &[T]) -> Vec<T> {
-        let mut output = Vec::with_capacity(self.batch * self.result());
-        let (windows, mut padded) = (self.windows(), self.padded());
-        let mut wide = windows.wide(self.outputs);
-        for example in input.chunks_exact(self.example()) {
-            windows.correlate(padded.fill(example), kernels, &mut wide, &mut output);
-        }
-        output
-    }
-
-    /// The gradient of the input.
-    fn backward<T: Element>(&self, kernels: &[T], gradient: &[T]) -> Vec<T> {
-        let mut input_gradient = Vec::with_capacity(self.batch * self.example());
-        let turned = self.turned(kernels);
-        let (windows, mut spread) = (self.reversed_windows(), self.spread());
-        let mut wide = windows.wide(self.channels);
-        for gradient in gradient.chunks_exact(self.result()) {
-            windows.correlate(spread.fill(gradient), &turned, &mut wide, &mut input_gradient);
-        }
-        input_gradient
-    }
-
-    /// The kernels turned by 180 degrees, inputs and outputs exchanged: `[kernel, kernel, outputs, channels]`.
-    fn turned<T: Element>(&self, kernels: &[T]) -> Vec<T> {
-        let (channels, outputs) = (self.channels, self.outputs);
-        let mut turned = Vec::with_capacity(kernels.len());
-        for place in kernels.rchunks_exact((channels * outputs).max(1)) {
-            for output in 0..outputs {
-                turned.extend((0..channels).map(|channel| place[channel * outputs + output]));
-            }
-        }
-        turned
-    }
-
-    /// The gradient of the kernels, summed over the examples in their order.
-    fn backward_kernels<T: Element>(&self, input: &[T], gradient: &[T]) -> Vec<T> {
-        let mut sum = vec![T::zero(); self.kernel * self.kernel * self.channels * self.outputs];
-        let (windows, mut padded) = (self.windows(), self.padded());
-        let mut wide = Frame::new([self.rows, windows.width], self.outputs, [self.rows, self.columns], 0, 1);
-        let examples = input.chunks_exact(self.example());
-        for (example, gradient) in examples.zip(gradient.chunks_exact(self.result())) {
-            windows.correlate_with(padded.fill(example), wide.fill(gradient), &mut sum);
-        }
-        sum
-    }
-}
-
-impl Convolution {
     fn cpu_forward<T: Element>(
         self,
         [input, kernels]: [&CpuStorage; 2],
         [input_layout, kernels_layout]: [&Layout; 2],
     ) -> Result<(CpuStorage, Shape)> {
-        let geometry = self.geometry(input_layout.dims(), kernels_layout.dims())?;
-        let output = geometry.forward::<T>(operand(input, input_layout)?, operand(kernels, kernels_layout)?);
+        let geometry = Geometry::new(self, input_layout.dims(), kernels_layout.dims())?;
+        let mut correlation = geometry.forward::<T>(operand(kernels, kernels_layout)?);
+        let mut output = vec![T::zero(); geometry.batch * geometry.result()];
+        let examples = operand::<T>(input, input_layout)?.chunks_exact(geometry.example());
+        for (example, output) in examples.zip(output.chunks_exact_mut(geometry.result())) {
+            correlation.write(example, geometry.input_raster(), output);
+        }
         Ok(result(output, (geometry.batch, geometry.rows, geometry.columns, geometry.outputs)))
     }
 
@@ -182,17 +72,37 @@ impl Convolution {
         self,
         [input, kernels, gradient]: [&Tensor; 3],
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let geometry = self.geometry(input.dims(), kernels.dims())?;
+        let geometry = Geometry::new(self, input.dims(), kernels.dims())?;
         with_values::<T, _>(gradient, |gradient| {
+            let gradients = gradient.chunks_exact(geometry.result());
+            let [input_raster, output_raster] = [geometry.input_raster(), geometry.output_raster()];
             // Of the data itself nobody wants the gradient.
             let input_gradient = if input.track_op() {
-                let values = with_values(kernels, |kernels| Ok(geometry.backward::<T>(kernels, gradient)))?;
+                let mut values = vec![T::zero(); geometry.batch * geometry.example()];
+                with_values(kernels, |kernels| {
+                    let mut correlation = geometry.input_gradient::<T>(kernels);
+                    for (gradient, values) in
+                        gradients.clone().zip(values.chunks_exact_mut(geometry.example()))
+                    {
+                        correlation.write(gradient, output_raster, values);
+                    }
+                    Ok(())
+                })?;
                 Some(tensor(values, input.shape())?)
             } else {
                 None
             };
-            let values = with_values(input, |input| Ok(geometry.backward_kernels::<T>(input, gradient)))?;
-            Ok((input_gradient, Some(tensor(values, kernels.shape())?)))
+            let mut of_kernels = geometry.kernel_gradient::<T>();
+            with_values(input, |input| {
+                let shape = [geometry.rows, geometry.columns, geometry.outputs];
+                for (example, gradient) in input.chunks_exact(geometry.example()).zip(gradients) {
+                    let (wide, raster) = of_kernels.gradient();
+                    output_raster.copy(gradient, raster, wide, shape);
+                    of_kernels.add(example, input_raster);
+                }
+                Ok(())
+            })?;
+            Ok((input_gradient, Some(tensor(of_kernels.finish(), kernels.shape())?)))
         })
     }
 }

@@ -1,13 +1,14 @@
 //! Windows in a picture, as they are: the rows of matrices that overlap.
 
-use super::gemm::{Element, Matrix, multiply};
+use super::super::gemm::{Element, Matrix, multiply};
+use super::raster::Raster;
 
 /// The windows of `[kernel, kernel]` pixels in a picture `[height, width, channels]`: `rows` times `columns`, each
 /// `stride` pixels from the one before.
 ///
 /// One row of all windows is one matrix: row q has the `kernel * channels` values that start at pixel
 /// `stride * q` of the picture. Those that start in the last columns of the picture and go on in its next row are
-/// no windows; they are computed along and left out, so a result for the others is called *wide*.
+/// no windows; they are computed along and left out, so a result with them is called *wide*.
 pub(super) struct Windows {
     /// Pixels in a row of the picture.
     pub(super) width: usize,
@@ -40,35 +41,31 @@ impl Windows {
         Matrix::new(&picture[start..], [self.positions(), self.depth()], self.stride * self.channels)
     }
 
+    /// Where results of `outputs` values for each window lie that are computed along with those that are left out.
+    pub(super) fn raster(&self, outputs: usize) -> Raster {
+        Raster::dense(self.width, outputs)
+    }
+
     /// Memory for a wide result of `outputs` values for each window.
     pub(super) fn wide<T: Element>(&self, outputs: usize) -> Vec<T> {
         vec![T::zero(); self.positions() * outputs]
     }
 
-    /// Appends to `output` `[rows, columns, outputs]`: the product of each window of `picture` with `kernels`
-    /// `[kernel, kernel, channels, outputs]`. `wide` is memory to work in.
-    pub(super) fn correlate<T: Element>(
-        &self,
-        picture: &[T],
-        kernels: &[T],
-        wide: &mut [T],
-        output: &mut Vec<T>,
-    ) {
+    /// Sets `wide` [`Windows::wide`] to the product of each window of `picture` with `kernels`
+    /// `[kernel, kernel, channels, outputs]`.
+    pub(super) fn correlate<T: Element>(&self, picture: &[T], kernels: &[T], wide: &mut [T]) {
         let outputs = wide.len() / self.positions();
         for (row, kernels) in kernels.chunks_exact(self.depth() * outputs).enumerate() {
             let kernels = Matrix::new(kernels, [self.depth(), outputs], outputs);
             multiply(self.matrix(picture, row), kernels, wide, outputs, row > 0);
         }
-        for row in wide.chunks(self.width * outputs) {
-            output.extend_from_slice(&row[..self.columns * outputs]);
-        }
     }
 
     /// Adds to `sum` `[kernel, kernel, channels, outputs]`: the sum over the windows of `picture` of the product of
-    /// each value with the `outputs` that `wide` `[rows, width, outputs]` has for its window, and which is zero in
-    /// the last columns, where there is none.
+    /// each value with the `outputs` that `wide` [`Windows::wide`] has for its window, and which are zero where there
+    /// is none.
     pub(super) fn correlate_with<T: Element>(&self, picture: &[T], wide: &[T], sum: &mut [T]) {
-        let outputs = wide.len() / (self.rows * self.width);
+        let outputs = wide.len() / self.positions();
         let wide = Matrix::new(wide, [self.positions(), outputs], outputs);
         for (row, sum) in sum.chunks_exact_mut(self.depth() * outputs).enumerate() {
             multiply(self.matrix(picture, row).transposed(), wide, sum, outputs, true);
