@@ -90,8 +90,9 @@ pub(super) struct DeviceArg {
     /// there is one and else the processors; a GPU needs a build with --features cuda (docs/cuda.md) [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceChoice>,
-    /// Train all devices of a round as one batch (software; logistic-regression, dnn), on the GPU of --device if it names
-    /// one, which needs a build with --features cuda-training; models are those of other benches within rounding only
+    /// Train all devices of a round as one batch, and evaluate models likewise (software; logistic-regression, dnn), on the
+    /// GPU of --device if it names one, which needs a build with --features cuda-training; models are those of other
+    /// benches within rounding only
     #[arg(long)]
     batched: bool,
 }

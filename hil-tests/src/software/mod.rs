@@ -40,8 +40,8 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 pub struct Computing {
     /// What the aggregator computes its rules on.
     pub rules: Chosen,
-    /// Where all devices of a round are trained as one batch, if they are not each by itself. Models are then the same as
-    /// on other benches within rounding only.
+    /// Where all devices of a round are trained as one batch, if they are not each by itself, and models evaluated. Both
+    /// are then the same as on other benches within rounding only.
     pub batched: Option<candle_core::Device>,
 }
 
@@ -70,12 +70,15 @@ impl Bench for Software {
         }
         let topics = Topics::default();
         let machine = Machine::new(scenario.clone(), topics.clone(), run.start()?, Millis(0));
-        let worker =
-            Worker::new(scenario, model.clone(), data.test.clone(), self.computing.rules.backend.as_ref())?;
         let batched = self.computing.batched.clone();
         let trainer = batched.map(|device| Trainer::new(scenario, model.as_ref(), (shape, classes), device));
+        let trainer = trainer.transpose()?;
+        let evaluated =
+            trainer.as_ref().map_or_else(|| model.clone(), |trainer| trainer.evaluating(model.clone()));
+        let rules = self.computing.rules.backend.as_ref();
+        let worker = Worker::new(scenario, evaluated, data.test.clone(), rules)?;
         let mut stage = Stage {
-            trainer: trainer.transpose()?,
+            trainer,
             network: Network::new(&self.faults),
             aggregator: AggregatorSeat::new(machine, worker),
             devices: seat_devices(task, &model, &topics, self.computing.batched.is_some()),

@@ -1,7 +1,13 @@
 //! Local training of all devices of a round as one batch, by candle: on a GPU, or on the processors.
 //!
 //! Sums are taken in another order than where each device trains by itself, so models are the same within rounding only.
+//!
+//! # Layout
+//! - This file: [`Trainer`], from minibatches to models.
+//! - `evaluator.rs`: a model that is evaluated in the same place.
+//! - `network.rs`: the networks of all devices; `layers.rs`: what those are made of.
 
+mod evaluator;
 mod layers;
 mod network;
 
@@ -14,6 +20,7 @@ use shared::models::Model;
 use shared::scenario::Scenario;
 use shared::training::Trained;
 
+use evaluator::Evaluator;
 use network::Network;
 
 /// Devices trained at a time, which bounds the memory of their convolutions: 700 MB with the paper's network on MNIST.
@@ -50,6 +57,11 @@ impl Trainer {
             bail!("model {name} cannot be trained with --batched: leave that out");
         };
         Ok(Trainer { network, classes, learning_rate: scenario.training.learning_rate, device })
+    }
+
+    /// The scenario's `model`, evaluated on the trainer's device.
+    pub(super) fn evaluating(&self, model: Arc<dyn Model>) -> Arc<dyn Model> {
+        Arc::new(Evaluator::new(model, self.network.clone(), self.device.clone()))
     }
 
     /// Trains all of `locals`, which take as many steps.

@@ -15,6 +15,15 @@ pub(super) struct Network {
     input: Vec<usize>,
 }
 
+/// What the way forward leaves for the way back.
+struct Passed {
+    /// Weights and biases of all devices, in the order of the shapes.
+    weights: Vec<Tensor>,
+    convolved: Vec<Convolved>,
+    /// Of each fully connected layer: its input, and where its output passed the rectifier.
+    connected: Vec<(Tensor, Tensor)>,
+}
+
 /// What a convolution remembers for the way back.
 struct Convolved {
     input: (usize, usize, usize, usize),
@@ -44,24 +53,15 @@ impl Network {
         right: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
         let (devices, count, _) = examples.dims3()?;
-        let weights = self.weights(parameters)?;
-        let convolutions = self.shapes.iter().filter(|shape| shape.len() == 4).count();
-        let (convolutional, connected) = weights.split_at(2 * convolutions);
-        let (convolved, mut input) = self.convolve(convolutional, examples)?;
-        let mut inputs = Vec::new();
-        let last = connected.len() / 2 - 1;
-        for (layer, weights) in connected.chunks_exact(2).enumerate() {
-            let output = linear(&input, &weights[0], &weights[1])?;
-            let (output, passes) = if layer < last { rectify(&output)? } else { (output.clone(), output) };
-            inputs.push((input, passes));
-            input = output;
-        }
-        let (loss, mut gradient) = cross_entropy(&input, right)?;
+        let (logits, Passed { weights, convolved, connected }) = self.forward(parameters, examples)?;
+        let convolutions = convolved.len();
+        let (convolutional, weights) = weights.split_at(2 * convolutions);
+        let (loss, mut gradient) = cross_entropy(&logits, right)?;
         // From the last layer to the first, biases before weights.
         let mut learnt = Vec::new();
-        for (layer, weights) in connected.chunks_exact(2).enumerate().rev() {
-            let (input, passes) = &inputs[layer];
-            if layer < last {
+        for (layer, weights) in weights.chunks_exact(2).enumerate().rev() {
+            let (input, passes) = &connected[layer];
+            if layer + 1 < connected.len() {
                 gradient = (gradient * passes)?;
             }
             let own = linear_gradients(input, &gradient)?;
@@ -90,6 +90,28 @@ impl Network {
         learnt.reverse();
         let learnt = learnt.iter().map(|gradient| gradient.flatten_from(1)).collect::<Result<Vec<_>>>()?;
         Ok((loss, Tensor::cat(&learnt, 1)?))
+    }
+
+    /// The logits of each device, `[m, n, classes]`, under `parameters`, `[m, d]`, for `examples`, `[m, n, features]`.
+    pub(super) fn logits(&self, parameters: &Tensor, examples: &Tensor) -> Result<Tensor> {
+        Ok(self.forward(parameters, examples)?.0)
+    }
+
+    /// [`Network::logits`], and what is needed for the way back.
+    fn forward(&self, parameters: &Tensor, examples: &Tensor) -> Result<(Tensor, Passed)> {
+        let weights = self.weights(parameters)?;
+        let convolutions = self.shapes.iter().filter(|shape| shape.len() == 4).count();
+        let (convolutional, layers) = weights.split_at(2 * convolutions);
+        let (convolved, mut input) = self.convolve(convolutional, examples)?;
+        let mut connected = Vec::new();
+        let last = layers.len() / 2 - 1;
+        for (layer, weights) in layers.chunks_exact(2).enumerate() {
+            let output = linear(&input, &weights[0], &weights[1])?;
+            let (output, passes) = if layer < last { rectify(&output)? } else { (output.clone(), output) };
+            connected.push((input, passes));
+            input = output;
+        }
+        Ok((input, Passed { weights, convolved, connected }))
     }
 
     /// Through the convolutions: what they remember, and `[m, n, features]` for the layers behind.
