@@ -28,8 +28,8 @@ impl Way {
     /// The way to `broker`. Port 0 of `listen` becomes a free one, for the devices, too.
     pub(super) fn of(broker: &Broker) -> anyhow::Result<Self> {
         let Some(mut listen) = broker.listen else {
-            let [here, devices] = [(); 2].map(|()| broker.url.clone());
-            return Ok(Way { here, devices, listen: None, _port: None });
+            let here = broker.url.clone();
+            return Ok(Way { devices: here.clone(), here, listen: None, _port: None });
         };
         let mut devices = broker.url.clone();
         let mut port = None;

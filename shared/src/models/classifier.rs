@@ -36,8 +36,17 @@ impl<N: Network> Classifier<N> {
 
     /// The parts of a flat vector that has passed [`Layout::check`], in layout order.
     pub(super) fn tensors(&self, parameters: &[f32]) -> candle_core::Result<Vec<Tensor>> {
-        let tensor = |e: &Entry| Tensor::from_slice(&parameters[e.range()], e.shape.as_slice(), &Device::Cpu);
-        self.layout.entries().iter().map(tensor).collect()
+        self.parts(parameters, |values, shape| Tensor::from_slice(values, shape, &Device::Cpu))
+    }
+
+    /// What `tensor` makes of the values and the shape of each.
+    fn parts(
+        &self,
+        parameters: &[f32],
+        tensor: impl Fn(&[f32], &[usize]) -> candle_core::Result<Tensor>,
+    ) -> candle_core::Result<Vec<Tensor>> {
+        let part = |e: &Entry| tensor(&parameters[e.range()], &e.shape);
+        self.layout.entries().iter().map(part).collect()
     }
 
     /// Logits `[batch, classes]` of a batch that has passed [`Input::check`].
@@ -66,12 +75,9 @@ impl<N: Network> Model for Classifier<N> {
 
     fn loss_and_gradient(&self, parameters: &[f32], batch: &Batch) -> Result<(f32, Vec<f32>), ModelError> {
         self.input.check(&self.layout, parameters, batch)?;
-        let variable = |e: &Entry| {
-            let values = &parameters[e.range()];
-            Var::from_slice(values, e.shape.as_slice(), &Device::Cpu).map(Var::into_inner)
-        };
-        let tensors: Vec<Tensor> =
-            self.layout.entries().iter().map(variable).collect::<candle_core::Result<_>>()?;
+        let tensors = self.parts(parameters, |values, shape| {
+            Var::from_slice(values, shape, &Device::Cpu).map(Var::into_inner)
+        })?;
 
         let loss = layers::cross_entropy(&self.forward(&tensors, batch)?, &batch.labels)?;
         let gradients = loss.backward()?;

@@ -12,6 +12,11 @@ pub(super) trait Element: FloatDType {}
 impl Element for f32 {}
 impl Element for f64 {}
 
+/// Column `index` of the matrix whose rows of `width` values are `rows`, one after the other.
+pub(super) fn column<T>(rows: &[T], width: usize, index: usize) -> impl Iterator<Item = &T> {
+    rows[index..].iter().step_by(width)
+}
+
 /// A matrix in a slice: rows lie equally far apart, and so do the values of a row. Rows may overlap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Matrix<'a, T> {

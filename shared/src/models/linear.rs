@@ -5,7 +5,7 @@ use std::iter::repeat_n;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::gemm::{Element, Matrix, multiply};
+use super::gemm::{Element, Matrix, column, multiply};
 use super::operands::{by_type, operand, result, tensor, with_values};
 
 /// `[batch, inputs]` to `[batch, outputs]` with `weight` `[outputs, inputs]` and `bias` `[outputs]`.
@@ -53,8 +53,7 @@ impl Geometry {
         // A row for each output, so that of the two factors the product copies the smaller one into vectors.
         let mut rows: Vec<T> = bias.iter().flat_map(|&bias| repeat_n(bias, self.batch)).collect();
         multiply(self.weight(weight), self.input(input).transposed(), &mut rows, self.batch, true);
-        let columns = (0..self.batch).flat_map(|example| rows[example..].iter().step_by(self.batch));
-        columns.copied().collect()
+        (0..self.batch).flat_map(|example| column(&rows, self.batch, example)).copied().collect()
     }
 
     fn backward_input<T: Element>(&self, weight: &[T], gradient: &[T]) -> Vec<T> {

@@ -6,7 +6,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-use super::gemm::Element;
+use super::gemm::{Element, column};
 use super::operands::{by_type, operand, result, tensor, with_values};
 
 /// The weight `[outputs, inputs, height, width]` of a convolution as its kernels `[height, width, inputs, outputs]`.
@@ -38,7 +38,7 @@ impl Reversal {
         for example in values.chunks_exact((a * b * c).max(1)) {
             for place in 0..c {
                 for middle in 0..b {
-                    reversed.extend(example[middle * c + place..].iter().step_by(b * c));
+                    reversed.extend(column(example, b * c, middle * c + place));
                 }
             }
         }

@@ -25,7 +25,7 @@ impl<T: Element> Frame<T> {
     ) -> Self {
         let is_all = [height, width] == [rows, columns];
         Frame {
-            values: if is_all { Vec::new() } else { vec![T::zero(); height * width * channels] },
+            values: vec![T::zero(); height * width * channels],
             shape: [rows, columns, channels],
             start: origin * (width + 1) * channels,
             raster: Raster { row: step * width * channels, pixel: step * channels },
@@ -35,12 +35,8 @@ impl<T: Element> Frame<T> {
 
     /// The frame around the picture that lies in the raster `from` of `picture`, and takes the place of the one before.
     pub(super) fn fill<'a>(&'a mut self, picture: &'a [T], from: Raster) -> &'a [T] {
-        let [_, columns, channels] = self.shape;
-        if self.is_all && from == Raster::dense(columns, channels) {
+        if self.is_all && from == self.raster {
             return picture;
-        }
-        if self.is_all {
-            self.values.resize(self.shape.iter().product(), T::zero());
         }
         from.copy(picture, self.raster, &mut self.values[self.start..], self.shape);
         &self.values

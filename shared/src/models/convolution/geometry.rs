@@ -2,7 +2,7 @@
 
 use candle_core::{Result, bail};
 
-use super::super::gemm::Element;
+use super::super::gemm::{Element, column};
 use super::Convolution;
 use super::frame::Frame;
 use super::raster::Raster;
@@ -107,7 +107,6 @@ impl Geometry {
         let (windows, outputs) = (self.windows(), whole_vectors(self.outputs));
         KernelGradient {
             wide: windows.wide(outputs),
-            raster: windows.raster(outputs),
             windows,
             padded: self.padded(),
             sum: vec![T::zero(); self.kernel * self.kernel * self.channels * outputs],
@@ -131,7 +130,7 @@ impl Geometry {
         let mut turned = Vec::with_capacity(kernels.len());
         for place in kernels.rchunks_exact((channels * outputs).max(1)) {
             for output in 0..outputs {
-                turned.extend((0..channels).map(|channel| place[channel * outputs + output]));
+                turned.extend(column(place, outputs, output));
             }
         }
         turned
@@ -151,7 +150,6 @@ pub(super) struct Correlation<T> {
     /// With zeros up to [`whole_vectors`], as are the results in `wide`.
     kernels: Vec<T>,
     wide: Vec<T>,
-    raster: Raster,
     outputs: usize,
 }
 
@@ -163,15 +161,15 @@ impl<T: Element> Correlation<T> {
         for (padded, kernels) in padded.chunks_exact_mut(width).zip(kernels.chunks_exact(outputs)) {
             padded[..outputs].copy_from_slice(kernels);
         }
-        let (wide, raster) = (windows.wide(width), windows.raster(width));
-        Correlation { windows, frame, kernels: padded, wide, raster, outputs }
+        let wide = windows.wide(width);
+        Correlation { windows, frame, kernels: padded, wide, outputs }
     }
 
     /// What the windows of the picture that lies in the raster `from` of `picture` make with the kernels, and where it
     /// lies there.
     pub(super) fn of(&mut self, picture: &[T], from: Raster) -> (&[T], Raster) {
         self.windows.correlate(self.frame.fill(picture, from), &self.kernels, &mut self.wide);
-        (&self.wide, self.raster)
+        (&self.wide, self.windows.raster(whole_vectors(self.outputs)))
     }
 
     /// Writes that to `output`, without gaps.
@@ -188,7 +186,6 @@ pub(super) struct KernelGradient<T> {
     windows: Windows,
     padded: Frame<T>,
     wide: Vec<T>,
-    raster: Raster,
     sum: Vec<T>,
     outputs: usize,
 }
@@ -197,7 +194,7 @@ impl<T: Element> KernelGradient<T> {
     /// Where the gradient of an example's output is to be written, before [`KernelGradient::add`]; what lies between
     /// its pixels must stay zero.
     pub(super) fn gradient(&mut self) -> (&mut [T], Raster) {
-        (&mut self.wide, self.raster)
+        (&mut self.wide, self.windows.raster(whole_vectors(self.outputs)))
     }
 
     /// Adds that of an example of the input, from the gradient of its output that was written.
