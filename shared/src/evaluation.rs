@@ -30,22 +30,49 @@ pub fn evaluate<B: Borrow<Batch>>(
     parameters: &[f32],
     batches: impl IntoIterator<Item = B>,
 ) -> Result<Evaluation, ModelError> {
-    let (mut examples, mut errors, mut loss) = (0, 0, 0.0);
+    let mut tally = Tally::default();
     for batch in batches {
         let batch = batch.borrow();
-        let logits = model.logits(parameters, batch)?;
-        let classes = logits.len().checked_div(batch.labels.len()).filter(|&classes| classes > 0);
-        for (row, &label) in logits.chunks_exact(classes.ok_or(ModelError::Empty)?).zip(&batch.labels) {
-            examples += 1;
-            errors += usize::from(!is_correct(row, label as usize));
-            loss += cross_entropy(row, label as usize);
+        tally.add(&model.logits(parameters, batch)?, &batch.labels)?;
+    }
+    tally.evaluation()
+}
+
+/// An [`Evaluation`] in progress.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    examples: usize,
+    errors: usize,
+    loss: f64,
+}
+
+impl Tally {
+    /// Adds examples with their `logits`, as many for each of the `labels`.
+    ///
+    /// # Errors
+    /// [`ModelError::Empty`] if there is none.
+    pub fn add(&mut self, logits: &[f32], labels: &[u32]) -> Result<(), ModelError> {
+        let classes = logits.len().checked_div(labels.len()).filter(|&classes| classes > 0);
+        for (row, &label) in logits.chunks_exact(classes.ok_or(ModelError::Empty)?).zip(labels) {
+            self.examples += 1;
+            self.errors += usize::from(!is_correct(row, label as usize));
+            self.loss += cross_entropy(row, label as usize);
         }
+        Ok(())
     }
-    if examples == 0 {
-        return Err(ModelError::Empty);
+
+    /// How good the model is on all examples that were added.
+    ///
+    /// # Errors
+    /// [`ModelError::Empty`] if none was.
+    pub fn evaluation(self) -> Result<Evaluation, ModelError> {
+        let Tally { examples, errors, loss } = self;
+        if examples == 0 {
+            return Err(ModelError::Empty);
+        }
+        let (count, error_rate) = (examples as f64, errors as f64 / examples as f64);
+        Ok(Evaluation { examples, errors, error_rate, loss: loss / count })
     }
-    let (count, error_rate) = (examples as f64, errors as f64 / examples as f64);
-    Ok(Evaluation { examples, errors, error_rate, loss: loss / count })
 }
 
 fn is_correct(logits: &[f32], label: usize) -> bool {

@@ -15,7 +15,7 @@ use super::{Distances, Rule, RuleError, Updates};
 ///   choices. Ties go to the lowest index; where a single neighbour counts, two that are each other's nearest always
 ///   tie.
 /// - Mean: the median of an even number of values is the mean of the two middle ones; of two values equally far from
-///   it, the lower is kept. Sums are taken in `f64` and in ascending order.
+///   it, the lower is kept. Sums are taken in `f64`.
 ///
 /// Needs c <= (m - 3) / 4, θ <= m - 2c, γ <= θ - 2c and γ >= 1. Weights are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

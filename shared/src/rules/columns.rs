@@ -75,7 +75,7 @@ fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic,
 }
 
 /// The same columns of all `vectors`, so many at a time.
-fn blocks_of(vectors: &mut [Vec<f32>], columns: usize) -> Vec<Vec<&mut [f32]>> {
+pub(super) fn blocks_of(vectors: &mut [Vec<f32>], columns: usize) -> Vec<Vec<&mut [f32]>> {
     let mut blocks = Vec::new();
     let count = vectors.first().map_or(0, |vector| vector.len().div_ceil(columns));
     blocks.resize_with(count, || Vec::with_capacity(vectors.len()));

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::ahead::Ahead;
-use super::columns::{LANES, Lanes, Statistic, Strips, map_columns};
+use super::columns::{LANES, blocks_of, give_shape};
 use super::{Rule, RuleError, Updates};
 use crate::simd::{Kernel, vectorized};
 
@@ -35,7 +35,13 @@ impl Rule for Mean {
         self.check(updates.len().saturating_sub(1))?;
         let weights = MeanWeights::of(updates);
         let (shares, weights) = (weights.shares_without_each()?, weights.each);
-        map_columns(updates, &MeansWithoutEach { weights, shares }, aggregates);
+        give_shape(aggregates, updates.len(), updates.dimension());
+        let columns = (CACHED / updates.len()).clamp(LANES, LONG) / LANES * LANES;
+        let blocks = blocks_of(aggregates, columns);
+        blocks.into_par_iter().enumerate().for_each_init(Sums::default, |sums, (block, mut pieces)| {
+            let (start, pieces) = (block * columns, &mut pieces[..]);
+            vectorized(MeansWithoutEach { updates, weights: &weights, shares: &shares, start, sums, pieces });
+        });
         Ok(())
     }
 }
@@ -82,6 +88,9 @@ impl MeanWeights {
 /// first-level cache.
 const LONG: usize = 2048;
 
+/// Sums of the rows before each row that are kept at a time: a fraction of a second-level cache.
+const CACHED: usize = 1 << 15;
+
 /// The mean of the columns from `start` on, as many as there are places for.
 struct WeightedMean<'a> {
     updates: &'a Updates<'a>,
@@ -98,9 +107,7 @@ impl Kernel for WeightedMean<'_> {
         let mut sums = [0.0; LONG];
         let sums = &mut sums[..self.mean.len()];
         for (row, weight) in self.updates.rows().iter().zip(&self.weights.each) {
-            for (sum, value) in sums.iter_mut().zip(&row[self.start..]) {
-                *sum += f64::from(*value) * weight;
-            }
+            add(sums, &row[self.start..], *weight);
         }
         for (mean, sum) in self.mean.iter_mut().zip(sums) {
             *mean = (*sum / self.weights.total) as f32;
@@ -108,51 +115,61 @@ impl Kernel for WeightedMean<'_> {
     }
 }
 
-/// For each row the mean of the others.
-struct MeansWithoutEach {
-    weights: Vec<f64>,
+/// For each row the mean of the others, of as many columns from `start` on as its piece has places.
+struct MeansWithoutEach<'a, 'p> {
+    updates: &'a Updates<'a>,
+    weights: &'a [f64],
     /// For each row, one over the sum of the weights of the others.
-    shares: Vec<f64>,
+    shares: &'a [f64],
+    start: usize,
+    sums: &'a mut Sums,
+    pieces: &'a mut [&'p mut [f32]],
 }
 
-impl Statistic for MeansWithoutEach {
-    fn results(&self) -> usize {
-        self.weights.len()
-    }
+/// Memory for sums of some columns.
+#[derive(Default)]
+struct Sums {
+    /// For each row, those of the rows before it.
+    before: Vec<f64>,
+    here: Vec<f64>,
+}
+
+impl Kernel for MeansWithoutEach<'_, '_> {
+    type Output = ();
 
     #[inline(always)]
-    fn compute<const S: usize>(
-        &self,
-        columns: &mut [Strips<S>],
-        results: &mut [Strips<S>],
-        mut ahead: Ahead<'_>,
-    ) {
-        let mut sums_before = vec![[0.0; LANES]; columns.len()];
-        for strip in 0..S {
-            let mut before = [0.0; LANES];
-            for ((row, &weight), sums) in columns.iter().zip(&self.weights).zip(&mut sums_before) {
+    fn run(self) {
+        let MeansWithoutEach { updates, weights, shares, start, sums, pieces } = self;
+        let columns = pieces.first().map_or(0, |piece| piece.len());
+        let rows = || updates.rows().iter().map(|row| &row[start..][..columns]).zip(weights);
+        let mut ahead = Ahead::of(updates.rows(), start + columns, columns);
+        let Sums { before, here: sums } = sums;
+        before.clear();
+        sums.clear();
+        sums.resize(columns, 0.0);
+        for (row, weight) in rows() {
+            for _ in 0..columns / LANES {
                 ahead.fetch_line();
-                *sums = before;
-                add(&mut before, &row[strip], weight);
             }
-            let mut after = [0.0; LANES];
-            let rows = columns.iter().zip(&mut *results).zip(self.weights.iter().zip(&self.shares));
-            for (((row, result), (&weight, &share)), before) in rows.zip(&sums_before).rev() {
-                let mut means = Lanes::ZERO;
-                for lane in 0..LANES {
-                    means[lane] = ((before[lane] + after[lane]) * share) as f32;
-                }
-                result[strip] = means;
-                add(&mut after, &row[strip], weight);
+            before.extend_from_slice(sums);
+            add(sums, row, *weight);
+        }
+        sums.fill(0.0);
+        let results = before.chunks_exact(columns).zip(shares).zip(pieces);
+        for ((row, weight), ((before, share), means)) in rows().zip(results).rev() {
+            for ((mean, before), after) in means.iter_mut().zip(before).zip(&*sums) {
+                *mean = ((before + after) * share) as f32;
             }
+            add(sums, row, *weight);
         }
     }
 }
 
+/// Adds each value to its sum, as often as its weight says.
 #[inline(always)]
-fn add(sums: &mut [f64; LANES], values: &Lanes, weight: f64) {
-    for lane in 0..LANES {
-        sums[lane] += f64::from(values[lane]) * weight;
+fn add(sums: &mut [f64], values: &[f32], weight: f64) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        *sum += f64::from(*value) * weight;
     }
 }
 

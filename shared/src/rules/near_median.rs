@@ -69,11 +69,12 @@ impl<const S: usize> WithSimd for Average<'_, S> {
     }
 }
 
-/// The sums of the `count` values nearest the median of each column of a strip, in ascending order.
+/// The sums of the `count` values nearest the median of each column of a strip.
 ///
 /// They lie side by side. While what would be left behind is farther from the median than what would come in, the first
-/// of them is one place on: the former falls from place to place and the latter rises. Which is farther, the sum of both
-/// tells beside twice the median; where sums in `f32` are equal, those in `f64` do.
+/// of them is one place on: the former falls from place to place and the latter rises. So of each pair of places `count`
+/// apart one counts, and between the pairs all do; that is the order of the sum. Which is farther, the sum of both tells
+/// beside twice the median; where sums in `f32` are equal, those in `f64` do.
 #[inline(always)]
 fn sums_near_median<V: Simd, const S: usize>(
     simd: V,
@@ -85,14 +86,11 @@ fn sums_near_median<V: Simd, const S: usize>(
     let pairs = sorted[doubtful.clone()].iter().zip(&sorted[doubtful.start + count..]);
     let mut comparison = Comparison::of(simd, sorted, strip);
     let mut sums = [0.0; LANES];
-    for (behind, ahead) in pairs.clone() {
-        add(&mut sums, &comparison.kept(&behind[strip], &ahead[strip]));
+    for (behind, ahead) in pairs {
+        add(&mut sums, &comparison.nearer(&behind[strip], &ahead[strip]));
     }
     for row in &sorted[doubtful.end..doubtful.start + count] {
         add(&mut sums, &row[strip]);
-    }
-    for (behind, ahead) in pairs {
-        add(&mut sums, &comparison.coming(&behind[strip], &ahead[strip]));
     }
     if comparison.is_undecided() { sums_decided(sorted, count, strip) } else { sums }
 }
@@ -102,7 +100,8 @@ struct Comparison<V> {
     simd: V,
     lower: Lanes,
     upper: Lanes,
-    /// The least sum of two values of which the one behind is not farther; equal ones do not count.
+    /// The least sum of two values of which the one behind is not farther; two equal ones, which are the median, do not
+    /// count.
     least: Lanes,
 }
 
@@ -113,36 +112,22 @@ impl<V: Simd> Comparison<V> {
         Comparison { simd, lower, upper, least: Lanes([f32::INFINITY; LANES]) }
     }
 
-    /// The values `behind` that are not farther away than those `ahead`; zeros in place of others.
+    /// The values `behind` where they are not farther away than those `ahead`, and those elsewhere.
     #[inline(always)]
-    fn kept(&mut self, behind: &Lanes, ahead: &Lanes) -> Lanes {
-        let (simd, mut kept) = (self.simd, Lanes::ZERO);
+    fn nearer(&mut self, behind: &Lanes, ahead: &Lanes) -> Lanes {
+        let (simd, mut nearer) = (self.simd, Lanes::ZERO);
         for part in parts::<V>() {
             let [lower, upper, behind, ahead] =
                 [&self.lower, &self.upper, behind, ahead].map(|values| vectors::<V>(values)[part]);
             let sum = simd.add_f32s(behind, ahead);
             let is_kept = simd.greater_than_or_equal_f32s(sum, simd.add_f32s(lower, upper));
-            vectors_mut::<V>(&mut kept)[part] = simd.select_f32s(is_kept, behind, simd.splat_f32s(0.0));
-            let differ = simd.or_m32s(simd.less_than_f32s(lower, upper), simd.less_than_f32s(behind, ahead));
-            let is_candidate = simd.and_m32s(is_kept, differ);
+            vectors_mut::<V>(&mut nearer)[part] = simd.select_f32s(is_kept, behind, ahead);
+            let is_candidate = simd.and_m32s(is_kept, simd.less_than_f32s(behind, ahead));
             let candidate = simd.select_f32s(is_candidate, sum, simd.splat_f32s(f32::INFINITY));
             let least = &mut vectors_mut::<V>(&mut self.least)[part];
             *least = simd.min_f32s(*least, candidate);
         }
-        kept
-    }
-
-    /// The values `ahead` that are nearer than those `behind`; zeros in place of others.
-    #[inline(always)]
-    fn coming(&self, behind: &Lanes, ahead: &Lanes) -> Lanes {
-        let (simd, mut coming) = (self.simd, Lanes::ZERO);
-        for part in parts::<V>() {
-            let [lower, upper, behind, ahead] =
-                [&self.lower, &self.upper, behind, ahead].map(|values| vectors::<V>(values)[part]);
-            let comes = simd.less_than_f32s(simd.add_f32s(behind, ahead), simd.add_f32s(lower, upper));
-            vectors_mut::<V>(&mut coming)[part] = simd.select_f32s(comes, ahead, simd.splat_f32s(0.0));
-        }
-        coming
+        nearer
     }
 
     /// Whether some sum may be equal to twice the median, as far as `f32` tells.
@@ -181,7 +166,9 @@ fn sums_decided<const S: usize>(sorted: &[Strips<S>], count: usize, strip: usize
         let sum_of = |a: usize, b: usize| (value(a) + value(b), f64::from(value(a)) + f64::from(value(b)));
         let is_kept = |place: &usize| sum_of(*place, *place + count) >= sum_of(lower, upper);
         let first = doubtful.clone().find(is_kept).unwrap_or(doubtful.end);
-        *sum = (first..first + count).fold(0.0, |sum, place| sum + f64::from(value(place)));
+        let nearer = |place: usize| if place < first { place + count } else { place };
+        let places = doubtful.start..doubtful.start + count;
+        *sum = places.map(nearer).fold(0.0, |sum, place| sum + f64::from(value(place)));
     }
     sums
 }

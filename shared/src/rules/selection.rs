@@ -70,7 +70,9 @@ impl<'a> Selection<'a> {
             if score.count != count {
                 score.reach(&self.neighbours.nearest[row], &self.left, count);
             }
-            most = most.min(score.sum + score.error);
+            // As `f64::min`, which takes several instructions where this takes one.
+            let at_most = score.sum + score.error;
+            most = if at_most < most { at_most } else { most };
         }
         // What is not a number is not above anything, and is looked at.
         let above = |score: &Score| score.sum - score.error > most;

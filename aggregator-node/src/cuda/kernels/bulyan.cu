@@ -22,10 +22,15 @@ extern "C" __global__ void aggregate(const Rows rows, const Index columns, float
         first += sum < twice
             || (sum == twice && (double)behind + (double)ahead < (double)lower + (double)upper);
     }
+    // Of each pair of places COUNT apart one counts, and between the pairs all do: the order of the processors.
     double sum = 0.0;
-    EACH_PLACE for (unsigned place = 0; place < N; place++)
+    EACH_PLACE for (unsigned place = FIRST; place < END; place++)
     {
-        sum += place - first < COUNT ? (double)AT(place) : 0.0;
+        sum += (double)(place < first ? AT(place + COUNT) : AT(place));
+    }
+    EACH_PLACE for (unsigned place = END; place < FIRST + COUNT; place++)
+    {
+        sum += (double)AT(place);
     }
     results[j] = (float)(sum / COUNT);
 }
