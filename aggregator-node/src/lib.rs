@@ -4,6 +4,7 @@
 //! - [`machine`]: the rounds of a run, as a state machine without I/O.
 //! - [`defense`]: what keeps harmful updates from the aggregation rule.
 //! - [`worker`]: what the aggregator computes: the aggregate, and how good it is.
+//! - [`evaluator`]: what tells how good models are.
 //! - [`backend`]: what rules are computed on, processors or a GPU (`cuda`, with the feature of that name).
 //! - [`record`]: a run's directory and its report.
 //! - [`run`]: a run in progress: where it starts or goes on, and what of it is on disk.
@@ -17,6 +18,7 @@ pub mod config;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod defense;
+pub mod evaluator;
 pub mod machine;
 pub mod node;
 mod nodelay;

@@ -51,7 +51,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         info!("every round of this run is there already");
         return Ok(Ending::Finished(Box::new(run.finish()?)));
     }
-    let worker = Arc::new(Worker::new(&scenario, model, test, chosen.backend.as_ref())?);
+    let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
     let mut link = open_link(&cli, tls)?;
     let mut supervisor = Supervisor::from_environment();
 

@@ -4,17 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use shared::data::Dataset;
-use shared::evaluation::{Evaluation, evaluate};
+use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
-use shared::models::Model;
 use shared::rules::{RuleError, Updates, aggregate_where};
 use shared::scenario::Scenario;
 
 use crate::backend::{Backend, Engine};
 use crate::defense::{DefenseError, Screening};
-
-/// Test examples evaluated at a time.
-const BATCH: usize = 500;
+use crate::evaluator::{Evaluator, Evaluators, Examples};
 
 /// Something to compute.
 #[derive(Clone, Debug)]
@@ -80,24 +77,24 @@ pub struct Worker {
     engine: Box<dyn Engine>,
     /// Whether the rule is told the number of examples behind each update.
     weighted: bool,
-    model: Arc<dyn Model>,
-    test: Arc<Dataset>,
+    test: Box<dyn Evaluator>,
 }
 
 impl Worker {
-    /// A worker that applies the defense and the rule of `scenario` on `backend`, and evaluates `model` on `test`.
+    /// A worker that applies the defense and the rule of `scenario` on `backend`, and has `model` evaluated on `test`.
     ///
     /// # Errors
-    /// As [`Screening::new`].
+    /// As [`Screening::new`] and [`Evaluators::on`].
     pub fn new(
         scenario: &Scenario,
-        model: Arc<dyn Model>,
+        model: &dyn Evaluators,
         test: Arc<Dataset>,
         backend: &dyn Backend,
     ) -> Result<Self, DefenseError> {
-        let screening = Screening::new(scenario, model.clone(), &test)?;
+        let screening = Screening::new(scenario, model, &test)?;
+        let test = model.on(Examples::All(test))?;
         let (engine, weighted) = (backend.engine(scenario), scenario.aggregation.weighted);
-        Ok(Worker { screening, engine, weighted, model, test })
+        Ok(Worker { screening, engine, weighted, test })
     }
 
     /// Whether [`Worker::take`] does anything.
@@ -126,7 +123,7 @@ impl Worker {
                 }
             }
             Job::Evaluate { round, global } => {
-                let result = evaluate(self.model.as_ref(), &global, self.test.batches(BATCH));
+                let result = self.test.evaluate_one(&global);
                 Outcome::Evaluated { round, result: result.map_err(|error| error.to_string()) }
             }
         }
@@ -169,7 +166,7 @@ mod tests {
             updates: rows_of_bias(&[3.0, -10.0, 1.0]).into_iter().map(Arc::from).collect(),
             weights: vec![1.0, 1.0, 3.0],
         };
-        let outcome = Worker::new(&scenario, model(), Arc::new(test_set()), &Cpu).unwrap().perform(job);
+        let outcome = Worker::new(&scenario, &model(), Arc::new(test_set()), &Cpu).unwrap().perform(job);
         let Outcome::Aggregated { round: 1, result: Ok(aggregate) } = outcome else { panic!("{outcome:?}") };
         aggregate
     }
@@ -208,7 +205,7 @@ mod tests {
     fn a_backend_that_fails_is_told_apart_from_updates_that_cannot_be_aggregated() {
         let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n";
         let scenario = Scenario::parse("s.toml", text, &[]).unwrap();
-        let worker = Worker::new(&scenario, model(), Arc::new(test_set()), &Gone).unwrap();
+        let worker = Worker::new(&scenario, &model(), Arc::new(test_set()), &Gone).unwrap();
         let updates = rows_of_bias(&[1.0]).into_iter().map(Arc::from).collect();
         let job = Job::Aggregate { round: 7, devices: vec![DeviceId(0)], updates, weights: vec![1.0] };
         let outcome = worker.perform(job);

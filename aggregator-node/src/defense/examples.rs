@@ -6,7 +6,8 @@ use shared::data::{Dataset, Features};
 use shared::evaluation::Evaluation;
 use shared::models::{Model, ModelName, build};
 
-use super::{LeaveOneOut, Validation};
+use super::LeaveOneOut;
+use crate::evaluator::{Evaluator, Evaluators, Examples};
 
 /// Logistic regression on one feature with two classes: its parameters are two weights and two biases.
 pub(crate) fn model() -> Arc<dyn Model> {
@@ -18,8 +19,8 @@ pub(crate) fn test_set() -> Dataset {
     Dataset::new(vec![1], 2, Features::Floats(vec![0.0; 3]), vec![0, 0, 1]).unwrap()
 }
 
-pub(crate) fn validation() -> Validation {
-    Validation { model: model(), examples: test_set().batches(2).collect() }
+pub(crate) fn validation() -> Box<dyn Evaluator> {
+    model().on(Examples::Drawn(test_set().batches(2).collect())).unwrap()
 }
 
 /// Updates that differ in the bias of class 0 alone, whose logit it is; that of class 1 is 0.

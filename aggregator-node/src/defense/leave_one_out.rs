@@ -2,33 +2,12 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use rayon::prelude::*;
-use shared::data::Batch;
-use shared::evaluation::{Evaluation, evaluate};
-use shared::models::{Model, ModelError};
+use shared::evaluation::Evaluation;
 use shared::rules::{Rule, Updates};
 
 use super::DefenseError;
-
-/// What aggregates are judged by.
-pub struct Validation {
-    /// The model whose parameters they are.
-    pub model: Arc<dyn Model>,
-    /// The validation examples.
-    pub examples: Vec<Batch>,
-}
-
-impl Validation {
-    /// How good the model is with `parameters`, d values.
-    ///
-    /// # Errors
-    /// As [`evaluate`].
-    pub fn evaluate(&self, parameters: &[f32]) -> Result<Evaluation, ModelError> {
-        evaluate(self.model.as_ref(), parameters, &self.examples)
-    }
-}
+use crate::evaluator::Evaluator;
 
 /// A place among equals: whether its device is favoured, and a draw.
 pub type TieBreaker = (bool, u64);
@@ -50,29 +29,29 @@ impl LeaveOneOut {
     /// The result does not depend on the number of threads. `tie_breakers` are m values.
     ///
     /// # Errors
-    /// If the rule refuses m - 1 updates, or the updates are not those of the validation's model.
+    /// If the rule refuses m - 1 updates, or the updates are not those of the model that `validation` evaluates.
     pub fn of(
         updates: &Updates<'_>,
         rule: &dyn Rule,
-        validation: &Validation,
+        validation: &dyn Evaluator,
         tie_breakers: Vec<TieBreaker>,
         aggregates: &mut Vec<Vec<f32>>,
     ) -> Result<Self, DefenseError> {
-        let with_all = validation.evaluate(&rule.aggregate(updates)?)?;
+        let with_all = rule.aggregate(updates)?;
         rule.leave_one_out(updates, aggregates)?;
         // A rule that selects has few different ones, which are evaluated once each.
-        let rows = 0..aggregates.len();
-        let first_alike =
-            |row: usize| (0..row).find(|&earlier| aggregates[earlier] == aggregates[row]).unwrap_or(row);
-        let first_alike: Vec<usize> = rows.clone().map(first_alike).collect();
-        let judge = |row: usize| -> Result<Option<Evaluation>, ModelError> {
-            let is_first = first_alike[row] == row;
-            is_first.then(|| validation.evaluate(&aggregates[row])).transpose()
-        };
-        // Gathered before any is looked at, so that it is always the first error that is reported.
-        let judged: Vec<_> = rows.into_par_iter().map(judge).collect();
-        let judged: Vec<Option<Evaluation>> = judged.into_iter().collect::<Result<_, _>>()?;
-        let without = first_alike.into_iter().filter_map(|row| judged[row]).collect();
+        let mut different: Vec<&[f32]> = vec![&with_all];
+        let mut places = Vec::with_capacity(aggregates.len());
+        for aggregate in aggregates.iter() {
+            let place = different.iter().position(|other| other == aggregate).unwrap_or(different.len());
+            if place == different.len() {
+                different.push(aggregate);
+            }
+            places.push(place);
+        }
+        let evaluations = validation.evaluate(&different)?;
+        let (with_all, without) =
+            (evaluations[0], places.into_iter().map(|place| evaluations[place]).collect());
         Ok(LeaveOneOut { with_all, without, tie_breakers })
     }
 
@@ -118,7 +97,7 @@ mod tests {
         LeaveOneOut::of(
             &Updates::new(&rows, None).unwrap(),
             rule,
-            &validation(),
+            validation().as_ref(),
             vec![(false, 0); rows.len()],
             &mut Vec::new(),
         )

@@ -38,7 +38,7 @@ use shared::rules::RuleError;
 use shared::scenario::DefenseKind;
 
 pub use err::ErrorRateRejection;
-pub use leave_one_out::{LeaveOneOut, TieBreaker, Validation};
+pub use leave_one_out::{LeaveOneOut, TieBreaker};
 pub use lfr::LossRejection;
 pub use screening::Screening;
 pub use union::Union;

@@ -2,27 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rand::RngCore;
 use rand::seq::index::sample;
-use shared::data::Dataset;
+use shared::data::{Batch, Dataset};
 use shared::identity::DeviceId;
-use shared::models::Model;
 use shared::random::{Purpose, stream};
 use shared::rules::{Rule, Updates};
 use shared::scenario::{Scenario, Ties};
 
-use super::{Defense, DefenseError, LeaveOneOut, Validation, build};
-
-/// Examples evaluated at a time, which bounds the memory of a convolution.
-const BATCH: usize = 500;
+use super::{Defense, DefenseError, LeaveOneOut, build};
+use crate::evaluator::{BATCH, Evaluator, Evaluators, Examples};
 
 /// A scenario's defense, with the validation examples drawn for its run.
 pub struct Screening {
     defense: Box<dyn Defense>,
     removals: usize,
-    validation: Validation,
+    validation: Box<dyn Evaluator>,
     seed: u64,
     /// The devices that [`Ties`] favour.
     favoured: BTreeSet<DeviceId>,
@@ -36,26 +33,19 @@ impl Screening {
     /// Its examples are drawn from `test` uniformly, without replacement, once for all rounds.
     ///
     /// # Errors
-    /// [`DefenseError::TooFewExamples`] if `test` has fewer than it asks for.
+    /// [`DefenseError::TooFewExamples`] if `test` has fewer than it asks for, and those of [`Evaluators::on`].
     pub fn new(
         scenario: &Scenario,
-        model: Arc<dyn Model>,
+        model: &dyn Evaluators,
         test: &Dataset,
     ) -> Result<Option<Self>, DefenseError> {
         let removals = scenario.removals();
         let Some(defense) = build(scenario.defense.kind).filter(|_| removals > 0) else { return Ok(None) };
-        let (wanted, available) = (scenario.defense.validation_examples as usize, test.len());
-        if wanted > available {
-            return Err(DefenseError::TooFewExamples { wanted, available });
-        }
-        let mut random = stream(scenario.seed, Purpose::Validation, None, 0);
-        let drawn: Vec<u32> =
-            sample(&mut random, available, wanted).iter().map(|index| index as u32).collect();
-        let examples = drawn.chunks(BATCH).map(|indices| test.batch(indices)).collect();
+        let validation = model.on(Examples::Drawn(draw(scenario, test)?))?;
         Ok(Some(Screening {
             defense,
             removals,
-            validation: Validation { model, examples },
+            validation,
             seed: scenario.seed,
             favoured: favoured(scenario),
             aggregates: Mutex::default(),
@@ -83,10 +73,21 @@ impl Screening {
         let tie_breakers = devices.iter().map(tie_breaker).collect();
         let aggregates = || self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
         let mut memory = mem::take(&mut *aggregates());
-        let evidence = LeaveOneOut::of(updates, rule, &self.validation, tie_breakers, &mut memory)?;
+        let evidence = LeaveOneOut::of(updates, rule, self.validation.as_ref(), tie_breakers, &mut memory)?;
         *aggregates() = memory;
         Ok(self.defense.remove(&evidence, self.removals))
     }
+}
+
+/// The examples of the scenario's defense: some of `test`.
+fn draw(scenario: &Scenario, test: &Dataset) -> Result<Vec<Batch>, DefenseError> {
+    let (wanted, available) = (scenario.defense.validation_examples as usize, test.len());
+    if wanted > available {
+        return Err(DefenseError::TooFewExamples { wanted, available });
+    }
+    let mut random = stream(scenario.seed, Purpose::Validation, None, 0);
+    let drawn: Vec<u32> = sample(&mut random, available, wanted).iter().map(|index| index as u32).collect();
+    Ok(drawn.chunks(BATCH).map(|indices| test.batch(indices)).collect())
 }
 
 /// The devices of the side that is not hit first.
@@ -115,7 +116,7 @@ mod tests {
     }
 
     fn screening(settings: &[&str]) -> Screening {
-        Screening::new(&scenario(settings), model(), &test_set()).unwrap().unwrap()
+        Screening::new(&scenario(settings), &model(), &test_set()).unwrap().unwrap()
     }
 
     fn removed(
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn without_a_defense_or_anything_to_remove_nothing_is_screened() {
         for settings in [["defense.kind=none"], ["defense.remove=0"]] {
-            assert!(Screening::new(&scenario(&settings), model(), &test_set()).unwrap().is_none());
+            assert!(Screening::new(&scenario(&settings), &model(), &test_set()).unwrap().is_none());
         }
     }
 
@@ -146,13 +147,8 @@ mod tests {
         let test = Dataset::new(vec![1], 2, pixels, vec![0; 200]).unwrap();
         let drawn = |settings: &[&str]| {
             let settings = [settings, &["defense.kind=err", "defense.validation-examples=100"]].concat();
-            let screening = Screening::new(&scenario(&settings), model(), &test).unwrap().unwrap();
-            screening.validation.examples[0]
-                .features
-                .to_floats()
-                .iter()
-                .map(|f| f.to_bits())
-                .collect::<BTreeSet<_>>()
+            let batches = draw(&scenario(&settings), &test).unwrap();
+            batches[0].features.to_floats().iter().map(|f| f.to_bits()).collect::<BTreeSet<_>>()
         };
         assert_eq!(drawn(&[]).len(), 100);
         assert_eq!(drawn(&[]), drawn(&[]));
@@ -162,7 +158,7 @@ mod tests {
     #[test]
     fn more_examples_than_there_are_are_refused() {
         let scenario = scenario(&["defense.kind=lfr", "defense.validation-examples=4"]);
-        let refused = Screening::new(&scenario, model(), &test_set()).err().unwrap().to_string();
+        let refused = Screening::new(&scenario, &model(), &test_set()).err().unwrap().to_string();
         assert!(refused.contains("validation-examples = 4") && refused.contains("has 3"), "{refused}");
     }
 
@@ -172,7 +168,7 @@ mod tests {
         let features = shared::data::Features::Floats(vec![4.0; 3]);
         let test = Dataset::new(vec![1], 2, features, vec![0, 1, 1]).unwrap();
         let settings = ["defense.kind=lfr"];
-        let screening = Screening::new(&scenario(&settings), model(), &test).unwrap().unwrap();
+        let screening = Screening::new(&scenario(&settings), &model(), &test).unwrap().unwrap();
         for garbage in 0..3 {
             let mut rows = rows_of_bias(&[0.5, -0.5, 0.25]);
             rows[garbage][0] = f32::MAX;
@@ -190,7 +186,7 @@ mod tests {
             let fleet = ["fleet.devices=10", "fleet.compromised=4", "attack.kind=label-flip"];
             let settings = [&fleet[..], &["defense.kind=err", "defense.remove=4"]].concat();
             let scenario = scenario(&[&settings[..], &[&format!("defense.ties={ties}")]].concat());
-            let screening = Screening::new(&scenario, model(), &test_set()).unwrap().unwrap();
+            let screening = Screening::new(&scenario, &model(), &test_set()).unwrap().unwrap();
             let hit = screening.harmful(1, &devices, &updates, &Mean).unwrap();
             let attackers = scenario.attackers();
             let hit: Vec<bool> = hit.into_iter().map(|row| attackers.contains(&devices[row])).collect();

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator_node::backend::Chosen;
+use aggregator_node::evaluator::Evaluators;
 use aggregator_node::machine::Machine;
 use aggregator_node::record::Summary;
 use aggregator_node::run::Run;
@@ -73,10 +74,12 @@ impl Bench for Software {
         let batched = self.computing.batched.clone();
         let trainer = batched.map(|device| Trainer::new(scenario, model.as_ref(), (shape, classes), device));
         let trainer = trainer.transpose()?;
-        let evaluated =
-            trainer.as_ref().map_or_else(|| model.clone(), |trainer| trainer.evaluating(model.clone()));
+        let evaluators: Box<dyn Evaluators> = match &trainer {
+            Some(trainer) => trainer.evaluators(model.layout().clone()),
+            None => Box::new(model.clone()),
+        };
         let rules = self.computing.rules.backend.as_ref();
-        let worker = Worker::new(scenario, evaluated, data.test.clone(), rules)?;
+        let worker = Worker::new(scenario, evaluators.as_ref(), data.test.clone(), rules)?;
         let mut stage = Stage {
             trainer,
             network: Network::new(&self.faults),

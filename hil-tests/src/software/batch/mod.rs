@@ -4,7 +4,7 @@
 //!
 //! # Layout
 //! - This file: [`Trainer`], from minibatches to models.
-//! - `evaluator.rs`: a model that is evaluated in the same place.
+//! - `evaluator.rs`: models that are evaluated in the same place.
 //! - `network.rs`: the networks of all devices; `layers.rs`: what those are made of.
 
 mod evaluator;
@@ -13,14 +13,16 @@ mod network;
 
 use std::sync::Arc;
 
+use aggregator_node::evaluator::Evaluators;
 use anyhow::{Context, bail};
 use candle_core::{Device, Tensor};
 use shared::data::Batch;
 use shared::models::Model;
+use shared::parameters::Layout;
 use shared::scenario::Scenario;
 use shared::training::Trained;
 
-use evaluator::Evaluator;
+use evaluator::Evaluating;
 use network::Network;
 
 /// Devices trained at a time, which bounds the memory of their convolutions: 700 MB with the paper's network on MNIST.
@@ -59,9 +61,9 @@ impl Trainer {
         Ok(Trainer { network, classes, learning_rate: scenario.training.learning_rate, device })
     }
 
-    /// The scenario's `model`, evaluated on the trainer's device.
-    pub(super) fn evaluating(&self, model: Arc<dyn Model>) -> Arc<dyn Model> {
-        Arc::new(Evaluator::new(model, self.network.clone(), self.device.clone()))
+    /// The scenario's model of this `layout`, evaluated on the trainer's device.
+    pub(super) fn evaluators(&self, layout: Arc<Layout>) -> Box<dyn Evaluators> {
+        Box::new(Evaluating { network: self.network.clone(), layout, device: self.device.clone() })
     }
 
     /// Trains all of `locals`, which take as many steps.

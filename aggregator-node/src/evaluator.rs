@@ -1,0 +1,106 @@
+//! What tells how good models are.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use shared::data::{Batch, Dataset};
+use shared::evaluation::{Evaluation, evaluate};
+use shared::models::{Model, ModelError};
+
+/// Examples evaluated at a time, which bounds the memory of a convolution.
+pub const BATCH: usize = 500;
+
+/// Evaluates models on the same examples again and again.
+pub trait Evaluator: Send + Sync {
+    /// How good the model is with each of `parameters`, d values each, in their order.
+    ///
+    /// # Errors
+    /// As [`evaluate`], for the first of them that is refused.
+    fn evaluate(&self, parameters: &[&[f32]]) -> Result<Vec<Evaluation>, ModelError>;
+
+    /// How good the model is with `parameters`, d values.
+    ///
+    /// # Errors
+    /// As [`Evaluator::evaluate`].
+    fn evaluate_one(&self, parameters: &[f32]) -> Result<Evaluation, ModelError> {
+        self.evaluate(&[parameters])?.first().copied().ok_or(ModelError::Empty)
+    }
+}
+
+/// A model that can be evaluated on whatever examples.
+pub trait Evaluators {
+    /// Takes `examples` to where they will be needed.
+    ///
+    /// # Errors
+    /// If there is no room for them.
+    fn on(&self, examples: Examples) -> Result<Box<dyn Evaluator>, ModelError>;
+}
+
+/// What models are evaluated on.
+pub enum Examples {
+    /// A whole data set.
+    All(Arc<Dataset>),
+    /// Some of one.
+    Drawn(Vec<Batch>),
+}
+
+impl Examples {
+    /// In batches of at most [`BATCH`].
+    pub fn batches(&self) -> Box<dyn Iterator<Item = Cow<'_, Batch>> + '_> {
+        match self {
+            Examples::All(set) => Box::new(set.batches(BATCH).map(Cow::Owned)),
+            Examples::Drawn(batches) => Box::new(batches.iter().map(Cow::Borrowed)),
+        }
+    }
+}
+
+/// On the processors, several models at a time. The number of threads changes no bit.
+impl Evaluators for Arc<dyn Model> {
+    fn on(&self, examples: Examples) -> Result<Box<dyn Evaluator>, ModelError> {
+        Ok(Box::new(OnProcessors { model: self.clone(), examples }))
+    }
+}
+
+struct OnProcessors {
+    model: Arc<dyn Model>,
+    examples: Examples,
+}
+
+impl Evaluator for OnProcessors {
+    fn evaluate(&self, parameters: &[&[f32]]) -> Result<Vec<Evaluation>, ModelError> {
+        let judge = |parameters: &&[f32]| evaluate(self.model.as_ref(), parameters, self.examples.batches());
+        // Gathered before any is looked at, so that it is always the first error that is reported.
+        let judged: Vec<_> = parameters.par_iter().map(judge).collect();
+        judged.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::defense::examples::{model, rows_of_bias, test_set};
+
+    fn evaluate(examples: Examples, biases: &[f32]) -> Result<Vec<usize>, ModelError> {
+        let rows = rows_of_bias(biases);
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        let evaluations = model().on(examples).unwrap().evaluate(&rows)?;
+        Ok(evaluations.into_iter().map(|evaluation| evaluation.errors).collect())
+    }
+
+    #[test]
+    fn models_are_evaluated_in_their_order_on_all_examples_or_some() {
+        assert_eq!(evaluate(Examples::All(test_set().into()), &[1.0, -1.0, 2.0]).unwrap(), [1, 2, 1]);
+        let drawn = vec![test_set().batch(&[2]), test_set().batch(&[0])];
+        assert_eq!(evaluate(Examples::Drawn(drawn), &[1.0, -1.0]).unwrap(), [1, 1]);
+        assert!(evaluate(Examples::Drawn(vec![]), &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_first_model_that_is_refused_is_reported() {
+        let evaluator = model().on(Examples::All(test_set().into())).unwrap();
+        let refused = evaluator.evaluate(&[&[0.0; 4], &[0.0; 3], &[0.0; 2]]).unwrap_err();
+        assert!(refused.to_string().contains('3'), "{refused}");
+        assert!(matches!(evaluate(Examples::Drawn(vec![]), &[0.0]), Err(ModelError::Empty)));
+    }
+}
