@@ -57,7 +57,7 @@ pub struct Cli {
     pub bench: String,
     /// What the rules are computed on: cpu, cuda:N for the N-th GPU from 0 on, or auto for the first GPU if there is one
     /// and else the processors; a GPU needs a build with --features cuda (docs/cuda.md)
-    #[arg(long, value_name = "DEVICE", env = "OUTPOST_DEVICE", default_value = "cpu")]
+    #[arg(long, value_name = "DEVICE", env = "OUTPOST_AGGREGATOR_DEVICE", default_value = "cpu")]
     pub device: DeviceChoice,
     /// How much to log: error, warn, info, debug
     #[arg(long, value_name = "LEVEL", env = "OUTPOST_LOG", default_value = "info")]

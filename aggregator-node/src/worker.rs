@@ -46,7 +46,7 @@ pub enum Outcome {
         /// The aggregate, or why there is none.
         result: Result<Aggregate, String>,
     },
-    /// What rules are computed on failed: not for anything that a device sent.
+    /// What rules are computed on, or models evaluated, failed: not for anything that a device sent.
     BackendFailed {
         /// The round.
         round: u32,
@@ -84,7 +84,7 @@ impl Worker {
     /// A worker that applies the defense and the rule of `scenario` on `backend`, and has `model` evaluated on `test`.
     ///
     /// # Errors
-    /// As [`Screening::new`] and [`Evaluators::on`].
+    /// As [`Screening::new`].
     pub fn new(
         scenario: &Scenario,
         model: &dyn Evaluators,
@@ -92,7 +92,7 @@ impl Worker {
         backend: &dyn Backend,
     ) -> Result<Self, DefenseError> {
         let screening = Screening::new(scenario, model, &test)?;
-        let test = model.on(Examples::All(test))?;
+        let test = model.on(Examples::All(test)).map_err(DefenseError::Examples)?;
         let (engine, weighted) = (backend.engine(scenario), scenario.aggregation.weighted);
         Ok(Worker { screening, engine, weighted, test })
     }
@@ -116,6 +116,10 @@ impl Worker {
                 match result {
                     Err(DefenseError::Rule(RuleError::Backend(what))) => {
                         Outcome::BackendFailed { round, what }
+                    }
+                    // Updates have the model's length and are finite: whatever this is, none of them did it.
+                    Err(error @ DefenseError::Model(_)) => {
+                        Outcome::BackendFailed { round, what: error.to_string() }
                     }
                     result => {
                         Outcome::Aggregated { round, result: result.map_err(|error| error.to_string()) }
@@ -150,6 +154,7 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use shared::models::ModelError;
     use shared::rules::Rule;
 
     use super::*;
@@ -211,6 +216,34 @@ mod tests {
         let outcome = worker.perform(job);
         let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };
         assert_eq!(what, "it is gone");
+    }
+
+    /// Where models are evaluated, until it is gone.
+    struct NoLonger;
+
+    impl Evaluators for NoLonger {
+        fn on(&self, _: Examples) -> Result<Box<dyn Evaluator>, ModelError> {
+            Ok(Box::new(NoLonger))
+        }
+    }
+
+    impl Evaluator for NoLonger {
+        fn evaluate(&self, _: &[&[f32]]) -> Result<Vec<Evaluation>, ModelError> {
+            Err(ModelError::Empty)
+        }
+    }
+
+    #[test]
+    fn an_evaluation_that_fails_is_not_laid_to_the_updates() {
+        let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
+                    [defense]\nkind = \"lfr\"\nvalidation-examples = 3\nremove = 1\n";
+        let scenario = Scenario::parse("s.toml", text, &[]).unwrap();
+        let worker = Worker::new(&scenario, &NoLonger, Arc::new(test_set()), &Cpu).unwrap();
+        let updates = rows_of_bias(&[1.0; 3]).into_iter().map(Arc::from).collect();
+        let devices = [0, 1, 2].map(DeviceId).to_vec();
+        let outcome = worker.perform(Job::Aggregate { round: 7, devices, updates, weights: vec![1.0; 3] });
+        let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };
+        assert!(what.contains("cannot evaluate"), "{what}");
     }
 
     #[test]

@@ -27,22 +27,26 @@ pub(super) struct Resident {
     released: u32,
     /// By the address of the update. It is held, so that nothing else can have its address.
     rows: HashMap<usize, (Arc<[f32]>, CudaSlice<f32>)>,
+    /// What they take.
+    bytes: usize,
 }
 
 impl Resident {
-    /// Moves an update of `round` to the GPU, unless that would take more than half of the memory that is free: the rest
-    /// is for results, and for rows that have no room.
+    /// Moves an update of `round` to the GPU, unless the round's would then take more than half of the memory that is free
+    /// without them: the rest is for results, and for rows that have no room.
     pub(super) fn take(&mut self, gpu: &Gpu, round: u32, update: &Arc<[f32]>) -> Result<(), CudaError> {
         if round <= self.released || round < self.round {
             return Ok(());
         }
         if round > self.round {
-            self.rows.clear();
+            self.clear();
             self.round = round;
         }
-        if size_of_val::<[f32]>(update) <= gpu.free_memory()? / 2 {
+        let bytes = self.bytes + size_of_val::<[f32]>(update);
+        if bytes <= (self.bytes + gpu.free_memory()?) / 2 {
             let row = gpu.stream.clone_htod::<f32, [f32]>(update)?;
             self.rows.insert(key(update), (update.clone(), row));
+            self.bytes = bytes;
         }
         Ok(())
     }
@@ -50,8 +54,13 @@ impl Resident {
     pub(super) fn release(&mut self, round: u32) {
         self.released = self.released.max(round);
         if self.round <= round {
-            self.rows.clear();
+            self.clear();
         }
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.bytes = 0;
     }
 
     fn address(&self, gpu: &Gpu, row: &[f32]) -> Option<CUdeviceptr> {

@@ -33,7 +33,7 @@ impl Screening {
     /// Its examples are drawn from `test` uniformly, without replacement, once for all rounds.
     ///
     /// # Errors
-    /// [`DefenseError::TooFewExamples`] if `test` has fewer than it asks for, and those of [`Evaluators::on`].
+    /// [`DefenseError::TooFewExamples`] if `test` has fewer than it asks for, and [`DefenseError::Examples`].
     pub fn new(
         scenario: &Scenario,
         model: &dyn Evaluators,
@@ -41,7 +41,8 @@ impl Screening {
     ) -> Result<Option<Self>, DefenseError> {
         let removals = scenario.removals();
         let Some(defense) = build(scenario.defense.kind).filter(|_| removals > 0) else { return Ok(None) };
-        let validation = model.on(Examples::Drawn(draw(scenario, test)?))?;
+        let examples = Examples::Drawn(draw(scenario, test)?);
+        let validation = model.on(examples).map_err(DefenseError::Examples)?;
         Ok(Some(Screening {
             defense,
             removals,

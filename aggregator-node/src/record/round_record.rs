@@ -25,7 +25,8 @@ pub struct RoundRecord {
     pub refused_devices: Vec<RefusedDevice>,
     /// Devices whose accepted updates the defense kept from the rule, in ascending order.
     pub removed: Vec<DeviceId>,
-    /// False if there were too few updates for the rule: the model is the previous round's.
+    /// False if there were too few updates for the rule, or nothing usable came of them: the model is the previous
+    /// round's.
     pub aggregated: bool,
     /// Mean training loss that the devices reported (cross-entropy, nats).
     pub train_loss: Option<f32>,

@@ -102,8 +102,13 @@ fn an_attack_changes_the_model() {
 #[test]
 fn devices_that_are_trained_as_a_batch_end_where_they_would_have_by_themselves() {
     for model in ["model=logistic-regression", "model=dnn"] {
-        for attack in ["attack.kind=none", "attack.kind=trimmed-mean", "attack.kind=label-flip"] {
-            let settings = [model, attack, "rounds=30", "training.local-steps=2"];
+        for others in [
+            &["attack.kind=none"][..],
+            &["attack.kind=trimmed-mean"],
+            &["attack.kind=label-flip"],
+            &["attack.kind=trimmed-mean", "aggregation.rule=median", "defense.kind=lfr", "defense.remove=1"],
+        ] {
+            let settings = [&[model, "rounds=30", "training.local-steps=2"], others].concat();
             let computing = Computing { batched: Some(candle_core::Device::Cpu), ..Computing::default() };
             let batched = Software { computing, faults: faults(1) };
             let (batched, alone) = (run_on(&batched, &settings), run(&settings, Faults::default()));

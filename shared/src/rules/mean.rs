@@ -201,6 +201,18 @@ mod tests {
     }
 
     #[test]
+    fn without_each_every_block_of_columns_has_sums_of_its_own() {
+        let value = |row: u16, column: u16| f32::from(row * 1_000) + f32::from(column % 500);
+        let rows = [1, 2, 4].map(|row| (0..=2 * LONG as u16).map(|j| value(row, j)).collect::<Vec<_>>());
+        let slices = rows.each_ref().map(Vec::as_slice);
+        let mut aggregates = Vec::new();
+        Mean.leave_one_out(&Updates::new(&slices, None).unwrap(), &mut aggregates).unwrap();
+        for (found, others) in aggregates.iter().zip([[1, 2], [0, 2], [0, 1]]) {
+            assert_eq!(*found, mean(&others.map(|row| slices[row]), None));
+        }
+    }
+
+    #[test]
     fn the_largest_values_and_weights_do_not_overflow() {
         let rows: [&[f32]; 2] = [&[f32::MAX], &[f32::MAX]];
         assert_eq!(mean(&rows, Some(&[f64::MAX, f64::MAX])), [f32::MAX]);

@@ -218,7 +218,7 @@ fn leaving_one_out_of_many_is_aggregating_the_others() -> Result<(), TestCaseErr
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let rows: Vec<Vec<f32>> = (0..9_u16)
-        .map(|i| (0..1000_u16).map(|j| (f32::from(i) * 0.7 + f32::from(j)).sin()).collect())
+        .map(|i| (0..4500_u16).map(|j| (f32::from(i) * 0.7 + f32::from(j)).sin()).collect())
         .collect();
     let slices: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
     let without_each = |rule: &dyn Rule| {

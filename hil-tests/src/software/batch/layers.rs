@@ -25,10 +25,15 @@ pub(super) fn linear_gradients(input: &Tensor, gradient: &Tensor) -> Result<Grad
     Ok(Gradients { weight, bias: gradient.sum(1)? })
 }
 
-/// Rectifies, and says where something passes.
+/// Rectifies, and says where nothing passes. NaN does.
 pub(super) fn rectify(input: &Tensor) -> Result<(Tensor, Tensor)> {
-    let passes = input.gt(0.0)?.to_dtype(input.dtype())?;
-    Ok(((input * &passes)?, passes))
+    let blocked = input.le(0.0)?;
+    Ok((block(&blocked, input)?, blocked))
+}
+
+/// The values, or 0 where they are blocked: no product, for 0 times infinity is not 0.
+pub(super) fn block(blocked: &Tensor, values: &Tensor) -> Result<Tensor> {
+    blocked.where_cond(&values.zeros_like()?, values)
 }
 
 /// The windows of a convolution 3 x 3 without padding: `[m n, height, width, channels]` to
@@ -71,7 +76,9 @@ pub(super) fn pool(images: &Tensor) -> Result<Pooled> {
     let fours =
         even.reshape(vec![count, lower, 2, narrower, 2, channels])?.permute(vec![0, 1, 3, 5, 2, 4])?;
     let fours = fours.contiguous()?.reshape((count, lower, narrower, channels, 4))?;
-    let largest = fours.argmax_keepdim(4)?;
+    // A NaN counts as infinity does, wherever it is.
+    let largest =
+        fours.ne(&fours)?.where_cond(&(fours.ones_like()? * f64::INFINITY)?, &fours)?.argmax_keepdim(4)?;
     Ok(Pooled { images: fours.gather(&largest, 4)?.squeeze(4)?, largest })
 }
 
@@ -96,7 +103,8 @@ pub(super) fn cross_entropy(logits: &Tensor, right: &Tensor) -> Result<(Tensor, 
     let examples = logits.dim(1)? as f64;
     let shifted = logits.broadcast_sub(&logits.max_keepdim(2)?)?;
     let log_probabilities = shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(2)?.log()?)?;
-    let loss = ((&log_probabilities * right)?.sum((1, 2))? * (-1.0 / examples))?;
+    let of_right = block(&right.eq(0.0)?, &log_probabilities)?;
+    let loss = (of_right.sum((1, 2))? * (-1.0 / examples))?;
     let gradient = ((log_probabilities.exp()? - right)? / examples)?;
     Ok((loss, gradient))
 }

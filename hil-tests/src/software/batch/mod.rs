@@ -25,8 +25,17 @@ use shared::training::Trained;
 use evaluator::Evaluating;
 use network::Network;
 
-/// Devices trained at a time, which bounds the memory of their convolutions: 700 MB with the paper's network on MNIST.
+/// Devices trained at a time.
 const DEVICES: usize = 100;
+
+/// Values of the examples that are worked on at a time, which bounds the memory of convolutions: 700 MB with the paper's
+/// network and minibatches of 32 from MNIST.
+const VALUES: usize = DEVICES * 32 * 28 * 28;
+
+/// How many models may be worked on at a time with so many `examples` each, of so many `features`.
+fn together(values: usize, examples: usize, features: usize) -> usize {
+    (values / (examples * features).max(1)).clamp(1, DEVICES)
+}
 
 /// Trains the devices of a run.
 #[derive(Clone, Debug)]
@@ -63,7 +72,12 @@ impl Trainer {
 
     /// The scenario's model of this `layout`, evaluated on the trainer's device.
     pub(super) fn evaluators(&self, layout: Arc<Layout>) -> Box<dyn Evaluators> {
-        Box::new(Evaluating { network: self.network.clone(), layout, device: self.device.clone() })
+        Box::new(Evaluating {
+            network: self.network.clone(),
+            layout,
+            device: self.device.clone(),
+            values: VALUES,
+        })
     }
 
     /// Trains all of `locals`, which take as many steps.
@@ -77,7 +91,12 @@ impl Trainer {
             sizes(a) == sizes(b)
         };
         let mut trained = Vec::with_capacity(locals.len());
-        for locals in locals.chunk_by(alike).flat_map(|alike| alike.chunks(DEVICES)) {
+        let features = self.network.features();
+        let at_a_time = |alike: &[Local]| {
+            let longest = alike[0].minibatches.iter().map(Batch::len).max().unwrap_or(0);
+            together(VALUES, longest, features)
+        };
+        for locals in locals.chunk_by(alike).flat_map(|alike| alike.chunks(at_a_time(alike))) {
             trained.extend(
                 self.train_alike(locals).context("the devices of a round cannot be trained as a batch")?,
             );
@@ -197,6 +216,37 @@ mod tests {
         // Sides that leave an odd row and an odd column to the poolings.
         assert_trained_alike(ModelName::Dnn, &[13, 12], &[5, 5, 5]);
         assert_trained_alike(ModelName::Dnn, &[7], &[5, 2]);
+    }
+
+    #[test]
+    fn memory_bounds_how_many_are_worked_on_at_a_time() {
+        assert_eq!(together(VALUES, 32, 28 * 28), DEVICES);
+        assert_eq!(together(VALUES, 1, 1), DEVICES, "models take memory, too");
+        assert_eq!(together(VALUES, 500, 28 * 28), 6);
+        assert_eq!(together(VALUES, 32, 64 * 64), 19);
+        assert_eq!(together(VALUES, 10_000, 64 * 64), 1);
+        assert_eq!(together(VALUES, 0, 0), DEVICES);
+    }
+
+    #[test]
+    fn what_overflows_is_blocked_as_in_the_model() {
+        let (shape, classes) = (&[13, 12][..], 4);
+        let model = models::build(ModelName::Dnn, shape, classes).unwrap();
+        let trainer =
+            Trainer::new(&scenario(ModelName::Dnn), model.as_ref(), (shape, classes), Device::Cpu).unwrap();
+        let mut global = model.initial(&mut stream(3, Purpose::Weights, None, 0)).values().to_vec();
+        let layer = model.layout().entries().iter().find(|entry| entry.name == "fc1.weight").unwrap();
+        // Some outputs of the layer are minus infinity then, and blocked.
+        global[layer.range()].iter_mut().for_each(|value| *value = -3e38);
+        let local = Local { global: global.into(), minibatches: vec![batch(shape, classes, 5, 1)] };
+        let rate = trainer.learning_rate as f32;
+        let minibatch = |_| local.minibatches[0].clone();
+        let alone = train(model.as_ref(), local.global.clone(), rate, 1, minibatch).unwrap();
+        let together = trainer.train(std::slice::from_ref(&local)).unwrap();
+        assert!(alone.loss.is_finite() && (together[0].loss - alone.loss).abs() < 1e-5, "{together:?}");
+        for (together, alone) in together[0].parameters.iter().zip(&*alone.parameters) {
+            assert!((together - alone).abs() <= 1e-5, "{together}, not {alone}");
+        }
     }
 
     #[test]

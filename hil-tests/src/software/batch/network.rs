@@ -3,7 +3,9 @@
 use candle_core::{Result, Tensor};
 use shared::models::{Model, ModelName};
 
-use super::layers::{Pooled, cross_entropy, linear, linear_gradients, pool, rectify, windows, windows_back};
+use super::layers::{
+    Pooled, block, cross_entropy, linear, linear_gradients, pool, rectify, windows, windows_back,
+};
 
 /// Convolutions 3 x 3, each rectified and pooled, then fully connected layers, rectified but for the last: logistic
 /// regression is one of those, the paper's network two of each.
@@ -20,7 +22,7 @@ struct Passed {
     /// Weights and biases of all devices, in the order of the shapes.
     weights: Vec<Tensor>,
     convolved: Vec<Convolved>,
-    /// Of each fully connected layer: its input, and where its output passed the rectifier.
+    /// Of each fully connected layer: its input, and where the rectifier blocked its output.
     connected: Vec<(Tensor, Tensor)>,
 }
 
@@ -30,7 +32,7 @@ struct Convolved {
     windows: Tensor,
     output: (usize, usize, usize, usize),
     pooled: Pooled,
-    passes: Tensor,
+    blocked: Tensor,
 }
 
 impl Network {
@@ -42,6 +44,11 @@ impl Network {
         };
         let shapes = model.layout().entries().iter().map(|entry| entry.shape.clone()).collect();
         is_known.then(|| Network { shapes, input: input.to_vec() })
+    }
+
+    /// Values of an example.
+    pub(super) fn features(&self) -> usize {
+        self.input.iter().product()
     }
 
     /// The mean loss of each device, `[m]`, and its gradient, `[m, d]`, under `parameters`, `[m, d]`, for `examples`,
@@ -60,9 +67,9 @@ impl Network {
         // From the last layer to the first, biases before weights.
         let mut learnt = Vec::new();
         for (layer, weights) in weights.chunks_exact(2).enumerate().rev() {
-            let (input, passes) = &connected[layer];
+            let (input, blocked) = &connected[layer];
             if layer + 1 < connected.len() {
-                gradient = (gradient * passes)?;
+                gradient = block(blocked, &gradient)?;
             }
             let own = linear_gradients(input, &gradient)?;
             learnt.extend([own.bias, own.weight]);
@@ -77,7 +84,7 @@ impl Network {
                 let by_channel = gradient.reshape((devices * count, channels, height, width))?;
                 gradient = by_channel.permute((0, 2, 3, 1))?.contiguous()?;
             }
-            gradient = convolved.pooled.back(&(gradient * &convolved.passes)?, convolved.output)?;
+            gradient = convolved.pooled.back(&block(&convolved.blocked, &gradient)?, convolved.output)?;
             let outputs = gradient.dim(3)?;
             let by_device = gradient.reshape((devices, (), outputs))?;
             let own = linear_gradients(&convolved.windows, &by_device)?;
@@ -107,8 +114,8 @@ impl Network {
         let last = layers.len() / 2 - 1;
         for (layer, weights) in layers.chunks_exact(2).enumerate() {
             let output = linear(&input, &weights[0], &weights[1])?;
-            let (output, passes) = if layer < last { rectify(&output)? } else { (output.clone(), output) };
-            connected.push((input, passes));
+            let (output, blocked) = if layer < last { rectify(&output)? } else { (output.clone(), output) };
+            connected.push((input, blocked));
             input = output;
         }
         Ok((input, Passed { weights, convolved, connected }))
@@ -128,9 +135,9 @@ impl Network {
             let values = linear(&windows, &flat(&weights[0])?, &weights[1])?;
             let output = (input.0, input.1 - 2, input.2 - 2, values.dim(2)?);
             let pooled = pool(&values.reshape(output)?)?;
-            let passes;
-            (images, passes) = rectify(&pooled.images)?;
-            all.push(Convolved { input, windows, output, pooled, passes });
+            let blocked;
+            (images, blocked) = rectify(&pooled.images)?;
+            all.push(Convolved { input, windows, output, pooled, blocked });
         }
         // The weight of the next layer counts channel by channel.
         let features = images.permute((0, 3, 1, 2))?.contiguous()?.reshape((devices, count, ()))?;
