@@ -15,8 +15,8 @@ use shared::wire::Topics;
 /// One device of an Outpost fleet: trains on its own shard, sends updates over MQTT and, only where the
 /// scenario designates it, attacks.
 ///
-/// Every setting can stand in the configuration file under the name of its flag, in the environment, or on the
-/// command line; the later wins. Example of a file:
+/// Every setting but --config and --log can stand in the configuration file under the name of its flag; all can be in
+/// the environment or on the command line. The later wins. Example of a file:
 ///
 ///   device = "device-007"
 ///   scenario = "/etc/outpost/scenario.toml"

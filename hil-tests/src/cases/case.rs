@@ -15,7 +15,7 @@ use crate::boards::Sensor;
 use crate::faults::Step;
 use crate::inventory::Kind;
 
-/// One hardware test. `hil-tests/README.md` explains every key.
+/// One hardware test. `docs/hil.md` explains every key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Case {

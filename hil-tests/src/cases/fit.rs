@@ -88,7 +88,7 @@ fn can(fleet: &Inventory, device: &Device, word: &str) -> bool {
         "link" => is_reached_through_the_bench(fleet),
         // A static program, as an emulator is, takes the time from the kernel and from nobody else.
         "clock" => device.kind == Kind::Native,
-        "power" => device.kind == Kind::QemuSystem || device.power(Power::Cycle).is_some(),
+        "power" => device.kind == Kind::QemuSystem || device.power(Power::Off).is_some(),
         _ => false,
     };
     by_nature || device.capabilities.contains(word)

@@ -72,7 +72,7 @@ impl On {
         device: DeviceArg,
     ) -> anyhow::Result<Box<dyn Bench>> {
         if self != On::Software && device.is_given() {
-            let what = "--device and --batched are for --on software; set OUTPOST_DEVICE for the aggregators of other benches";
+            let what = "--device and --batched are for --on software; set OUTPOST_AGGREGATOR_DEVICE for the aggregators of other benches";
             return Err(UsageError(what.to_owned()).into());
         }
         Ok(match self {

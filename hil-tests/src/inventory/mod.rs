@@ -145,8 +145,6 @@ pub enum Power {
     On,
     /// Switch it off.
     Off,
-    /// Off and on again.
-    Cycle,
 }
 
 impl Power {
@@ -155,7 +153,6 @@ impl Power {
         match self {
             Power::On => "on",
             Power::Off => "off",
-            Power::Cycle => "cycle",
         }
     }
 }

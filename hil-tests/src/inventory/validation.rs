@@ -100,11 +100,7 @@ impl Inventory {
                 return self.wrong_of(device, "power", message);
             }
             if !command.contains("{action}") {
-                return self.wrong_of(
-                    device,
-                    "power",
-                    "`{action}` is missing, which becomes on, off or cycle",
-                );
+                return self.wrong_of(device, "power", "`{action}` is missing, which becomes on or off");
             }
             // It is started without a shell, so these would not do what they look like.
             if let Some(c) = command.replace("{action}", "").chars().find(|c| !is_plain(*c)) {
@@ -282,8 +278,8 @@ address = "192.168.1.21"
     fn the_power_command_is_split_into_words() {
         let text = format!("{SHELF}power = \"uhubctl -l 1-1 -p 2 -a {{action}}\"\n");
         let device = &Inventory::parse("fleet.toml", &text).unwrap().devices[0];
-        let words = ["uhubctl", "-l", "1-1", "-p", "2", "-a", "cycle"].map(ToOwned::to_owned).to_vec();
-        assert_eq!(device.power(Power::Cycle), Some(words));
+        let words = ["uhubctl", "-l", "1-1", "-p", "2", "-a", "off"].map(ToOwned::to_owned).to_vec();
+        assert_eq!(device.power(Power::Off), Some(words));
     }
 
     #[test]

@@ -35,7 +35,11 @@ impl Binaries {
     pub fn within(folder: &Path) -> anyhow::Result<Self> {
         let program = |name: &str| {
             let path = folder.join(name).with_extension(std::env::consts::EXE_EXTENSION);
-            ensure!(path.is_file(), "{}: no such program; cargo build --release builds it", path.display());
+            ensure!(
+                path.is_file(),
+                "{}: no such program; cargo build --workspace builds it, with --release for target/release",
+                path.display()
+            );
             Ok(path)
         };
         Ok(Binaries { edge_client: program("edge-client")?, aggregator_node: program("aggregator-node")? })
