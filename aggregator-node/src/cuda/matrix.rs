@@ -43,7 +43,7 @@ impl Resident {
             self.round = round;
         }
         let bytes = self.bytes + size_of_val::<[f32]>(update);
-        if bytes <= (self.bytes + gpu.free_memory()?) / 2 {
+        if bytes <= usize::midpoint(self.bytes, gpu.free_memory()?) {
             let row = gpu.stream.clone_htod::<f32, [f32]>(update)?;
             self.rows.insert(key(update), (update.clone(), row));
             self.bytes = bytes;
