@@ -131,7 +131,8 @@ struct MeansWithoutEach<'a, 'p> {
 struct Sums {
     /// For each row, those of the rows before it.
     before: Vec<f64>,
-    here: Vec<f64>,
+    /// Of a row, those of the rows after it.
+    after: Vec<f64>,
 }
 
 impl Kernel for MeansWithoutEach<'_, '_> {
@@ -143,24 +144,27 @@ impl Kernel for MeansWithoutEach<'_, '_> {
         let columns = pieces.first().map_or(0, |piece| piece.len());
         let rows = || updates.rows().iter().map(|row| &row[start..][..columns]).zip(weights);
         let mut ahead = Ahead::of(updates.rows(), start + columns, columns);
-        let Sums { before, here: sums } = sums;
-        before.clear();
-        sums.clear();
-        sums.resize(columns, 0.0);
-        for (row, weight) in rows() {
+        let Sums { before, after } = sums;
+        // A row more than there are: those of all.
+        before.resize((updates.len() + 1) * columns, 0.0);
+        before[..columns].fill(0.0);
+        for (place, (row, weight)) in rows().enumerate() {
             for _ in 0..columns / LANES {
                 ahead.fetch_line();
             }
-            before.extend_from_slice(sums);
-            add(sums, row, *weight);
+            let (here, next) = before[place * columns..].split_at_mut(columns);
+            for ((next, here), value) in next.iter_mut().zip(here).zip(row) {
+                *next = *here + f64::from(*value) * weight;
+            }
         }
-        sums.fill(0.0);
+        after.clear();
+        after.resize(columns, 0.0);
         let results = before.chunks_exact(columns).zip(shares).zip(pieces);
         for ((row, weight), ((before, share), means)) in rows().zip(results).rev() {
-            for ((mean, before), after) in means.iter_mut().zip(before).zip(&*sums) {
+            for ((mean, before), after) in means.iter_mut().zip(before).zip(&*after) {
                 *mean = ((before + after) * share) as f32;
             }
-            add(sums, row, *weight);
+            add(after, row, *weight);
         }
     }
 }
