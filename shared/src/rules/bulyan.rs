@@ -53,7 +53,7 @@ impl Bulyan {
     pub fn select_without_each(&self, distances: &Distances) -> Result<Vec<Vec<usize>>, RuleError> {
         let devices = distances.devices();
         self.sizes(devices.saturating_sub(1))?;
-        let neighbours = Neighbours::of(distances, self.neighbours(devices - 1));
+        let neighbours = Neighbours::of(distances, self.neighbours(devices));
         let select = |left_out: usize| {
             let mut left = Selection::new(&neighbours);
             left.take(left_out);
@@ -116,7 +116,7 @@ impl Rule for Bulyan {
         mean_near_median(updates, &self.select(&Distances::of(updates))?, count)
     }
 
-    /// The distances are computed once, and of columns only so much is sorted anew as selections differ in.
+    /// The distances are computed once, and columns are sorted once for all selections that are the same rows without one.
     fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
         let count = self.averaged(updates.len().saturating_sub(1))?;
         let selections = self.select_without_each(&Distances::of(updates))?;

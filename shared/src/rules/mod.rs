@@ -41,6 +41,7 @@ mod near_medians;
 #[cfg(test)]
 mod properties;
 mod ranks;
+mod scores;
 mod selection;
 mod sorting;
 mod steps;

@@ -36,34 +36,64 @@ impl Statistic for MeanNearMedian {
         ahead: Ahead<'_>,
     ) {
         self.network.sort(columns, ahead);
-        average(columns, self.count, &mut results[0]);
+        average(&*columns, self.count, &mut results[0]);
     }
 }
 
-/// Averages columns that are sorted, lane by lane, near their medians: `count` values of each.
+/// Columns that are sorted, lane by lane.
+pub(super) trait Sorted {
+    /// Values of a column.
+    fn len(&self) -> usize;
+
+    /// The values at some places, of one strip.
+    fn values<V: Simd>(&self, simd: V, strip: usize, places: Range<usize>) -> impl Iterator<Item = Lanes>;
+
+    /// The value at one place.
+    fn value<V: Simd>(&self, simd: V, strip: usize, place: usize) -> Lanes;
+}
+
+impl<const S: usize> Sorted for &[Strips<S>] {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        <[Strips<S>]>::len(self)
+    }
+
+    #[inline(always)]
+    fn values<V: Simd>(&self, _: V, strip: usize, places: Range<usize>) -> impl Iterator<Item = Lanes> {
+        self[places].iter().map(move |row| row[strip])
+    }
+
+    #[inline(always)]
+    fn value<V: Simd>(&self, _: V, strip: usize, place: usize) -> Lanes {
+        self[place][strip]
+    }
+}
+
+/// Averages sorted columns near their medians: `count` values of each.
 #[inline(always)]
-pub(super) fn average<const S: usize>(sorted: &[Strips<S>], count: usize, means: &mut Strips<S>) {
+pub(super) fn average<const S: usize>(sorted: impl Sorted, count: usize, means: &mut Strips<S>) {
     Arch::new().dispatch(Average { sorted, count, means });
 }
 
 /// What [`average`] does, written with the machine's own vectors: of comparisons lane by lane the compiler makes branches.
-struct Average<'a, const S: usize> {
-    sorted: &'a [Strips<S>],
+struct Average<'a, T, const S: usize> {
+    sorted: T,
     count: usize,
     means: &'a mut Strips<S>,
 }
 
-impl<const S: usize> WithSimd for Average<'_, S> {
+impl<T: Sorted, const S: usize> WithSimd for Average<'_, T, S> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<V: Simd>(self, simd: V) {
         let Average { sorted, count, means } = self;
-        let divisor = count as f64;
+        // To divide takes far longer than to multiply.
+        let share = (count as f64).recip();
         for (strip, means) in means.iter_mut().enumerate() {
-            let sums = sums_near_median(simd, sorted, count, strip);
+            let sums = sums_near_median(simd, &sorted, count, strip);
             for lane in 0..LANES {
-                means[lane] = (sums[lane] / divisor) as f32;
+                means[lane] = (sums[lane] * share) as f32;
             }
         }
     }
@@ -76,23 +106,19 @@ impl<const S: usize> WithSimd for Average<'_, S> {
 /// apart one counts, and between the pairs all do; that is the order of the sum. Which is farther, the sum of both tells
 /// beside twice the median; where sums in `f32` are equal, those in `f64` do.
 #[inline(always)]
-fn sums_near_median<V: Simd, const S: usize>(
-    simd: V,
-    sorted: &[Strips<S>],
-    count: usize,
-    strip: usize,
-) -> [f64; LANES] {
+fn sums_near_median<V: Simd>(simd: V, sorted: &impl Sorted, count: usize, strip: usize) -> [f64; LANES] {
     let doubtful = doubtful(sorted.len(), count);
-    let pairs = sorted[doubtful.clone()].iter().zip(&sorted[doubtful.start + count..]);
+    let behind = sorted.values(simd, strip, doubtful.clone());
+    let ahead = sorted.values(simd, strip, doubtful.start + count..doubtful.end + count);
     let mut comparison = Comparison::of(simd, sorted, strip);
     let mut sums = [0.0; LANES];
-    for (behind, ahead) in pairs {
-        add(&mut sums, &comparison.nearer(&behind[strip], &ahead[strip]));
+    for (behind, ahead) in behind.zip(ahead) {
+        add(&mut sums, &comparison.nearer(&behind, &ahead));
     }
-    for row in &sorted[doubtful.end..doubtful.start + count] {
-        add(&mut sums, &row[strip]);
+    for between in sorted.values(simd, strip, doubtful.end..doubtful.start + count) {
+        add(&mut sums, &between);
     }
-    if comparison.is_undecided() { sums_decided(sorted, count, strip) } else { sums }
+    if comparison.is_undecided() { sums_decided(simd, sorted, count, strip) } else { sums }
 }
 
 /// What tells which of two values is farther from the median of each lane.
@@ -107,8 +133,9 @@ struct Comparison<V> {
 
 impl<V: Simd> Comparison<V> {
     #[inline(always)]
-    fn of<const S: usize>(simd: V, sorted: &[Strips<S>], strip: usize) -> Self {
-        let [lower, upper] = middle(sorted.len()).map(|place| sorted[place][strip]);
+    fn of(simd: V, sorted: &impl Sorted, strip: usize) -> Self {
+        let [lower, upper] = middle(sorted.len());
+        let (lower, upper) = (sorted.value(simd, strip, lower), sorted.value(simd, strip, upper));
         Comparison { simd, lower, upper, least: Lanes([f32::INFINITY; LANES]) }
     }
 
@@ -158,11 +185,12 @@ fn middle(values: usize) -> [usize; 2] {
 
 /// The sums where sums in `f32` are equal and those in `f64` decide.
 #[cold]
-fn sums_decided<const S: usize>(sorted: &[Strips<S>], count: usize, strip: usize) -> [f64; LANES] {
+fn sums_decided<V: Simd>(simd: V, sorted: &impl Sorted, count: usize, strip: usize) -> [f64; LANES] {
     let (doubtful, [lower, upper]) = (doubtful(sorted.len(), count), middle(sorted.len()));
     let mut sums = [0.0; LANES];
+    let values: Vec<Lanes> = sorted.values(simd, strip, 0..sorted.len()).collect();
     for (lane, sum) in sums.iter_mut().enumerate() {
-        let value = |place: usize| sorted[place][strip][lane];
+        let value = |place: usize| values[place][lane];
         let sum_of = |a: usize, b: usize| (value(a) + value(b), f64::from(value(a)) + f64::from(value(b)));
         let is_kept = |place: &usize| sum_of(*place, *place + count) >= sum_of(lower, upper);
         let first = doubtful.clone().find(is_kept).unwrap_or(doubtful.end);

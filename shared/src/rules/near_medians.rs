@@ -1,26 +1,28 @@
 //! Bulyan's second stage for many selections that differ little, as those do that leave out one update or another.
 
 use std::mem;
+use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::Updates;
 use super::ahead::Ahead;
 use super::columns::{Statistic, Strips, map_columns};
-use super::near_median::average;
+use super::near_median::{Sorted, average};
 use super::sorting::SortingNetwork;
-use super::steps::{Step, Way, steps};
+use super::steps::{Lacking, Step, Way, steps};
 use crate::simd::{Lanes, parts, vectors, vectors_mut};
 
-/// For each of the selections, all of one size, what [`mean_near_median`](super::near_median::mean_near_median) gives.
+/// For each of the selections, all of one size, what [`mean_near_median`](super::near_median::mean_near_median) gives. They
+/// are of fewer rows than there are.
 pub(super) fn means_near_medians(
     updates: &Updates<'_>,
     selections: &[Vec<usize>],
     count: usize,
     means: &mut Vec<Vec<f32>>,
 ) {
-    let network = SortingNetwork::new(selections.first().map_or(0, Vec::len), |_| true);
-    let (steps, results) = (steps(selections), selections.len());
+    let network = SortingNetwork::new(selections.first().map_or(0, |rows| rows.len() + 1), |_| true);
+    let (steps, results) = (steps(selections, updates.len()), selections.len());
     let statistic = MeansNearMedians { steps, results, network, count };
     map_columns(updates, &statistic, means);
 }
@@ -28,6 +30,7 @@ pub(super) fn means_near_medians(
 struct MeansNearMedians {
     steps: Vec<Step>,
     results: usize,
+    /// For one row more than selections have.
     network: SortingNetwork,
     count: usize,
 }
@@ -45,7 +48,7 @@ impl Statistic for MeansNearMedians {
         mut ahead: Ahead<'_>,
     ) {
         let mut sorted: Vec<Strips<S>> = Vec::new();
-        for Step { way, places } in &self.steps {
+        for Step { way, selections } in &self.steps {
             match way {
                 Way::Sort(rows) => {
                     sorted.clear();
@@ -59,13 +62,52 @@ impl Statistic for MeansNearMedians {
                     }
                 }
             }
-            let mut means = [Lanes::ZERO; S];
-            average(&sorted, self.count, &mut means);
-            for place in places {
-                results[*place] = means;
+            for Lacking { row, places } in selections {
+                let mut means = [Lanes::ZERO; S];
+                average(Without { sorted: &sorted, value: &columns[*row] }, self.count, &mut means);
+                for place in places {
+                    results[*place] = means;
+                }
             }
         }
     }
+}
+
+/// Sorted columns without one value each, which is there.
+struct Without<'a, const S: usize> {
+    sorted: &'a [Strips<S>],
+    value: &'a Strips<S>,
+}
+
+impl<const S: usize> Sorted for Without<'_, S> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.sorted.len() - 1
+    }
+
+    #[inline(always)]
+    fn values<V: Simd>(&self, simd: V, strip: usize, places: Range<usize>) -> impl Iterator<Item = Lanes> {
+        let next = &self.sorted[places.start + 1..=places.end];
+        let rows = self.sorted[places].iter().zip(next);
+        rows.map(move |(here, next)| before(simd, &self.value[strip], &here[strip], &next[strip]))
+    }
+
+    #[inline(always)]
+    fn value<V: Simd>(&self, simd: V, strip: usize, place: usize) -> Lanes {
+        before(simd, &self.value[strip], &self.sorted[place][strip], &self.sorted[place + 1][strip])
+    }
+}
+
+/// The values `here` where they stand before those which are left out, and elsewhere the `next` ones.
+#[inline(always)]
+fn before<V: Simd>(simd: V, left_out: &Lanes, here: &Lanes, next: &Lanes) -> Lanes {
+    let mut values = Lanes::ZERO;
+    for part in parts::<V>() {
+        let [left_out, here, next] = [left_out, here, next].map(|lanes| vectors::<V>(lanes)[part]);
+        let is_before = simd.less_than_f32s(here, left_out);
+        vectors_mut::<V>(&mut values)[part] = simd.select_f32s(is_before, here, next);
+    }
+    values
 }
 
 /// Replaces one value of each lane of sorted rows, which stay sorted.

@@ -1,27 +1,31 @@
 //! Krum again and again, each time among those that it has not chosen yet.
 
-use rayon::prelude::*;
-
-use super::distances::order;
 use super::krum::least;
+use super::scores::Scores;
 use super::{Distances, RuleError};
-
-/// Relative error of one addition of two `f64`.
-const ROUNDING: f64 = f64::EPSILON;
 
 /// Of each row all others, nearest first, and what it scores while none has been chosen.
 pub(super) struct Neighbours<'a> {
     distances: &'a Distances,
     nearest: Vec<Vec<(usize, f64)>>,
-    scores: Vec<Score>,
+    /// Row-major, for each row its places among the others of all rows, and for itself what is none.
+    places: Vec<u32>,
+    scores: Scores,
 }
 
 impl<'a> Neighbours<'a> {
     /// Those of rows with such distances; `count` nearest ones make up a score at first.
     pub(super) fn of(distances: &'a Distances, count: usize) -> Self {
         let nearest = distances.each_nearest_first();
-        let scores = nearest.par_iter().map(|others| Score::of(others, count)).collect();
-        Neighbours { distances, nearest, scores }
+        let rows = nearest.len();
+        let mut places = vec![u32::MAX; rows * rows];
+        for (row, others) in nearest.iter().enumerate() {
+            for (place, (other, _)) in (0..).zip(others) {
+                places[other * rows + row] = place;
+            }
+        }
+        let scores = Scores::of(&nearest, count);
+        Neighbours { distances, nearest, places, scores }
     }
 }
 
@@ -32,31 +36,15 @@ impl<'a> Neighbours<'a> {
 /// where several rows may have the least.
 pub(super) struct Selection<'a> {
     neighbours: &'a Neighbours<'a>,
-    /// In ascending order, and for each row whether it is among them.
-    rows: Vec<usize>,
-    left: Vec<bool>,
-    scores: Vec<Score>,
-}
-
-/// What is known of the score of a row.
-#[derive(Clone)]
-struct Score {
-    /// Of the row's others those before this place count, if they are left.
-    reach: usize,
-    /// How many of them are.
-    count: usize,
-    /// The order of the distance to the one at that place, and its row.
-    beyond: (u64, usize),
-    /// Sum of their distances, and how far it may be from the one in ascending order.
-    sum: f64,
-    error: f64,
+    scores: Scores,
+    /// Memory for the rows that may have the least score.
+    contenders: Vec<usize>,
 }
 
 impl<'a> Selection<'a> {
     /// All rows.
     pub(super) fn new(neighbours: &'a Neighbours<'a>) -> Self {
-        let scores = neighbours.scores.clone();
-        Selection { neighbours, rows: (0..scores.len()).collect(), left: vec![true; scores.len()], scores }
+        Selection { neighbours, scores: neighbours.scores.clone(), contenders: Vec::new() }
     }
 
     /// Takes out the row whose `count` nearest others left are least far away in sum; the first of equals.
@@ -64,95 +52,27 @@ impl<'a> Selection<'a> {
     /// # Errors
     /// [`RuleError::NoUpdates`] if none is left.
     pub(super) fn take_least(&mut self, count: usize) -> Result<usize, RuleError> {
+        let Selection { neighbours: Neighbours { nearest, .. }, scores, contenders } = self;
+        scores.find_least(count, contenders);
         let mut most = f64::INFINITY;
-        for &row in &self.rows {
-            let score = &mut self.scores[row];
-            if score.count != count {
-                score.reach(&self.neighbours.nearest[row], &self.left, count);
-            }
-            // As `f64::min`, which takes several instructions where this takes one.
-            let at_most = score.sum + score.error;
-            most = if at_most < most { at_most } else { most };
+        for &row in &*contenders {
+            scores.reach(row, &nearest[row], count);
+            most = most.min(scores.at_most(row));
         }
-        // What is not a number is not above anything, and is looked at.
-        let above = |score: &Score| score.sum - score.error > most;
-        let contenders = self.rows.iter().copied().filter(|&row| !above(&self.scores[row]));
-        let contenders: Vec<usize> = contenders.collect();
-        let winner = match *contenders {
+        contenders.retain(|&row| scores.may_be(row, most));
+        let winner = match **contenders {
             [only] => only,
-            _ => least(contenders.into_iter().map(|row| (row, self.sum_up(row, count))))?,
+            _ => least(contenders.iter().map(|&row| (row, scores.sum_up(row, &nearest[row], count))))?,
         };
         self.take(winner);
         Ok(winner)
     }
 
-    /// The score of a row, in ascending order.
-    fn sum_up(&mut self, row: usize, count: usize) -> f64 {
-        let others = self.neighbours.nearest[row].iter().filter(|(other, _)| self.left[*other]);
-        let sum: f64 = others.take(count).map(|(_, distance)| distance).sum();
-        let score = &mut self.scores[row];
-        (score.sum, score.error) = (sum, Score::error_of(sum, count));
-        sum
-    }
-
     /// The row is not left any more.
     pub(super) fn take(&mut self, row: usize) {
-        self.left[row] = false;
-        self.rows.retain(|other| *other != row);
-        let distances = self.neighbours.distances.from(row);
-        for &other in &self.rows {
-            let score = &mut self.scores[other];
-            if (order(distances[other]), row) < score.beyond {
-                score.add(-distances[other]);
-                score.count -= 1;
-            }
-        }
-    }
-}
-
-impl Score {
-    /// That of a row with such others, of which `count` nearest ones count, or all if there are fewer.
-    fn of(others: &[(usize, f64)], count: usize) -> Self {
-        let count = count.min(others.len());
-        let sum = others[..count].iter().map(|(_, distance)| distance).sum();
-        Score { reach: count, count, beyond: Self::at(others, count), sum, error: Self::error_of(sum, count) }
-    }
-
-    /// What stands at a place, or what is beyond all others.
-    fn at(others: &[(usize, f64)], place: usize) -> (u64, usize) {
-        others.get(place).map_or((u64::MAX, 0), |&(other, distance)| (order(distance), other))
-    }
-
-    /// Lets so many others that are left count, or all if there are fewer.
-    fn reach(&mut self, others: &[(usize, f64)], left: &[bool], count: usize) {
-        while self.count < count && self.reach < others.len() {
-            let (other, distance) = others[self.reach];
-            if left[other] {
-                self.add(distance);
-                self.count += 1;
-            }
-            self.reach += 1;
-        }
-        while self.count > count {
-            self.reach -= 1;
-            let (other, distance) = others[self.reach];
-            if left[other] {
-                self.add(-distance);
-                self.count -= 1;
-            }
-        }
-        self.beyond = Self::at(others, self.reach);
-    }
-
-    /// How far a sum of so many distances may be from the true one.
-    fn error_of(sum: f64, count: usize) -> f64 {
-        count as f64 * ROUNDING * sum
-    }
-
-    /// Adds to the sum. The error grows by that of this addition and of the one that it stands for.
-    fn add(&mut self, distance: f64) {
-        self.error += 2.0 * ROUNDING * (self.sum.abs() + distance.abs());
-        self.sum += distance;
+        let Neighbours { distances, places, .. } = self.neighbours;
+        let rows = distances.devices();
+        self.scores.leave(row, distances.from(row), &places[row * rows..][..rows]);
     }
 }
 

@@ -32,5 +32,5 @@ extern "C" __global__ void aggregate(const Rows rows, const Index columns, float
     {
         sum += (double)AT(place);
     }
-    results[j] = (float)(sum / COUNT);
+    results[j] = (float)(sum * (1.0 / COUNT));
 }
