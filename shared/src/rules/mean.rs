@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::ahead::Ahead;
-use super::columns::{LANES, blocks_of, give_shape};
+use super::means::means_without_each;
 use super::{Rule, RuleError, Updates};
 use crate::simd::{Kernel, vectorized};
 
@@ -29,20 +28,9 @@ impl Rule for Mean {
         Ok(mean)
     }
 
-    /// The sum without a row is that of the rows before it and of those after it: nothing is taken away from a sum, so
-    /// that nothing is lost beside a large value.
     fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
         self.check(updates.len().saturating_sub(1))?;
-        let weights = MeanWeights::of(updates);
-        let (shares, weights) = (weights.shares_without_each()?, weights.each);
-        give_shape(aggregates, updates.len(), updates.dimension());
-        let columns = (CACHED / updates.len()).clamp(LANES, LONG) / LANES * LANES;
-        let blocks = blocks_of(aggregates, columns);
-        blocks.into_par_iter().enumerate().for_each_init(Sums::default, |sums, (block, mut pieces)| {
-            let (start, pieces) = (block * columns, &mut pieces[..]);
-            vectorized(MeansWithoutEach { updates, weights: &weights, shares: &shares, start, sums, pieces });
-        });
-        Ok(())
+        means_without_each(updates, &MeanWeights::of(updates), aggregates)
     }
 }
 
@@ -88,9 +76,6 @@ impl MeanWeights {
 /// first-level cache.
 const LONG: usize = 2048;
 
-/// Sums of the rows before each row that are kept at a time: a fraction of a second-level cache.
-const CACHED: usize = 1 << 15;
-
 /// The mean of the columns from `start` on, as many as there are places for.
 struct WeightedMean<'a> {
     updates: &'a Updates<'a>,
@@ -111,60 +96,6 @@ impl Kernel for WeightedMean<'_> {
         }
         for (mean, sum) in self.mean.iter_mut().zip(sums) {
             *mean = (*sum / self.weights.total) as f32;
-        }
-    }
-}
-
-/// For each row the mean of the others, of as many columns from `start` on as its piece has places.
-struct MeansWithoutEach<'a, 'p> {
-    updates: &'a Updates<'a>,
-    weights: &'a [f64],
-    /// For each row, one over the sum of the weights of the others.
-    shares: &'a [f64],
-    start: usize,
-    sums: &'a mut Sums,
-    pieces: &'a mut [&'p mut [f32]],
-}
-
-/// Memory for sums of some columns.
-#[derive(Default)]
-struct Sums {
-    /// For each row, those of the rows before it.
-    before: Vec<f64>,
-    /// Of a row, those of the rows after it.
-    after: Vec<f64>,
-}
-
-impl Kernel for MeansWithoutEach<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let MeansWithoutEach { updates, weights, shares, start, sums, pieces } = self;
-        let columns = pieces.first().map_or(0, |piece| piece.len());
-        let rows = || updates.rows().iter().map(|row| &row[start..][..columns]).zip(weights);
-        let mut ahead = Ahead::of(updates.rows(), start + columns, columns);
-        let Sums { before, after } = sums;
-        // A row more than there are: those of all.
-        before.resize((updates.len() + 1) * columns, 0.0);
-        before[..columns].fill(0.0);
-        for (place, (row, weight)) in rows().enumerate() {
-            for _ in 0..columns / LANES {
-                ahead.fetch_line();
-            }
-            let (here, next) = before[place * columns..].split_at_mut(columns);
-            for ((next, here), value) in next.iter_mut().zip(here).zip(row) {
-                *next = *here + f64::from(*value) * weight;
-            }
-        }
-        after.clear();
-        after.resize(columns, 0.0);
-        let results = before.chunks_exact(columns).zip(shares).zip(pieces);
-        for ((row, weight), ((before, share), means)) in rows().zip(results).rev() {
-            for ((mean, before), after) in means.iter_mut().zip(before).zip(&*after) {
-                *mean = ((before + after) * share) as f32;
-            }
-            add(after, row, *weight);
         }
     }
 }
@@ -202,18 +133,6 @@ mod tests {
     fn equal_weights_change_no_bit() {
         let rows: [&[f32]; 3] = [&[0.1, 1e-20], &[0.7, 3e10], &[-0.3, 0.5]];
         assert_eq!(mean(&rows, Some(&[601.0; 3])), mean(&rows, None));
-    }
-
-    #[test]
-    fn without_each_every_block_of_columns_has_sums_of_its_own() {
-        let value = |row: u16, column: u16| f32::from(row * 1_000) + f32::from(column % 500);
-        let rows = [1, 2, 4].map(|row| (0..=2 * LONG as u16).map(|j| value(row, j)).collect::<Vec<_>>());
-        let slices = rows.each_ref().map(Vec::as_slice);
-        let mut aggregates = Vec::new();
-        Mean.leave_one_out(&Updates::new(&slices, None).unwrap(), &mut aggregates).unwrap();
-        for (found, others) in aggregates.iter().zip([[1, 2], [0, 2], [0, 1]]) {
-            assert_eq!(*found, mean(&others.map(|row| slices[row]), None));
-        }
     }
 
     #[test]

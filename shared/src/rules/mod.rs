@@ -34,6 +34,7 @@ mod error;
 mod gram;
 mod krum;
 mod mean;
+mod means;
 mod median;
 mod name;
 mod near_median;
