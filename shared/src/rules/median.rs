@@ -1,10 +1,13 @@
 //! The coordinate-wise median.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::ahead::Ahead;
-use super::columns::{LANES, Statistic, Strips, WIDE_UP_TO, map_columns, map_columns_to_one, midpoint};
+use super::columns::{Statistic, Strips, WIDE_UP_TO, map_columns, map_columns_to_one, midpoint};
 use super::ranks::at_places;
 use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
+use crate::simd::{Lanes, parts, vectors, vectors_mut};
 
 /// Coordinate-wise median; for an even number of devices the mean of the two middle values (paper, section
 /// 2.2; Yin et al., ICML 2018).
@@ -103,25 +106,54 @@ impl Statistic for MiddlesWithoutEach {
         results.copy_from_slice(columns);
         self.network.sort(columns, ahead);
         let half = self.devices / 2;
-        for strip in 0..S {
-            let (low, middle) = (columns[half - 1][strip], columns[half][strip]);
-            let (without_smaller, without_greater, without_middle) = if self.devices.is_multiple_of(2) {
-                (middle, low, low)
+        for (strip, middle) in columns[half].iter().enumerate() {
+            let low = &columns[half - 1][strip];
+            let (without_smaller, without_middle, without_greater) = if self.devices.is_multiple_of(2) {
+                (*middle, *low, *low)
             } else {
-                let high = columns[half + 1][strip];
-                (midpoint(&middle, &high), midpoint(&low, &middle), midpoint(&low, &high))
+                let high = &columns[half + 1][strip];
+                (midpoint(middle, high), midpoint(low, high), midpoint(low, middle))
             };
+            let middle = *middle;
+            let medians = Medians { middle, without_smaller, without_middle, without_greater };
+            Arch::new().dispatch(WithoutEach { results, strip, medians });
+        }
+    }
+}
+
+/// What the median of a strip is without a smaller value, without itself, and without a greater one.
+struct Medians {
+    middle: Lanes,
+    without_smaller: Lanes,
+    without_middle: Lanes,
+    without_greater: Lanes,
+}
+
+/// Puts in the place of each value of a strip the median without it.
+struct WithoutEach<'a, const S: usize> {
+    results: &'a mut [Strips<S>],
+    strip: usize,
+    medians: Medians,
+}
+
+impl<const S: usize> WithSimd for WithoutEach<'_, S> {
+    type Output = ();
+
+    /// With the machine's own vectors: of comparisons lane by lane the compiler makes branches.
+    #[inline(always)]
+    fn with_simd<V: Simd>(self, simd: V) {
+        let WithoutEach { results, strip, medians } = self;
+        for part in parts::<V>() {
+            let vector = |lanes: &Lanes| vectors::<V>(lanes)[part];
+            let (middle, without_middle) = (vector(&medians.middle), vector(&medians.without_middle));
+            let without_smaller = vector(&medians.without_smaller);
+            let without_greater = vector(&medians.without_greater);
             for result in &mut *results {
-                let value = result[strip];
-                for lane in 0..LANES {
-                    result[strip][lane] = if value[lane] < middle[lane] {
-                        without_smaller[lane]
-                    } else if value[lane] > middle[lane] {
-                        without_greater[lane]
-                    } else {
-                        without_middle[lane]
-                    };
-                }
+                let value = &mut vectors_mut::<V>(&mut result[strip])[part];
+                let (is_smaller, is_greater) =
+                    (simd.less_than_f32s(*value, middle), simd.greater_than_f32s(*value, middle));
+                let otherwise = simd.select_f32s(is_greater, without_greater, without_middle);
+                *value = simd.select_f32s(is_smaller, without_smaller, otherwise);
             }
         }
     }
