@@ -126,7 +126,7 @@ impl Distances {
 }
 
 /// A number that is as large among others as `distance` is: whole numbers are sorted faster.
-pub(super) fn order(distance: f64) -> u64 {
+fn order(distance: f64) -> u64 {
     distance.abs().to_bits()
 }
 

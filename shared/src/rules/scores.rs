@@ -24,7 +24,7 @@ pub(super) struct Scores {
     /// A distance that none of them exceeds.
     farthest: Vec<f64>,
     /// Memory for what each may be at most, and for whether it may be the least: 1 or 0.
-    at_most: Vec<f64>,
+    bounds: Vec<f64>,
     flags: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ impl Scores {
             reaches: counts.clone(),
             counts,
             farthest: counted().map(|others| others.last().map_or(0.0, |(_, distance)| *distance)).collect(),
-            at_most: vec![0.0; rows],
+            bounds: vec![0.0; rows],
             flags: vec![0; rows],
         }
     }
@@ -139,14 +139,14 @@ impl Kernel for Least<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let Scores { left, sums, errors, counts, farthest, at_most, flags, .. } = self.scores;
+        let Scores { left, sums, errors, counts, farthest, bounds, flags, .. } = self.scores;
         let known = sums.iter().zip(&*errors).zip(&*counts);
-        for (at_most, ((sum, error), count)) in at_most.iter_mut().zip(known) {
+        for (bound, ((sum, error), count)) in bounds.iter_mut().zip(known) {
             let is_known = *count == self.count;
-            let bound = *sum + *error;
-            *at_most = if is_known { bound } else { f64::INFINITY };
+            let at_most = *sum + *error;
+            *bound = if is_known { at_most } else { f64::INFINITY };
         }
-        let most = least_of(at_most);
+        let most = least_of(bounds);
         let known = sums.iter().zip(errors).zip(counts.iter().zip(farthest));
         for (((sum, error), (count, farthest)), (flag, is_left)) in known.zip(flags.iter_mut().zip(left)) {
             // Where more others count so far, so many of the farthest are too many. The error has room for what these
