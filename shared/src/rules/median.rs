@@ -109,7 +109,8 @@ impl Statistic for MiddlesWithoutEach {
         for (strip, middle) in columns[half].iter().enumerate() {
             let low = &columns[half - 1][strip];
             let (without_smaller, without_middle, without_greater) = if self.devices.is_multiple_of(2) {
-                (*middle, *low, *low)
+                let low = midpoint(low, low);
+                (midpoint(middle, middle), low, low)
             } else {
                 let high = &columns[half + 1][strip];
                 (midpoint(middle, high), midpoint(low, high), midpoint(low, middle))
@@ -183,6 +184,20 @@ mod tests {
     fn values_that_are_not_finite_do_not_panic() {
         let rows = [vec![f32::NAN], vec![f32::INFINITY], vec![-f32::NAN], vec![1.0], vec![2.0]];
         assert_eq!(aggregate(&Median, &rows).len(), 1);
+    }
+
+    #[test]
+    fn zeros_of_either_sign_have_one_median() {
+        for devices in 2..40_u8 {
+            let rows: Vec<Vec<f32>> =
+                (0..devices).map(|device| vec![if device % 3 == 0 { 0.0 } else { -0.0 }]).collect();
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            let updates = Updates::new(&rows, None).unwrap();
+            let mut medians = Vec::new();
+            Median.leave_one_out(&updates, &mut medians).unwrap();
+            medians.push(Median.aggregate(&updates).unwrap());
+            assert!(medians.iter().all(|median| median[0].to_bits() == 0), "{devices} devices");
+        }
     }
 
     /// The definition by counting: the value at sorted position `rank` has at most `rank` values below it,

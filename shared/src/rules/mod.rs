@@ -47,6 +47,7 @@ mod selection;
 mod sorting;
 mod steps;
 mod subset;
+mod tiles;
 mod trimmed_mean;
 mod updates;
 

@@ -1,21 +1,25 @@
 //! Sorting without branches: many columns at once, one in each lane.
 
 use super::ahead::Ahead;
-use super::columns::{LANES, Strips};
+use super::columns::Strips;
+use super::tiles::{Tile, sort_by, tiles};
 
 /// A sorting network: which pairs of places to put in order, one after the other. It sorts whatever the values.
 ///
 /// This is Batcher's odd-even merge sort for any number of places (Knuth, The Art of Computer Programming, volume 3,
-/// algorithm 5.2.2M), without the comparisons that the places asked for do not depend on.
+/// algorithm 5.2.2M), without the comparisons that the places asked for do not depend on. The processor sorts columns by
+/// the same merges, cut into tiles; a GPU, which has registers for all places, by the pairs.
 #[derive(Clone, Debug)]
 pub struct SortingNetwork {
     pairs: Vec<(u32, u32)>,
+    tiles: Vec<Tile>,
 }
 
 impl SortingNetwork {
     /// A network that puts the right values, in ascending order, at those of `places` for which `wanted` holds.
     pub fn new(places: usize, wanted: impl Fn(usize) -> bool) -> Self {
         let mut matters: Vec<bool> = (0..places).map(wanted).collect();
+        let tiles = tiles(&matters);
         let mut pairs = merge_exchange(places);
         pairs.reverse();
         pairs.retain(|&(low, high)| {
@@ -25,7 +29,7 @@ impl SortingNetwork {
             needed
         });
         pairs.reverse();
-        SortingNetwork { pairs }
+        SortingNetwork { pairs, tiles }
     }
 
     /// The places to put in order, the lower first, pair after pair.
@@ -33,24 +37,11 @@ impl SortingNetwork {
         &self.pairs
     }
 
-    /// Sorts each lane of `rows`, as many as the network has places, while what is `ahead` is fetched. NaN ends up
-    /// anywhere.
+    /// Sorts each lane of `rows`, as many as the network has places, while what is `ahead` is fetched. Zeros of either
+    /// sign are equal; where there is a NaN, anything may come out.
     #[inline(always)]
-    pub(super) fn sort<const S: usize>(&self, rows: &mut [Strips<S>], mut ahead: Ahead<'_>) {
-        for &(low, high) in &self.pairs {
-            ahead.fetch_line();
-            let (lower, upper) = rows.split_at_mut(high as usize);
-            for (a, b) in lower[low as usize].iter_mut().zip(&mut upper[0]) {
-                let (mut least, mut greatest) = (*a, *b);
-                for lane in 0..LANES {
-                    // Neither is lost, whatever they are.
-                    let swap = b[lane] < a[lane];
-                    least[lane] = if swap { b[lane] } else { a[lane] };
-                    greatest[lane] = if swap { a[lane] } else { b[lane] };
-                }
-                (*a, *b) = (least, greatest);
-            }
-        }
+    pub(super) fn sort<const S: usize>(&self, rows: &mut [Strips<S>], ahead: Ahead<'_>) {
+        sort_by(&self.tiles, rows.as_flattened_mut(), S, ahead);
     }
 }
 
@@ -78,9 +69,11 @@ fn merge_exchange(places: usize) -> Vec<(u32, u32)> {
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use rand::{Rng, SeedableRng};
 
-    use super::super::columns::Lanes;
+    use super::super::columns::{LANES, Lanes};
     use super::*;
+    use crate::random::Stream;
 
     /// A network that sorts every sequence of zeros and ones sorts everything.
     #[test]
@@ -93,6 +86,24 @@ mod tests {
                     .collect();
                 network.sort(&mut rows, Ahead::default());
                 assert!(rows.is_sorted_by(|a, b| a[0][0] <= b[0][0]), "{places} places, {bits:b}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_number_of_places_is_sorted_though_few_values_differ() {
+        let mut stream = Stream::from_seed([0; 32]);
+        for places in 1..300_usize {
+            let network = SortingNetwork::new(places, |_| true);
+            for values in 2..8_u8 {
+                let mut rows: Vec<Strips<1>> = (0..places)
+                    .map(|_| [Lanes([f32::from(stream.random_range(0..values)); LANES])])
+                    .collect();
+                let mut expected: Vec<f32> = rows.iter().map(|row| row[0][0]).collect();
+                expected.sort_by(f32::total_cmp);
+                network.sort(&mut rows, Ahead::default());
+                let sorted: Vec<f32> = rows.iter().map(|row| row[0][LANES - 1]).collect();
+                assert_eq!(sorted, expected, "{places} places, {values} values");
             }
         }
     }
@@ -114,7 +125,7 @@ mod tests {
 
         #[test]
         fn places_that_are_wanted_get_the_right_values(
-            (values, start, end) in vec(-1e6..1e6_f32, 1..150).prop_flat_map(|values| {
+            (values, start, end) in vec(-1e6..1e6_f32, 1..300).prop_flat_map(|values| {
                 let m = values.len();
                 (Just(values), 0..m, 0..m)
             }),

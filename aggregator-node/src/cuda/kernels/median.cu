@@ -17,7 +17,8 @@ extern "C" __global__ void aggregate(const Rows rows, const Index columns, float
     if (!inside) return;
     const float low = AT(N / 2 - 1), middle = AT(N / 2);
 #if N % 2 == 0
-    const float without_smaller = middle, without_greater = low, without_middle = low;
+    const float without_smaller = midpoint(middle, middle);
+    const float without_greater = midpoint(low, low), without_middle = without_greater;
 #else
     const float high = AT(N / 2 + 1);
     const float without_smaller = midpoint(middle, high);
