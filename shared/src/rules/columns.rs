@@ -18,8 +18,11 @@ const WIDE: usize = 4;
 /// Then places are found without sorting, too.
 pub(super) const WIDE_UP_TO: usize = 160;
 
-/// Columns that results are written for at a time.
+/// Columns that are taken apart at a time.
 pub(super) const BLOCK: usize = WIDE * LANES;
+
+/// Columns that a thread takes at a time.
+const STRETCH: usize = 8 * BLOCK;
 
 /// What is computed from columns.
 pub(super) trait Statistic: Sync {
@@ -57,18 +60,21 @@ pub(super) fn give_shape(vectors: &mut Vec<Vec<f32>>, count: usize, length: usiz
 /// [`map_columns`], `S` strips at a time.
 fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic, vectors: &mut [Vec<f32>]) {
     let (devices, results) = (updates.len(), statistic.results());
-    blocks_of(vectors, BLOCK).into_par_iter().with_min_len(8).enumerate().for_each_init(
+    blocks_of(vectors, STRETCH).into_par_iter().enumerate().for_each_init(
         || (vec![[Lanes::ZERO; S]; BLOCK / LANES / S * devices], vec![[Lanes::ZERO; S]; results]),
-        |(columns, row_per_result), (block, mut pieces)| {
-            let length = pieces.first().map_or(0, |piece| piece.len());
-            vectorized(Gathering { rows: updates.rows(), start: block * BLOCK, length, columns });
-            let groups = columns.chunks_exact_mut(devices).take(length.div_ceil(S * LANES));
-            for (group, columns) in groups.enumerate() {
-                let next = (block + 1) * BLOCK + group * S * LANES;
-                let ahead = Ahead::of(updates.rows(), next, S * LANES);
-                vectorized(Computation { statistic, columns, results: row_per_result, ahead });
-                let start = group * S * LANES;
-                vectorized(Scattering { results: row_per_result, pieces: &mut pieces, start });
+        |(columns, row_per_result), (stretch, mut pieces)| {
+            let whole = pieces.first().map_or(0, |piece| piece.len());
+            for offset in (0..whole).step_by(BLOCK) {
+                let (start, length) = (stretch * STRETCH + offset, BLOCK.min(whole - offset));
+                vectorized(Gathering { rows: updates.rows(), start, length, columns });
+                let groups = columns.chunks_exact_mut(devices).take(length.div_ceil(S * LANES));
+                for (columns, of_block) in groups.zip((0..).step_by(S * LANES)) {
+                    let ahead = Ahead::of(updates.rows(), start + BLOCK + of_block, S * LANES);
+                    let start = offset + of_block;
+                    let ahead = ahead.and_of(&pieces, start, S * LANES);
+                    vectorized(Computation { statistic, columns, results: row_per_result, ahead });
+                    vectorized(Scattering { results: row_per_result, pieces: &mut pieces, start });
+                }
             }
         },
     );
@@ -121,7 +127,7 @@ impl<const S: usize> Kernel for Gathering<'_, S> {
     }
 }
 
-/// Writes results to their places in all pieces, from `start` on.
+/// Writes results to their places in all pieces, from `start` on; as many as there are places left.
 struct Scattering<'a, 'p, const S: usize> {
     results: &'a [Strips<S>],
     pieces: &'a mut [&'p mut [f32]],

@@ -1,5 +1,6 @@
 //! Bulyan's second stage: per coordinate the mean of the values nearest their median.
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -113,12 +114,27 @@ fn sums_near_median<V: Simd>(simd: V, sorted: &impl Sorted, count: usize, strip:
     let mut comparison = Comparison::of(simd, sorted, strip);
     let mut sums = [0.0; LANES];
     for (behind, ahead) in behind.zip(ahead) {
-        add(&mut sums, &comparison.nearer(&behind, &ahead));
+        // From memory, values are converted as they are loaded, from registers only after they are taken apart.
+        add(&mut sums, black_box(&comparison.nearer(&behind, &ahead)));
     }
     for between in sorted.values(simd, strip, doubtful.end..doubtful.start + count) {
         add(&mut sums, &between);
     }
-    if comparison.is_undecided() { sums_decided(simd, sorted, count, strip) } else { sums }
+    if comparison.found_equal() && is_undecided(simd, sorted, count, strip) {
+        return sums_decided(simd, sorted, count, strip);
+    }
+    sums
+}
+
+/// Whether a sum of two values that differ, as far as `f32` tells, is twice the median. Two equal ones, which are the
+/// median, may count or not.
+#[inline(always)]
+fn is_undecided<V: Simd>(simd: V, sorted: &impl Sorted, count: usize, strip: usize) -> bool {
+    let doubtful = doubtful(sorted.len(), count);
+    let behind = sorted.values(simd, strip, doubtful.clone());
+    let ahead = sorted.values(simd, strip, doubtful.start + count..doubtful.end + count);
+    let comparison = Comparison::of(simd, sorted, strip);
+    behind.zip(ahead).any(|(behind, ahead)| comparison.leaves_undecided(&behind, &ahead))
 }
 
 /// What tells which of two values is farther from the median of each lane.
@@ -126,8 +142,7 @@ struct Comparison<V> {
     simd: V,
     lower: Lanes,
     upper: Lanes,
-    /// The least sum of two values of which the one behind is not farther; two equal ones, which are the median, do not
-    /// count.
+    /// The least sum of two values of which the one behind is not farther.
     least: Lanes,
 }
 
@@ -149,23 +164,37 @@ impl<V: Simd> Comparison<V> {
             let sum = simd.add_f32s(behind, ahead);
             let is_kept = simd.greater_than_or_equal_f32s(sum, simd.add_f32s(lower, upper));
             vectors_mut::<V>(&mut nearer)[part] = simd.select_f32s(is_kept, behind, ahead);
-            let is_candidate = simd.and_m32s(is_kept, simd.less_than_f32s(behind, ahead));
-            let candidate = simd.select_f32s(is_candidate, sum, simd.splat_f32s(f32::INFINITY));
             let least = &mut vectors_mut::<V>(&mut self.least)[part];
-            *least = simd.min_f32s(*least, candidate);
+            *least = simd.select_f32s(is_kept, simd.min_f32s(*least, sum), *least);
         }
         nearer
     }
 
-    /// Whether some sum may be equal to twice the median, as far as `f32` tells.
+    /// Whether some sum is equal to twice the median.
     #[inline(always)]
-    fn is_undecided(&self) -> bool {
+    fn found_equal(&self) -> bool {
         parts::<V>().any(|part| {
             let [lower, upper, least] =
                 [&self.lower, &self.upper, &self.least].map(|values| vectors::<V>(values)[part]);
-            let equal = self.simd.equal_f32s(least, self.simd.add_f32s(lower, upper));
-            self.simd.first_true_m32s(equal) < V::F32_LANES
+            self.is_any(self.simd.equal_f32s(least, self.simd.add_f32s(lower, upper)))
         })
+    }
+
+    /// Whether the sum of two values is equal to twice the median somewhere where they differ.
+    #[inline(always)]
+    fn leaves_undecided(&self, behind: &Lanes, ahead: &Lanes) -> bool {
+        let simd = self.simd;
+        parts::<V>().any(|part| {
+            let [lower, upper, behind, ahead] =
+                [&self.lower, &self.upper, behind, ahead].map(|values| vectors::<V>(values)[part]);
+            let equal = simd.equal_f32s(simd.add_f32s(behind, ahead), simd.add_f32s(lower, upper));
+            self.is_any(simd.and_m32s(equal, simd.less_than_f32s(behind, ahead)))
+        })
+    }
+
+    #[inline(always)]
+    fn is_any(&self, mask: V::m32s) -> bool {
+        self.simd.first_true_m32s(mask) < V::F32_LANES
     }
 }
 

@@ -1,6 +1,5 @@
 //! Bulyan's second stage for many selections that differ little, as those do that leave out one update or another.
 
-use std::mem;
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -53,7 +52,7 @@ impl Statistic for MeansNearMedians {
                 Way::Sort(rows) => {
                     sorted.clear();
                     sorted.extend(rows.iter().map(|row| columns[*row]));
-                    self.network.sort(&mut sorted, mem::take(&mut ahead));
+                    self.network.sort(&mut sorted, Ahead::default());
                 }
                 Way::Replace(rows) => {
                     for &(goes, comes) in rows {
@@ -67,6 +66,7 @@ impl Statistic for MeansNearMedians {
                 average(Without { sorted: &sorted, value: &columns[*row] }, self.count, &mut means);
                 for place in places {
                     results[*place] = means;
+                    (0..S).for_each(|_| ahead.fetch_line());
                 }
             }
         }
