@@ -39,6 +39,7 @@ mod median;
 mod name;
 mod near_median;
 mod near_medians;
+mod one_less;
 #[cfg(test)]
 mod properties;
 mod ranks;

@@ -37,104 +37,133 @@ impl Statistic for MeanNearMedian {
         ahead: Ahead<'_>,
     ) {
         self.network.sort(columns, ahead);
-        average(&*columns, self.count, &mut results[0]);
-    }
-}
-
-/// Columns that are sorted, lane by lane.
-pub(super) trait Sorted {
-    /// Values of a column.
-    fn len(&self) -> usize;
-
-    /// The values at some places, of one strip.
-    fn values<V: Simd>(&self, simd: V, strip: usize, places: Range<usize>) -> impl Iterator<Item = Lanes>;
-
-    /// The value at one place.
-    fn value<V: Simd>(&self, simd: V, strip: usize, place: usize) -> Lanes;
-}
-
-impl<const S: usize> Sorted for &[Strips<S>] {
-    #[inline(always)]
-    fn len(&self) -> usize {
-        <[Strips<S>]>::len(self)
-    }
-
-    #[inline(always)]
-    fn values<V: Simd>(&self, _: V, strip: usize, places: Range<usize>) -> impl Iterator<Item = Lanes> {
-        self[places].iter().map(move |row| row[strip])
-    }
-
-    #[inline(always)]
-    fn value<V: Simd>(&self, _: V, strip: usize, place: usize) -> Lanes {
-        self[place][strip]
-    }
-}
-
-/// Averages sorted columns near their medians: `count` values of each.
-#[inline(always)]
-pub(super) fn average<const S: usize>(sorted: impl Sorted, count: usize, means: &mut Strips<S>) {
-    Arch::new().dispatch(Average { sorted, count, means });
-}
-
-/// What [`average`] does, written with the machine's own vectors: of comparisons lane by lane the compiler makes branches.
-struct Average<'a, T, const S: usize> {
-    sorted: T,
-    count: usize,
-    means: &'a mut Strips<S>,
-}
-
-impl<T: Sorted, const S: usize> WithSimd for Average<'_, T, S> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<V: Simd>(self, simd: V) {
-        let Average { sorted, count, means } = self;
-        // To divide takes far longer than to multiply.
-        let share = (count as f64).recip();
-        for (strip, means) in means.iter_mut().enumerate() {
-            let sums = sums_near_median(simd, &sorted, count, strip);
-            for lane in 0..LANES {
-                means[lane] = (sums[lane] * share) as f32;
-            }
+        for (strip, mean) in results[0].iter_mut().enumerate() {
+            *mean = average(columns, strip, self.count);
         }
     }
 }
 
-/// The sums of the `count` values nearest the median of each column of a strip.
+/// The mean of the `count` values nearest the median of each column of a strip, which is sorted.
+#[inline(always)]
+pub(super) fn average<const S: usize>(sorted: &[Strips<S>], strip: usize, count: usize) -> Lanes {
+    Arch::new().dispatch(Average { sorted, strip, count })
+}
+
+/// What [`average`] does, written with the machine's own vectors: of comparisons lane by lane the compiler makes branches.
+struct Average<'a, const S: usize> {
+    sorted: &'a [Strips<S>],
+    strip: usize,
+    count: usize,
+}
+
+impl<const S: usize> WithSimd for Average<'_, S> {
+    type Output = Lanes;
+
+    #[inline(always)]
+    fn with_simd<V: Simd>(self, simd: V) -> Lanes {
+        let Average { sorted, strip, count } = self;
+        let (near, mut sums) = (Near::median_of(sorted.len(), count), Sums([0.0; LANES]));
+        if !near.tally(simd, sorted, strip, &mut sums) {
+            sums = Sums(near.sums_decided(sorted, strip));
+        }
+        // To divide takes far longer than to multiply.
+        let share = (count as f64).recip();
+        Lanes(sums.0.map(|sum| (sum * share) as f32))
+    }
+}
+
+/// The sorted values that are nearest a median.
 ///
 /// They lie side by side. While what would be left behind is farther from the median than what would come in, the first
 /// of them is one place on: the former falls from place to place and the latter rises. So of each pair of places `count`
 /// apart one counts, and between the pairs all do; that is the order of the sum. Which is farther, the sum of both tells
 /// beside twice the median; where sums in `f32` are equal, those in `f64` do.
-#[inline(always)]
-fn sums_near_median<V: Simd>(simd: V, sorted: &impl Sorted, count: usize, strip: usize) -> [f64; LANES] {
-    let doubtful = doubtful(sorted.len(), count);
-    let behind = sorted.values(simd, strip, doubtful.clone());
-    let ahead = sorted.values(simd, strip, doubtful.start + count..doubtful.end + count);
-    let mut comparison = Comparison::of(simd, sorted, strip);
-    let mut sums = [0.0; LANES];
-    for (behind, ahead) in behind.zip(ahead) {
-        // From memory, values are converted as they are loaded, from registers only after they are taken apart.
-        add(&mut sums, black_box(&comparison.nearer(&behind, &ahead)));
-    }
-    for between in sorted.values(simd, strip, doubtful.end..doubtful.start + count) {
-        add(&mut sums, &between);
-    }
-    if comparison.found_equal() && is_undecided(simd, sorted, count, strip) {
-        return sums_decided(simd, sorted, count, strip);
-    }
-    sums
+#[derive(Clone, Copy)]
+pub(super) struct Near {
+    /// The two places in the middle, at most one of which lies between them: the median is half the sum of their values.
+    pub(super) lower: usize,
+    pub(super) upper: usize,
+    /// How many values.
+    pub(super) count: usize,
 }
 
-/// Whether a sum of two values that differ, as far as `f32` tells, is twice the median. Two equal ones, which are the
-/// median, may count or not.
-#[inline(always)]
-fn is_undecided<V: Simd>(simd: V, sorted: &impl Sorted, count: usize, strip: usize) -> bool {
-    let doubtful = doubtful(sorted.len(), count);
-    let behind = sorted.values(simd, strip, doubtful.clone());
-    let ahead = sorted.values(simd, strip, doubtful.start + count..doubtful.end + count);
-    let comparison = Comparison::of(simd, sorted, strip);
-    behind.zip(ahead).any(|(behind, ahead)| comparison.leaves_undecided(&behind, &ahead))
+impl Near {
+    /// The `count` values nearest the median of so many.
+    #[inline(always)]
+    pub(super) fn median_of(values: usize, count: usize) -> Self {
+        Near { lower: (values - 1) / 2, upper: values / 2, count }
+    }
+
+    /// The places that may be left behind or not. Of those before, the next `count` values end at the median at the
+    /// latest; from the lower of the middle ones on, what would come in is as far at least, but for a value between them.
+    #[inline(always)]
+    fn doubtful(self, values: usize) -> Range<usize> {
+        let end = self.lower + usize::from(self.lower + self.count < self.upper);
+        (self.lower + 1).saturating_sub(self.count)..end.min(values - self.count)
+    }
+
+    /// Tallies those of a strip. Whether that is right, as far as `f32` tells.
+    #[inline(always)]
+    pub(super) fn tally<V: Simd, const S: usize>(
+        self,
+        simd: V,
+        sorted: &[Strips<S>],
+        strip: usize,
+        tally: &mut impl Tally,
+    ) -> bool {
+        let doubtful = self.doubtful(sorted.len());
+        let mut comparison = Comparison::of(simd, sorted, strip, self);
+        let ahead = &sorted[doubtful.start + self.count..doubtful.end + self.count];
+        for (behind, ahead) in sorted[doubtful.clone()].iter().zip(ahead) {
+            // From memory, values are converted as they are loaded, from registers only after they are taken apart.
+            tally.take(simd, black_box(&comparison.nearer(&behind[strip], &ahead[strip])));
+        }
+        for between in &sorted[doubtful.end..doubtful.start + self.count] {
+            tally.take(simd, &between[strip]);
+        }
+        let pairs = || sorted[doubtful.clone()].iter().zip(ahead);
+        // Two equal ones, which are the median, may count or not.
+        let mut is_decided = true;
+        if comparison.found_equal() {
+            for (behind, ahead) in pairs() {
+                is_decided &= !comparison.leaves_undecided(&behind[strip], &ahead[strip]);
+            }
+        }
+        is_decided
+    }
+
+    /// The sums where sums in `f32` are equal and those in `f64` decide.
+    #[cold]
+    fn sums_decided<const S: usize>(self, sorted: &[Strips<S>], strip: usize) -> [f64; LANES] {
+        let (Near { lower, upper, count }, doubtful) = (self, self.doubtful(sorted.len()));
+        let mut sums = [0.0; LANES];
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            let value = |place: usize| sorted[place][strip][lane];
+            let sum_of =
+                |a: usize, b: usize| (value(a) + value(b), f64::from(value(a)) + f64::from(value(b)));
+            let is_kept = |place: &usize| sum_of(*place, *place + count) >= sum_of(lower, upper);
+            let first = doubtful.clone().find(is_kept).unwrap_or(doubtful.end);
+            let nearer = |place: usize| if place < first { place + count } else { place };
+            let places = doubtful.start..doubtful.start + count;
+            *sum = places.map(nearer).fold(0.0, |sum, place| sum + f64::from(value(place)));
+        }
+        sums
+    }
+}
+
+/// What is made of values of a strip, one after the other.
+pub(super) trait Tally {
+    fn take<V: Simd>(&mut self, simd: V, values: &Lanes);
+}
+
+/// Their sums.
+struct Sums([f64; LANES]);
+
+impl Tally for Sums {
+    #[inline(always)]
+    fn take<V: Simd>(&mut self, _: V, values: &Lanes) {
+        add(&mut self.0, values);
+    }
 }
 
 /// What tells which of two values is farther from the median of each lane.
@@ -148,9 +177,8 @@ struct Comparison<V> {
 
 impl<V: Simd> Comparison<V> {
     #[inline(always)]
-    fn of(simd: V, sorted: &impl Sorted, strip: usize) -> Self {
-        let [lower, upper] = middle(sorted.len());
-        let (lower, upper) = (sorted.value(simd, strip, lower), sorted.value(simd, strip, upper));
+    fn of<const S: usize>(simd: V, sorted: &[Strips<S>], strip: usize, near: Near) -> Self {
+        let (lower, upper) = (sorted[near.lower][strip], sorted[near.upper][strip]);
         Comparison { simd, lower, upper, least: Lanes([f32::INFINITY; LANES]) }
     }
 
@@ -198,38 +226,6 @@ impl<V: Simd> Comparison<V> {
     }
 }
 
-/// The places that may be left behind or not. Of those before, the next `count` values end at the median at the latest;
-/// from the lower of the middle ones on, what would come in is as far at least.
-#[inline(always)]
-fn doubtful(values: usize, count: usize) -> Range<usize> {
-    let [lower, _] = middle(values);
-    (lower + 1).saturating_sub(count)..lower.min(values - count)
-}
-
-/// The two middle places, which may be one.
-#[inline(always)]
-fn middle(values: usize) -> [usize; 2] {
-    [(values - 1) / 2, values / 2]
-}
-
-/// The sums where sums in `f32` are equal and those in `f64` decide.
-#[cold]
-fn sums_decided<V: Simd>(simd: V, sorted: &impl Sorted, count: usize, strip: usize) -> [f64; LANES] {
-    let (doubtful, [lower, upper]) = (doubtful(sorted.len(), count), middle(sorted.len()));
-    let mut sums = [0.0; LANES];
-    let values: Vec<Lanes> = sorted.values(simd, strip, 0..sorted.len()).collect();
-    for (lane, sum) in sums.iter_mut().enumerate() {
-        let value = |place: usize| values[place][lane];
-        let sum_of = |a: usize, b: usize| (value(a) + value(b), f64::from(value(a)) + f64::from(value(b)));
-        let is_kept = |place: &usize| sum_of(*place, *place + count) >= sum_of(lower, upper);
-        let first = doubtful.clone().find(is_kept).unwrap_or(doubtful.end);
-        let nearer = |place: usize| if place < first { place + count } else { place };
-        let places = doubtful.start..doubtful.start + count;
-        *sum = places.map(nearer).fold(0.0, |sum, place| sum + f64::from(value(place)));
-    }
-    sums
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
@@ -269,7 +265,7 @@ mod tests {
     fn by_definition(values: &[f32], count: usize) -> f32 {
         let mut sorted: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
         sorted.sort_by(f64::total_cmp);
-        let [lower, upper] = middle(sorted.len()).map(|place| sorted[place]);
+        let [lower, upper] = [(sorted.len() - 1) / 2, sorted.len() / 2].map(|place| sorted[place]);
         sorted.sort_by(|a, b| {
             let [far_a, far_b] = [a, b].map(|value| (2.0 * value - (lower + upper)).abs());
             far_a.total_cmp(&far_b).then(a.total_cmp(b))

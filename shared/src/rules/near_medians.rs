@@ -1,13 +1,14 @@
 //! Bulyan's second stage for many selections that differ little, as those do that leave out one update or another.
 
-use std::ops::Range;
+use std::array;
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::Updates;
 use super::ahead::Ahead;
 use super::columns::{Statistic, Strips, map_columns};
-use super::near_median::{Sorted, average};
+use super::near_median::average;
+use super::one_less::OneLess;
 use super::sorting::SortingNetwork;
 use super::steps::{Lacking, Step, Way, steps};
 use crate::simd::{Lanes, parts, vectors, vectors_mut};
@@ -25,6 +26,9 @@ pub(super) fn means_near_medians(
     let statistic = MeansNearMedians { steps, results, network, count };
     map_columns(updates, &statistic, means);
 }
+
+/// Selections from the same rows that are averaged one by one; of more, it is faster to know all at once.
+const DIRECTLY: usize = 5;
 
 struct MeansNearMedians {
     steps: Vec<Step>,
@@ -46,7 +50,7 @@ impl Statistic for MeansNearMedians {
         results: &mut [Strips<S>],
         mut ahead: Ahead<'_>,
     ) {
-        let mut sorted: Vec<Strips<S>> = Vec::new();
+        let (mut sorted, mut rest): (Vec<Strips<S>>, Vec<Strips<1>>) = (Vec::new(), Vec::new());
         for Step { way, selections } in &self.steps {
             match way {
                 Way::Sort(rows) => {
@@ -61,9 +65,22 @@ impl Statistic for MeansNearMedians {
                     }
                 }
             }
+            let one_less: [Option<OneLess>; S] = if selections.len() > DIRECTLY {
+                array::from_fn(|strip| OneLess::of(&sorted, strip, self.count))
+            } else {
+                array::from_fn(|_| None)
+            };
             for Lacking { row, places } in selections {
                 let mut means = [Lanes::ZERO; S];
-                average(Without { sorted: &sorted, value: &columns[*row] }, self.count, &mut means);
+                for (strip, mean) in means.iter_mut().enumerate() {
+                    let value = &columns[*row][strip];
+                    *mean = if let Some(one_less) = &one_less[strip] {
+                        one_less.mean_without(value, self.count)
+                    } else {
+                        Arch::new().dispatch(Without { sorted: &sorted, strip, value, rest: &mut rest });
+                        average(&rest, 0, self.count)
+                    };
+                }
                 for place in places {
                     results[*place] = means;
                     (0..S).for_each(|_| ahead.fetch_line());
@@ -73,41 +90,31 @@ impl Statistic for MeansNearMedians {
     }
 }
 
-/// Sorted columns without one value each, which is there.
+/// Leaves one value of each lane of a strip out, which is there.
 struct Without<'a, const S: usize> {
     sorted: &'a [Strips<S>],
-    value: &'a Strips<S>,
+    strip: usize,
+    value: &'a Lanes,
+    /// The others, sorted.
+    rest: &'a mut Vec<Strips<1>>,
 }
 
-impl<const S: usize> Sorted for Without<'_, S> {
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.sorted.len() - 1
-    }
+impl<const S: usize> WithSimd for Without<'_, S> {
+    type Output = ();
 
     #[inline(always)]
-    fn values<V: Simd>(&self, simd: V, strip: usize, places: Range<usize>) -> impl Iterator<Item = Lanes> {
-        let next = &self.sorted[places.start + 1..=places.end];
-        let rows = self.sorted[places].iter().zip(next);
-        rows.map(move |(here, next)| before(simd, &self.value[strip], &here[strip], &next[strip]))
+    fn with_simd<V: Simd>(self, simd: V) {
+        let Without { sorted, strip, value, rest } = self;
+        rest.resize(sorted.len() - 1, [Lanes::ZERO]);
+        for (rest, pair) in rest.iter_mut().zip(sorted.windows(2)) {
+            for part in parts::<V>() {
+                let [value, here, next] =
+                    [value, &pair[0][strip], &pair[1][strip]].map(|lanes| vectors::<V>(lanes)[part]);
+                let is_before = simd.less_than_f32s(here, value);
+                vectors_mut::<V>(&mut rest[0])[part] = simd.select_f32s(is_before, here, next);
+            }
+        }
     }
-
-    #[inline(always)]
-    fn value<V: Simd>(&self, simd: V, strip: usize, place: usize) -> Lanes {
-        before(simd, &self.value[strip], &self.sorted[place][strip], &self.sorted[place + 1][strip])
-    }
-}
-
-/// The values `here` where they stand before those which are left out, and elsewhere the `next` ones.
-#[inline(always)]
-fn before<V: Simd>(simd: V, left_out: &Lanes, here: &Lanes, next: &Lanes) -> Lanes {
-    let mut values = Lanes::ZERO;
-    for part in parts::<V>() {
-        let [left_out, here, next] = [left_out, here, next].map(|lanes| vectors::<V>(lanes)[part]);
-        let is_before = simd.less_than_f32s(here, left_out);
-        vectors_mut::<V>(&mut values)[part] = simd.select_f32s(is_before, here, next);
-    }
-    values
 }
 
 /// Replaces one value of each lane of sorted rows, which stay sorted.
@@ -155,6 +162,12 @@ mod tests {
     use super::super::near_median::mean_near_median;
     use super::super::properties::matrix;
     use super::*;
+    use crate::simd::LANES;
+
+    /// That of each selection alone.
+    fn one_by_one(updates: &Updates<'_>, selections: &[Vec<usize>], count: usize) -> Vec<Vec<f32>> {
+        selections.iter().map(|selection| mean_near_median(updates, selection, count).unwrap()).collect()
+    }
 
     proptest! {
         #[test]
@@ -170,10 +183,27 @@ mod tests {
             let updates = Updates::new(&rows, None).unwrap();
             let mut means = vec![vec![f32::NAN; rows[0].len()]];
             means_near_medians(&updates, &selections, count, &mut means);
-            prop_assert_eq!(means.len(), selections.len());
-            for (mean, selection) in means.iter().zip(&selections) {
-                prop_assert_eq!(mean, &mean_near_median(&updates, selection, count).unwrap());
-            }
+            prop_assert_eq!(means, one_by_one(&updates, &selections, count));
+        }
+
+        #[test]
+        fn many_selections_of_the_same_rows_without_one_are_averaged_alike(
+            rows in (9..20_usize).prop_flat_map(|rows| vec(vec(-1.0..1.0_f32, 2 * LANES + 1), rows)),
+            count in 1..20_usize,
+            scale in prop_oneof![Just(1.0_f32), Just(1e-20)],
+        ) {
+            let all: Vec<usize> = (0..rows.len()).collect();
+            let selections: Vec<Vec<usize>> =
+                all.iter().map(|left_out| all.iter().copied().filter(|row| row != left_out).collect()).collect();
+            let count = count.min(rows.len() - 1);
+            // On some scales, values of one row vanish beside the others.
+            let mut rows = rows;
+            rows[0].iter_mut().for_each(|value| *value *= scale);
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            let updates = Updates::new(&rows, None).unwrap();
+            let mut means = Vec::new();
+            means_near_medians(&updates, &selections, count, &mut means);
+            prop_assert_eq!(means, one_by_one(&updates, &selections, count));
         }
     }
 }
