@@ -14,6 +14,9 @@ const CACHED: usize = 1 << 16;
 /// Columns of a block at most: sums of some of them are in a first-level cache.
 const LONG: usize = 2048;
 
+/// Rows whose sums are kept together.
+const GROUP: usize = 4;
+
 /// For each row of `updates` the weighted mean of the others.
 ///
 /// The sum without a row is that of the rows before it and of those after it: nothing is taken away from a sum, so that
@@ -51,47 +54,54 @@ struct MeansWithoutEach<'a, 'p> {
 /// Memory for sums of some columns.
 #[derive(Default)]
 struct Sums {
-    /// For each two rows, those of the rows before them.
+    /// For each group, those of the rows before it.
     before: Vec<f64>,
-    /// Of two rows, those of the rows after them.
+    /// Those of the rows after a group.
     after: Vec<f64>,
+    /// Zeros, for the rows that the last group lacks, and places for what would be their means.
+    zeros: Vec<f32>,
+    unused: [Vec<f32>; GROUP],
 }
 
 impl Kernel for MeansWithoutEach<'_, '_> {
     type Output = ();
 
-    /// Two rows at a time: to keep sums and read them again takes longer than to take them.
+    /// A group of rows at a time: to keep sums and read them again takes longer than to take them.
     #[inline(always)]
     fn run(self) {
         let MeansWithoutEach { updates, weights, shares, start, sums, pieces } = self;
         let columns = pieces.first().map_or(0, |piece| piece.len());
-        let row = |row: usize| Row {
-            values: &updates.rows()[row][start..][..columns],
-            weight: weights[row],
-            share: shares[row],
+        let Sums { before, after, zeros, unused } = sums;
+        zeros.resize(columns, 0.0);
+        let row = |row: usize| match updates.rows().get(row) {
+            Some(values) => {
+                Row { values: &values[start..][..columns], weight: weights[row], share: shares[row] }
+            }
+            None => Row { values: &zeros[..columns], weight: 0.0, share: 0.0 },
         };
+        let group = |group: usize| [0, 1, 2, 3].map(|k| row(GROUP * group + k));
         let mut ahead = Ahead::of(updates.rows(), start + columns, columns);
-        let Sums { before, after } = sums;
-        before.resize(updates.len().div_ceil(2) * columns, 0.0);
+        before.resize(updates.len().div_ceil(GROUP) * columns, 0.0);
         before[..columns].fill(0.0);
-        for pair in 1..updates.len().div_ceil(2) {
-            for _ in 0..2 * columns / LANES {
+        for next in 1..updates.len().div_ceil(GROUP) {
+            for _ in 0..GROUP * columns / LANES {
                 ahead.fetch_line();
             }
-            let (here, next) = before[(pair - 1) * columns..].split_at_mut(columns);
-            add_two(&mut next[..columns], here, row(2 * pair - 2), row(2 * pair - 1));
+            let (here, sums) = before[(next - 1) * columns..].split_at_mut(columns);
+            add_group(&mut sums[..columns], here, group(next - 1));
         }
         after.clear();
         after.resize(columns, 0.0);
-        for (pair, means) in pieces.chunks_mut(2).enumerate().rev() {
-            let (before, first) = (&before[pair * columns..][..columns], row(2 * pair));
-            match means {
-                [means] => first.mean_of_others(before, after, means),
-                [means, means_of_second] => {
-                    means_of_others(before, after, first, row(2 * pair + 1), means, means_of_second);
-                }
-                _ => {}
-            }
+        unused.iter_mut().for_each(|unused| unused.resize(columns, 0.0));
+        for (index, means) in pieces.chunks_mut(GROUP).enumerate().rev() {
+            let before = &before[index * columns..][..columns];
+            let unused = unused.iter_mut().map(|unused| &mut unused[..columns]);
+            let mut means = means.iter_mut().map(|means| &mut **means).chain(unused);
+            let [Some(first), Some(second), Some(third), Some(fourth)] = [(); GROUP].map(|()| means.next())
+            else {
+                unreachable!("there are as many unused places as a group has rows")
+            };
+            means_of_others(before, after, group(index), first, second, third, fourth);
         }
     }
 }
@@ -105,48 +115,49 @@ struct Row<'a> {
     share: f64,
 }
 
-impl Row<'_> {
-    /// The means of the others, and the row is among those after.
-    #[inline(always)]
-    fn mean_of_others(&self, before: &[f64], after: &mut [f64], means: &mut [f32]) {
-        for ((mean, value), (before, after)) in
-            means.iter_mut().zip(self.values).zip(before.iter().zip(after))
-        {
-            *mean = ((before + *after) * self.share) as f32;
-            *after += f64::from(*value) * self.weight;
-        }
-    }
-}
-
-/// The sums `before` and the values of two rows.
+/// The sums `before` and the values of a group.
 #[inline(always)]
-fn add_two(sums: &mut [f64], before: &[f64], first: Row<'_>, second: Row<'_>) {
-    let values = first.values.iter().zip(second.values);
-    for ((sum, before), (one, other)) in sums.iter_mut().zip(before).zip(values) {
-        *sum = before + f64::from(*one) * first.weight + f64::from(*other) * second.weight;
+fn add_group(sums: &mut [f64], before: &[f64], [first, second, third, fourth]: [Row<'_>; GROUP]) {
+    let one_and_two = first.values.iter().zip(second.values);
+    let values = one_and_two.zip(third.values.iter().zip(fourth.values));
+    for ((sum, before), ((one, two), (three, four))) in sums.iter_mut().zip(before).zip(values) {
+        let before = before + f64::from(*one) * first.weight + f64::from(*two) * second.weight;
+        *sum = before + f64::from(*three) * third.weight + f64::from(*four) * fourth.weight;
     }
 }
 
-/// [`Row::mean_of_others`] of the second of two rows, and then of the first.
+/// For each row of a group the means of the others, and the rows are among those after.
 #[inline(always)]
 fn means_of_others(
     before: &[f64],
     after: &mut [f64],
-    first: Row<'_>,
-    second: Row<'_>,
+    [first, second, third, fourth]: [Row<'_>; GROUP],
     means_of_first: &mut [f32],
     means_of_second: &mut [f32],
+    means_of_third: &mut [f32],
+    means_of_fourth: &mut [f32],
 ) {
-    let means = means_of_first.iter_mut().zip(means_of_second);
-    let values = first.values.iter().zip(second.values);
-    for (((mean_of_first, mean_of_second), (one, other)), (before, after)) in
-        means.zip(values).zip(before.iter().zip(after))
+    let means =
+        means_of_first.iter_mut().zip(means_of_second).zip(means_of_third.iter_mut().zip(means_of_fourth));
+    let one_and_two = first.values.iter().zip(second.values);
+    let values = one_and_two.zip(third.values.iter().zip(fourth.values));
+    for (
+        (((mean_of_first, mean_of_second), (mean_of_third, mean_of_fourth)), ((one, two), (three, four))),
+        (before, after),
+    ) in means.zip(values).zip(before.iter().zip(after))
     {
-        let (one, other) = (f64::from(*one) * first.weight, f64::from(*other) * second.weight);
-        *mean_of_second = ((before + one + *after) * second.share) as f32;
-        *after += other;
-        *mean_of_first = ((before + *after) * first.share) as f32;
-        *after += one;
+        let (one, two) = (f64::from(*one) * first.weight, f64::from(*two) * second.weight);
+        let (three, four) = (f64::from(*three) * third.weight, f64::from(*four) * fourth.weight);
+        let before_second = before + one;
+        let before_third = before_second + two;
+        *mean_of_fourth = ((before_third + three + *after) * fourth.share) as f32;
+        let after_third = *after + four;
+        *mean_of_third = ((before_third + after_third) * third.share) as f32;
+        let after_second = after_third + three;
+        *mean_of_second = ((before_second + after_second) * second.share) as f32;
+        let after_first = after_second + two;
+        *mean_of_first = ((before + after_first) * first.share) as f32;
+        *after = after_first + one;
     }
 }
 
