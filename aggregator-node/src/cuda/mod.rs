@@ -1,7 +1,7 @@
 //! Aggregation rules on an NVIDIA GPU.
 //!
-//! The rules are those of `shared::rules`, bit for bit: kernels sort with the same networks, take sums in the same order
-//! and round product and sum one by one; Krum and Bulyan select by the same code, on the processors, from distances that
+//! The rules are those of `shared::rules`, bit for bit: kernels sort the same columns, take sums in the same order and
+//! round product and sum one by one; Krum and Bulyan select by the same code, on the processors, from distances that
 //! are the same. `docs/cuda.md` tells what has been checked of that, and how.
 //!
 //! # Layout

@@ -123,7 +123,7 @@ impl Program {
         !matches!(self.statistic, Statistic::Mean | Statistic::Distances)
     }
 
-    /// The CPU's network for the places that are read.
+    /// The network for the places that are read.
     fn network(&self) -> SortingNetwork {
         let rows = self.rows;
         let wanted = match (self.statistic, self.without_each) {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_rows_are_sorted_in_registers_by_the_network_of_the_cpu() {
+    fn a_few_rows_are_sorted_in_registers_by_a_network() {
         let program = median(3);
         let text = program.source(program.shape(48 << 10).unwrap());
         assert!(

@@ -8,7 +8,7 @@ use super::mean::MeanWeights;
 use super::{RuleError, Updates};
 use crate::simd::{Kernel, vectorized};
 
-/// Values of a block of columns, which with sums for every other row are a fraction of a second-level cache.
+/// Values of a block of columns, which with sums for every fourth row are a fraction of a second-level cache.
 const CACHED: usize = 1 << 16;
 
 /// Columns of a block at most: sums of some of them are in a first-level cache.
@@ -163,8 +163,35 @@ fn means_of_others(
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::super::{Mean, Rule};
     use super::*;
+
+    proptest! {
+        #[test]
+        fn each_is_the_sum_before_and_that_after(
+            (rows, weights) in (2..14_usize).prop_flat_map(|rows| {
+                (vec(vec(-1.0..1.0_f32, 2 * LANES + 3), rows), vec(1.0..9.0_f64, rows))
+            }),
+        ) {
+            let slices: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            let updates = Updates::new(&slices, Some(&weights)).unwrap();
+            let weights = MeanWeights::of(&updates);
+            let mut means = Vec::new();
+            means_without_each(&updates, &weights, &mut means).unwrap();
+            let shares = weights.shares_without_each().unwrap();
+            for j in 0..rows[0].len() {
+                let add = |sum: f64, row: usize| sum + f64::from(rows[row][j]) * weights.each[row];
+                for (left_out, mean) in means.iter().enumerate() {
+                    let before = (0..left_out).fold(0.0, add);
+                    let after = (left_out + 1..rows.len()).rev().fold(0.0, add);
+                    prop_assert_eq!(mean[j], ((before + after) * shares[left_out]) as f32);
+                }
+            }
+        }
+    }
 
     #[test]
     fn without_each_every_block_of_columns_has_sums_of_its_own() {

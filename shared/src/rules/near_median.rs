@@ -80,7 +80,7 @@ impl<const S: usize> WithSimd for Average<'_, S> {
 /// beside twice the median; where sums in `f32` are equal, those in `f64` do.
 #[derive(Clone, Copy)]
 pub(super) struct Near {
-    /// The two places in the middle, at most one of which lies between them: the median is half the sum of their values.
+    /// The two places in the middle, with at most one between them: the median is half the sum of their values.
     pub(super) lower: usize,
     pub(super) upper: usize,
     /// How many values.

@@ -10,7 +10,7 @@ use crate::simd::{parts, vectors, vectors_mut};
 ///
 /// The median depends only on whether a smaller or a greater value is left out, or the one in the middle. Of the count + 1
 /// values nearest it the one that is left out is missing or, if it is none of them, the one that is farthest. All sums are
-/// exact, or there is no [`OneLess`]: so the difference is the sum in ascending order, bit by bit.
+/// exact, or there is no [`OneLess`]: so the difference is the sum of the others in whatever order, bit by bit.
 pub(super) struct OneLess {
     without_smaller: Window,
     /// If there is one value in the middle.

@@ -4,23 +4,30 @@ use super::ahead::Ahead;
 use super::columns::Strips;
 use super::tiles::{Tile, sort_by, tiles};
 
-/// A sorting network: which pairs of places to put in order, one after the other. It sorts whatever the values.
+/// A sorting network: it compares the same places whatever the values, and only those that matter in the end.
 ///
-/// This is Batcher's odd-even merge sort for any number of places (Knuth, The Art of Computer Programming, volume 3,
-/// algorithm 5.2.2M), without the comparisons that the places asked for do not depend on. The processor sorts columns by
-/// the same merges, cut into tiles; a GPU, which has registers for all places, by the pairs.
+/// The processor sorts columns by tiles, of which it compares all rows in registers; a GPU has registers for whole
+/// columns, and sorts by pairs.
 #[derive(Clone, Debug)]
 pub struct SortingNetwork {
-    pairs: Vec<(u32, u32)>,
+    wanted: Vec<bool>,
     tiles: Vec<Tile>,
 }
 
 impl SortingNetwork {
     /// A network that puts the right values, in ascending order, at those of `places` for which `wanted` holds.
     pub fn new(places: usize, wanted: impl Fn(usize) -> bool) -> Self {
-        let mut matters: Vec<bool> = (0..places).map(wanted).collect();
-        let tiles = tiles(&matters);
-        let mut pairs = merge_exchange(places);
+        let wanted: Vec<bool> = (0..places).map(wanted).collect();
+        SortingNetwork { tiles: tiles(&wanted), wanted }
+    }
+
+    /// Pairs of places that do the same if they are put in order, the lower first, pair after pair.
+    ///
+    /// This is Batcher's odd-even merge sort for any number of places (Knuth, The Art of Computer Programming, volume 3,
+    /// algorithm 5.2.2M), without the comparisons that the places asked for do not depend on.
+    pub fn pairs(&self) -> Vec<(u32, u32)> {
+        let mut matters = self.wanted.clone();
+        let mut pairs = merge_exchange(matters.len());
         pairs.reverse();
         pairs.retain(|&(low, high)| {
             let needed = matters[low as usize] || matters[high as usize];
@@ -29,12 +36,7 @@ impl SortingNetwork {
             needed
         });
         pairs.reverse();
-        SortingNetwork { pairs, tiles }
-    }
-
-    /// The places to put in order, the lower first, pair after pair.
-    pub fn pairs(&self) -> &[(u32, u32)] {
-        &self.pairs
+        pairs
     }
 
     /// Sorts each lane of `rows`, as many as the network has places, while what is `ahead` is fetched. Zeros of either
@@ -75,6 +77,18 @@ mod tests {
     use super::*;
     use crate::random::Stream;
 
+    /// Sorts by the pairs of a network, as a GPU does.
+    fn sort_by_pairs(network: &SortingNetwork, values: &[f32]) -> Vec<f32> {
+        let mut values = values.to_vec();
+        for (low, high) in network.pairs() {
+            let (low, high) = (low as usize, high as usize);
+            if values[high] < values[low] {
+                values.swap(low, high);
+            }
+        }
+        values
+    }
+
     /// A network that sorts every sequence of zeros and ones sorts everything.
     #[test]
     fn every_sequence_of_zeros_and_ones_is_sorted() {
@@ -84,6 +98,8 @@ mod tests {
                 let mut rows: Vec<Strips<1>> = (0..places)
                     .map(|i| [Lanes([if bits >> i & 1 == 1 { 1.0 } else { 0.0 }; LANES])])
                     .collect();
+                let values: Vec<f32> = rows.iter().map(|row| row[0][0]).collect();
+                assert!(sort_by_pairs(&network, &values).is_sorted(), "pairs of {places} places, {bits:b}");
                 network.sort(&mut rows, Ahead::default());
                 assert!(rows.is_sorted_by(|a, b| a[0][0] <= b[0][0]), "{places} places, {bits:b}");
             }
@@ -134,10 +150,12 @@ mod tests {
             let network = SortingNetwork::new(values.len(), wanted);
             let mut rows: Vec<Strips<1>> = values.iter().map(|value| [Lanes([*value; LANES])]).collect();
             network.sort(&mut rows, Ahead::default());
+            let by_pairs = sort_by_pairs(&network, &values);
             let mut expected = values;
             expected.sort_by(f32::total_cmp);
             for place in (0..rows.len()).filter(|&place| wanted(place)) {
                 prop_assert_eq!(rows[place][0][3], expected[place]);
+                prop_assert_eq!(by_pairs[place], expected[place]);
             }
         }
     }

@@ -44,9 +44,9 @@ impl Work {
 
 /// Tiles that put the right values at the places that matter, one after the other.
 ///
-/// This is Batcher's odd-even merge sort as it is drawn for powers of two (Knuth, The Art of Computer Programming,
-/// volume 3, section 5.3.4), with infinity behind the last place. A merge of two runs of 8s rows merges every s-th row
-/// of both, and then sweeps over all of them.
+/// Runs of 16 rows are sorted by Green's network, and then merged by Batcher's odd-even merge, as it is drawn for powers
+/// of two (Knuth, The Art of Computer Programming, volume 3, section 5.3.4), with infinity behind the last place. A
+/// merge of two runs of 8s rows merges every s-th row of both, and then sweeps over all of them.
 pub(super) fn tiles(matters: &[bool]) -> Vec<Tile> {
     let places = matters.len();
     let sort = |first| Tile { work: Work::Sort, first, stride: 1, count: ROWS.min(places - first) };
@@ -92,6 +92,10 @@ impl Tile {
 
     /// What is needed of the tile; all rows that it works on matter then.
     fn needed(mut self, matters: &mut [bool]) -> Option<Tile> {
+        if matches!(self.work, Work::Merge) && self.count <= ROWS / 2 {
+            // There is no second run.
+            return None;
+        }
         let least = self.rows().position(|row| matters[row])?;
         let greatest = self.rows().rposition(|row| matters[row])?;
         if let Some(window) = self.work.window() {
@@ -126,8 +130,13 @@ impl WithSimd for SortBy<'_> {
     #[inline(always)]
     fn with_simd<V: Simd>(self, simd: V) {
         let SortBy { tiles, rows, strips, mut ahead } = self;
+        if tiles.is_empty() {
+            return;
+        }
+        // So the place of a row cannot overflow.
+        assert!(0 < strips && strips <= rows.len(), "no whole row");
         // For as many cache lines as there are, evenly.
-        let lines = rows.len().div_ceil(strips * tiles.len().max(1));
+        let lines = rows.len().div_ceil(strips * tiles.len());
         for tile in tiles {
             for strip in 0..strips {
                 for part in parts::<V>() {
@@ -164,8 +173,9 @@ impl<'a, V: Simd> Column<'a, V> {
     #[inline(always)]
     fn new(rows: &'a mut [Lanes], strips: usize, strip: usize, part: usize, tile: &Tile) -> Self {
         let Tile { first, stride, count, .. } = *tile;
+        assert!(count > 0 && parts::<V>().contains(&part), "no such vector");
         let last = (first + (count - 1) * stride) * strips + strip;
-        assert!(count > 0 && last < rows.len() && parts::<V>().contains(&part), "no such vector");
+        assert!(last < rows.len(), "no such row");
         // SAFETY: The first row does not come after the last one, and lanes consist of so many vectors.
         let first = unsafe { rows.as_mut_ptr().add(first * strips + strip).cast::<V::f32s>().add(part) };
         let stride = stride * strips * size_of::<Lanes>();
@@ -283,7 +293,7 @@ fn sort_present<V: Simd>(simd: V, column: Column<'_, V>) {
 #[inline(always)]
 fn merge_present<V: Simd>(simd: V, column: Column<'_, V>) {
     match column.count {
-        // The first eight are in order.
+        // The first run is in order.
         0..=8 => (),
         9 => merge::<V, 9>(simd, column),
         10 => merge::<V, 10>(simd, column),

@@ -9,23 +9,15 @@
 
 __device__ inline void exchange(float &low, float &high)
 {
+    // Which of two zeros is the lesser does not matter: what is computed are sums from +0 on.
     const float a = low, b = high;
-#ifdef WITHOUT_EACH
-    // Equal values stay where they are: a result may be one of the values, and zeros of both signs have to end up in the
-    // same places as on the CPU.
-    const bool swap = b < a;
-    low = swap ? b : a;
-    high = swap ? a : b;
-#else
-    // One instruction less. Which of two zeros is the lesser does not matter: what is computed are sums from +0 on.
     low = fminf(a, b);
     high = fmaxf(a, b);
-#endif
 }
 
 #if N <= IN_REGISTERS
 
-// One thread sorts a column in its registers, with the network that the CPU uses: each place is a constant.
+// One thread sorts a column in its registers, with a sorting network: each place is a constant.
 #define AT(place) column[place]
 #define EXCHANGE(low, high) exchange(AT(low), AT(high));
 #define EACH_PLACE _Pragma("unroll")
