@@ -121,11 +121,10 @@ impl Near {
         for between in &sorted[doubtful.end..doubtful.start + self.count] {
             tally.take(simd, &between[strip]);
         }
-        let pairs = || sorted[doubtful.clone()].iter().zip(ahead);
         // Two equal ones, which are the median, may count or not.
         let mut is_decided = true;
         if comparison.found_equal() {
-            for (behind, ahead) in pairs() {
+            for (behind, ahead) in sorted[doubtful].iter().zip(ahead) {
                 is_decided &= !comparison.leaves_undecided(&behind[strip], &ahead[strip]);
             }
         }

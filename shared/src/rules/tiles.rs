@@ -197,6 +197,23 @@ impl<'a, V: Simd> Column<'a, V> {
         unsafe { self.fourths[k / 4].byte_add(k % 4 * self.stride).write(vector) }
     }
 
+    /// The first `PRESENT` rows of a tile that sorts or merges; what stands behind them is no row.
+    #[inline(always)]
+    fn get_first<const PRESENT: usize>(&self, simd: V) -> [V::f32s; ROWS] {
+        let mut values = [simd.splat_f32s(0.0); ROWS];
+        for (k, value) in values[..PRESENT].iter_mut().enumerate() {
+            *value = self.get(k);
+        }
+        values
+    }
+
+    #[inline(always)]
+    fn set_first<const PRESENT: usize>(&mut self, values: &[V::f32s; ROWS]) {
+        for (k, value) in values[..PRESENT].iter().enumerate() {
+            self.set(k, *value);
+        }
+    }
+
     /// Leaves the first rows behind.
     #[inline(always)]
     fn advance(&mut self, rows: usize) {
@@ -229,10 +246,7 @@ macro_rules! exchange {
 /// Sorts a tile of `PRESENT` rows, by Green's network (Knuth, section 5.3.4).
 #[inline(always)]
 fn sort<V: Simd, const PRESENT: usize>(simd: V, mut column: Column<'_, V>) {
-    let mut values = [simd.splat_f32s(0.0); ROWS];
-    for (k, value) in values[..PRESENT].iter_mut().enumerate() {
-        *value = column.get(k);
-    }
+    let mut values = column.get_first::<PRESENT>(simd);
     exchange! { simd, values, PRESENT;
         (0 1) (2 3) (4 5) (6 7) (8 9) (10 11) (12 13) (14 15)
         (0 2) (1 3) (4 6) (5 7) (8 10) (9 11) (12 14) (13 15)
@@ -245,27 +259,20 @@ fn sort<V: Simd, const PRESENT: usize>(simd: V, mut column: Column<'_, V>) {
         (3 4) (5 6) (7 8) (9 10) (11 12)
         (6 7) (8 9)
     }
-    for (k, value) in values[..PRESENT].iter().enumerate() {
-        column.set(k, *value);
-    }
+    column.set_first::<PRESENT>(&values);
 }
 
 /// Merges a tile of `PRESENT` rows.
 #[inline(always)]
 fn merge<V: Simd, const PRESENT: usize>(simd: V, mut column: Column<'_, V>) {
-    let mut values = [simd.splat_f32s(0.0); ROWS];
-    for (k, value) in values[..PRESENT].iter_mut().enumerate() {
-        *value = column.get(k);
-    }
+    let mut values = column.get_first::<PRESENT>(simd);
     exchange! { simd, values, PRESENT;
         (0 8) (1 9) (2 10) (3 11) (4 12) (5 13) (6 14) (7 15)
         (4 8) (5 9) (6 10) (7 11)
         (2 4) (3 5) (6 8) (7 9) (10 12) (11 13)
         (1 2) (3 4) (5 6) (7 8) (9 10) (11 12) (13 14)
     }
-    for (k, value) in values[..PRESENT].iter().enumerate() {
-        column.set(k, *value);
-    }
+    column.set_first::<PRESENT>(&values);
 }
 
 #[inline(always)]
