@@ -1,73 +1,96 @@
 //! Coordinate-wise statistics of an update matrix.
 
-use cudarc::driver::CudaSlice;
+use cudarc::driver::{CudaSlice, CudaViewMut, DriverError};
 
 use super::error::CudaError;
+use super::gpu::Gpu;
 use super::launch::{self, Weights, allocate};
 use super::matrix::Matrix;
 use super::program::{Program, Statistic};
 
 /// Weights of the rows, for the mean.
-pub(super) struct MeanOf<'a> {
+pub(super) struct MeanOf {
     /// One for each row.
-    pub(super) weights: &'a [f64],
+    pub(super) weights: Vec<f64>,
     /// Their sum; or one over the sum of all others, for each row.
-    pub(super) shares: &'a [f64],
+    pub(super) shares: Vec<f64>,
 }
 
-/// `statistic` of each column: d values.
-pub(super) fn aggregate(
-    matrix: &Matrix<'_>,
-    statistic: Statistic,
-    mean: Option<&MeanOf<'_>>,
-) -> Result<Vec<f32>, CudaError> {
-    Ok(map(matrix, statistic, false, mean)?.pop().unwrap_or_default())
+/// A statistic of each column.
+pub(super) struct Columns {
+    pub(super) statistic: Statistic,
+    /// Of the mean, what it is of.
+    pub(super) mean: Option<MeanOf>,
+    /// For each row without it, or of all rows.
+    pub(super) without_each: bool,
 }
 
-/// For each row `statistic` of each column without it: m vectors of d values.
-pub(super) fn without_each(
-    matrix: &Matrix<'_>,
-    statistic: Statistic,
-    mean: Option<&MeanOf<'_>>,
-) -> Result<Vec<Vec<f32>>, CudaError> {
-    map(matrix, statistic, true, mean)
-}
-
-fn map(
-    matrix: &Matrix<'_>,
-    statistic: Statistic,
-    without_each: bool,
-    mean: Option<&MeanOf<'_>>,
-) -> Result<Vec<Vec<f32>>, CudaError> {
-    let (gpu, rows) = (matrix.gpu(), matrix.devices());
-    let results = if without_each { rows } else { 1 };
-    let mut vectors = vec![vec![0.0; matrix.dimension()]; results];
-    if matrix.dimension() == 0 {
-        return Ok(vectors);
+impl Columns {
+    /// The statistic of `matrix`, in the memory of this machine: one vector of d values, or m of them.
+    pub(super) fn here(&self, matrix: &Matrix<'_>) -> Result<Vec<Vec<f32>>, CudaError> {
+        let (gpu, results) = (matrix.gpu(), self.results(matrix));
+        let mut vectors = vec![vec![0.0; matrix.dimension()]; results];
+        if matrix.dimension() == 0 {
+            return Ok(vectors);
+        }
+        let kernel = gpu.kernel(self.program(matrix), "aggregate")?;
+        let sums = if self.keeps_sums() { results * size_of::<f64>() } else { 0 };
+        matrix.in_blocks(results * size_of::<f32>() + sums, |columns| {
+            let columns = columns.min(matrix.dimension());
+            let mut there: CudaSlice<f32> = allocate(gpu, results * columns)?;
+            let mut weights = self.weights(gpu, results * columns)?;
+            matrix.for_each_block(columns, |block, range| {
+                launch::aggregate(gpu, &kernel, block, &mut there.as_view_mut(), columns, &mut weights)?;
+                for (result, vector) in vectors.iter_mut().enumerate() {
+                    let values = there.slice(result * columns..result * columns + range.len());
+                    gpu.stream.memcpy_dtoh(&values, &mut vector[range.clone()])?;
+                }
+                Ok(gpu.stream.synchronize()?)
+            })
+        })?;
+        Ok(vectors)
     }
-    let kernel = gpu.kernel(Program { statistic, rows, without_each }, "aggregate")?;
-    // Sums of the rows before, in 64 bits.
-    let sums = if mean.is_some() && without_each { results } else { 0 };
-    let bytes = results * size_of::<f32>() + sums * size_of::<f64>();
-    matrix.in_blocks(bytes, |columns| {
-        let columns = columns.min(matrix.dimension());
-        let mut there: CudaSlice<f32> = allocate(gpu, results * columns)?;
-        let mut weights = match mean {
-            None => None,
-            Some(MeanOf { weights, shares }) => Some(Weights {
-                each: gpu.stream.clone_htod(*weights)?,
-                shares: gpu.stream.clone_htod(*shares)?,
-                before: if sums > 0 { Some(allocate(gpu, sums * columns)?) } else { None },
-            }),
-        };
-        matrix.for_each_block(columns, |block, range| {
-            launch::aggregate(gpu, &kernel, block, &mut there, columns, &mut weights)?;
-            for (result, vector) in vectors.iter_mut().enumerate() {
-                let values = there.slice(result * columns..result * columns + range.len());
-                gpu.stream.memcpy_dtoh(&values, &mut vector[range.clone()])?;
-            }
-            Ok(gpu.stream.synchronize()?)
+
+    /// The statistic of `matrix`, into `results` on the GPU: d values, or m times as many.
+    pub(super) fn there(
+        &self,
+        matrix: &Matrix<'_>,
+        results: &mut CudaViewMut<'_, f32>,
+    ) -> Result<(), CudaError> {
+        let (gpu, dimension) = (matrix.gpu(), matrix.dimension());
+        if dimension == 0 {
+            return Ok(());
+        }
+        let kernel = gpu.kernel(self.program(matrix), "aggregate")?;
+        let mut weights = self.weights(gpu, self.results(matrix) * dimension)?;
+        matrix.for_each_block(dimension, |block, _| {
+            Ok(launch::aggregate(gpu, &kernel, block, results, dimension, &mut weights)?)
         })
-    })?;
-    Ok(vectors)
+    }
+
+    fn program(&self, matrix: &Matrix<'_>) -> Program {
+        Program { statistic: self.statistic, rows: matrix.devices(), without_each: self.without_each }
+    }
+
+    /// Number of vectors that come of it.
+    pub(super) fn results(&self, matrix: &Matrix<'_>) -> usize {
+        if self.without_each { matrix.devices() } else { 1 }
+    }
+
+    /// Whether the kernel keeps the sum of the rows before each, in 64 bits.
+    fn keeps_sums(&self) -> bool {
+        self.mean.is_some() && self.without_each
+    }
+
+    /// What the kernel of the mean takes beside the rows, for so many results.
+    fn weights(&self, gpu: &Gpu, results: usize) -> Result<Option<Weights>, DriverError> {
+        let there = |MeanOf { weights, shares }: &MeanOf| {
+            Ok(Weights {
+                each: gpu.stream.clone_htod(weights)?,
+                shares: gpu.stream.clone_htod(shares)?,
+                before: self.keeps_sums().then(|| allocate(gpu, results)).transpose()?,
+            })
+        };
+        self.mean.as_ref().map(there).transpose()
+    }
 }

@@ -1,8 +1,11 @@
 //! Distances of all pairs of updates.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
 use cudarc::driver::{CudaSlice, DriverError};
 use rayon::prelude::*;
-use shared::rules::{Distances, Updates, distance_of_square, in_the_midst};
+use shared::rules::{Distances, MIDST, distance_of_square, euclidean, in_the_midst};
 
 use super::error::CudaError;
 use super::gpu::{Gpu, Kernel};
@@ -19,19 +22,29 @@ const MOST_PANELS: usize = 65_535;
 /// Pairs whose differences are summed up at a time.
 const PAIRS: usize = 1 << 18;
 
-/// The distances of the rows of `matrix`, which are those of `updates`: the very bits of [`Distances::of`].
-pub(super) fn distances(matrix: &Matrix<'_>, updates: &Updates<'_>) -> Result<Distances, CudaError> {
-    let rows = updates.rows();
-    let program = Program { statistic: Statistic::Distances, rows: rows.len(), without_each: false };
+/// The distances of the rows of `matrix`: the very bits of [`Distances::of`].
+pub(super) fn distances(matrix: &Matrix<'_>) -> Result<Distances, CudaError> {
+    let (devices, dimension) = (matrix.devices(), matrix.dimension());
+    let program = Program { statistic: Statistic::Distances, rows: devices, without_each: false };
     let kernel = |name| matrix.gpu().kernel(program, name);
-    let products = products(matrix, &kernel("multiply")?, &kernel("add_panels")?, in_the_midst(rows))?;
+    let beginnings = (0..devices).map(|row| matrix.values(row, dimension.min(MIDST)));
+    let origin = in_the_midst(&beginnings.collect::<Result<Vec<_>, _>>()?);
+    let products = products(matrix, &kernel("multiply")?, &kernel("add_panels")?, origin)?;
     let add_squares = kernel("add_squares")?;
-    Distances::from_products(rows.len(), products, |pairs| {
+    Distances::from_products(devices, products, |pairs| {
         let mut distances = Vec::with_capacity(pairs.len());
         for pairs in pairs.chunks(PAIRS) {
             let squares = squares(matrix, &add_squares, pairs)?;
-            let both = pairs.par_iter().zip(squares);
-            distances.par_extend(both.map(|(&(i, j), square)| distance_of_square(square, rows[i], rows[j])));
+            // Those whose squares left the range of f32 are taken from the rows themselves, here.
+            let all = || pairs.iter().zip(&squares);
+            let beyond = all().filter(|(_, square)| distance_of_square(**square).is_none());
+            let rows: BTreeSet<usize> = beyond.flat_map(|(&(i, j), _)| [i, j]).collect();
+            let values = rows.into_iter().map(|row| Ok((row, matrix.values(row, dimension)?)));
+            let values: BTreeMap<usize, Cow<'_, [f32]>> = values.collect::<Result<_, CudaError>>()?;
+            let distance = |(&(i, j), &square): (&(usize, usize), &f64)| {
+                distance_of_square(square).unwrap_or_else(|| euclidean(&values[&i], &values[&j]))
+            };
+            distances.par_extend(pairs.par_iter().zip(&squares).map(distance));
         }
         Ok(distances)
     })

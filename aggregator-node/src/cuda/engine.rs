@@ -1,17 +1,14 @@
 //! The rule of one run on a GPU.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::rules::{Bulyan, Krum, MeanWeights, Rule, RuleError, RuleName, RuleParameters, Updates, build};
+use shared::rules::{MeanWeights, Rule, RuleError, RuleName, RuleParameters, Updates, build};
 use tracing::warn;
 
-use super::columns::{self, MeanOf};
-use super::distances::distances;
 use super::error::CudaError;
 use super::gpu::Gpu;
 use super::matrix::{Matrix, Resident};
-use super::program::Statistic;
+use super::plan::{Computation, Plan, different};
 use crate::backend::Engine;
 
 /// The rule of one run, computed on a GPU.
@@ -23,28 +20,10 @@ pub(super) struct CudaRule {
     resident: Mutex<Resident>,
 }
 
-/// How a rule is computed.
-enum Computation {
-    /// A mean of each column, in which rows may count differently.
-    Mean,
-    /// A statistic of each column.
-    Columns(Statistic),
-    /// Selections by distance.
-    Krum(Krum),
-    Bulyan(Bulyan),
-}
-
 impl CudaRule {
     pub(super) fn new(gpu: Arc<Gpu>, name: RuleName, parameters: &RuleParameters) -> Self {
-        let &RuleParameters { byzantine, trim, theta, gamma } = parameters;
-        let computation = match name {
-            RuleName::Mean => Computation::Mean,
-            RuleName::Median => Computation::Columns(Statistic::Median),
-            RuleName::TrimmedMean => Computation::Columns(Statistic::TrimmedMean { trim }),
-            RuleName::Krum => Computation::Krum(Krum { byzantine }),
-            RuleName::Bulyan => Computation::Bulyan(Bulyan { byzantine, theta, gamma }),
-        };
-        CudaRule { gpu, computation, rule: build(name, parameters), resident: Mutex::default() }
+        let (computation, rule) = (Computation::of(name, parameters), build(name, parameters));
+        CudaRule { gpu, computation, rule, resident: Mutex::default() }
     }
 
     /// The updates that are on the GPU, for a thread that may use it.
@@ -52,39 +31,21 @@ impl CudaRule {
         self.gpu.enter()?;
         Ok(self.resident.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    /// Bulyan's second stage.
-    fn average(
-        &self,
-        updates: &Updates<'_>,
-        resident: &Resident,
-        selection: &[usize],
-        count: usize,
-    ) -> Result<Vec<f32>, RuleError> {
-        let rows: Vec<&[f32]> = selection.iter().map(|row| updates.rows()[*row]).collect();
-        let matrix = Matrix::new(&self.gpu, resident, &Updates::new(&rows, None)?);
-        Ok(columns::aggregate(&matrix, Statistic::MeanAroundMedian { count }, None)?)
-    }
-
-    /// [`CudaRule::average`] of each selection. Without one or another of those that are not selected, the selection is
-    /// often the same.
-    fn average_each(
-        &self,
-        updates: &Updates<'_>,
-        resident: &Resident,
-        selections: &[Vec<usize>],
-        count: usize,
-    ) -> Result<Vec<Vec<f32>>, RuleError> {
-        let mut first_places = BTreeMap::new();
-        let mut means: Vec<Vec<f32>> = Vec::with_capacity(selections.len());
-        for (place, selection) in selections.iter().enumerate() {
-            let first = *first_places.entry(selection).or_insert(place);
-            means.push(match means.get(first) {
-                Some(mean) => mean.clone(),
-                None => self.average(updates, resident, selection, count)?,
-            });
+/// What `plan` makes of `matrix`, whose rows are those of `updates`.
+fn carry_out(plan: Plan, matrix: &Matrix<'_>, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, CudaError> {
+    match plan {
+        Plan::Columns(columns) => columns.here(matrix),
+        Plan::Rows(rows) => Ok(rows.into_iter().map(|row| updates.rows()[row].to_vec()).collect()),
+        Plan::Selections(columns, selections) => {
+            let (different, places) = different(&selections);
+            let of_rows = |selection: &Vec<usize>| {
+                Ok(columns.here(&matrix.select(selection))?.pop().unwrap_or_default())
+            };
+            let aggregates = different.iter().map(of_rows).collect::<Result<Vec<_>, CudaError>>()?;
+            Ok(places.into_iter().map(|place| aggregates[place].clone()).collect())
         }
-        Ok(means)
     }
 }
 
@@ -101,47 +62,18 @@ impl Rule for CudaRule {
         self.check(updates.len())?;
         let resident = self.resident()?;
         let matrix = Matrix::new(&self.gpu, &resident, updates);
-        match &self.computation {
-            Computation::Mean => {
-                let weights = MeanWeights::of(updates);
-                let mean = MeanOf { weights: &weights.each, shares: &[weights.total] };
-                Ok(columns::aggregate(&matrix, Statistic::Mean, Some(&mean))?)
-            }
-            Computation::Columns(statistic) => Ok(columns::aggregate(&matrix, *statistic, None)?),
-            Computation::Krum(krum) => {
-                Ok(updates.rows()[krum.select_by(&distances(&matrix, updates)?)?].to_vec())
-            }
-            Computation::Bulyan(bulyan) => {
-                let count = bulyan.averaged(updates.len())?;
-                let selection = bulyan.select(&distances(&matrix, updates)?)?;
-                self.average(updates, &resident, &selection, count)
-            }
-        }
+        let plan = self.computation.aggregate(&matrix, MeanWeights::of(updates))?;
+        Ok(carry_out(plan, &matrix, updates)?.pop().unwrap_or_default())
     }
 
     fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
         self.check(updates.len().saturating_sub(1))?;
         let resident = self.resident()?;
         let matrix = Matrix::new(&self.gpu, &resident, updates);
+        let plan = self.computation.without_each(&matrix, MeanWeights::of(updates))?;
         // They come to memory of their own.
         aggregates.clear();
-        *aggregates = match &self.computation {
-            Computation::Mean => {
-                let weights = MeanWeights::of(updates);
-                let mean = MeanOf { weights: &weights.each, shares: &weights.shares_without_each()? };
-                columns::without_each(&matrix, Statistic::Mean, Some(&mean))?
-            }
-            Computation::Columns(statistic) => columns::without_each(&matrix, *statistic, None)?,
-            Computation::Krum(krum) => {
-                let selected = krum.select_without_each(&distances(&matrix, updates)?)?;
-                selected.into_iter().map(|row| updates.rows()[row].to_vec()).collect()
-            }
-            Computation::Bulyan(bulyan) => {
-                let count = bulyan.averaged(updates.len() - 1)?;
-                let selections = bulyan.select_without_each(&distances(&matrix, updates)?)?;
-                self.average_each(updates, &resident, &selections, count)?
-            }
-        };
+        *aggregates = carry_out(plan, &matrix, updates)?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute};
-use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream};
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError};
 use cudarc::nvrtc::{CompileOptions, Ptx, compile_ptx_with_opts};
 
 use super::error::CudaError;
@@ -61,10 +61,20 @@ impl Gpu {
             return Err(no(&reason, &advice));
         }
         let context = CudaContext::new(ordinal as usize).map_err(failed("the GPU does not open"))?;
-        Self::of(&context, ordinal).map_err(failed("the GPU does not say what it is"))
+        Self::of(context.default_stream())
     }
 
-    fn of(context: &Arc<CudaContext>, ordinal: u32) -> Result<Self, cudarc::driver::DriverError> {
+    /// The GPU of `stream`.
+    pub(super) fn of(stream: Arc<CudaStream>) -> Result<Self, DeviceError> {
+        let ordinal = u32::try_from(stream.context().ordinal()).unwrap_or(u32::MAX);
+        Self::asked(stream, ordinal).map_err(|error| {
+            let reason = format!("the GPU does not say what it is: {}", CudaError::Driver(error));
+            DeviceError::new(ordinal, reason, "see what nvidia-smi says")
+        })
+    }
+
+    fn asked(stream: Arc<CudaStream>, ordinal: u32) -> Result<Self, DriverError> {
+        let context = stream.context();
         let (major, minor) = context.compute_capability()?;
         // A GPU runs what was compiled for an older one, and NVRTC may be older than the GPU.
         let own = 10 * major + minor;
@@ -72,10 +82,10 @@ impl Gpu {
             launch::architectures().into_iter().filter(|known| *known <= own).max().unwrap_or(own);
         let most = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         Ok(Gpu {
-            stream: context.default_stream(),
             name: format!("cuda:{ordinal} ({})", context.name()?),
             architecture: format!("compute_{architecture}"),
             shared: usize::try_from(context.attribute(most)?).unwrap_or_default(),
+            stream,
             programs: Mutex::default(),
         })
     }

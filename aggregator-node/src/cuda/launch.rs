@@ -8,7 +8,8 @@ use cudarc::cublas::sys::cublasOperation_t;
 use cudarc::cublas::{CudaBlas, Gemm, GemmConfig};
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{
-    CudaSlice, DevicePtr, DeviceRepr, DriverError, LaunchArgs, LaunchConfig, PushKernelArg, ValidAsZeroBits,
+    CudaSlice, CudaViewMut, DevicePtr, DeviceRepr, DriverError, LaunchArgs, LaunchConfig, PushKernelArg,
+    ValidAsZeroBits,
 };
 
 use super::gpu::{Gpu, Kernel};
@@ -185,7 +186,7 @@ pub(super) fn zeros<T: DeviceRepr + ValidAsZeroBits>(
 
 /// The address of memory on the GPU. It is good as long as `memory` lives, and whatever uses it goes through the GPU's
 /// only stream.
-pub(super) fn address<T>(gpu: &Gpu, memory: &CudaSlice<T>) -> CUdeviceptr {
+pub(super) fn address<T>(gpu: &Gpu, memory: &impl DevicePtr<T>) -> CUdeviceptr {
     memory.device_ptr(&gpu.stream).0
 }
 
@@ -197,7 +198,7 @@ pub(super) fn aggregate(
     gpu: &Gpu,
     kernel: &Kernel,
     block: &Block,
-    results: &mut CudaSlice<f32>,
+    results: &mut CudaViewMut<'_, f32>,
     stride: usize,
     weights: &mut Option<Weights>,
 ) -> Result<(), DriverError> {

@@ -1,11 +1,12 @@
-//! The update matrix on a GPU: rows that were moved there as they came in, and blocks of columns of the others.
+//! The update matrix on a GPU: rows that are there or were moved there as they came in, and blocks of columns of the others.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use cudarc::driver::CudaSlice;
 use cudarc::driver::sys::CUdeviceptr;
+use cudarc::driver::{CudaSlice, CudaView};
 use shared::rules::Updates;
 
 use super::error::CudaError;
@@ -73,19 +74,49 @@ fn key(row: &[f32]) -> usize {
     row.as_ptr().addr()
 }
 
+/// A row of an update matrix.
+enum Row<'a> {
+    /// In the memory of this machine; also on the GPU, at an address, if it was moved there.
+    Here(&'a [f32], Option<CUdeviceptr>),
+    /// On the GPU.
+    There(CudaView<'a, f32>),
+}
+
+impl Row<'_> {
+    fn again(&self) -> Self {
+        match self {
+            Row::Here(values, copy) => Row::Here(values, *copy),
+            Row::There(values) => Row::There(values.slice(..)),
+        }
+    }
+}
+
 /// An update matrix as kernels see it, block of columns by block of columns.
 pub(super) struct Matrix<'a> {
     gpu: &'a Gpu,
-    rows: &'a [&'a [f32]],
-    /// Where each row is on the GPU, if it is there.
-    there: Vec<Option<CUdeviceptr>>,
+    /// At least one, all of as many columns.
+    rows: Vec<Row<'a>>,
+    dimension: usize,
 }
 
 impl<'a> Matrix<'a> {
     /// The matrix of `updates`, of which some may be `resident`.
     pub(super) fn new(gpu: &'a Gpu, resident: &Resident, updates: &Updates<'a>) -> Self {
-        let rows = updates.rows();
-        Matrix { gpu, rows, there: rows.iter().map(|row| resident.address(gpu, row)).collect() }
+        let row = |row: &&'a [f32]| Row::Here(row, resident.address(gpu, row));
+        Matrix { gpu, rows: updates.rows().iter().map(row).collect(), dimension: updates.dimension() }
+    }
+
+    /// The matrix of `devices` rows that lie one after the other in `values`, on the GPU. There is at least one.
+    pub(super) fn there(gpu: &'a Gpu, values: &CudaView<'a, f32>, devices: usize) -> Self {
+        let dimension = values.len() / devices;
+        let row = |row: usize| Row::There(values.slice(row * dimension..(row + 1) * dimension));
+        Matrix { gpu, rows: (0..devices).map(row).collect(), dimension }
+    }
+
+    /// Some of the rows, at least one.
+    pub(super) fn select(&self, rows: &[usize]) -> Self {
+        let rows = rows.iter().map(|row| self.rows[*row].again()).collect();
+        Matrix { gpu: self.gpu, rows, dimension: self.dimension }
     }
 
     pub(super) fn gpu(&self) -> &'a Gpu {
@@ -97,7 +128,15 @@ impl<'a> Matrix<'a> {
     }
 
     pub(super) fn dimension(&self) -> usize {
-        self.rows[0].len()
+        self.dimension
+    }
+
+    /// The first `count` values of a row, in the memory of this machine.
+    pub(super) fn values(&self, row: usize, count: usize) -> Result<Cow<'a, [f32]>, CudaError> {
+        match &self.rows[row] {
+            Row::Here(values, _) => Ok(Cow::Borrowed(&values[..count])),
+            Row::There(values) => Ok(Cow::Owned(self.gpu.stream.clone_dtoh(&values.slice(..count))?)),
+        }
     }
 
     /// Calls `compute` with a number of columns that fit into memory at a time, where each column takes `bytes` beside
@@ -124,7 +163,7 @@ impl<'a> Matrix<'a> {
 
     /// Rows that have to be copied.
     fn copied(&self) -> usize {
-        self.there.iter().filter(|address| address.is_none()).count()
+        self.rows.iter().filter(|row| matches!(row, Row::Here(_, None))).count()
     }
 
     /// Calls `compute` with each block of `columns` columns, and which they are.
@@ -141,12 +180,17 @@ impl<'a> Matrix<'a> {
             let range = start..(start + columns).min(self.dimension());
             let mut free = copies.iter_mut();
             let mut pointers = Vec::with_capacity(self.devices());
-            for (row, there) in self.rows.iter().zip(&self.there) {
-                if let Some(address) = there {
-                    pointers.push(address + (start * size_of::<f32>()) as CUdeviceptr);
-                } else if let Some(copy) = free.next() {
-                    self.gpu.stream.memcpy_htod(&row[range.clone()], copy)?;
-                    pointers.push(address(self.gpu, copy));
+            let from_start = |address| address + (start * size_of::<f32>()) as CUdeviceptr;
+            for row in &self.rows {
+                match row {
+                    Row::Here(_, Some(copy)) => pointers.push(from_start(*copy)),
+                    Row::There(values) => pointers.push(from_start(address(self.gpu, values))),
+                    Row::Here(values, None) => {
+                        if let Some(copy) = free.next() {
+                            self.gpu.stream.memcpy_htod(&values[range.clone()], copy)?;
+                            pointers.push(address(self.gpu, copy));
+                        }
+                    }
                 }
             }
             let rows = RowPointers::new(self.gpu, &pointers)?;

@@ -78,8 +78,9 @@ impl Measurement {
         let kernel = self.gpu.kernel(program, "aggregate")?;
         let columns = self.block.columns;
         let mut results = allocate::<f32>(&self.gpu, columns).map_err(CudaError::from)?;
-        Ok(self
-            .shortest(|gpu| launch::aggregate(gpu, &kernel, &self.block, &mut results, columns, &mut None))?)
+        Ok(self.shortest(|gpu| {
+            launch::aggregate(gpu, &kernel, &self.block, &mut results.as_view_mut(), columns, &mut None)
+        })?)
     }
 
     /// Seconds that the products of all pairs of rows take.

@@ -10,8 +10,9 @@
 //! - `gpu`: a GPU, and the programs compiled for it.
 //! - `launch`: hands work to it; all the code that is `unsafe`.
 //! - `matrix`: the update matrix, on the GPU as a whole or a block of columns at a time.
-//! - `columns`, `distances`: what is computed of it.
-//! - `engine`: the rule of a run.
+//! - `columns`, `distances`: what is computed of it; `plan`: what of that a rule asks for.
+//! - `engine`: the rule of a run, of updates that come from devices.
+//! - [`ResidentRule`]: the rule of a simulation, whose updates and aggregates lie on the GPU.
 //! - [`Measurement`]: how long kernels take by themselves.
 
 mod columns;
@@ -22,10 +23,13 @@ mod gpu;
 mod launch;
 mod matrix;
 mod measure;
+mod plan;
 mod program;
+mod resident_rule;
 
 use std::sync::Arc;
 
+use cudarc::driver::CudaStream;
 use shared::rules::{Distances, Rule, RuleError, RuleName, RuleParameters, Updates};
 use shared::scenario::Scenario;
 
@@ -37,6 +41,7 @@ pub use launch::has_compiler;
 use matrix::{Matrix, Resident};
 pub use measure::Measurement;
 pub use program::{Program, Shape, Statistic};
+pub use resident_rule::{ResidentRule, ResidentUpdates, WithoutEach};
 
 /// Bytes of shared memory that a block of threads may have on GPUs of the last years.
 const SHARED_IN_GENERAL: usize = 99 << 10;
@@ -56,18 +61,36 @@ impl Cuda {
         Ok(Cuda { gpu: Arc::new(Gpu::open(ordinal)?) })
     }
 
+    /// The GPU of `stream`, for somebody whose memory is there: all work goes through that stream.
+    ///
+    /// # Errors
+    /// As [`Cuda::open`].
+    pub fn of(stream: Arc<CudaStream>) -> Result<Self, DeviceError> {
+        Ok(Cuda { gpu: Arc::new(Gpu::of(stream)?) })
+    }
+
     /// The distances between all pairs of `updates`: the very bits of [`Distances::of`].
     ///
     /// # Errors
     /// [`RuleError::Backend`] if the GPU fails.
     pub fn distances(&self, updates: &Updates<'_>) -> Result<Distances, RuleError> {
         self.gpu.enter()?;
-        Ok(distances::distances(&Matrix::new(&self.gpu, &Resident::default(), updates), updates)?)
+        Ok(distances::distances(&Matrix::new(&self.gpu, &Resident::default(), updates))?)
     }
 
     /// A rule that this GPU computes.
     pub fn rule(&self, name: RuleName, parameters: &RuleParameters) -> impl Rule + Engine + use<> {
         CudaRule::new(self.gpu.clone(), name, parameters)
+    }
+
+    /// A rule that this GPU computes of updates that it holds.
+    pub fn resident_rule(&self, name: RuleName, parameters: &RuleParameters) -> ResidentRule {
+        ResidentRule::new(self.gpu.clone(), name, parameters)
+    }
+
+    /// The stream that all work goes through.
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        &self.gpu.stream
     }
 }
 

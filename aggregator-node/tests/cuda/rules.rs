@@ -1,7 +1,8 @@
 //! Each rule, on numbers of devices that kernels are compiled for in different ways.
 
 use aggregator_node::backend::Engine;
-use shared::rules::{Distances, Rule, RuleName, RuleParameters, Updates, build};
+use aggregator_node::cuda::{Cuda, ResidentRule, ResidentUpdates, WithoutEach};
+use shared::rules::{Distances, Rule, RuleError, RuleName, RuleParameters, Updates, build};
 
 use super::gpu;
 use super::matrices::{KINDS, attacked, matrix};
@@ -20,28 +21,61 @@ fn slices(rows: &[Vec<f32>]) -> Vec<&[f32]> {
     rows.iter().map(Vec::as_slice).collect()
 }
 
+type Aggregates = Result<Vec<Vec<f32>>, RuleError>;
+
+fn assert_same_bits(there: Aggregates, here: &Aggregates, what: &str) {
+    match (there, here) {
+        (Ok(there), Ok(here)) => {
+            assert_eq!(there.len(), here.len(), "{what}");
+            for (row, (there, here)) in there.iter().zip(here).enumerate() {
+                assert!(bits(there) == bits(here), "{what}, {row}: {there:?}, not {here:?}");
+            }
+        }
+        (there, here) => assert_eq!(&there, here, "{what}"),
+    }
+}
+
+fn all_and_without_each(rule: &dyn Rule, updates: &Updates<'_>) -> [Aggregates; 2] {
+    let mut aggregates = Vec::new();
+    let without_each = rule.leave_one_out(updates, &mut aggregates).map(|()| aggregates);
+    [rule.aggregate(updates).map(|aggregate| vec![aggregate]), without_each]
+}
+
+/// Of updates that lie on the GPU, and with results that stay there until they are looked at.
+fn resident(gpu: &Cuda, rule: &ResidentRule, updates: &Updates<'_>) -> [Aggregates; 2] {
+    let values = gpu.stream().clone_htod(&updates.rows().concat()).unwrap();
+    let there = ResidentUpdates::new(values.as_view(), updates.len(), updates.weights()).unwrap();
+    let vectors = |values| -> Vec<Vec<f32>> {
+        let values = gpu.stream().clone_dtoh(&values).unwrap();
+        values.chunks(updates.dimension()).map(<[f32]>::to_vec).collect()
+    };
+    let without_each = rule.leave_one_out(&there).map(|WithoutEach { different, places }| {
+        let different = vectors(different);
+        places.into_iter().map(|place| different[place].clone()).collect()
+    });
+    [rule.aggregate(&there).map(vectors), without_each]
+}
+
 /// That the rule gives the same bits on the GPU, of all updates and without each.
 pub(crate) fn assert_same(name: RuleName, parameters: RuleParameters, updates: &Updates<'_>) {
     let Some(gpu) = gpu() else { return };
-    let (there, here) = (gpu.rule(name, &parameters), build(name, &parameters));
-    let (devices, dimension) = (updates.len(), updates.dimension());
-    let what = || format!("{name} of {devices} x {dimension}");
-    match (there.aggregate(updates), here.aggregate(updates)) {
-        (Ok(there), Ok(here)) => assert!(bits(&there) == bits(&here), "{}: {there:?}, not {here:?}", what()),
-        (there, here) => assert_eq!(there, here, "{}", what()),
+    let here = all_and_without_each(&*build(name, &parameters), updates);
+    let moved = all_and_without_each(&gpu.rule(name, &parameters), updates);
+    for ((there, here), whose) in moved.into_iter().zip(&here).zip(["all", "without each"]) {
+        let what = format!("{name} of {} x {}, {whose}", updates.len(), updates.dimension());
+        assert_same_bits(there, here, &what);
     }
-    let without_each = |rule: &dyn Rule| {
-        let mut aggregates = Vec::new();
-        rule.leave_one_out(updates, &mut aggregates).map(|()| aggregates)
-    };
-    match (without_each(&there), without_each(&*here)) {
-        (Ok(there), Ok(here)) => {
-            assert_eq!(there.len(), here.len(), "{} without each", what());
-            for (row, (there, here)) in there.iter().zip(&here).enumerate() {
-                assert!(bits(there) == bits(here), "{} without {row}: {there:?}, not {here:?}", what());
-            }
-        }
-        (there, here) => assert_eq!(there, here, "{} without each", what()),
+}
+
+/// The same of updates that are moved to the GPU, and of updates that lie there.
+fn assert_same_wherever(name: RuleName, parameters: RuleParameters, updates: &Updates<'_>) {
+    assert_same(name, parameters, updates);
+    let Some(gpu) = gpu() else { return };
+    let here = all_and_without_each(&*build(name, &parameters), updates);
+    let there = resident(gpu, &gpu.resident_rule(name, &parameters), updates);
+    for ((there, here), whose) in there.into_iter().zip(&here).zip(["all", "without each"]) {
+        let what = format!("resident {name} of {} x {}, {whose}", updates.len(), updates.dimension());
+        assert_same_bits(there, here, &what);
     }
 }
 
@@ -50,7 +84,7 @@ fn assert_same_on_all(name: RuleName, parameters: impl Fn(usize) -> RuleParamete
         for dimension in DIMENSIONS {
             for kind in KINDS {
                 let rows = matrix(kind, devices, dimension);
-                assert_same(name, parameters(devices), &Updates::new(&slices(&rows), None).unwrap());
+                assert_same_wherever(name, parameters(devices), &Updates::new(&slices(&rows), None).unwrap());
             }
         }
     }
@@ -74,7 +108,7 @@ fn the_trimmed_mean_is_the_same_however_much_is_trimmed() {
     for (devices, trim) in [(9, 0), (9, 4), (10, 5), (130, 64)] {
         let rows = matrix("any", devices, 40);
         let parameters = RuleParameters { trim, ..RuleParameters::default() };
-        assert_same(RuleName::TrimmedMean, parameters, &Updates::new(&slices(&rows), None).unwrap());
+        assert_same_wherever(RuleName::TrimmedMean, parameters, &Updates::new(&slices(&rows), None).unwrap());
     }
 }
 
@@ -86,7 +120,7 @@ fn the_mean_is_the_same_with_weights_and_without() {
             let rows = matrix(kind, devices, 301);
             for weights in [None, Some(weights.as_slice())] {
                 if let Ok(updates) = Updates::new(&slices(&rows), weights) {
-                    assert_same(RuleName::Mean, RuleParameters::default(), &updates);
+                    assert_same_wherever(RuleName::Mean, RuleParameters::default(), &updates);
                 }
             }
         }
@@ -101,8 +135,8 @@ fn a_thousand_devices_are_sorted_the_same() {
             let rows = slices(&rows);
             let updates = Updates::new(&rows, None).unwrap();
             let parameters = RuleParameters { trim: devices / 5, ..RuleParameters::default() };
-            assert_same(RuleName::Median, parameters, &updates);
-            assert_same(RuleName::TrimmedMean, parameters, &updates);
+            assert_same_wherever(RuleName::Median, parameters, &updates);
+            assert_same_wherever(RuleName::TrimmedMean, parameters, &updates);
         }
     }
 }
@@ -117,7 +151,7 @@ fn krum_selects_the_same() {
         {
             let byzantine = (devices - 3) / 3;
             let parameters = RuleParameters { byzantine, ..RuleParameters::default() };
-            assert_same(RuleName::Krum, parameters, &Updates::new(&slices(&rows), None).unwrap());
+            assert_same_wherever(RuleName::Krum, parameters, &Updates::new(&slices(&rows), None).unwrap());
         }
     }
 }
@@ -132,7 +166,11 @@ fn bulyan_selects_and_averages_the_same() {
             // An odd and an even number of values, of which some or one are averaged.
             for (theta, gamma) in [(None, None), (None, Some(1)), (Some(2 * byzantine + 2), None)] {
                 let parameters = RuleParameters { byzantine, theta, gamma, ..RuleParameters::default() };
-                assert_same(RuleName::Bulyan, parameters, &Updates::new(&slices(&rows), None).unwrap());
+                assert_same_wherever(
+                    RuleName::Bulyan,
+                    parameters,
+                    &Updates::new(&slices(&rows), None).unwrap(),
+                );
             }
         }
     }
@@ -163,6 +201,10 @@ fn distances_are_the_same() {
             let rows = slices(&rows);
             let updates = Updates::new(&rows, None).unwrap();
             let (there, here) = (gpu.distances(&updates).unwrap(), Distances::of(&updates));
+            let values = gpu.stream().clone_htod(&updates.rows().concat()).unwrap();
+            let lying = ResidentUpdates::new(values.as_view(), devices, None).unwrap();
+            let any = gpu.resident_rule(RuleName::Mean, &RuleParameters::default());
+            assert_eq!(any.distances(&lying).unwrap(), there, "{devices} x {dimension}");
             for device in 0..devices {
                 let of = |distances: &Distances| -> Vec<(usize, u64)> {
                     distances.nearest_first(device).iter().map(|(other, d)| (*other, d.to_bits())).collect()
@@ -226,4 +268,14 @@ fn a_condition_that_fails_is_the_same_error() {
         let refused = gpu.rule(name, &parameters).aggregate(&updates).unwrap_err();
         assert_eq!(refused, build(name, &parameters).aggregate(&updates).unwrap_err());
     }
+}
+
+#[test]
+fn resident_updates_that_are_none_are_refused() {
+    let Some(gpu) = gpu() else { return };
+    let values = gpu.stream().clone_htod(&[1.0_f32; 7]).unwrap();
+    let refused = |devices, weights| ResidentUpdates::new(values.as_view(), devices, weights).err().unwrap();
+    assert_eq!(refused(0, None), RuleError::NoUpdates);
+    assert_eq!(refused(3, None), RuleError::Dimension { row: 2, expected: 2, actual: 3 });
+    assert_eq!(refused(7, Some(&[1.0])), RuleError::WeightCount { rows: 7, weights: 1 });
 }

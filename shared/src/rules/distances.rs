@@ -130,12 +130,14 @@ fn order(distance: f64) -> u64 {
     distance.abs().to_bits()
 }
 
-/// The row of an update that most others are not far from, as far as its first values tell: the one of median length.
-/// There is at least one row.
-pub fn in_the_midst(rows: &[&[f32]]) -> usize {
-    let length =
-        |row: &&[f32]| -> f64 { row.iter().take(BLOCK).map(|&value| f64::from(value).powi(2)).sum() };
-    let mut lengths: Vec<(f64, usize)> = rows.iter().map(length).zip(0..).collect();
+/// Values at the beginning of each update that [`in_the_midst`] goes by.
+pub const MIDST: usize = BLOCK;
+
+/// The row of an update that most others are not far from, as far as its first [`MIDST`] values tell: the one of median
+/// length. There is at least one row.
+pub fn in_the_midst(rows: &[impl AsRef<[f32]>]) -> usize {
+    let length = |row: &[f32]| -> f64 { row.iter().take(MIDST).map(|&value| f64::from(value).powi(2)).sum() };
+    let mut lengths: Vec<(f64, usize)> = rows.iter().map(|row| length(row.as_ref())).zip(0..).collect();
     let middle = lengths.len() / 2;
     lengths.select_nth_unstable_by(middle, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).1.1
 }
@@ -143,13 +145,14 @@ pub fn in_the_midst(rows: &[&[f32]]) -> usize {
 /// Euclidean distance of two vectors of one length: from differences in `f32` and, where their squares leave its range,
 /// in `f64`.
 fn distance(a: &[f32], b: &[f32]) -> f64 {
-    distance_of_square(vectorized(SquaredDistance(a, b)), a, b)
+    distance_of_square(vectorized(SquaredDistance(a, b))).unwrap_or_else(|| euclidean(a, b))
 }
 
 /// Euclidean distance of two vectors of one length whose `square` was summed up in `f32`, in 16 sums of every sixteenth
-/// column that are added to sums in `f64` after every 256 columns; in `f64` where it has left the range of `f32`.
-pub fn distance_of_square(square: f64, a: &[f32], b: &[f32]) -> f64 {
-    if SAFE.contains(&square) { square.sqrt() } else { euclidean(a, b) }
+/// column that are added to sums in `f64` after every 256 columns. `None` where it has left the range of `f32`: then it
+/// is [`euclidean`].
+pub fn distance_of_square(square: f64) -> Option<f64> {
+    SAFE.contains(&square).then(|| square.sqrt())
 }
 
 /// The squared distance of two vectors of one length.
@@ -186,7 +189,7 @@ fn add_squares(sums: &mut [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) {
 }
 
 /// Euclidean distance of two vectors of one length, in `f64`.
-fn euclidean(a: &[f32], b: &[f32]) -> f64 {
+pub fn euclidean(a: &[f32], b: &[f32]) -> f64 {
     let squares = a.iter().zip(b).map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2));
     squares.sum::<f64>().sqrt()
 }

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::means::means_without_each;
+use super::updates::check_weights;
 use super::{Rule, RuleError, Updates};
 use crate::simd::{Kernel, vectorized};
 
@@ -46,8 +47,21 @@ pub struct MeanWeights {
 impl MeanWeights {
     /// The weights of `updates`; 1 each if they have none.
     pub fn of(updates: &Updates<'_>) -> Self {
-        let each = match updates.weights() {
-            None => vec![1.0; updates.len()],
+        MeanWeights::checked(updates.len(), updates.weights())
+    }
+
+    /// The weights of `rows` updates, wherever these are; 1 each if there are none.
+    ///
+    /// # Errors
+    /// As [`Updates::new`] for weights.
+    pub fn new(rows: usize, weights: Option<&[f64]>) -> Result<Self, RuleError> {
+        weights.map_or(Ok(()), |weights| check_weights(rows, weights))?;
+        Ok(MeanWeights::checked(rows, weights))
+    }
+
+    fn checked(rows: usize, weights: Option<&[f64]>) -> Self {
+        let each = match weights {
+            None => vec![1.0; rows],
             Some(weights) => {
                 let largest = weights.iter().copied().fold(0.0, f64::max);
                 weights.iter().map(|weight| weight / largest).collect()

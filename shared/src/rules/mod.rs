@@ -53,7 +53,7 @@ mod trimmed_mean;
 mod updates;
 
 pub use bulyan::Bulyan;
-pub use distances::{Distances, distance_of_square, in_the_midst};
+pub use distances::{Distances, MIDST, distance_of_square, euclidean, in_the_midst};
 pub use error::RuleError;
 pub use krum::Krum;
 pub use mean::{Mean, MeanWeights};

@@ -52,7 +52,7 @@ impl<'a> Updates<'a> {
     }
 }
 
-fn check_weights(rows: usize, weights: &[f64]) -> Result<(), RuleError> {
+pub(super) fn check_weights(rows: usize, weights: &[f64]) -> Result<(), RuleError> {
     if weights.len() != rows {
         return Err(RuleError::WeightCount { rows, weights: weights.len() });
     }
