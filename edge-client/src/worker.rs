@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use shared::data::{Batch, Shard};
+use shared::data::{Drawn, Shard};
 use shared::identity::DeviceId;
 use shared::models::Model;
-use shared::random::{Purpose, stream};
+use shared::random::{Purpose, Stream, stream};
 use shared::scenario::Scenario;
 use shared::training::train;
 use shared::wire::Telemetry;
@@ -107,24 +107,30 @@ impl Worker {
         }
     }
 
-    /// The minibatches of `round`, one for each step: what somebody needs who trains for this device.
-    pub fn minibatches(&self, round: u32) -> Vec<Batch> {
-        (0..self.scenario.training.local_steps as usize).map(self.draw(round)).collect()
+    /// Which examples the steps of `round` take, one minibatch for each: what somebody needs who trains for this device.
+    pub fn drawn(&self, round: u32) -> Vec<Drawn> {
+        let (shard, mut random) = self.source(round);
+        (0..self.scenario.training.local_steps).map(|_| shard.draw(self.batch_size(), &mut random)).collect()
     }
 
-    /// Draws the minibatches of `round`, step by step.
-    fn draw(&self, round: u32) -> impl FnMut(usize) -> Batch + '_ {
-        let mut random = stream(self.scenario.seed, Purpose::Batches, Some(self.device), round);
+    /// What the minibatches of `round` are drawn from, and by which numbers.
+    fn source(&self, round: u32) -> (&Shard, Stream) {
         let attacked = self.scenario.attack_rounds().contains(round);
         let shard = self.poisoned.as_ref().filter(|_| attacked).unwrap_or(&self.shard);
-        move |_step| shard.minibatch(self.scenario.training.batch_size as usize, &mut random)
+        (shard, stream(self.scenario.seed, Purpose::Batches, Some(self.device), round))
+    }
+
+    fn batch_size(&self) -> usize {
+        self.scenario.training.batch_size as usize
     }
 
     fn train(&self, round: u32, global: Arc<[f32]>) -> Outcome {
         let begun = Instant::now();
         let training = &self.scenario.training;
         let (rate, steps) = (training.learning_rate as f32, training.local_steps as usize);
-        match train(self.model.as_ref(), global, rate, steps, self.draw(round)) {
+        let (shard, mut random) = self.source(round);
+        let minibatch = |_step| shard.minibatch(self.batch_size(), &mut random);
+        match train(self.model.as_ref(), global, rate, steps, minibatch) {
             Ok(trained) => Outcome::Trained(Trained {
                 round,
                 parameters: trained.parameters,

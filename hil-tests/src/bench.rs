@@ -3,13 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aggregator_node::record::{RoundRecord, Summary};
 use shared::scenario::Scenario;
 
 use crate::fleet_data::FleetData;
 
-/// A place where scenarios run. The same scenario ends in the same model on every bench of one architecture.
+/// How much computing may be lost to a crash, where computing is all there is. What is computed again ends in the same
+/// bytes.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
+
+/// A place where scenarios run. The same scenario ends in the same model on every bench of one architecture, and on
+/// [`Batched`](crate::batched::Batched) in the same within rounding.
 pub trait Bench {
     /// The name on the command line and in records.
     fn name(&self) -> &'static str;

@@ -4,6 +4,7 @@
 //! - [`mod@bench`]: what every bench has in common.
 //! - [`software`]: the same agents and the same round machine in one process, over an in-memory link with virtual
 //!   time and seeded faults.
+//! - [`batched`]: a whole round as a few operations on tensors, on a GPU or on the processors.
 //! - [`processes`]: one aggregator process and one client process for each device, over MQTT.
 //! - [`boards`]: what a kind of board is.
 //! - [`emulated`]: the process bench with clients for other processors, under emulation.
@@ -28,6 +29,7 @@
 //! - [`cli`]: the command line of `hil`, one file for each command.
 
 pub mod agreement;
+pub mod batched;
 pub mod bench;
 pub mod boards;
 pub mod cases;

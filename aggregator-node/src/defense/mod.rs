@@ -18,6 +18,7 @@
 //! # Layout
 //! - `err`, `lfr`, `union`: the defenses.
 //! - [`LeaveOneOut`]: what they go by.
+//! - [`Removals`]: what a run's defense removes by that.
 //! - [`Screening`]: a defense at work in a run.
 //!
 //! # Adding a defense
@@ -28,6 +29,7 @@ mod err;
 pub(crate) mod examples;
 mod leave_one_out;
 mod lfr;
+mod removals;
 mod screening;
 mod union;
 
@@ -40,7 +42,8 @@ use shared::scenario::DefenseKind;
 pub use err::ErrorRateRejection;
 pub use leave_one_out::{LeaveOneOut, TieBreaker};
 pub use lfr::LossRejection;
-pub use screening::Screening;
+pub use removals::Removals;
+pub use screening::{Screening, validation_examples};
 pub use union::Union;
 
 /// One way to tell harmful updates from others.

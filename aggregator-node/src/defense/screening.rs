@@ -4,59 +4,42 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
-use rand::RngCore;
 use rand::seq::index::sample;
 use shared::data::{Batch, Dataset};
 use shared::identity::DeviceId;
 use shared::random::{Purpose, stream};
 use shared::rules::{Rule, Updates};
-use shared::scenario::{Scenario, Ties};
+use shared::scenario::Scenario;
 
-use super::{Defense, DefenseError, LeaveOneOut, build};
+use super::{DefenseError, LeaveOneOut, Removals};
 use crate::evaluator::{BATCH, Evaluator, Evaluators, Examples};
 
 /// A scenario's defense, with the validation examples drawn for its run.
 pub struct Screening {
-    defense: Box<dyn Defense>,
-    removals: usize,
+    removals: Removals,
     validation: Box<dyn Evaluator>,
-    seed: u64,
-    /// The devices that [`Ties`] favour.
-    favoured: BTreeSet<DeviceId>,
     /// Where a round finds the memory of the last one's.
     aggregates: Mutex<Vec<Vec<f32>>>,
 }
 
 impl Screening {
-    /// The defense of `scenario`; `None` if it has none, or one that removes no update.
-    ///
-    /// Its examples are drawn from `test` uniformly, without replacement, once for all rounds.
+    /// The defense of `scenario`; `None` if it has none, or one that removes no update. Its examples are
+    /// [`validation_examples`].
     ///
     /// # Errors
-    /// [`DefenseError::TooFewExamples`] if `test` has fewer than it asks for, and [`DefenseError::Examples`].
+    /// As [`validation_examples`], and [`DefenseError::Examples`].
     pub fn new(
         scenario: &Scenario,
         model: &dyn Evaluators,
         test: &Dataset,
     ) -> Result<Option<Self>, DefenseError> {
-        let removals = scenario.removals();
-        let Some(defense) = build(scenario.defense.kind).filter(|_| removals > 0) else { return Ok(None) };
-        let examples = Examples::Drawn(draw(scenario, test)?);
+        let Some(removals) = Removals::of(scenario) else { return Ok(None) };
+        let examples = Examples::Drawn(validation_examples(scenario, test)?);
         let validation = model.on(examples).map_err(DefenseError::Examples)?;
-        Ok(Some(Screening {
-            defense,
-            removals,
-            validation,
-            seed: scenario.seed,
-            favoured: favoured(scenario),
-            aggregates: Mutex::default(),
-        }))
+        Ok(Some(Screening { removals, validation, aggregates: Mutex::default() }))
     }
 
     /// The rows of `updates` to remove before `rule` aggregates the rest; `devices` names the sender of each row.
-    ///
-    /// Ties are broken by a draw for each device and round, so that the outcome hangs neither on the order of the
-    /// rows nor, over the rounds, on the device; with [`Ties`] that favour a side, its devices come last.
     ///
     /// # Errors
     /// As [`LeaveOneOut::of`].
@@ -67,21 +50,21 @@ impl Screening {
         updates: &Updates<'_>,
         rule: &dyn Rule,
     ) -> Result<BTreeSet<usize>, DefenseError> {
-        let tie_breaker = |&device: &DeviceId| {
-            let drawn = stream(self.seed, Purpose::Validation, Some(device), round).next_u64();
-            (self.favoured.contains(&device), drawn)
-        };
-        let tie_breakers = devices.iter().map(tie_breaker).collect();
+        let tie_breakers = self.removals.tie_breakers(round, devices);
         let aggregates = || self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
         let mut memory = mem::take(&mut *aggregates());
         let evidence = LeaveOneOut::of(updates, rule, self.validation.as_ref(), tie_breakers, &mut memory)?;
         *aggregates() = memory;
-        Ok(self.defense.remove(&evidence, self.removals))
+        Ok(self.removals.harmful(&evidence))
     }
 }
 
-/// The examples of the scenario's defense: some of `test`.
-fn draw(scenario: &Scenario, test: &Dataset) -> Result<Vec<Batch>, DefenseError> {
+/// The validation examples of the scenario's defense: drawn from `test` uniformly, without replacement, once for all
+/// rounds.
+///
+/// # Errors
+/// [`DefenseError::TooFewExamples`] if `test` has fewer than it asks for.
+pub fn validation_examples(scenario: &Scenario, test: &Dataset) -> Result<Vec<Batch>, DefenseError> {
     let (wanted, available) = (scenario.defense.validation_examples as usize, test.len());
     if wanted > available {
         return Err(DefenseError::TooFewExamples { wanted, available });
@@ -89,16 +72,6 @@ fn draw(scenario: &Scenario, test: &Dataset) -> Result<Vec<Batch>, DefenseError>
     let mut random = stream(scenario.seed, Purpose::Validation, None, 0);
     let drawn: Vec<u32> = sample(&mut random, available, wanted).iter().map(|index| index as u32).collect();
     Ok(drawn.chunks(BATCH).map(|indices| test.batch(indices)).collect())
-}
-
-/// The devices of the side that is not hit first.
-fn favoured(scenario: &Scenario) -> BTreeSet<DeviceId> {
-    let attackers = scenario.attackers();
-    match scenario.defense.ties {
-        Ties::Drawn => BTreeSet::new(),
-        Ties::Compromised => scenario.devices().filter(|device| !attackers.contains(device)).collect(),
-        Ties::Benign => attackers,
-    }
 }
 
 #[cfg(test)]
@@ -148,7 +121,7 @@ mod tests {
         let test = Dataset::new(vec![1], 2, pixels, vec![0; 200]).unwrap();
         let drawn = |settings: &[&str]| {
             let settings = [settings, &["defense.kind=err", "defense.validation-examples=100"]].concat();
-            let batches = draw(&scenario(&settings), &test).unwrap();
+            let batches = validation_examples(&scenario(&settings), &test).unwrap();
             batches[0].features.to_floats().iter().map(|f| f.to_bits()).collect::<BTreeSet<_>>()
         };
         assert_eq!(drawn(&[]).len(), 100);

@@ -6,11 +6,11 @@
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use shared::identity::DeviceId;
-use shared::rules::{Krum, Rule};
+use shared::rules::{Krum, Rule, RuleError};
 use shared::scenario::{Goal, Scenario};
 
 use super::direction::{WithoutAttack, signs};
-use super::krum_search::Search;
+use super::krum_search::{Measures, Search};
 use super::statistics::{finite, mean};
 use super::{Attack, AttackError, Needs, View};
 
@@ -29,6 +29,13 @@ impl PartialKrum {
     pub fn new(scenario: &Scenario) -> Self {
         PartialKrum { tactics: Tactics::new(scenario) }
     }
+
+    /// How far the crafted models may lie, if there is a λ, by what was measured of the colluders' own.
+    pub fn lambda(&self, colluders: &Measures) -> Option<f64> {
+        let neighbours = colluders.offsets.len().saturating_sub(2);
+        let search = Search::new(colluders, neighbours);
+        (1..=neighbours).find_map(|copies| search.lambda(copies, self.tactics.threshold))
+    }
 }
 
 impl Attack for PartialKrum {
@@ -39,9 +46,7 @@ impl Attack for PartialKrum {
     fn craft(&self, view: &View<'_>) -> Result<Vec<Vec<f32>>, AttackError> {
         let colluders = view.colluders();
         let signs = self.tactics.signs(view, || Ok(mean(&colluders)))?;
-        let neighbours = colluders.len().saturating_sub(2);
-        let search = Search::new(view.global, &signs, &colluders, neighbours)?;
-        let lambda = (1..=neighbours).find_map(|copies| search.lambda(copies, self.tactics.threshold));
+        let lambda = self.lambda(&Measures::of(view.global, &signs, &colluders)?);
         Ok(self.tactics.models(view, &signs, lambda))
     }
 }
@@ -63,6 +68,17 @@ impl FullKrum {
             without_attack: WithoutAttack::new(scenario),
         }
     }
+
+    /// How far the models of so many `colluders` may lie, if there is a λ, by what was measured of the `benign` ones.
+    ///
+    /// # Errors
+    /// If Krum refuses so many devices.
+    pub fn lambda(&self, colluders: usize, benign: &Measures) -> Result<Option<f64>, RuleError> {
+        let devices = colluders + benign.offsets.len();
+        self.krum.check(devices)?;
+        let search = Search::new(benign, devices - self.krum.byzantine - 2);
+        Ok(search.lambda(colluders, self.tactics.threshold))
+    }
 }
 
 impl Attack for FullKrum {
@@ -71,12 +87,11 @@ impl Attack for FullKrum {
     }
 
     fn craft(&self, view: &View<'_>) -> Result<Vec<Vec<f32>>, AttackError> {
-        let (colluders, devices) = (view.before_attack.len(), view.before_attack.len() + view.benign.len());
-        self.krum.check(devices)?;
         let signs = self.tactics.signs(view, || self.without_attack.aggregate(view))?;
         let benign: Vec<&[f32]> = view.benign.iter().map(|(_, model)| *model).collect();
-        let search = Search::new(view.global, &signs, &benign, devices - self.krum.byzantine - 2)?;
-        Ok(self.tactics.models(view, &signs, search.lambda(colluders, self.tactics.threshold)))
+        let measures = Measures::of(view.global, &signs, &benign)?;
+        let lambda = self.lambda(view.before_attack.len(), &measures)?;
+        Ok(self.tactics.models(view, &signs, lambda))
     }
 }
 

@@ -6,6 +6,52 @@
 
 use shared::rules::{Distances, RuleError, Updates};
 
+/// What the search must know of the models that the attacker knows, wherever they are.
+#[derive(Clone, Debug)]
+pub struct Measures {
+    /// Between all pairs of them.
+    pub distances: Distances,
+    /// Of each of them.
+    pub offsets: Vec<Offset>,
+    /// Number of values of each (the paper's d).
+    pub dimension: usize,
+}
+
+/// Where a model v lies, as seen from the global model g and the direction s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Offset {
+    /// |v - g|².
+    pub squared: f64,
+    /// s·(v - g).
+    pub along: f64,
+}
+
+impl Measures {
+    /// Measures the models `known`, of d values each, from the model `global` and in the direction `signs`.
+    ///
+    /// # Errors
+    /// If nothing is known.
+    pub(super) fn of(global: &[f32], signs: &[f64], known: &[&[f32]]) -> Result<Self, RuleError> {
+        Ok(Measures {
+            distances: Distances::of(&Updates::new(known, None)?),
+            offsets: known.iter().map(|model| Offset::of(global, signs, model)).collect(),
+            dimension: global.len(),
+        })
+    }
+}
+
+impl Offset {
+    fn of(global: &[f32], signs: &[f64], model: &[f32]) -> Self {
+        let (mut squared, mut along) = (0.0, 0.0);
+        for ((value, global), sign) in model.iter().zip(global).zip(signs) {
+            let offset = f64::from(*value) - f64::from(*global);
+            squared += offset * offset;
+            along += sign * offset;
+        }
+        Offset { squared, along }
+    }
+}
+
 /// A Krum of the attacker's own: over some copies of the crafted model and the models it knows.
 #[derive(Debug)]
 pub(super) struct Search {
@@ -18,10 +64,7 @@ pub(super) struct Search {
 /// What the search must know of a model.
 #[derive(Debug)]
 struct Known {
-    /// |v - g|².
-    squared: f64,
-    /// s·(v - g).
-    along: f64,
+    offset: Offset,
     /// Distances to the other known models, ascending.
     nearest: Vec<f64>,
     /// Entry k is the sum of the first k of them.
@@ -29,21 +72,11 @@ struct Known {
 }
 
 impl Search {
-    /// A search from the model `global` against the direction `signs`, with Krum summing the distances to
-    /// `neighbours` others. All are of one length, d.
-    ///
-    /// # Errors
-    /// If nothing is known.
-    pub(super) fn new(
-        global: &[f32],
-        signs: &[f64],
-        known: &[&[f32]],
-        neighbours: usize,
-    ) -> Result<Self, RuleError> {
-        let distances = Distances::of(&Updates::new(known, None)?);
-        let known =
-            known.iter().enumerate().map(|(i, model)| Known::new(global, signs, model, &distances, i));
-        Ok(Search { known: known.collect(), neighbours, dimension: global.len() as f64 })
+    /// A search among the models that were measured, with Krum summing the distances to `neighbours` others.
+    pub(super) fn new(measures: &Measures, neighbours: usize) -> Self {
+        let Measures { distances, offsets, dimension } = measures;
+        let known = offsets.iter().enumerate().map(|(i, offset)| Known::new(*offset, distances, i));
+        Search { known: known.collect(), neighbours, dimension: *dimension as f64 }
     }
 
     /// The first λ that [succeeds](Search::succeeds), from the [bound](Search::bound) down by halves; `None` if none
@@ -61,7 +94,7 @@ impl Search {
     /// the search begins.
     fn bound(&self, copies: usize) -> f64 {
         let least = self.known.iter().map(|known| known.sum_to_nearest(self.neighbours)).reduce(f64::min);
-        let farthest = self.known.iter().map(|known| known.squared.sqrt()).fold(0.0, f64::max);
+        let farthest = self.known.iter().map(|known| known.offset.squared.sqrt()).fold(0.0, f64::max);
         let counted = self.counted(copies).max(1) as f64;
         (least.unwrap_or(0.0) / counted + farthest) / self.dimension.sqrt()
     }
@@ -84,26 +117,21 @@ impl Search {
 }
 
 impl Known {
-    fn new(global: &[f32], signs: &[f64], model: &[f32], distances: &Distances, i: usize) -> Self {
-        let (mut squared, mut along) = (0.0, 0.0);
-        for ((value, global), sign) in model.iter().zip(global).zip(signs) {
-            let offset = f64::from(*value) - f64::from(*global);
-            squared += offset * offset;
-            along += sign * offset;
-        }
+    fn new(offset: Offset, distances: &Distances, i: usize) -> Self {
         let nearest: Vec<f64> =
             distances.nearest_first(i).into_iter().map(|(_, distance)| distance).collect();
         let mut sums = vec![0.0];
         for distance in &nearest {
             sums.push(sums[sums.len() - 1] + distance);
         }
-        Known { squared, along, nearest, sums }
+        Known { offset, nearest, sums }
     }
 
     /// The Euclidean distance from the crafted model.
     fn distance(&self, lambda: f64, dimension: f64) -> f64 {
         // Rounding may take it below zero where the two models are the same.
-        (self.squared + 2.0 * lambda * self.along + lambda * lambda * dimension).max(0.0).sqrt()
+        let Offset { squared, along } = self.offset;
+        (squared + 2.0 * lambda * along + lambda * lambda * dimension).max(0.0).sqrt()
     }
 
     /// Sum of the distances to the `count` nearest other known models, or to all.
@@ -129,7 +157,7 @@ mod tests {
 
     fn search(known: &[Vec<f32>], signs: &[f64], neighbours: usize) -> Search {
         let known: Vec<&[f32]> = known.iter().map(Vec::as_slice).collect();
-        Search::new(&vec![0.0; signs.len()], signs, &known, neighbours).unwrap()
+        Search::new(&Measures::of(&vec![0.0; signs.len()], signs, &known).unwrap(), neighbours)
     }
 
     #[test]

@@ -19,6 +19,7 @@ use shared::scenario::{AttackKind, Scenario};
 pub use back_gradient::BackGradient;
 pub use gaussian::Gaussian;
 pub use krum::{FullKrum, PartialKrum};
+pub use krum_search::{Measures, Offset};
 pub use label_flip::LabelFlip;
 pub use trimmed_mean::{FullTrimmedMean, PartialTrimmedMean};
 

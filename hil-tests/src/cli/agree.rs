@@ -18,6 +18,7 @@ use crate::software::Faults;
 ///
 ///   cargo hil agree hil-tests/scenarios/emulated-attack.toml
 ///   cargo hil agree scenario.toml --on software,processes,emulated --arch aarch64 --set rounds=20
+///   cargo hil agree scenario.toml --on software,batched --device cuda:0
 ///   cargo hil agree scenario.toml --on software,boards --fleet shelf.toml --provisioned fleet
 ///
 /// The emulated bench runs once for each processor of --arch, with all devices of that processor. Prints test errors
@@ -35,6 +36,8 @@ pub(super) struct AgreeArgs {
     arch: ArchArgs,
     #[command(flatten)]
     fleet: FleetArgs,
+    #[command(flatten)]
+    device: DeviceArg,
     /// How far test errors may lie apart
     #[arg(long, value_name = "ERROR", default_value_t = TOLERANCE, value_parser = tolerance)]
     tolerance: f64,
@@ -53,6 +56,9 @@ impl AgreeArgs {
     pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         let arch = self.arch.of(&self.on)?;
         self.fleet.check(&self.on)?;
+        if !self.on.iter().any(|on| on.is_simulation()) {
+            self.device.refuse()?;
+        }
         let mut places = Vec::new();
         for on in &self.on {
             match on {
@@ -69,8 +75,9 @@ impl AgreeArgs {
         let folder = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{}-agreement", scenario.name)));
         let mut outcomes = Vec::new();
         for (on, arch) in places {
-            let bench =
-                on.bench(Faults::default(), None, arch.as_slice(), &self.fleet, DeviceArg::default())?;
+            // Benches that are no simulation take their device from the environment.
+            let device = if on.is_simulation() { self.device } else { DeviceArg::default() };
+            let bench = on.bench(Faults::default(), None, arch.as_slice(), &self.fleet, device)?;
             let label = match arch {
                 Some(arch) => format!("{} {arch}", bench.name()),
                 None => bench.name().to_owned(),

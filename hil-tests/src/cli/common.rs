@@ -4,20 +4,22 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use aggregator_node::backend::{self, DeviceChoice};
+use aggregator_node::backend::{self, Chosen, DeviceChoice};
 #[cfg(feature = "cuda-training")]
 use anyhow::Context;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 use rim::BrokerAddress;
 
+use crate::batched::Batched;
 use crate::bench::Bench;
 use crate::emulated::{Architecture, Emulated};
 use crate::inventory::Inventory;
 use crate::on_boards::Boards;
 use crate::processes::{Binaries, Processes};
-use crate::software::{Computing, Faults, Software};
+use crate::software::{Faults, Software};
 
 #[derive(Debug, Args)]
 pub(super) struct Common {
@@ -54,6 +56,8 @@ impl DatasetsFolder {
 pub(super) enum On {
     /// In this process, with virtual time
     Software,
+    /// In this process, all devices of a round as one batch of tensors, without a link between them
+    Batched,
     /// As processes on this machine, over MQTT
     Processes,
     /// The same, the clients built for ARM and run by QEMU's emulation of such processors
@@ -63,6 +67,11 @@ pub(super) enum On {
 }
 
 impl On {
+    /// Whether devices and aggregator are in this process.
+    pub(super) fn is_simulation(self) -> bool {
+        matches!(self, On::Software | On::Batched)
+    }
+
     pub(super) fn bench(
         self,
         faults: Faults,
@@ -71,12 +80,12 @@ impl On {
         fleet: &FleetArgs,
         device: DeviceArg,
     ) -> anyhow::Result<Box<dyn Bench>> {
-        if self != On::Software && device.is_given() {
-            let what = "--device and --batched are for --on software; set OUTPOST_AGGREGATOR_DEVICE for the aggregators of other benches";
-            return Err(UsageError(what.to_owned()).into());
+        if !self.is_simulation() {
+            device.refuse()?;
         }
         Ok(match self {
-            On::Software => Box::new(Software { faults, computing: device.open()? }),
+            On::Software => Box::new(Software { faults, rules: device.rules()? }),
+            On::Batched => Box::new(device.batched()?),
             On::Processes => Box::new(Processes::native(Binaries::find()?, broker)),
             On::Emulated => Box::new(Emulated::new(arch, broker)?),
             On::Boards => Box::new(fleet.bench()?),
@@ -86,46 +95,69 @@ impl On {
 
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(super) struct DeviceArg {
-    /// What the aggregator computes its rules on: cpu, cuda:N for the N-th GPU from 0 on, or auto for the first GPU if
-    /// there is one and else the processors; a GPU needs a build with --features cuda (docs/cuda.md) [default: cpu]
+    /// What the aggregator computes its rules on, and the batched bench everything: cpu, cuda:N for the N-th GPU from 0
+    /// on, or auto for the first GPU if there is one and else the processors; a GPU needs a build with --features cuda,
+    /// the batched bench there one with --features cuda-training (docs/cuda.md) [default: cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceChoice>,
-    /// Train all devices of a round as one batch, and evaluate models likewise (software; logistic-regression, dnn), on the
-    /// GPU of --device if it names one, which needs a build with --features cuda-training; models are those of other
-    /// benches within rounding only
+}
+
+impl DeviceArg {
+    /// An error if a device is named where no bench has a use for it.
+    pub(super) fn refuse(self) -> Result<(), UsageError> {
+        let what = "--device is for --on software and batched; set OUTPOST_AGGREGATOR_DEVICE for the aggregators of other benches";
+        if self.device.is_some() { Err(UsageError(what.to_owned())) } else { Ok(()) }
+    }
+
+    /// What computes rules, which is told of where it was asked for.
+    fn rules(self) -> anyhow::Result<Chosen> {
+        let rules = backend::open(self.device.unwrap_or_default())?;
+        if self.device.is_some() {
+            eprintln!("{rules}");
+        }
+        Ok(rules)
+    }
+
+    fn batched(self) -> anyhow::Result<Batched> {
+        Ok(Batched { device: training_on(self.rules()?.gpu)? })
+    }
+}
+
+/// The bench of commands that run many scenarios.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct SimulationArgs {
+    #[command(flatten)]
+    device: DeviceArg,
+    /// Run cells on the batched bench: all devices of a round as one batch of tensors (logistic-regression, dnn), which is
+    /// fast on a GPU; models are those of other benches within rounding only
     #[arg(long)]
     batched: bool,
 }
 
-impl DeviceArg {
-    fn is_given(self) -> bool {
-        self.device.is_some() || self.batched
-    }
-
-    /// What computes, which is told of where it was asked for.
-    pub(super) fn open(self) -> anyhow::Result<Computing> {
-        let rules = backend::open(self.device.unwrap_or_default())?;
-        let batched = self.batched.then(|| training_on(rules.gpu)).transpose()?;
-        if self.device.is_some() {
-            eprintln!("{rules}");
+impl SimulationArgs {
+    pub(super) fn bench(self) -> anyhow::Result<Arc<dyn Bench + Send + Sync>> {
+        if self.batched {
+            return Ok(Arc::new(self.device.batched()?));
         }
-        Ok(Computing { rules, batched })
+        Ok(Arc::new(Software { rules: self.device.rules()?, ..Software::default() }))
     }
 }
 
-/// What trains beside rules on this GPU, or on the processors.
+/// The GPU of this number for candle, or the processors.
 #[cfg(feature = "cuda-training")]
 fn training_on(gpu: Option<u32>) -> anyhow::Result<Device> {
     let Some(gpu) = gpu else { return Ok(Device::Cpu) };
-    Device::new_cuda(gpu as usize).with_context(|| format!("cuda:{gpu} cannot be used for training"))
+    // With a stream of its own, which all threads share: candle's other device has one for each thread.
+    Device::new_cuda_with_stream(gpu as usize)
+        .with_context(|| format!("cuda:{gpu} cannot be used for training"))
 }
 
 #[cfg(not(feature = "cuda-training"))]
 fn training_on(gpu: Option<u32>) -> anyhow::Result<Device> {
     let Some(gpu) = gpu else { return Ok(Device::Cpu) };
     let what = format!(
-        "--batched trains on cuda:{gpu}, for which this program was not built: build it with --features cuda-training \
-         (docs/cuda.md), or leave out one of --batched and --device"
+        "the batched bench would train on cuda:{gpu}, for which this program was not built: build it with --features \
+         cuda-training (docs/cuda.md), or give --device cpu"
     );
     Err(UsageError(what).into())
 }

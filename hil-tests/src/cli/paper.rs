@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::common::{DatasetsFolder, DeviceArg, Ending, UsageError};
+use super::common::{DatasetsFolder, Ending, SimulationArgs, UsageError};
 use crate::paper::{self, Options, to_text};
 use crate::sweep::{Finished, Pool};
 
@@ -40,7 +40,7 @@ pub(super) struct PaperArgs {
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]
-    device: DeviceArg,
+    simulation: SimulationArgs,
     #[command(flatten)]
     folder: DatasetsFolder,
 }
@@ -65,7 +65,7 @@ impl PaperArgs {
         let seeds = self.seeds.unwrap_or(if self.quick { 1 } else { 5 });
         let options = Options { seeds, quick: self.quick, settings: self.settings };
         let datasets = self.folder.path();
-        let pool = Pool { out: self.out.clone(), datasets, jobs: self.jobs, computing: self.device.open()? };
+        let pool = Pool { out: self.out.clone(), datasets, jobs: self.jobs, bench: self.simulation.bench()? };
         for experiment in experiments {
             eprintln!("{}", experiment.title);
             let cells = experiment.cells(&options)?;

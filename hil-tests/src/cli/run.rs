@@ -48,7 +48,7 @@ impl RunArgs {
         if self.on != On::Software && self.faults.any() {
             return Err(UsageError("faults can be injected --on software only".to_owned()).into());
         }
-        if self.on == On::Software && self.broker.is_some() {
+        if self.on.is_simulation() && self.broker.is_some() {
             return Err(UsageError("a broker is used --on processes or emulated only".to_owned()).into());
         }
         if self.on == On::Boards && self.broker.is_some() {

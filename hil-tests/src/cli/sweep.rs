@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
 
-use super::common::{DatasetsFolder, DeviceArg, Ending, UsageError};
+use super::common::{DatasetsFolder, Ending, SimulationArgs, UsageError};
 use crate::sweep::{Finished, Grid, Pool, Share, merge, write_csv};
 
 /// Run every cell of a grid over scenario keys, or join the parts of one
@@ -42,7 +42,7 @@ pub(super) struct SweepArgs {
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]
-    device: DeviceArg,
+    simulation: SimulationArgs,
     #[command(flatten)]
     folder: DatasetsFolder,
 }
@@ -92,7 +92,7 @@ impl SweepArgs {
             out: out.clone(),
             datasets: self.folder.path(),
             jobs: self.jobs,
-            computing: self.device.open()?,
+            bench: self.simulation.bench()?,
         };
         match pool.run(cells, stop)? {
             Finished::Interrupted => Ok(Ending::Interrupted),

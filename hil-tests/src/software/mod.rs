@@ -4,7 +4,6 @@
 //! Participants that have something to do at the same instant work in parallel; what they say is carried out in
 //! the order of the participants, so that a run depends on its seeds alone.
 
-mod batch;
 mod faults;
 mod network;
 mod seats;
@@ -12,10 +11,8 @@ mod seats;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use aggregator_node::backend::Chosen;
-use aggregator_node::evaluator::Evaluators;
 use aggregator_node::machine::Machine;
 use aggregator_node::record::Summary;
 use aggregator_node::run::Run;
@@ -27,32 +24,18 @@ use shared::identity::DeviceId;
 use shared::models::{self, Model};
 use shared::wire::{Millis, Topics};
 
-use crate::bench::{Bench, Task, Watch};
-use batch::{Local, Trainer};
+use crate::bench::{Bench, CHECKPOINT_EVERY, Task, Watch};
 pub use faults::Faults;
 use network::Network;
 use seats::{AggregatorSeat, DeviceSeat, Effect, Seat};
-
-/// How much computing may be lost to a crash. What is computed again ends in the same bytes.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
-
-/// What computes on the software bench.
-#[derive(Clone, Debug, Default)]
-pub struct Computing {
-    /// What the aggregator computes its rules on.
-    pub rules: Chosen,
-    /// Where all devices of a round are trained as one batch, if they are not each by itself, and models evaluated. Both
-    /// are then the same as on other benches within rounding only.
-    pub batched: Option<candle_core::Device>,
-}
 
 /// The software bench.
 #[derive(Clone, Debug, Default)]
 pub struct Software {
     /// What goes wrong on the link.
     pub faults: Faults,
-    /// What computes.
-    pub computing: Computing,
+    /// What the aggregator computes its rules on.
+    pub rules: Chosen,
 }
 
 impl Bench for Software {
@@ -71,20 +54,11 @@ impl Bench for Software {
         }
         let topics = Topics::default();
         let machine = Machine::new(scenario.clone(), topics.clone(), run.start()?, Millis(0));
-        let batched = self.computing.batched.clone();
-        let trainer = batched.map(|device| Trainer::new(scenario, model.as_ref(), (shape, classes), device));
-        let trainer = trainer.transpose()?;
-        let evaluators: Box<dyn Evaluators> = match &trainer {
-            Some(trainer) => trainer.evaluators(model.layout().clone()),
-            None => Box::new(model.clone()),
-        };
-        let rules = self.computing.rules.backend.as_ref();
-        let worker = Worker::new(scenario, evaluators.as_ref(), data.test.clone(), rules)?;
+        let worker = Worker::new(scenario, &model, data.test.clone(), self.rules.backend.as_ref())?;
         let mut stage = Stage {
-            trainer,
             network: Network::new(&self.faults),
             aggregator: AggregatorSeat::new(machine, worker),
-            devices: seat_devices(task, &model, &topics, self.computing.batched.is_some()),
+            devices: seat_devices(task, &model, &topics),
             now: Millis(0),
         };
         stage.connect();
@@ -106,8 +80,7 @@ impl Bench for Software {
     }
 }
 
-/// The devices; `batched` ones wait for somebody else to train them.
-fn seat_devices(task: &Task, model: &Arc<dyn Model>, topics: &Topics, batched: bool) -> Vec<DeviceSeat> {
+fn seat_devices(task: &Task, model: &Arc<dyn Model>, topics: &Topics) -> Vec<DeviceSeat> {
     let scenario = &task.scenario;
     let dimension = model.layout().dimension();
     let seat = |(index, shard): (usize, shared::data::Shard)| {
@@ -115,7 +88,7 @@ fn seat_devices(task: &Task, model: &Arc<dyn Model>, topics: &Topics, batched: b
         let me = Identity { device, boot: u64::from(device.0), examples: shard.len() as u32 };
         let agent = Agent::new(me, topics.clone(), scenario, dimension, Millis(0));
         let worker = edge_client::worker::Worker::new(scenario.clone(), device, model.clone(), shard);
-        DeviceSeat::new(agent, worker, batched)
+        DeviceSeat::new(agent, worker)
     };
     task.data.shards(scenario).into_iter().enumerate().map(seat).collect()
 }
@@ -125,8 +98,6 @@ struct Stage {
     network: Network,
     aggregator: AggregatorSeat,
     devices: Vec<DeviceSeat>,
-    /// Trains for the devices, if they do not do it themselves.
-    trainer: Option<Trainer>,
     now: Millis,
 }
 
@@ -135,21 +106,6 @@ impl Stage {
     fn connect(&mut self) {
         self.aggregator.connect();
         self.devices.iter_mut().for_each(Seat::connect);
-    }
-
-    /// Trains for the devices that wait for it, and adds what they say then.
-    fn train(&mut self, now: Millis, said: &mut [Vec<Effect>]) -> anyhow::Result<()> {
-        let Some(trainer) = &self.trainer else { return Ok(()) };
-        let seats = self.devices.par_iter_mut().zip(said);
-        let waiting: Vec<_> =
-            seats.filter_map(|(seat, said)| Some((seat.wants_training()?, seat, said))).collect();
-        let (wanted, seats): (Vec<_>, Vec<_>) =
-            waiting.into_iter().map(|(wanted, seat, said)| (wanted, (seat, said))).unzip();
-        let (rounds, locals): (Vec<u32>, Vec<Local>) = wanted.into_iter().unzip();
-        for (((seat, said), round), trained) in seats.into_iter().zip(rounds).zip(trainer.train(&locals)?) {
-            seat.is_trained(now, round, trained, said);
-        }
-        Ok(())
     }
 
     /// Goes to the next instant at which something happens. True when the run is over.
@@ -169,11 +125,10 @@ impl Stage {
         }
         let (aggregator, devices) = (&mut self.aggregator, &mut self.devices);
         // Both on rayon's threads, for to get there from another takes longer than much of what is done there.
-        let (effects, mut said): (_, Vec<Vec<Effect>>) = rayon::join(
+        let (effects, said): (_, Vec<Vec<Effect>>) = rayon::join(
             || aggregator.act(now),
             || devices.par_iter_mut().map(|device| device.act(now)).collect(),
         );
-        self.train(now, &mut said)?;
         let mut over = false;
         for effect in effects {
             match effect {

@@ -5,11 +5,7 @@ use std::sync::Arc;
 use aggregator_node::machine::{self, Failure, Machine};
 use aggregator_node::record::RoundRecord;
 use edge_client::agent::{self, Agent};
-use edge_client::worker;
-use shared::training::Trained;
-use shared::wire::{Millis, Payload, Publication, Telemetry};
-
-use super::batch::Local;
+use shared::wire::{Millis, Payload, Publication};
 
 /// A message that has arrived.
 #[derive(Clone)]
@@ -66,37 +62,13 @@ pub(super) trait Seat {
 pub(super) struct DeviceSeat {
     agent: Agent,
     worker: edge_client::worker::Worker,
-    /// Whether it is trained as one of a batch; then it waits for that where it would train.
-    batched: bool,
-    waiting: Option<(u32, Arc<[f32]>)>,
     inbox: Inbox,
     left: bool,
 }
 
 impl DeviceSeat {
-    pub(super) fn new(agent: Agent, worker: edge_client::worker::Worker, batched: bool) -> Self {
-        DeviceSeat { agent, worker, batched, waiting: None, inbox: Inbox::default(), left: false }
-    }
-
-    /// What it waits to be trained with, and for which round, if it does.
-    pub(super) fn wants_training(&mut self) -> Option<(u32, Local)> {
-        let (round, global) = self.waiting.take()?;
-        Some((round, Local { global, minibatches: self.worker.minibatches(round) }))
-    }
-
-    /// Takes the result of its training.
-    pub(super) fn is_trained(
-        &mut self,
-        now: Millis,
-        round: u32,
-        trained: Trained,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Trained { parameters, loss } = trained;
-        // The time that all of them take together is nobody's.
-        let telemetry = Telemetry::default();
-        let outcome = worker::Trained { round, parameters, loss, train_us: 0, telemetry };
-        self.take(now, agent::Event::Done(worker::Outcome::Trained(outcome)), effects);
+    pub(super) fn new(agent: Agent, worker: edge_client::worker::Worker) -> Self {
+        DeviceSeat { agent, worker, inbox: Inbox::default(), left: false }
     }
 
     fn take(&mut self, now: Millis, event: agent::Event<'_>, effects: &mut Vec<Effect>) {
@@ -107,9 +79,6 @@ impl DeviceSeat {
             match action {
                 agent::Action::Subscribe(filter) => effects.push(Effect::Subscribe(filter)),
                 agent::Action::Publish(publication) => effects.push(Effect::Publish(publication)),
-                agent::Action::Compute(worker::Job::Train { round, global }) if self.batched => {
-                    self.waiting = Some((round, global));
-                }
                 agent::Action::Compute(job) => {
                     let outcome = self.worker.perform(job);
                     self.take(now, agent::Event::Done(outcome), effects);

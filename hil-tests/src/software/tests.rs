@@ -98,23 +98,3 @@ fn an_attack_changes_the_model() {
     let digest = |kind: &str| run(&[&format!("attack.kind={kind}")], Faults::default()).model_sha256;
     assert_ne!(digest("none"), digest("trimmed-mean"));
 }
-
-#[test]
-fn devices_that_are_trained_as_a_batch_end_where_they_would_have_by_themselves() {
-    for model in ["model=logistic-regression", "model=dnn"] {
-        for others in [
-            &["attack.kind=none"][..],
-            &["attack.kind=trimmed-mean"],
-            &["attack.kind=label-flip"],
-            &["attack.kind=trimmed-mean", "aggregation.rule=median", "defense.kind=lfr", "defense.remove=1"],
-        ] {
-            let settings = [&[model, "rounds=30", "training.local-steps=2"], others].concat();
-            let computing = Computing { batched: Some(candle_core::Device::Cpu), ..Computing::default() };
-            let batched = Software { computing, faults: faults(1) };
-            let (batched, alone) = (run_on(&batched, &settings), run(&settings, Faults::default()));
-            let off = batched.final_test_error.unwrap() - alone.final_test_error.unwrap();
-            assert!(off.abs() <= 0.005, "{settings:?}: {off}");
-            assert!(batched.refused.is_empty(), "{:?}", batched.refused);
-        }
-    }
-}

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use aggregator_node::record::Summary;
@@ -14,10 +14,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Cell;
 use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::{DataKey, FleetData};
-use crate::software::{Computing, Software};
 
-/// Runs cells on the software bench, each on one thread: cells are independent, so that wastes nothing.
-#[derive(Clone, Debug)]
+/// Runs cells, each on one thread: cells are independent, so that wastes nothing.
+#[derive(Clone)]
 pub struct Pool {
     /// Where the cells' run directories are.
     pub out: PathBuf,
@@ -25,8 +24,8 @@ pub struct Pool {
     pub datasets: PathBuf,
     /// Cells at a time; as many as there are cores if `None`.
     pub jobs: Option<usize>,
-    /// What computes.
-    pub computing: Computing,
+    /// Where they run.
+    pub bench: Arc<dyn Bench + Send + Sync>,
 }
 
 /// What came of a pool of cells.
@@ -115,9 +114,7 @@ impl Pool {
         let on_round = |_: &_| progress.round();
         let watch = Watch { on_round: &on_round, stop };
         let thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().context("no thread")?;
-        thread.install(|| {
-            Software { computing: self.computing.clone(), ..Software::default() }.run(&task, &watch)
-        })
+        thread.install(|| self.bench.run(&task, &watch))
     }
 
     fn load(&self, cache: &DataCache, cell: &Cell) -> anyhow::Result<FleetData> {

@@ -41,5 +41,5 @@ pub use idx::{IdxError, read_idx};
 pub use load::{ContentError, DataError, load, load_test};
 pub use name::{DatasetName, Spec, UnknownDataset};
 pub use partition::partition;
-pub use shard::Shard;
+pub use shard::{Drawn, Shard};
 pub use shard_file::{ShardError, ShardInfo};

@@ -71,20 +71,34 @@ impl Shard {
         self
     }
 
-    /// `size` examples drawn without replacement (paper section 2.1); the whole shard, in order and without
-    /// a draw, if it has no more than that.
+    /// [`Shard::draw`], with the features of the examples.
     pub fn minibatch(&self, size: usize, random: &mut Stream) -> Batch {
-        if size >= self.len() {
-            return self.batch(&self.indices, self.labels.iter());
-        }
-        let drawn = index::sample(random, self.len(), size);
-        let indices: Vec<u32> = drawn.iter().map(|position| self.indices[position]).collect();
-        self.batch(&indices, drawn.iter().map(|position| &self.labels[position]))
+        let Drawn { indices, labels } = self.draw(size, random);
+        Batch { labels, ..self.dataset.batch(&indices) }
     }
 
-    fn batch<'a>(&self, indices: &[u32], labels: impl Iterator<Item = &'a u8>) -> Batch {
-        Batch { labels: labels.map(|&label| u32::from(label)).collect(), ..self.dataset.batch(indices) }
+    /// `size` examples drawn without replacement (paper section 2.1); the whole shard, in order and without
+    /// a draw, if it has no more than that.
+    pub fn draw(&self, size: usize, random: &mut Stream) -> Drawn {
+        let label = |&label: &u8| u32::from(label);
+        if size >= self.len() {
+            return Drawn { indices: self.indices.clone(), labels: self.labels.iter().map(label).collect() };
+        }
+        let drawn = index::sample(random, self.len(), size);
+        Drawn {
+            indices: drawn.iter().map(|position| self.indices[position]).collect(),
+            labels: drawn.iter().map(|position| label(&self.labels[position])).collect(),
+        }
     }
+}
+
+/// Examples of a data set that were drawn from a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Which of the data set.
+    pub indices: Vec<u32>,
+    /// One class index per example: those of the shard.
+    pub labels: Vec<u32>,
 }
 
 #[cfg(test)]

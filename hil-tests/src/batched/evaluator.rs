@@ -1,0 +1,118 @@
+//! How good models are, where they are trained.
+
+use candle_core::{Device, Tensor};
+use shared::data::Batch;
+use shared::evaluation::{Evaluation, Tally};
+use shared::models::ModelError;
+
+use super::network::Network;
+use super::together;
+
+/// Evaluates models on the same examples again and again. Logits are the model's within rounding.
+pub(super) struct Evaluator {
+    network: Network,
+    /// Features, `[1, n, features]`, which stay on the device, and labels.
+    examples: Vec<(Tensor, Vec<u32>)>,
+    /// Values of the examples that models are evaluated on at a time.
+    values: usize,
+}
+
+impl Evaluator {
+    /// Takes the examples of `batches` to `device`.
+    pub(super) fn new(
+        network: Network,
+        batches: impl IntoIterator<Item = Batch>,
+        device: &Device,
+        values: usize,
+    ) -> candle_core::Result<Self> {
+        let resident = |batch: Batch| {
+            let features = batch.features.to_floats();
+            let shape = (1, batch.len(), features.len() / batch.len().max(1));
+            Ok((Tensor::from_slice(&features, shape, device)?, batch.labels))
+        };
+        let examples = batches.into_iter().map(resident).collect::<candle_core::Result<_>>()?;
+        Ok(Evaluator { network, examples, values })
+    }
+
+    /// How good each of `models` is, `[k, d]`.
+    ///
+    /// # Errors
+    /// [`ModelError::Empty`] if there is no example, and what candle or the GPU fails with.
+    pub(super) fn evaluate(&self, models: &Tensor) -> Result<Vec<Evaluation>, ModelError> {
+        let count = models.dim(0)?;
+        let mut tallies = vec![Tally::default(); count];
+        let longest = self.examples.iter().map(|(_, labels)| labels.len()).max().unwrap_or(0);
+        let together = together(self.values, longest, self.network.features());
+        for (start, tallies) in (0..count).step_by(together).zip(tallies.chunks_mut(together)) {
+            let models = models.narrow(0, start, tallies.len())?;
+            for (examples, labels) in &self.examples {
+                let logits = self.network.logits(&models, &examples.repeat((tallies.len(), 1, 1))?)?;
+                for (tally, logits) in tallies.iter_mut().zip(logits.flatten_from(1)?.to_vec2()?) {
+                    tally.add(&logits, labels)?;
+                }
+            }
+        }
+        tallies.into_iter().map(Tally::evaluation).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::data::Features;
+    use shared::evaluation::evaluate;
+    use shared::models::{self, Model, ModelName};
+    use shared::random::{Purpose, stream};
+
+    use super::*;
+
+    const CLASSES: usize = 4;
+
+    fn batch(shape: &[usize], count: usize) -> Batch {
+        let features = count * shape.iter().product::<usize>();
+        let value = |i: usize| ((i * 37 + i * i % 17) % 29) as f32 / 29.0;
+        let features = Features::Floats((0..features).map(value).collect());
+        Batch { features, shape: shape.to_vec(), labels: (0..CLASSES as u32).cycle().take(count).collect() }
+    }
+
+    fn evaluator(name: ModelName, shape: &[usize], batches: Vec<Batch>) -> (Box<dyn Model>, Evaluator) {
+        let model = models::build(name, shape, CLASSES).unwrap();
+        let network = Network::of(name, model.as_ref(), shape).unwrap();
+        // Two models with eight examples at a time.
+        let values = 16 * network.features();
+        (model, Evaluator::new(network, batches, &Device::Cpu, values).unwrap())
+    }
+
+    #[test]
+    fn models_are_as_good_as_elsewhere() {
+        let cases = [
+            (ModelName::LogisticRegression, &[5, 3][..]),
+            (ModelName::Dnn, &[13, 12]),
+            (ModelName::Dnn, &[7]),
+        ];
+        for (name, shape) in cases {
+            let batches = || vec![batch(shape, 8), batch(shape, 6)];
+            let (model, evaluator) = evaluator(name, shape, batches());
+            let random = |seed| model.initial(&mut stream(seed, Purpose::Weights, None, 0)).values().to_vec();
+            let mut several: Vec<Vec<f32>> = (0..3).map(random).collect();
+            several[1].iter_mut().enumerate().for_each(|(i, value)| *value += (i % 7) as f32 / 5.0 - 0.6);
+            let alone = |parameters: &Vec<f32>| evaluate(model.as_ref(), parameters, batches()).unwrap();
+            let expected: Vec<Evaluation> = several.iter().map(alone).collect();
+            let differ = (expected[1].loss - expected[0].loss).abs() > 0.01;
+            assert!(differ, "there is something to compare: {expected:?}");
+            let found = evaluator.evaluate(&Tensor::new(several, &Device::Cpu).unwrap()).unwrap();
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found.loss - expected.loss).abs() <= 1e-4 * expected.loss, "{name}: {found:?}");
+                assert!(found.errors == expected.errors, "{name}: {found:?}, not {expected:?}");
+                assert_eq!(found.examples, expected.examples);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_evaluate_on_is_an_error() {
+        let (model, evaluator) = evaluator(ModelName::LogisticRegression, &[2], vec![]);
+        let models = Tensor::zeros((1, model.layout().dimension()), candle_core::DType::F32, &Device::Cpu);
+        assert!(matches!(evaluator.evaluate(&models.unwrap()), Err(ModelError::Empty)));
+    }
+}

@@ -1,0 +1,109 @@
+//! The batched bench: a whole round as a few operations on tensors, on a GPU or on the processors.
+//!
+//! All devices of a round are trained as one batch. Their updates, and what is crafted and aggregated of them, stay
+//! where they were made; what comes back to the processors in a round is the new global model, losses, logits, and
+//! numbers that the attacks and Krum's selections go by. There is no link, no agent and no round machine: every device
+//! answers every round, and nothing is sent that could be counted or lost.
+//!
+//! What is drawn is drawn by the same streams as on all benches. Sums are taken in another order, so models are the same
+//! within rounding only.
+//!
+//! # Layout
+//! - This file: [`Batched`], the bench.
+//! - `round`: the rounds; `updates`: what devices send in one.
+//! - `examples`: the training data; `trainer`: from minibatches to models.
+//! - `network`: the networks of all devices; `layers`: what those are made of.
+//! - `attacks`: what compromised devices send.
+//! - `rules`: the aggregation rule.
+//! - `evaluator`: how good models are.
+
+mod attacks;
+mod evaluator;
+mod examples;
+mod layers;
+mod network;
+mod round;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod trainer;
+mod updates;
+
+use std::sync::Arc;
+
+use aggregator_node::record::Summary;
+use aggregator_node::run::Run;
+use candle_core::Device;
+use shared::models::{self, Model};
+
+use crate::bench::{Bench, CHECKPOINT_EVERY, Task, Watch};
+use round::Simulation;
+
+/// Devices whose models are worked on at a time.
+const DEVICES: usize = 100;
+
+/// Values of the examples that are worked on at a time, which bounds the memory of convolutions: 700 MB with the paper's
+/// network and minibatches of 32 from MNIST.
+const VALUES: usize = DEVICES * 32 * 28 * 28;
+
+/// How many models may be worked on at a time with so many `examples` each, of so many `features`.
+fn together(values: usize, examples: usize, features: usize) -> usize {
+    (values / (examples * features).max(1)).clamp(1, DEVICES)
+}
+
+/// The batched bench.
+#[derive(Clone, Debug)]
+pub struct Batched {
+    /// What everything is computed on.
+    pub device: Device,
+}
+
+impl Bench for Batched {
+    fn name(&self) -> &'static str {
+        "batched"
+    }
+
+    fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
+        let Task { scenario, data, .. } = task;
+        let model: Arc<dyn Model> =
+            models::build(scenario.model, data.test.shape(), data.test.classes())?.into();
+        let mut run = Run::open(&task.out, scenario, self.name(), &*model, &data.test, CHECKPOINT_EVERY)?;
+        if run.is_complete() {
+            return Ok(Some(run.finish()?));
+        }
+        let start = run.start()?;
+        let mut simulation = Simulation::new(task, &model, start.global, &self.device)?;
+        for round in start.finished + 1..=scenario.rounds {
+            if watch.stopped() {
+                run.checkpoint()?;
+                return Ok(None);
+            }
+            match simulation.round(round) {
+                Ok((record, global)) => {
+                    (watch.on_round)(&record);
+                    run.record(record, global)?;
+                }
+                Err(error) => {
+                    run.checkpoint()?;
+                    return Err(error.context(format!("round {round}")));
+                }
+            }
+        }
+        Ok(Some(run.finish()?))
+    }
+}
+
+#[cfg(test)]
+mod bounds {
+    use super::*;
+
+    #[test]
+    fn memory_bounds_how_many_are_worked_on_at_a_time() {
+        assert_eq!(together(VALUES, 32, 28 * 28), DEVICES);
+        assert_eq!(together(VALUES, 1, 1), DEVICES, "models take memory, too");
+        assert_eq!(together(VALUES, 500, 28 * 28), 6);
+        assert_eq!(together(VALUES, 32, 64 * 64), 19);
+        assert_eq!(together(VALUES, 10_000, 64 * 64), 1);
+        assert_eq!(together(VALUES, 0, 0), DEVICES);
+    }
+}

@@ -1,0 +1,157 @@
+//! Runs on the batched bench against the same on the software bench.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use aggregator_node::record::{RoundRecord, RunDirectory};
+use shared::scenario::Scenario;
+use shared::wire::Refusal;
+
+use super::*;
+use crate::fleet_data::FleetData;
+use crate::software::Software;
+
+const SCENARIO: &str = r#"
+name = "batched"
+dataset = "breast-cancer"
+model = "logistic-regression"
+rounds = 30
+[training]
+local-steps = 2
+[fleet]
+devices = 9
+compromised = 3
+[aggregation]
+rule = "trimmed-mean"
+[evaluation]
+every = 5
+"#;
+
+const BATCHED: Batched = Batched { device: Device::Cpu };
+
+/// Runs until `rounds` are over, in `out`: what is recorded, and the summary if that was all.
+fn run_in(
+    out: &Path,
+    bench: &dyn Bench,
+    settings: &[&str],
+    rounds: usize,
+) -> anyhow::Result<(Vec<RoundRecord>, Option<Summary>)> {
+    let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+    let scenario = Arc::new(Scenario::parse("batched.toml", SCENARIO, &settings).unwrap());
+    let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets");
+    let data = FleetData::load(&scenario, &datasets).unwrap();
+    let task = Task { scenario, data, datasets, out: out.to_owned() };
+    let (stop, done) = (AtomicBool::new(rounds == 0), AtomicUsize::new(0));
+    let on_round = |_: &RoundRecord| {
+        stop.store(done.fetch_add(1, Ordering::Relaxed) + 1 >= rounds, Ordering::Relaxed);
+    };
+    let summary = bench.run(&task, &Watch { on_round: &on_round, stop: &stop })?;
+    Ok((RunDirectory::open(out)?.records()?, summary))
+}
+
+fn run(bench: &dyn Bench, settings: &[&str]) -> (Vec<RoundRecord>, Summary) {
+    let folder = tempfile::tempdir().unwrap();
+    let (records, summary) = run_in(&folder.path().join("run"), bench, settings, usize::MAX).unwrap();
+    (records, summary.expect("nobody stops it"))
+}
+
+/// That each round goes as on the software bench, within rounding.
+fn assert_as_on_devices(settings: &[&str]) {
+    let (batched, alone) = (run(&BATCHED, settings), run(&Software::default(), settings));
+    let off = batched.1.final_test_error.unwrap() - alone.1.final_test_error.unwrap();
+    assert!(off.abs() <= 0.005, "{settings:?}: {off}");
+    assert_eq!(batched.0.len(), alone.0.len());
+    for (batched, alone) in batched.0.iter().zip(&alone.0) {
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-3 * b.abs().max(0.01);
+        let losses = batched.test_loss.zip(alone.test_loss).is_none_or(|(a, b)| near(a, b));
+        let train_loss = near(batched.train_loss.unwrap().into(), alone.train_loss.unwrap().into());
+        assert!(losses && train_loss, "{settings:?}: {batched:?}, not {alone:?}");
+        let of_devices =
+            RoundRecord { bytes_up: 0, bytes_down: 0, seconds: batched.seconds, ..alone.clone() };
+        let (test_loss, test_error, train_loss) = (batched.test_loss, batched.test_error, batched.train_loss);
+        assert_eq!(*batched, RoundRecord { test_loss, test_error, train_loss, ..of_devices }, "{settings:?}");
+        assert_eq!(batched.test_loss.is_some(), alone.test_loss.is_some());
+    }
+}
+
+#[test]
+fn rounds_go_as_on_devices_whatever_the_attack() {
+    for attack in [
+        &["attack.kind=none"][..],
+        &["attack.kind=gaussian", "attack.round-fraction=0.5"],
+        &["attack.kind=label-flip"],
+        &["attack.kind=trimmed-mean"],
+        &["attack.kind=trimmed-mean", "attack.knowledge=full"],
+        &["attack.kind=krum", "aggregation.rule=krum"],
+        &["attack.kind=krum", "attack.knowledge=full", "aggregation.rule=krum"],
+    ] {
+        assert_as_on_devices(attack);
+    }
+}
+
+#[test]
+fn rounds_go_as_on_devices_whatever_the_rule_and_the_defense() {
+    let attacked = |others: &[&str]| assert_as_on_devices(&[&["attack.kind=gaussian"], others].concat());
+    attacked(&["aggregation.rule=mean"]);
+    attacked(&[
+        "aggregation.rule=mean",
+        "aggregation.weighted=false",
+        "defense.kind=lfr",
+        "defense.remove=3",
+    ]);
+    attacked(&["aggregation.rule=median", "defense.kind=lfr", "defense.remove=1"]);
+    attacked(&[
+        "aggregation.rule=trimmed-mean",
+        "aggregation.trim=2",
+        "defense.kind=lfr",
+        "defense.remove=2",
+    ]);
+    attacked(&["aggregation.rule=bulyan", "aggregation.byzantine=1"]);
+    attacked(&["fleet.selected=7", "aggregation.trim=2"]);
+}
+
+#[test]
+fn the_dnn_goes_as_on_devices() {
+    assert_as_on_devices(&["model=dnn", "rounds=6", "attack.kind=trimmed-mean"]);
+}
+
+#[test]
+fn updates_that_are_not_finite_are_refused_by_name_and_the_round_goes_on() {
+    // Benign and attacking devices alike get beyond all numbers.
+    let settings = ["attack.kind=none", "training.learning-rate=1e38", "rounds=4"];
+    let (records, _) = run(&BATCHED, &settings);
+    let last = records.last().unwrap();
+    assert!(last.refused[&Refusal::NonFinite] > 0, "{last:?}");
+    assert_eq!(last.accepted + last.refused[&Refusal::NonFinite], 9);
+    let (of_devices, _) = run(&Software::default(), &settings);
+    for (batched, alone) in records.iter().zip(&of_devices) {
+        assert_eq!((&batched.refused, &batched.absent), (&alone.refused, &alone.absent));
+        assert_eq!(
+            (&batched.refused_devices, batched.aggregated),
+            (&alone.refused_devices, alone.aggregated)
+        );
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_goes_on_to_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ["attack.kind=trimmed-mean", "attack.knowledge=full"];
+    let out = folder.path().join("run");
+    let (records, summary) = run_in(&out, &BATCHED, &settings, 7).unwrap();
+    assert_eq!((records.len(), summary), (7, None));
+    let (records, summary) = run_in(&out, &BATCHED, &settings, usize::MAX).unwrap();
+    assert_eq!(records.len(), 30);
+    assert_eq!(summary.unwrap().model_sha256, run(&BATCHED, &settings).1.model_sha256);
+    let other = run_in(&out, &Software::default(), &settings, usize::MAX).unwrap_err().to_string();
+    assert!(other.contains("a run of this scenario on the bench `batched`"), "{other}");
+}
+
+#[test]
+fn more_validation_examples_than_there_are_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ["defense.kind=err", "defense.remove=1", "defense.validation-examples=1000"];
+    let refused = run_in(&folder.path().join("run"), &BATCHED, &settings, usize::MAX).unwrap_err();
+    assert!(refused.to_string().contains("defense.validation-examples = 1000"), "{refused}");
+}

@@ -1,0 +1,216 @@
+//! Local training of all devices of a round as one batch.
+
+use anyhow::bail;
+use candle_core::{Device, Result, Tensor};
+use shared::data::Drawn;
+use shared::models::Model;
+use shared::scenario::Scenario;
+
+use super::examples::Examples;
+use super::network::Network;
+use super::{VALUES, together};
+
+/// Trains the devices of a run.
+#[derive(Debug)]
+pub(super) struct Trainer {
+    network: Network,
+    examples: Examples,
+    learning_rate: f64,
+    device: Device,
+}
+
+/// The models of m devices after training.
+pub(super) struct Trained {
+    /// `[m, d]`.
+    pub(super) models: Tensor,
+    /// The mean loss of each over its minibatches, `[m]`.
+    pub(super) losses: Tensor,
+}
+
+impl Trainer {
+    /// Trains the scenario's model on `examples`, of `shape` each, on `device`.
+    ///
+    /// # Errors
+    /// If the model cannot be trained so.
+    pub(super) fn new(
+        scenario: &Scenario,
+        model: &dyn Model,
+        shape: &[usize],
+        examples: Examples,
+        device: Device,
+    ) -> anyhow::Result<Self> {
+        let name = scenario.model;
+        let Some(network) = Network::of(name, model, shape) else {
+            bail!("model {name} cannot be trained as a batch: run it --on software, or without --batched");
+        };
+        Ok(Trainer { network, examples, learning_rate: scenario.training.learning_rate, device })
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Trains from the model `global`, `[d]`, with the minibatches that each of at least one device has `drawn`, as many
+    /// each.
+    ///
+    /// # Errors
+    /// If candle or the GPU fails, as with too little memory.
+    pub(super) fn train(&self, global: &Tensor, drawn: &[Vec<Drawn>]) -> Result<Trained> {
+        // A device with few examples has minibatches of another size.
+        let sizes = |device: &[Drawn]| device.iter().map(|drawn| drawn.indices.len()).collect::<Vec<_>>();
+        let at_a_time = |alike: &[Vec<Drawn>]| {
+            let longest = sizes(&alike[0]).into_iter().max().unwrap_or(0);
+            together(VALUES, longest, self.network.features())
+        };
+        let (mut models, mut losses) = (Vec::new(), Vec::new());
+        let alike = drawn.chunk_by(|a, b| sizes(a) == sizes(b));
+        for devices in alike.flat_map(|alike| alike.chunks(at_a_time(alike))) {
+            let trained = self.train_alike(global, devices)?;
+            models.push(trained.models);
+            losses.push(trained.losses);
+        }
+        Ok(Trained { models: Tensor::cat(&models, 0)?, losses: Tensor::cat(&losses, 0)? })
+    }
+
+    fn train_alike(&self, global: &Tensor, devices: &[Vec<Drawn>]) -> Result<Trained> {
+        let mut models = global.unsqueeze(0)?.repeat((devices.len(), 1))?;
+        let steps = devices.first().map_or(0, Vec::len);
+        let mut losses = Tensor::zeros(devices.len(), models.dtype(), &self.device)?;
+        for step in 0..steps {
+            let drawn: Vec<&Drawn> = devices.iter().map(|device| &device[step]).collect();
+            let (examples, right) = self.examples.gather(&drawn)?;
+            let (loss, gradient) = self.network.loss_and_gradient(&models, &examples, &right)?;
+            models = (models - (gradient * self.learning_rate)?)?;
+            losses = (losses + loss)?;
+        }
+        Ok(Trained { models, losses: (losses / steps.max(1) as f64)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use shared::data::{Batch, Dataset, Features};
+    use shared::models::{self, ModelName};
+    use shared::random::{Purpose, stream};
+    use shared::training::train;
+
+    use super::*;
+
+    const CLASSES: usize = 4;
+
+    fn scenario(model: ModelName) -> Scenario {
+        let text = format!("name = \"t\"\ndataset = \"mnist\"\nmodel = \"{model}\"\nrounds = 1\n");
+        Scenario::parse("t.toml", &text, &[]).unwrap()
+    }
+
+    /// A hundred examples of no meaning.
+    fn dataset(shape: &[usize]) -> Dataset {
+        let features: usize = shape.iter().product();
+        let value = |i: usize| ((i * 37 + i / features * 101 + i * i % 17) % 29) as f32 / 29.0;
+        let features = Features::Floats((0..100 * features).map(value).collect());
+        let labels = (0..100).map(|example| (example * 7 % 11 % CLASSES) as u8).collect();
+        Dataset::new(shape.to_vec(), CLASSES, features, labels).unwrap()
+    }
+
+    fn trainer(name: ModelName, dataset: &Dataset) -> (Box<dyn Model>, anyhow::Result<Trainer>) {
+        let model = models::build(name, dataset.shape(), CLASSES).unwrap();
+        let examples = Examples::new(dataset, &Device::Cpu).unwrap();
+        let trainer = Trainer::new(&scenario(name), &*model, dataset.shape(), examples, Device::Cpu);
+        (model, trainer)
+    }
+
+    fn initial(model: &dyn Model) -> Vec<f32> {
+        model.initial(&mut stream(3, Purpose::Weights, None, 0)).into_values()
+    }
+
+    /// `count` examples for one step of a device.
+    fn draw(dataset: &Dataset, count: usize, seed: usize) -> Drawn {
+        let indices: Vec<u32> = (0..count).map(|example| ((seed * 13 + example * 3) % 100) as u32).collect();
+        let labels = indices.iter().map(|&index| u32::from(dataset.labels()[index as usize])).collect();
+        Drawn { indices, labels }
+    }
+
+    fn batch(dataset: &Dataset, drawn: &Drawn) -> Batch {
+        Batch { labels: drawn.labels.clone(), ..dataset.batch(&drawn.indices) }
+    }
+
+    fn train_batched(trainer: &Trainer, global: &[f32], drawn: &[Vec<Drawn>]) -> (Vec<Vec<f32>>, Vec<f32>) {
+        let global = Tensor::new(global, &Device::Cpu).unwrap();
+        let Trained { models, losses } = trainer.train(&global, drawn).unwrap();
+        (models.to_vec2().unwrap(), losses.to_vec1().unwrap())
+    }
+
+    /// That devices trained as a batch end where each ends by itself, to a few units in the last place of the step.
+    fn assert_trained_alike(name: ModelName, shape: &[usize], counts: &[usize]) {
+        let dataset = dataset(shape);
+        let (model, trainer) = trainer(name, &dataset);
+        let trainer = trainer.unwrap();
+        let global: Arc<[f32]> = initial(&*model).into();
+        let rate = trainer.learning_rate as f32;
+        let steps = |(device, &count): (usize, &usize)| {
+            (0..3).map(|step| draw(&dataset, count, device * 3 + step)).collect()
+        };
+        let drawn: Vec<Vec<Drawn>> = counts.iter().enumerate().map(steps).collect();
+        let (models, losses) = train_batched(&trainer, &global, &drawn);
+        for (device, (together, loss)) in models.iter().zip(losses).enumerate() {
+            let minibatch = |step: usize| batch(&dataset, &drawn[device][step]);
+            let alone = train(&*model, global.clone(), rate, 3, minibatch).unwrap();
+            assert!((loss - alone.loss).abs() < 1e-5, "{loss} {}", alone.loss);
+            let moved =
+                |trained: &[f32]| -> Vec<f32> { trained.iter().zip(&*global).map(|(a, b)| a - b).collect() };
+            let (together, alone) = (moved(together), moved(&alone.parameters));
+            let largest = alone.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            assert!(largest > 1e-4, "it has learnt something");
+            for (place, (together, alone)) in together.iter().zip(&alone).enumerate() {
+                assert!((together - alone).abs() <= 1e-4 * largest, "{place}: {together}, not {alone}");
+            }
+        }
+    }
+
+    #[test]
+    fn logistic_regression_of_many_devices_learns_what_each_would() {
+        assert_trained_alike(ModelName::LogisticRegression, &[5, 3], &[6, 6, 4, 6]);
+    }
+
+    #[test]
+    fn the_dnn_of_many_devices_learns_what_each_would() {
+        // Sides that leave an odd row and an odd column to the poolings.
+        assert_trained_alike(ModelName::Dnn, &[13, 12], &[5, 5, 5]);
+        assert_trained_alike(ModelName::Dnn, &[7], &[5, 2]);
+    }
+
+    #[test]
+    fn what_overflows_is_blocked_as_in_the_model() {
+        let dataset = dataset(&[13, 12]);
+        let (model, trainer) = trainer(ModelName::Dnn, &dataset);
+        let trainer = trainer.unwrap();
+        let mut global = initial(&*model);
+        let layer = model.layout().entries().iter().find(|entry| entry.name == "fc1.weight").unwrap();
+        // Some outputs of the layer are minus infinity then, and blocked.
+        global[layer.range()].iter_mut().for_each(|value| *value = -3e38);
+        let drawn = draw(&dataset, 5, 1);
+        let rate = trainer.learning_rate as f32;
+        let alone = train(&*model, global.clone().into(), rate, 1, |_| batch(&dataset, &drawn)).unwrap();
+        let (models, losses) = train_batched(&trainer, &global, &[vec![drawn]]);
+        assert!(alone.loss.is_finite() && (losses[0] - alone.loss).abs() < 1e-5, "{losses:?}");
+        for (together, alone) in models[0].iter().zip(&*alone.parameters) {
+            assert!((together - alone).abs() <= 1e-5, "{together}, not {alone}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_cannot_be_trained_so_is_refused_by_name() {
+        let refused = trainer(ModelName::ResNet20, &dataset(&[16, 16])).1.unwrap_err().to_string();
+        assert!(refused.contains("model resnet20 cannot be trained as a batch"), "{refused}");
+    }
+
+    #[test]
+    fn without_a_step_devices_have_the_model_that_they_got() {
+        let (_, trainer) = trainer(ModelName::LogisticRegression, &dataset(&[2]));
+        let global: Vec<f32> = (0..12).map(|value| value as f32).collect();
+        let (models, losses) = train_batched(&trainer.unwrap(), &global, &[vec![], vec![]]);
+        assert_eq!((models, losses), (vec![global.clone(), global], vec![0.0; 2]));
+    }
+}
