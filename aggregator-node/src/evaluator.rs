@@ -11,30 +11,36 @@ use shared::models::{Model, ModelError};
 /// Examples evaluated at a time, which bounds the memory of a convolution.
 pub const BATCH: usize = 500;
 
-/// Evaluates models on the same examples again and again.
-pub trait Evaluator: Send + Sync {
+/// Evaluates models on the same examples again and again, several at a time. The number of threads changes no bit.
+pub struct Evaluator {
+    model: Arc<dyn Model>,
+    examples: Examples,
+}
+
+impl Evaluator {
+    /// Evaluates `model` on `examples`.
+    pub fn new(model: Arc<dyn Model>, examples: Examples) -> Self {
+        Evaluator { model, examples }
+    }
+
     /// How good the model is with each of `parameters`, d values each, in their order.
     ///
     /// # Errors
     /// As [`evaluate`], for the first of them that is refused.
-    fn evaluate(&self, parameters: &[&[f32]]) -> Result<Vec<Evaluation>, ModelError>;
+    pub fn evaluate(&self, parameters: &[&[f32]]) -> Result<Vec<Evaluation>, ModelError> {
+        let judge = |parameters: &&[f32]| self.evaluate_one(parameters);
+        // Gathered before any is looked at, so that it is always the first error that is reported.
+        let judged: Vec<_> = parameters.par_iter().map(judge).collect();
+        judged.into_iter().collect()
+    }
 
     /// How good the model is with `parameters`, d values.
     ///
     /// # Errors
-    /// As [`Evaluator::evaluate`].
-    fn evaluate_one(&self, parameters: &[f32]) -> Result<Evaluation, ModelError> {
-        self.evaluate(&[parameters])?.first().copied().ok_or(ModelError::Empty)
+    /// As [`evaluate`].
+    pub fn evaluate_one(&self, parameters: &[f32]) -> Result<Evaluation, ModelError> {
+        evaluate(self.model.as_ref(), parameters, self.examples.batches())
     }
-}
-
-/// A model that can be evaluated on whatever examples.
-pub trait Evaluators {
-    /// Takes `examples` to where they will be needed.
-    ///
-    /// # Errors
-    /// If there is no room for them.
-    fn on(&self, examples: Examples) -> Result<Box<dyn Evaluator>, ModelError>;
 }
 
 /// What models are evaluated on.
@@ -55,27 +61,6 @@ impl Examples {
     }
 }
 
-/// On the processors, several models at a time. The number of threads changes no bit.
-impl Evaluators for Arc<dyn Model> {
-    fn on(&self, examples: Examples) -> Result<Box<dyn Evaluator>, ModelError> {
-        Ok(Box::new(OnProcessors { model: self.clone(), examples }))
-    }
-}
-
-struct OnProcessors {
-    model: Arc<dyn Model>,
-    examples: Examples,
-}
-
-impl Evaluator for OnProcessors {
-    fn evaluate(&self, parameters: &[&[f32]]) -> Result<Vec<Evaluation>, ModelError> {
-        let judge = |parameters: &&[f32]| evaluate(self.model.as_ref(), parameters, self.examples.batches());
-        // Gathered before any is looked at, so that it is always the first error that is reported.
-        let judged: Vec<_> = parameters.par_iter().map(judge).collect();
-        judged.into_iter().collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +69,7 @@ mod tests {
     fn evaluate(examples: Examples, biases: &[f32]) -> Result<Vec<usize>, ModelError> {
         let rows = rows_of_bias(biases);
         let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-        let evaluations = model().on(examples).unwrap().evaluate(&rows)?;
+        let evaluations = Evaluator::new(model(), examples).evaluate(&rows)?;
         Ok(evaluations.into_iter().map(|evaluation| evaluation.errors).collect())
     }
 
@@ -98,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_first_model_that_is_refused_is_reported() {
-        let evaluator = model().on(Examples::All(test_set().into())).unwrap();
+        let evaluator = Evaluator::new(model(), Examples::All(test_set().into()));
         let refused = evaluator.evaluate(&[&[0.0; 4], &[0.0; 3], &[0.0; 2]]).unwrap_err();
         assert!(refused.to_string().contains('3'), "{refused}");
         assert!(matches!(evaluate(Examples::Drawn(vec![]), &[0.0]), Err(ModelError::Empty)));

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use shared::data::Dataset;
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
+use shared::models::Model;
 use shared::rules::{RuleError, Updates, aggregate_where};
 use shared::scenario::Scenario;
 
 use crate::backend::{Backend, Engine};
 use crate::defense::{DefenseError, Screening};
-use crate::evaluator::{Evaluator, Evaluators, Examples};
+use crate::evaluator::{Evaluator, Examples};
 
 /// Something to compute.
 #[derive(Clone, Debug)]
@@ -77,22 +78,22 @@ pub struct Worker {
     engine: Box<dyn Engine>,
     /// Whether the rule is told the number of examples behind each update.
     weighted: bool,
-    test: Box<dyn Evaluator>,
+    test: Evaluator,
 }
 
 impl Worker {
-    /// A worker that applies the defense and the rule of `scenario` on `backend`, and has `model` evaluated on `test`.
+    /// A worker that applies the defense and the rule of `scenario` on `backend`, and evaluates `model` on `test`.
     ///
     /// # Errors
     /// As [`Screening::new`].
     pub fn new(
         scenario: &Scenario,
-        model: &dyn Evaluators,
+        model: &Arc<dyn Model>,
         test: Arc<Dataset>,
         backend: &dyn Backend,
     ) -> Result<Self, DefenseError> {
         let screening = Screening::new(scenario, model, &test)?;
-        let test = model.on(Examples::All(test)).map_err(DefenseError::Examples)?;
+        let test = Evaluator::new(model.clone(), Examples::All(test));
         let (engine, weighted) = (backend.engine(scenario), scenario.aggregation.weighted);
         Ok(Worker { screening, engine, weighted, test })
     }
@@ -154,7 +155,6 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    use shared::models::ModelError;
     use shared::rules::Rule;
 
     use super::*;
@@ -218,28 +218,14 @@ mod tests {
         assert_eq!(what, "it is gone");
     }
 
-    /// Where models are evaluated, until it is gone.
-    struct NoLonger;
-
-    impl Evaluators for NoLonger {
-        fn on(&self, _: Examples) -> Result<Box<dyn Evaluator>, ModelError> {
-            Ok(Box::new(NoLonger))
-        }
-    }
-
-    impl Evaluator for NoLonger {
-        fn evaluate(&self, _: &[&[f32]]) -> Result<Vec<Evaluation>, ModelError> {
-            Err(ModelError::Empty)
-        }
-    }
-
     #[test]
     fn an_evaluation_that_fails_is_not_laid_to_the_updates() {
         let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
                     [defense]\nkind = \"lfr\"\nvalidation-examples = 3\nremove = 1\n";
         let scenario = Scenario::parse("s.toml", text, &[]).unwrap();
-        let worker = Worker::new(&scenario, &NoLonger, Arc::new(test_set()), &Cpu).unwrap();
-        let updates = rows_of_bias(&[1.0; 3]).into_iter().map(Arc::from).collect();
+        let worker = Worker::new(&scenario, &model(), Arc::new(test_set()), &Cpu).unwrap();
+        // Of a model that is not the worker's.
+        let updates = vec![Arc::from([1.0]); 3];
         let devices = [0, 1, 2].map(DeviceId).to_vec();
         let outcome = worker.perform(Job::Aggregate { round: 7, devices, updates, weights: vec![1.0; 3] });
         let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };

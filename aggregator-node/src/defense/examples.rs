@@ -7,7 +7,7 @@ use shared::evaluation::Evaluation;
 use shared::models::{Model, ModelName, build};
 
 use super::LeaveOneOut;
-use crate::evaluator::{Evaluator, Evaluators, Examples};
+use crate::evaluator::{Evaluator, Examples};
 
 /// Logistic regression on one feature with two classes: its parameters are two weights and two biases.
 pub(crate) fn model() -> Arc<dyn Model> {
@@ -19,8 +19,8 @@ pub(crate) fn test_set() -> Dataset {
     Dataset::new(vec![1], 2, Features::Floats(vec![0.0; 3]), vec![0, 0, 1]).unwrap()
 }
 
-pub(crate) fn validation() -> Box<dyn Evaluator> {
-    model().on(Examples::Drawn(test_set().batches(2).collect())).unwrap()
+pub(crate) fn validation() -> Evaluator {
+    Evaluator::new(model(), Examples::Drawn(test_set().batches(2).collect()))
 }
 
 /// Updates that differ in the bias of class 0 alone, whose logit it is; that of class 1 is 0.

@@ -33,7 +33,7 @@ impl LeaveOneOut {
     pub fn of(
         updates: &Updates<'_>,
         rule: &dyn Rule,
-        validation: &dyn Evaluator,
+        validation: &Evaluator,
         tie_breakers: Vec<TieBreaker>,
         aggregates: &mut Vec<Vec<f32>>,
     ) -> Result<Self, DefenseError> {
@@ -97,7 +97,7 @@ mod tests {
         LeaveOneOut::of(
             &Updates::new(&rows, None).unwrap(),
             rule,
-            validation().as_ref(),
+            &validation(),
             vec![(false, 0); rows.len()],
             &mut Vec::new(),
         )

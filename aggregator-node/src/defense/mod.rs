@@ -79,9 +79,6 @@ pub enum DefenseError {
     /// The rule refuses the updates, or all of them but one.
     #[error("the defense cannot aggregate: {0}")]
     Rule(#[from] RuleError),
-    /// There is no room for examples where models are evaluated.
-    #[error("the examples cannot be taken to where models are evaluated: {0}")]
-    Examples(#[source] ModelError),
     /// The model refuses an aggregate or the validation examples.
     #[error("the defense cannot evaluate an aggregate: {0}")]
     Model(#[from] ModelError),

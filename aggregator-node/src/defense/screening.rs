@@ -2,22 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::seq::index::sample;
 use shared::data::{Batch, Dataset};
 use shared::identity::DeviceId;
+use shared::models::Model;
 use shared::random::{Purpose, stream};
 use shared::rules::{Rule, Updates};
 use shared::scenario::Scenario;
 
 use super::{DefenseError, LeaveOneOut, Removals};
-use crate::evaluator::{BATCH, Evaluator, Evaluators, Examples};
+use crate::evaluator::{BATCH, Evaluator, Examples};
 
 /// A scenario's defense, with the validation examples drawn for its run.
 pub struct Screening {
     removals: Removals,
-    validation: Box<dyn Evaluator>,
+    validation: Evaluator,
     /// Where a round finds the memory of the last one's.
     aggregates: Mutex<Vec<Vec<f32>>>,
 }
@@ -27,15 +28,15 @@ impl Screening {
     /// [`validation_examples`].
     ///
     /// # Errors
-    /// As [`validation_examples`], and [`DefenseError::Examples`].
+    /// As [`validation_examples`].
     pub fn new(
         scenario: &Scenario,
-        model: &dyn Evaluators,
+        model: &Arc<dyn Model>,
         test: &Dataset,
     ) -> Result<Option<Self>, DefenseError> {
         let Some(removals) = Removals::of(scenario) else { return Ok(None) };
         let examples = Examples::Drawn(validation_examples(scenario, test)?);
-        let validation = model.on(examples).map_err(DefenseError::Examples)?;
+        let validation = Evaluator::new(model.clone(), examples);
         Ok(Some(Screening { removals, validation, aggregates: Mutex::default() }))
     }
 
@@ -53,7 +54,7 @@ impl Screening {
         let tie_breakers = self.removals.tie_breakers(round, devices);
         let aggregates = || self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
         let mut memory = mem::take(&mut *aggregates());
-        let evidence = LeaveOneOut::of(updates, rule, self.validation.as_ref(), tie_breakers, &mut memory)?;
+        let evidence = LeaveOneOut::of(updates, rule, &self.validation, tie_breakers, &mut memory)?;
         *aggregates() = memory;
         Ok(self.removals.harmful(&evidence))
     }

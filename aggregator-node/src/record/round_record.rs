@@ -69,7 +69,7 @@ pub struct Summary {
     pub name: String,
     /// Seed of every random draw.
     pub seed: u64,
-    /// Where the devices ran: `software`, `processes`, `emulated` or `boards`.
+    /// Where the devices ran: `software`, `batched`, `processes`, `emulated` or `boards`.
     pub bench: String,
     /// Number of rounds.
     pub rounds: u32,
