@@ -63,6 +63,7 @@ mod tests {
     use shared::models::{self, Model, ModelName};
     use shared::random::{Purpose, stream};
 
+    use super::super::place::device;
     use super::*;
 
     const CLASSES: usize = 4;
@@ -79,7 +80,7 @@ mod tests {
         let network = Network::of(name, model.as_ref(), shape).unwrap();
         // Two models with eight examples at a time.
         let values = 16 * network.features();
-        (model, Evaluator::new(network, batches, &Device::Cpu, values).unwrap())
+        (model, Evaluator::new(network, batches, device(), values).unwrap())
     }
 
     #[test]
@@ -99,7 +100,7 @@ mod tests {
             let expected: Vec<Evaluation> = several.iter().map(alone).collect();
             let differ = (expected[1].loss - expected[0].loss).abs() > 0.01;
             assert!(differ, "there is something to compare: {expected:?}");
-            let found = evaluator.evaluate(&Tensor::new(several, &Device::Cpu).unwrap()).unwrap();
+            let found = evaluator.evaluate(&Tensor::new(several, device()).unwrap()).unwrap();
             assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(&expected) {
                 assert!((found.loss - expected.loss).abs() <= 1e-4 * expected.loss, "{name}: {found:?}");
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn nothing_to_evaluate_on_is_an_error() {
         let (model, evaluator) = evaluator(ModelName::LogisticRegression, &[2], vec![]);
-        let models = Tensor::zeros((1, model.layout().dimension()), candle_core::DType::F32, &Device::Cpu);
+        let models = Tensor::zeros((1, model.layout().dimension()), candle_core::DType::F32, device());
         assert!(matches!(evaluator.evaluate(&models.unwrap()), Err(ModelError::Empty)));
     }
 }

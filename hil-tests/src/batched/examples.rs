@@ -41,13 +41,14 @@ impl Examples {
 mod tests {
     use shared::data::Features;
 
+    use super::super::place::device;
     use super::*;
 
     #[test]
     fn each_device_gets_its_own_with_the_labels_that_were_drawn() {
         let features = Features::Floats((0..8).map(|value| value as f32).collect());
         let dataset = Dataset::new(vec![2], 3, features, vec![0, 1, 2, 0]).unwrap();
-        let examples = Examples::new(&dataset, &Device::Cpu).unwrap();
+        let examples = Examples::new(&dataset, device()).unwrap();
         let [first, second] =
             [([3, 0], [1, 0]), ([1, 1], [2, 1])].map(|(indices, labels): ([u32; 2], [u32; 2])| Drawn {
                 indices: indices.to_vec(),

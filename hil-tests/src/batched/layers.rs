@@ -61,40 +61,56 @@ pub(super) fn windows_back(gradient: &Tensor, shape: (usize, usize, usize, usize
     Ok(sum)
 }
 
-/// Images pooled to their largest values, 2 x 2 to 1, and which of the four those are; an odd last row or column is left
-/// out.
+/// Images pooled to their largest values, 2 x 2 to 1, the first of equal ones; an odd last row or column is left out.
+///
+/// Of two neighbours in a row first, and of two in a column then: only comparisons, value by value, where GPUs are fast.
 pub(super) struct Pooled {
     pub(super) images: Tensor,
-    largest: Tensor,
+    /// Where the larger of two neighbours in a row is the left one.
+    left: Tensor,
+    /// Where the larger of those in a column is the upper one.
+    upper: Tensor,
 }
 
 /// Pools images.
 pub(super) fn pool(images: &Tensor) -> Result<Pooled> {
-    let (count, height, width, channels) = images.dims4()?;
-    let (lower, narrower) = (height / 2, width / 2);
-    let even = images.narrow(1, 0, 2 * lower)?.narrow(2, 0, 2 * narrower)?.contiguous()?;
-    let fours =
-        even.reshape(vec![count, lower, 2, narrower, 2, channels])?.permute(vec![0, 1, 3, 5, 2, 4])?;
-    let fours = fours.contiguous()?.reshape((count, lower, narrower, channels, 4))?;
-    // A NaN counts as infinity does, wherever it is.
-    let largest =
-        fours.ne(&fours)?.where_cond(&(fours.ones_like()? * f64::INFINITY)?, &fours)?.argmax_keepdim(4)?;
-    Ok(Pooled { images: fours.gather(&largest, 4)?.squeeze(4)?, largest })
+    let (_, height, width, _) = images.dims4()?;
+    let even = images.narrow(1, 0, height / 2 * 2)?.narrow(2, 0, width / 2 * 2)?;
+    let (rows, left) = larger_of_two(&even, 2)?;
+    let (images, upper) = larger_of_two(&rows, 1)?;
+    Ok(Pooled { images, left, upper })
+}
+
+/// The larger of each two neighbours along `dim`, and where that is the first of them.
+fn larger_of_two(images: &Tensor, dim: usize) -> Result<(Tensor, Tensor)> {
+    let mut pairs = images.dims().to_vec();
+    pairs[dim] /= 2;
+    pairs.insert(dim + 1, 2);
+    let pairs = images.reshape(pairs)?;
+    let of_each = |place| pairs.narrow(dim + 1, place, 1)?.squeeze(dim + 1)?.contiguous();
+    let (first, second) = (of_each(0)?, of_each(1)?);
+    // A NaN is larger than anything, wherever it is.
+    let is_first = (first.ge(&second)? + first.ne(&first)?)?;
+    Ok((is_first.where_cond(&first, &second)?, is_first))
 }
 
 impl Pooled {
     /// The gradient of the images of this shape, from that of what they were pooled to.
     pub(super) fn back(&self, gradient: &Tensor, shape: (usize, usize, usize, usize)) -> Result<Tensor> {
-        let (count, height, width, channels) = shape;
-        let (lower, narrower) = (height / 2, width / 2);
-        let nothing =
-            Tensor::zeros((count, lower, narrower, channels, 4), gradient.dtype(), gradient.device())?;
-        let fours = nothing.scatter_add(&self.largest, &gradient.unsqueeze(4)?.contiguous()?, 4)?;
-        let fours = fours.reshape(vec![count, lower, narrower, channels, 2, 2])?;
-        let even = fours.permute(vec![0, 1, 4, 2, 5, 3])?.contiguous()?;
-        let even = even.reshape((count, 2 * lower, 2 * narrower, channels))?;
+        let (_, height, width, _) = shape;
+        let even = to_the_larger(&self.left, &to_the_larger(&self.upper, gradient, 1)?, 2)?;
         even.pad_with_zeros(1, 0, height % 2)?.pad_with_zeros(2, 0, width % 2)
     }
+}
+
+/// The gradient of each two neighbours along `dim`, from that of the larger ones.
+fn to_the_larger(is_first: &Tensor, gradient: &Tensor, dim: usize) -> Result<Tensor> {
+    let nothing = gradient.zeros_like()?;
+    let (first, second) =
+        (is_first.where_cond(gradient, &nothing)?, is_first.where_cond(&nothing, gradient)?);
+    let mut shape = gradient.dims().to_vec();
+    shape[dim] *= 2;
+    Tensor::stack(&[first, second], dim + 1)?.reshape(shape)
 }
 
 /// The mean cross-entropy of each device, `[m]`, and its gradient, from logits and ones at the right classes, both
@@ -107,4 +123,32 @@ pub(super) fn cross_entropy(logits: &Tensor, right: &Tensor) -> Result<(Tensor, 
     let loss = (of_right.sum((1, 2))? * (-1.0 / examples))?;
     let gradient = ((log_probabilities.exp()? - right)? / examples)?;
     Ok((loss, gradient))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::place::device;
+    use super::*;
+
+    #[test]
+    fn the_first_of_the_largest_gets_the_gradient_and_nan_is_the_largest() {
+        let nan = f32::NAN;
+        let rows = [
+            [1., 5., 2., 2., 9.],
+            [3., 4., 2., 1., 9.],
+            [nan, 7., 1., f32::INFINITY, 9.],
+            [0., 8., nan, 3., 9.],
+        ];
+        let shape = (1, 4, 5, 1);
+        let images = Tensor::new(&rows, device()).unwrap().reshape(shape).unwrap();
+        let pooled = pool(&images).unwrap();
+        let values = pooled.images.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values[..2], [5., 2.]);
+        assert!(values[2].is_nan() && values.len() == 4, "{values:?}");
+        let gradient = Tensor::new(&[[[[1_f32], [2.]], [[3.], [4.]]]], device()).unwrap();
+        let back = pooled.back(&gradient, shape).unwrap().reshape((4, 5)).unwrap();
+        let back = back.to_vec2::<f32>().unwrap();
+        assert_eq!(back[..2], [[0., 1., 2., 0., 0.], [0.; 5]]);
+        assert_eq!((back[2][0], back[2][1], back[3][0], back[3][1]), (3., 0., 0., 0.));
+    }
 }

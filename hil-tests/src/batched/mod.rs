@@ -22,6 +22,8 @@ mod evaluator;
 mod examples;
 mod layers;
 mod network;
+#[cfg(test)]
+mod place;
 mod round;
 mod rules;
 #[cfg(test)]

@@ -101,11 +101,13 @@ impl Simulation {
         let refused: Vec<DeviceId> =
             selected.iter().zip(&finite).filter(|(_, finite)| !**finite).map(|(&device, _)| device).collect();
         let accepted = sent.select(|row| finite[row])?;
-        let (count, train_loss) = (accepted.devices.len(), accepted.mean_loss());
-        let (aggregated, removed) = match self.scenario.check_updates(count) {
-            Ok(()) => self.aggregate(round, accepted)?,
-            Err(reason) => {
-                warn!("round {round}: the global model stays as it is: {reason}");
+        let count = accepted.as_ref().map_or(0, |accepted| accepted.devices.len());
+        let train_loss = accepted.as_ref().and_then(Updates::mean_loss);
+        let (aggregated, removed) = match (self.scenario.check_updates(count), accepted) {
+            (Ok(()), Some(accepted)) => self.aggregate(round, accepted)?,
+            (enough, _) => {
+                let why = enough.err().map(|reason| format!(": {reason}")).unwrap_or_default();
+                warn!("round {round}: the global model stays as it is{why}");
                 (false, Vec::new())
             }
         };
@@ -230,7 +232,7 @@ impl Simulation {
             None => BTreeSet::new(),
         };
         let removed = harmful.iter().map(|&row| accepted.devices[row]).collect();
-        let kept = accepted.select(|row| !harmful.contains(&row))?;
+        let kept = accepted.select(|row| !harmful.contains(&row))?.ok_or(RuleError::NoUpdates)?;
         Ok((removed, self.rules.aggregate(&kept.values, self.counted(&kept))?))
     }
 

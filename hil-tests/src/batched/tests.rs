@@ -8,6 +8,7 @@ use aggregator_node::record::{RoundRecord, RunDirectory};
 use shared::scenario::Scenario;
 use shared::wire::Refusal;
 
+use super::place::device;
 use super::*;
 use crate::fleet_data::FleetData;
 use crate::software::Software;
@@ -28,7 +29,9 @@ rule = "trimmed-mean"
 every = 5
 "#;
 
-const BATCHED: Batched = Batched { device: Device::Cpu };
+fn batched() -> Batched {
+    Batched { device: device().clone() }
+}
 
 /// Runs until `rounds` are over, in `out`: what is recorded, and the summary if that was all.
 fn run_in(
@@ -58,7 +61,7 @@ fn run(bench: &dyn Bench, settings: &[&str]) -> (Vec<RoundRecord>, Summary) {
 
 /// That each round goes as on the software bench, within rounding.
 fn assert_as_on_devices(settings: &[&str]) {
-    let (batched, alone) = (run(&BATCHED, settings), run(&Software::default(), settings));
+    let (batched, alone) = (run(&batched(), settings), run(&Software::default(), settings));
     let off = batched.1.final_test_error.unwrap() - alone.1.final_test_error.unwrap();
     assert!(off.abs() <= 0.005, "{settings:?}: {off}");
     assert_eq!(batched.0.len(), alone.0.len());
@@ -120,7 +123,7 @@ fn the_dnn_goes_as_on_devices() {
 fn updates_that_are_not_finite_are_refused_by_name_and_the_round_goes_on() {
     // Benign and attacking devices alike get beyond all numbers.
     let settings = ["attack.kind=none", "training.learning-rate=1e38", "rounds=4"];
-    let (records, _) = run(&BATCHED, &settings);
+    let (records, _) = run(&batched(), &settings);
     let last = records.last().unwrap();
     assert!(last.refused[&Refusal::NonFinite] > 0, "{last:?}");
     assert_eq!(last.accepted + last.refused[&Refusal::NonFinite], 9);
@@ -139,11 +142,11 @@ fn a_run_that_was_stopped_goes_on_to_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     let settings = ["attack.kind=trimmed-mean", "attack.knowledge=full"];
     let out = folder.path().join("run");
-    let (records, summary) = run_in(&out, &BATCHED, &settings, 7).unwrap();
+    let (records, summary) = run_in(&out, &batched(), &settings, 7).unwrap();
     assert_eq!((records.len(), summary), (7, None));
-    let (records, summary) = run_in(&out, &BATCHED, &settings, usize::MAX).unwrap();
+    let (records, summary) = run_in(&out, &batched(), &settings, usize::MAX).unwrap();
     assert_eq!(records.len(), 30);
-    assert_eq!(summary.unwrap().model_sha256, run(&BATCHED, &settings).1.model_sha256);
+    assert_eq!(summary.unwrap().model_sha256, run(&batched(), &settings).1.model_sha256);
     let other = run_in(&out, &Software::default(), &settings, usize::MAX).unwrap_err().to_string();
     assert!(other.contains("a run of this scenario on the bench `batched`"), "{other}");
 }
@@ -152,6 +155,6 @@ fn a_run_that_was_stopped_goes_on_to_the_same_model() {
 fn more_validation_examples_than_there_are_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let settings = ["defense.kind=err", "defense.remove=1", "defense.validation-examples=1000"];
-    let refused = run_in(&folder.path().join("run"), &BATCHED, &settings, usize::MAX).unwrap_err();
+    let refused = run_in(&folder.path().join("run"), &batched(), &settings, usize::MAX).unwrap_err();
     assert!(refused.to_string().contains("defense.validation-examples = 1000"), "{refused}");
 }

@@ -96,6 +96,7 @@ mod tests {
     use shared::random::{Purpose, stream};
     use shared::training::train;
 
+    use super::super::place::device;
     use super::*;
 
     const CLASSES: usize = 4;
@@ -116,8 +117,8 @@ mod tests {
 
     fn trainer(name: ModelName, dataset: &Dataset) -> (Box<dyn Model>, anyhow::Result<Trainer>) {
         let model = models::build(name, dataset.shape(), CLASSES).unwrap();
-        let examples = Examples::new(dataset, &Device::Cpu).unwrap();
-        let trainer = Trainer::new(&scenario(name), &*model, dataset.shape(), examples, Device::Cpu);
+        let examples = Examples::new(dataset, device()).unwrap();
+        let trainer = Trainer::new(&scenario(name), &*model, dataset.shape(), examples, device().clone());
         (model, trainer)
     }
 
@@ -137,7 +138,7 @@ mod tests {
     }
 
     fn train_batched(trainer: &Trainer, global: &[f32], drawn: &[Vec<Drawn>]) -> (Vec<Vec<f32>>, Vec<f32>) {
-        let global = Tensor::new(global, &Device::Cpu).unwrap();
+        let global = Tensor::new(global, device()).unwrap();
         let Trained { models, losses } = trainer.train(&global, drawn).unwrap();
         (models.to_vec2().unwrap(), losses.to_vec1().unwrap())
     }

@@ -1,8 +1,9 @@
 //! Crafted models against those that devices craft.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use edge_client::attacks as of_devices;
 
+use super::super::place::device;
 use super::*;
 
 const DEVICES: u32 = 9;
@@ -55,14 +56,14 @@ fn assert_crafted_alike(settings: &[&str]) {
     let attack = build(&scenario).unwrap();
     let attacking: Vec<DeviceId> = colluders.iter().copied().map(DeviceId).collect();
     let drawn = draw(attack.as_ref(), (SEED, ROUND), &attacking, D);
-    let device = Device::Cpu;
+    let device = device();
     let view = View {
-        global: &Tensor::new(&global[..], &device).unwrap(),
-        everyone: &Tensor::new(models.clone(), &device).unwrap(),
+        global: &Tensor::new(&global[..], device).unwrap(),
+        everyone: &Tensor::new(models.clone(), device).unwrap(),
         colluders: &colluders,
         benign: &benign,
-        drawn: &Tensor::from_vec(drawn, (attacking.len(), D), &device).unwrap(),
-        rules: &Rules::new(&scenario, &device).unwrap(),
+        drawn: &Tensor::from_vec(drawn, (attacking.len(), D), device).unwrap(),
+        rules: &Rules::new(&scenario, device).unwrap(),
     };
     let crafted = match attack.craft(&view).unwrap() {
         Some(crafted) => crafted.to_vec2::<f32>().unwrap(),
