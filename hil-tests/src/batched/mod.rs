@@ -13,11 +13,12 @@
 //! - `round`: the rounds; `updates`: what devices send in one.
 //! - `examples`: the training data; `trainer`: from minibatches to models.
 //! - `network`: the networks of all devices; `layers`: what those are made of.
-//! - `attacks`: what compromised devices send.
+//! - `attacks`: what attacks craft; `collusion`: what compromised devices send in a round.
 //! - `rules`: the aggregation rule.
 //! - `evaluator`: how good models are.
 
 mod attacks;
+mod collusion;
 mod evaluator;
 mod examples;
 mod layers;

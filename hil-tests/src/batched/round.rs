@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aggregator_node::defense::{LeaveOneOut, Removals, validation_examples};
 use aggregator_node::evaluator::BATCH;
 use aggregator_node::record::{RefusedDevice, RoundRecord};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use candle_core::{Device, Tensor};
 use edge_client::attacks::{self as device_attacks, Needs};
 use edge_client::worker::Worker;
@@ -22,12 +22,13 @@ use shared::wire::Refusal;
 use tracing::warn;
 
 use super::VALUES;
-use super::attacks::{self, Attack, View};
+use super::attacks::{self, Attack};
+use super::collusion::Collusion;
 use super::evaluator::Evaluator;
 use super::examples::Examples;
 use super::rules::{Rules, RulesError, WithoutEach};
 use super::trainer::Trainer;
-use super::updates::{Updates, rows_of};
+use super::updates::Updates;
 use crate::bench::Task;
 
 /// A run in progress.
@@ -63,8 +64,13 @@ impl Simulation {
     ) -> anyhow::Result<Self> {
         let (scenario, data) = (&task.scenario, &task.data);
         let shards = data.shards(scenario);
-        let no_devices = || anyhow::anyhow!("the scenario has no devices");
-        let train = shards.first().ok_or_else(no_devices)?.dataset();
+        let weights: Vec<f64> = shards.iter().map(|shard| shard.len() as f64).collect();
+        let with_examples = weights.iter().filter(|&&weight| weight > 0.0).count();
+        let [first, ..] = &shards[..] else { bail!("the scenario has no devices") };
+        if let Err(too_few) = scenario.check_updates(with_examples.min(scenario.selected() as usize)) {
+            bail!("{with_examples} of {} devices have training examples: {too_few}", shards.len());
+        }
+        let train = first.dataset();
         let examples = Examples::new(train, device).context("the training examples do not fit the GPU")?;
         let trainer = Trainer::new(scenario, model.as_ref(), data.test.shape(), examples, device.clone())?;
         let evaluator = |batches: Vec<_>| Evaluator::new(trainer.network().clone(), batches, device, VALUES);
@@ -76,7 +82,7 @@ impl Simulation {
             Worker::new(scenario.clone(), DeviceId(index as u32), model.clone(), shard)
         };
         Ok(Simulation {
-            weights: shards.iter().map(|shard| shard.len() as f64).collect(),
+            weights,
             attackers: scenario.attackers(),
             attack: attack.map(|(crafting, attack)| (crafting, attack.needs())),
             rules: Rules::new(scenario, device)?,
@@ -95,12 +101,8 @@ impl Simulation {
     /// # Errors
     /// If candle or the GPU fails.
     pub(super) fn round(&mut self, round: u32) -> anyhow::Result<(RoundRecord, Arc<[f32]>)> {
-        let sent = self.sent(round)?;
-        let selected = sent.devices.clone();
-        let finite = sent.are_finite()?;
-        let refused: Vec<DeviceId> =
-            selected.iter().zip(&finite).filter(|(_, finite)| !**finite).map(|(&device, _)| device).collect();
-        let accepted = sent.select(|row| finite[row])?;
+        let selected = self.selection(round);
+        let (accepted, refused) = self.accepted(round, &selected)?;
         let count = accepted.as_ref().map_or(0, |accepted| accepted.devices.len());
         let train_loss = accepted.as_ref().and_then(Updates::mean_loss);
         let (aggregated, removed) = match (self.scenario.check_updates(count), accepted) {
@@ -134,65 +136,57 @@ impl Simulation {
         Ok((record, self.values.clone()))
     }
 
-    /// What the selected devices send: what they trained, or what was crafted for them.
-    fn sent(&self, round: u32) -> anyhow::Result<Updates> {
-        let devices: Vec<DeviceId> = self.scenario.selection(round).into_iter().collect();
-        let drawn: Vec<_> =
-            devices.par_iter().map(|device| self.devices[device.0 as usize].drawn(round)).collect();
-        let trained = self.trainer.train(&self.global, &drawn).context("the devices cannot be trained")?;
-        let values = match &self.attack {
-            Some((attack, needs)) if self.scenario.attack_rounds().contains(round) => {
-                let attacked = self.attack(round, attack.as_ref(), *needs, &devices, &trained.models);
-                attacked.context("the attack cannot be crafted")?
-            }
-            _ => trained.models,
-        };
-        let weights = devices.iter().map(|device| self.weights[device.0 as usize]).collect();
-        Ok(Updates { devices, values, weights, losses: trained.losses.to_vec1()? })
+    /// The devices that take part in `round`: those that have examples, of those that were drawn.
+    fn selection(&self, round: u32) -> Vec<DeviceId> {
+        let has_examples = |device: &DeviceId| self.weights[device.0 as usize] > 0.0;
+        self.scenario.selection(round).into_iter().filter(has_examples).collect()
     }
 
-    /// `models`, `[m, d]`, with what was crafted in place of those of compromised devices, if anything was.
-    fn attack(
+    /// What comes of `selected` that is finite, if anything does, and from whom something else came.
+    fn accepted(
         &self,
         round: u32,
-        attack: &dyn Attack,
-        needs: Needs,
-        devices: &[DeviceId],
-        models: &Tensor,
-    ) -> anyhow::Result<Tensor> {
-        let is_compromised = |&row: &u32| self.attackers.contains(&devices[row as usize]);
-        let (colluders, benign): (Vec<u32>, Vec<u32>) = (0..devices.len() as u32).partition(is_compromised);
-        if colluders.is_empty() || (needs == Needs::Everyone && benign.is_empty()) {
-            return Ok(models.clone());
+        selected: &[DeviceId],
+    ) -> anyhow::Result<(Option<Updates>, Vec<DeviceId>)> {
+        if selected.is_empty() {
+            return Ok((None, Vec::new()));
         }
-        let names: Vec<DeviceId> = colluders.iter().map(|&row| devices[row as usize]).collect();
-        // On a GPU, models are still being trained meanwhile.
-        let dimension = models.dim(1)?;
-        let drawn = attacks::draw(attack, (self.scenario.seed, round), &names, dimension);
-        let drawn = Tensor::from_vec(drawn, (names.len(), dimension), models.device())?;
-        let view = View {
-            global: &self.global,
-            everyone: models,
-            colluders: &colluders,
-            benign: &benign,
-            drawn: &drawn,
-            rules: &self.rules,
+        let sent = self.sent(round, selected)?;
+        let finite = sent.are_finite()?;
+        let not_finite = selected.iter().zip(&finite).filter(|(_, finite)| !**finite);
+        let refused = not_finite.map(|(&device, _)| device).collect();
+        Ok((sent.select(|row| finite[row])?, refused))
+    }
+
+    /// What `devices` send, at least one: what they trained, or what was crafted for them.
+    fn sent(&self, round: u32, devices: &[DeviceId]) -> anyhow::Result<Updates> {
+        let drawn: Vec<_> =
+            devices.par_iter().map(|device| self.devices[device.0 as usize].drawn(round)).collect();
+        let collusion = self.collusion(round, devices);
+        // What is drawn for an attack hangs on no model.
+        let (trained, drawn) = rayon::join(
+            || self.trainer.train(&self.global, &drawn),
+            || collusion.as_ref().map(|collusion| collusion.draw(self.values.len())),
+        );
+        let trained = trained.context("the devices cannot be trained")?;
+        let values = match collusion.zip(drawn) {
+            Some((collusion, drawn)) => {
+                let attacked = collusion.attack(drawn, trained.models, &self.global, &self.rules);
+                attacked.context("the attack cannot be crafted")?
+            }
+            None => trained.models,
         };
-        match attack.craft(&view) {
-            Ok(Some(crafted)) => {
-                let count = devices.len() as u32;
-                let mut places: Vec<u32> = (0..count).collect();
-                for (row, place) in colluders.iter().zip(count..) {
-                    places[*row as usize] = place;
-                }
-                Ok(rows_of(&Tensor::cat(&[models, &crafted], 0)?, &places)?)
-            }
-            Ok(None) => Ok(models.clone()),
-            Err(error) => {
-                warn!("round {round}: nothing crafted: {}", refused(error)?);
-                Ok(models.clone())
-            }
-        }
+        let weights = devices.iter().map(|device| self.weights[device.0 as usize]).collect();
+        Ok(Updates { devices: devices.to_vec(), values, weights, losses: trained.losses.to_vec1()? })
+    }
+
+    /// The attack on `round`, if there is one that crafts.
+    fn collusion(&self, round: u32, devices: &[DeviceId]) -> Option<Collusion<'_>> {
+        let (attack, needs) = self.attack.as_ref()?;
+        let attacked = self.scenario.attack_rounds().contains(round);
+        let seed = self.scenario.seed;
+        let collusion = || Collusion::of(attack.as_ref(), *needs, (seed, round), devices, &self.attackers);
+        attacked.then(collusion).flatten()
     }
 
     /// The new global model, unless it stays as it is, and whose updates the defense removed.
@@ -208,7 +202,7 @@ impl Simulation {
                 }
                 return Ok((is_finite, removed));
             }
-            Err(error) => refused(error).context("the updates cannot be aggregated")?,
+            Err(error) => error.refusal().context("the updates cannot be aggregated")?,
         };
         warn!("round {round}: the global model stays as it is: {what}");
         Ok((false, Vec::new()))
@@ -248,13 +242,5 @@ impl Simulation {
         }
         let evaluations = self.test.evaluate(&self.global.unsqueeze(0)?);
         Ok(evaluations.context("the global model cannot be evaluated")?.first().copied())
-    }
-}
-
-/// What the rule says against the updates; an error if it is not that.
-fn refused(error: RulesError) -> Result<RuleError, RulesError> {
-    match error {
-        RulesError::Rule(error) if !matches!(error, RuleError::Backend(_)) => Ok(error),
-        error => Err(error),
     }
 }

@@ -22,6 +22,19 @@ pub(super) enum RulesError {
     Model(#[from] ModelError),
 }
 
+impl RulesError {
+    /// What the rule says against the updates, if it is that.
+    ///
+    /// # Errors
+    /// Itself, if it is something else.
+    pub(super) fn refusal(self) -> Result<RuleError, Self> {
+        match self {
+            RulesError::Rule(error) if !matches!(error, RuleError::Backend(_)) => Ok(error),
+            other => Err(other),
+        }
+    }
+}
+
 /// Aggregates without each of m updates.
 pub(super) struct WithoutEach {
     /// `[k, d]`: no aggregate need be there more than once.

@@ -138,6 +138,22 @@ fn updates_that_are_not_finite_are_refused_by_name_and_the_round_goes_on() {
 }
 
 #[test]
+fn devices_without_examples_take_no_part() {
+    let settings = ["attack.kind=gaussian", "fleet.devices=600", "rounds=2", "evaluation.every=2"];
+    let (records, _) = run(&batched(), &settings);
+    let (of_devices, _) = run(&Software::default(), &settings);
+    for (batched, alone) in records.iter().zip(&of_devices) {
+        assert_eq!((batched.selected, batched.accepted), (455, 455), "of so many examples");
+        assert_eq!((batched.selected, batched.accepted), (alone.selected, alone.accepted));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ["fleet.devices=600", "aggregation.trim=230"];
+    let refused =
+        run_in(&folder.path().join("run"), &batched(), &settings, usize::MAX).unwrap_err().to_string();
+    assert!(refused.contains("455 of 600 devices have training examples: "), "{refused}");
+}
+
+#[test]
 fn a_run_that_was_stopped_goes_on_to_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     let settings = ["attack.kind=trimmed-mean", "attack.knowledge=full"];

@@ -36,9 +36,32 @@ size_t memory()
 }
 
 struct Function {
+    std::string name;
     void (*run)(const void *, void **);
     unsigned shared;
 };
+
+// What the program asked for: printed at its end, with EMULATED_COUNTS.
+struct Counts {
+    struct Of { uint64_t times, amount; };
+    std::map<std::string, Of> all;
+
+    void add(const std::string &what, uint64_t amount)
+    {
+        Of &of = all[what];
+        of.times++;
+        of.amount += amount;
+    }
+
+    ~Counts()
+    {
+        if (!std::getenv("EMULATED_COUNTS")) return;
+        for (const auto &[what, of] : all) {
+            std::fprintf(stderr, "%-40s %8llu times %14llu\n", what.c_str(), (unsigned long long)of.times,
+                         (unsigned long long)of.amount);
+        }
+    }
+} counts;
 
 void fail(const char *what)
 {
@@ -75,6 +98,10 @@ int cuDevicePrimaryCtxRetain(void **primary, int) { return *primary = &lock, SUC
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxSetCurrent(void *current) { return context = current, SUCCESS; }
 int cuCtxGetCurrent(void **current) { return *current = context, SUCCESS; }
+int cuCtxDestroy_v2(void *) { return SUCCESS; }
+int cuCtxSynchronize() { return context ? SUCCESS : INVALID_CONTEXT; }
+int cuStreamCreate(void **stream, unsigned) { return *stream = &lock, context ? SUCCESS : INVALID_CONTEXT; }
+int cuStreamIsCapturing(void *, int *status) { return *status = 0, SUCCESS; }
 int cuStreamSynchronize(void *) { return context ? SUCCESS : INVALID_CONTEXT; }
 int cuStreamWaitEvent(void *, void *, unsigned) { return context ? SUCCESS : INVALID_CONTEXT; }
 int cuStreamDestroy_v2(void *) { return SUCCESS; }
@@ -148,6 +175,7 @@ int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *)
     if (!context) return INVALID_CONTEXT;
     std::lock_guard<std::recursive_mutex> guard(lock);
     check(to, bytes);
+    counts.add("copy to the GPU (bytes)", bytes);
     std::memcpy((void *)to, from, bytes);
     return SUCCESS;
 }
@@ -157,6 +185,7 @@ int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *)
     if (!context) return INVALID_CONTEXT;
     std::lock_guard<std::recursive_mutex> guard(lock);
     check(from, bytes);
+    counts.add("copy from the GPU (bytes)", bytes);
     std::memcpy(to, (const void *)from, bytes);
     return SUCCESS;
 }
@@ -170,6 +199,8 @@ int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *)
     std::memcpy((void *)to, (const void *)from, bytes);
     return SUCCESS;
 }
+
+int cuMemcpyPeerAsync(uint64_t, void *, uint64_t, void *, size_t, void *) { return INVALID_VALUE; }
 
 int cuMemsetD8Async(uint64_t address, unsigned char value, size_t bytes, void *)
 {
@@ -188,6 +219,7 @@ int cuModuleLoadData(void **module, const void *image)
     return *module ? SUCCESS : INVALID_IMAGE;
 }
 
+int cuModuleLoad(void **, const char *) { return NOT_FOUND; }
 int cuModuleUnload(void *) { return SUCCESS; }
 
 int cuModuleGetFunction(void **function, void *module, const char *name)
@@ -195,7 +227,7 @@ int cuModuleGetFunction(void **function, void *module, const char *name)
     if (!context) return INVALID_CONTEXT;
     void *symbol = dlsym(module, ("run_" + std::string(name)).c_str());
     if (!symbol) return NOT_FOUND;
-    *function = new Function{(void (*)(const void *, void **))symbol, SHARED};
+    *function = new Function{name, (void (*)(const void *, void **))symbol, SHARED};
     return SUCCESS;
 }
 
@@ -218,6 +250,7 @@ int cuLaunchKernel(Function *function, unsigned grid_x, unsigned grid_y, unsigne
     }
     if (grid_x > 0x7FFFFFFF || grid_y > 65535 || grid_z != 1 || block_z != 1) return INVALID_VALUE;
     if (block_x * block_y > 1024 || shared > function->shared) return INVALID_VALUE;
+    counts.add(function->name + " (threads)", uint64_t(grid_x) * grid_y * block_x * block_y);
     function->run(sizes, arguments);
     return SUCCESS;
 }

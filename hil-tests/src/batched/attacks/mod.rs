@@ -13,9 +13,7 @@ mod trimmed_mean;
 
 use candle_core::{DType, Result, Tensor};
 use edge_client::attacks::{FullKrum, PartialKrum};
-use rayon::prelude::*;
-use shared::identity::DeviceId;
-use shared::random::{Purpose, Stream, stream};
+use shared::random::Stream;
 use shared::scenario::Knowledge::{Full, Partial};
 use shared::scenario::{AttackKind, Direction, Scenario};
 
@@ -85,19 +83,4 @@ pub(super) fn build(scenario: &Scenario) -> Option<Box<dyn Attack>> {
         }
         (AttackKind::Krum, Full) => Box::new(Krum::new(attack, Reach::Full(FullKrum::new(scenario)))),
     })
-}
-
-/// What `attack` draws for the compromised devices `colluders` in `round`, `[c, d]` row by row.
-pub(super) fn draw(
-    attack: &dyn Attack,
-    (seed, round): (u64, u32),
-    colluders: &[DeviceId],
-    dimension: usize,
-) -> Vec<f32> {
-    let mut drawn = vec![0.0; colluders.len() * dimension];
-    let rows = drawn.par_chunks_exact_mut(dimension.max(1)).zip(colluders).enumerate();
-    rows.for_each(|(rank, (values, device))| {
-        attack.draw(rank, &mut stream(seed, Purpose::Attack, Some(*device), round), values);
-    });
-    drawn
 }

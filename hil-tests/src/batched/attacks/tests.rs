@@ -1,8 +1,10 @@
 //! Crafted models against those that devices craft.
 
 use candle_core::Tensor;
-use edge_client::attacks as of_devices;
+use edge_client::attacks::{self as of_devices, Needs};
+use shared::identity::DeviceId;
 
+use super::super::collusion::Collusion;
 use super::super::place::device;
 use super::*;
 
@@ -53,25 +55,22 @@ fn assert_crafted_alike(settings: &[&str]) {
     });
     let expected = expected.unwrap();
 
-    let attack = build(&scenario).unwrap();
-    let attacking: Vec<DeviceId> = colluders.iter().copied().map(DeviceId).collect();
-    let drawn = draw(attack.as_ref(), (SEED, ROUND), &attacking, D);
-    let device = device();
-    let view = View {
-        global: &Tensor::new(&global[..], device).unwrap(),
-        everyone: &Tensor::new(models.clone(), device).unwrap(),
-        colluders: &colluders,
-        benign: &benign,
-        drawn: &Tensor::from_vec(drawn, (attacking.len(), D), device).unwrap(),
-        rules: &Rules::new(&scenario, device).unwrap(),
-    };
-    let crafted = match attack.craft(&view).unwrap() {
-        Some(crafted) => crafted.to_vec2::<f32>().unwrap(),
-        None => colluders.iter().map(|&row| models[row as usize].clone()).collect(),
-    };
-    assert_eq!(crafted.len(), expected.len(), "{settings:?}");
+    let (attack, device) = (build(&scenario).unwrap(), device());
+    let devices: Vec<DeviceId> = (0..DEVICES).map(DeviceId).collect();
+    let collusion =
+        Collusion::of(attack.as_ref(), Needs::Everyone, (SEED, ROUND), &devices, &attackers).unwrap();
+    let everyone = Tensor::new(models.clone(), device).unwrap();
+    let global_there = Tensor::new(&global[..], device).unwrap();
+    let rules = Rules::new(&scenario, device).unwrap();
+    let sent = collusion.attack(collusion.draw(D), everyone, &global_there, &rules).unwrap();
+    let sent = sent.to_vec2::<f32>().unwrap();
+    assert_eq!((sent.len(), expected.len()), (models.len(), colluders.len()), "{settings:?}");
+    for row in benign {
+        assert_eq!(sent[row as usize], models[row as usize], "{settings:?}");
+    }
+    let crafted = colluders.iter().map(|&row| &sent[row as usize]);
     let mut moved = 0.0_f32;
-    for (crafted, expected) in crafted.iter().zip(&expected) {
+    for (crafted, expected) in crafted.zip(&expected) {
         for (j, (crafted, expected)) in crafted.iter().zip(expected).enumerate() {
             let off = (expected - global[j]).abs();
             moved = moved.max(off);
@@ -123,4 +122,16 @@ fn attacks_on_data_craft_nothing() {
     for kind in ["none", "label-flip", "back-gradient"] {
         assert!(build(&scenario(&[&format!("attack.kind={kind}")])).is_none(), "{kind}");
     }
+}
+
+#[test]
+fn nothing_is_crafted_by_nobody_or_of_nothing() {
+    let attack = build(&scenario(&["attack.kind=gaussian"])).unwrap();
+    let devices = [2, 5].map(DeviceId);
+    let crafts = |needs, attackers: &[u32]| {
+        let attackers = attackers.iter().copied().map(DeviceId).collect();
+        Collusion::of(attack.as_ref(), needs, (SEED, ROUND), &devices, &attackers).is_some()
+    };
+    assert!(crafts(Needs::Everyone, &[5]) && crafts(Needs::Colluders, &[2, 5]));
+    assert!(!crafts(Needs::Colluders, &[3]) && !crafts(Needs::Everyone, &[2, 5]));
 }
