@@ -52,4 +52,12 @@ int cublasGemmStridedBatchedEx(void *, int transpose_a, int transpose_b, int m, 
                            (const float *)b, ldb, stride_b, *(const float *)beta, (float *)c, ldc, stride_c, count);
 }
 
+int cublasDgemmStridedBatched(void *, int transpose_a, int transpose_b, int m, int n, int k, const double *alpha,
+                              const double *a, int lda, long long stride_a, const double *b, int ldb, long long stride_b,
+                              const double *beta, double *c, int ldc, long long stride_c, int count)
+{
+    return multiply(transpose_a, transpose_b, m, n, k, *alpha, a, lda, stride_a, b, ldb, stride_b, *beta, c, ldc, stride_c,
+                    count);
+}
+
 }
