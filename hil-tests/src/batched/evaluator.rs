@@ -77,7 +77,7 @@ mod tests {
 
     fn evaluator(name: ModelName, shape: &[usize], batches: Vec<Batch>) -> (Box<dyn Model>, Evaluator) {
         let model = models::build(name, shape, CLASSES).unwrap();
-        let network = Network::of(name, model.as_ref(), shape).unwrap();
+        let network = Network::of(name, model.as_ref(), shape);
         // Two models with eight examples at a time.
         let values = 16 * network.features();
         (model, Evaluator::new(network, batches, device(), values).unwrap())
@@ -89,6 +89,7 @@ mod tests {
             (ModelName::LogisticRegression, &[5, 3][..]),
             (ModelName::Dnn, &[13, 12]),
             (ModelName::Dnn, &[7]),
+            (ModelName::ResNet20, &[9, 8]),
         ];
         for (name, shape) in cases {
             let batches = || vec![batch(shape, 8), batch(shape, 6)];

@@ -12,7 +12,7 @@
 //! - This file: [`Batched`], the bench.
 //! - `round`: the rounds; `updates`: what devices send in one.
 //! - `examples`: the training data; `trainer`: from minibatches to models.
-//! - `network`: the networks of all devices; `layers`: what those are made of.
+//! - `network`: the networks of all devices.
 //! - `attacks`: what attacks craft; `collusion`: what compromised devices send in a round.
 //! - `rules`: the aggregation rule.
 //! - `evaluator`: how good models are.
@@ -21,7 +21,6 @@ mod attacks;
 mod collusion;
 mod evaluator;
 mod examples;
-mod layers;
 mod network;
 #[cfg(test)]
 mod place;
@@ -45,11 +44,8 @@ use round::Simulation;
 /// Devices whose models are worked on at a time.
 const DEVICES: usize = 100;
 
-/// Values of the examples that are worked on at a time, which bounds the memory of convolutions: 700 MB with the paper's
-/// network and minibatches of 32 from MNIST.
-const VALUES: usize = DEVICES * 32 * 28 * 28;
-
-/// How many models may be worked on at a time with so many `examples` each, of so many `features`.
+/// How many models may be worked on at a time with so many `examples` each, of so many `features`, where the examples may
+/// have so many `values`.
 fn together(values: usize, examples: usize, features: usize) -> usize {
     (values / (examples * features).max(1)).clamp(1, DEVICES)
 }
@@ -102,6 +98,7 @@ mod bounds {
 
     #[test]
     fn memory_bounds_how_many_are_worked_on_at_a_time() {
+        const VALUES: usize = DEVICES * 32 * 28 * 28;
         assert_eq!(together(VALUES, 32, 28 * 28), DEVICES);
         assert_eq!(together(VALUES, 1, 1), DEVICES, "models take memory, too");
         assert_eq!(together(VALUES, 500, 28 * 28), 6);

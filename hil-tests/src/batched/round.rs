@@ -21,7 +21,6 @@ use shared::scenario::Scenario;
 use shared::wire::Refusal;
 use tracing::warn;
 
-use super::VALUES;
 use super::attacks::{self, Attack};
 use super::collusion::Collusion;
 use super::evaluator::Evaluator;
@@ -72,8 +71,10 @@ impl Simulation {
         }
         let train = first.dataset();
         let examples = Examples::new(train, device).context("the training examples do not fit the GPU")?;
-        let trainer = Trainer::new(scenario, model.as_ref(), data.test.shape(), examples, device.clone())?;
-        let evaluator = |batches: Vec<_>| Evaluator::new(trainer.network().clone(), batches, device, VALUES);
+        let trainer = Trainer::new(scenario, model.as_ref(), data.test.shape(), examples, device.clone());
+        let network = trainer.network();
+        let values = network.values_at_a_time();
+        let evaluator = |batches: Vec<_>| Evaluator::new(network.clone(), batches, device, values);
         let validation = |removals| -> anyhow::Result<_> {
             Ok((removals, evaluator(validation_examples(scenario, &data.test)?)?))
         };

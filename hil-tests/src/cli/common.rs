@@ -128,8 +128,8 @@ impl DeviceArg {
 pub(super) struct SimulationArgs {
     #[command(flatten)]
     device: DeviceArg,
-    /// Run cells on the batched bench: all devices of a round as one batch of tensors (logistic-regression, dnn), which is
-    /// fast on a GPU; models are those of other benches within rounding only
+    /// Run cells on the batched bench: all devices of a round as one batch of tensors, which is made for a GPU; models are
+    /// those of other benches within rounding only
     #[arg(long)]
     batched: bool,
 }
