@@ -136,8 +136,13 @@ mod tests {
         (models.to_vec2().unwrap(), losses.to_vec1().unwrap())
     }
 
-    /// That devices trained as a batch end where each ends by itself, to a few units in the last place of the step.
-    fn assert_trained_alike(name: ModelName, shape: &[usize], counts: &[usize], steps: usize) {
+    /// That devices trained as a batch end where each ends by itself, after so many steps to so much of the largest move.
+    fn assert_trained_alike(
+        name: ModelName,
+        shape: &[usize],
+        counts: &[usize],
+        (steps, tolerance): (usize, f32),
+    ) {
         let dataset = dataset(shape);
         let (model, trainer) = trainer(name, &dataset);
         let global: Arc<[f32]> = initial(&*model).into();
@@ -157,27 +162,27 @@ mod tests {
             let largest = alone.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
             assert!(largest > 1e-4, "it has learnt something");
             for (place, (together, alone)) in together.iter().zip(&alone).enumerate() {
-                assert!((together - alone).abs() <= 1e-4 * largest, "{place}: {together}, not {alone}");
+                assert!((together - alone).abs() <= tolerance * largest, "{place}: {together}, not {alone}");
             }
         }
     }
 
     #[test]
     fn logistic_regression_of_many_devices_learns_what_each_would() {
-        assert_trained_alike(ModelName::LogisticRegression, &[5, 3], &[6, 6, 4, 6], 3);
+        assert_trained_alike(ModelName::LogisticRegression, &[5, 3], &[6, 6, 4, 6], (3, 1e-4));
     }
 
     #[test]
     fn the_dnn_of_many_devices_learns_what_each_would() {
         // Sides that leave an odd row and an odd column to the poolings.
-        assert_trained_alike(ModelName::Dnn, &[13, 12], &[5, 5, 5], 3);
-        assert_trained_alike(ModelName::Dnn, &[7], &[5, 2], 3);
+        assert_trained_alike(ModelName::Dnn, &[13, 12], &[5, 5, 5], (3, 1e-4));
+        assert_trained_alike(ModelName::Dnn, &[7], &[5, 2], (3, 1e-4));
     }
 
     #[test]
     fn resnet20_of_many_devices_learns_what_each_would() {
         // Sides that are halved with a rest, and without. What rounding does in one step, the next multiplies.
-        assert_trained_alike(ModelName::ResNet20, &[7, 8], &[5, 5, 3], 1);
+        assert_trained_alike(ModelName::ResNet20, &[7, 8], &[5, 5, 3], (1, 1e-3));
     }
 
     /// Batch normalisation makes much of channels that hardly vary, as those of pictures that are black for the most part.
