@@ -14,8 +14,8 @@ use crate::fleet_data::FleetData;
 /// bytes.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 
-/// A place where scenarios run. The same scenario ends in the same model on every bench of one architecture, and on
-/// [`Batched`](crate::batched::Batched) in the same within rounding.
+/// A place where scenarios run. The same scenario ends in the same model on every bench of one architecture, but for
+/// [`Batched`](crate::batched::Batched), which rounds otherwise.
 pub trait Bench {
     /// The name on the command line and in records.
     fn name(&self) -> &'static str;

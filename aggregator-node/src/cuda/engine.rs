@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::rules::{MeanWeights, Rule, RuleError, RuleName, RuleParameters, Updates, build};
+use shared::rules::{MeanWeights, Rule, RuleError, RuleName, RuleParameters, Updates, build, different};
 use tracing::warn;
 
 use super::error::CudaError;
 use super::gpu::Gpu;
 use super::matrix::{Matrix, Resident};
-use super::plan::{Computation, Plan, different};
+use super::plan::{Computation, Plan};
 use crate::backend::Engine;
 
 /// The rule of one run, computed on a GPU.
@@ -39,11 +39,11 @@ fn carry_out(plan: Plan, matrix: &Matrix<'_>, updates: &Updates<'_>) -> Result<V
         Plan::Columns(columns) => columns.here(matrix),
         Plan::Rows(rows) => Ok(rows.into_iter().map(|row| updates.rows()[row].to_vec()).collect()),
         Plan::Selections(columns, selections) => {
-            let (different, places) = different(&selections);
-            let of_rows = |selection: &Vec<usize>| {
-                Ok(columns.here(&matrix.select(selection))?.pop().unwrap_or_default())
+            let (firsts, places) = different(&selections);
+            let of_rows = |&first: &usize| {
+                Ok(columns.here(&matrix.select(&selections[first]))?.pop().unwrap_or_default())
             };
-            let aggregates = different.iter().map(of_rows).collect::<Result<Vec<_>, CudaError>>()?;
+            let aggregates = firsts.iter().map(of_rows).collect::<Result<Vec<_>, CudaError>>()?;
             Ok(places.into_iter().map(|place| aggregates[place].clone()).collect())
         }
     }

@@ -38,10 +38,7 @@ impl Gpu {
         if !launch::has_driver() {
             return Err(no("no CUDA driver (libcuda.so) is installed", "install NVIDIA's driver"));
         }
-        if !launch::has_compiler() {
-            let advice = "install the CUDA toolkit, and name the folder of libnvrtc.so in LD_LIBRARY_PATH";
-            return Err(no("NVRTC (libnvrtc.so) is not installed", advice));
-        }
+        check_compiler(ordinal)?;
         let failed = |what: &'static str| {
             move |error| {
                 let reason = format!("{what}: {}", CudaError::Driver(error));
@@ -67,6 +64,7 @@ impl Gpu {
     /// The GPU of `stream`.
     pub(super) fn of(stream: Arc<CudaStream>) -> Result<Self, DeviceError> {
         let ordinal = u32::try_from(stream.context().ordinal()).unwrap_or(u32::MAX);
+        check_compiler(ordinal)?;
         Self::asked(stream, ordinal).map_err(|error| {
             let reason = format!("the GPU does not say what it is: {}", CudaError::Driver(error));
             DeviceError::new(ordinal, reason, "see what nvidia-smi says")
@@ -122,6 +120,14 @@ impl Gpu {
     pub(super) fn free_memory(&self) -> Result<usize, CudaError> {
         Ok(self.stream.context().mem_get_info()?.0)
     }
+}
+
+fn check_compiler(ordinal: u32) -> Result<(), DeviceError> {
+    if launch::has_compiler() {
+        return Ok(());
+    }
+    let advice = "install the CUDA toolkit, and name the folder of libnvrtc.so in LD_LIBRARY_PATH";
+    Err(DeviceError::new(ordinal, "NVRTC (libnvrtc.so) is not installed", advice))
 }
 
 /// Compiles a program for an architecture such as `compute_90`. Products and sums are rounded one by one, as on the CPU.

@@ -135,7 +135,11 @@ impl<'a> Matrix<'a> {
     pub(super) fn values(&self, row: usize, count: usize) -> Result<Cow<'a, [f32]>, CudaError> {
         match &self.rows[row] {
             Row::Here(values, _) => Ok(Cow::Borrowed(&values[..count])),
-            Row::There(values) => Ok(Cow::Owned(self.gpu.stream.clone_dtoh(&values.slice(..count))?)),
+            Row::There(values) => {
+                let values = self.gpu.stream.clone_dtoh(&values.slice(..count))?;
+                self.gpu.stream.synchronize()?;
+                Ok(Cow::Owned(values))
+            }
         }
     }
 

@@ -64,7 +64,7 @@ impl Cuda {
     /// The GPU of `stream`, for somebody whose memory is there: all work goes through that stream.
     ///
     /// # Errors
-    /// As [`Cuda::open`].
+    /// [`DeviceError`] if there is no compiler, or the GPU does not work.
     pub fn of(stream: Arc<CudaStream>) -> Result<Self, DeviceError> {
         Ok(Cuda { gpu: Arc::new(Gpu::of(stream)?) })
     }

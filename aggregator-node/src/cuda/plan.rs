@@ -1,7 +1,5 @@
 //! What a rule asks to be computed of an update matrix, on a GPU.
 
-use std::collections::BTreeMap;
-
 use shared::rules::{Bulyan, Krum, MeanWeights, RuleError, RuleName, RuleParameters};
 
 use super::columns::{Columns, MeanOf};
@@ -85,29 +83,4 @@ impl Computation {
 /// Bulyan's second stage, for averages of `count` values.
 fn around_median(count: usize) -> Columns {
     Columns { statistic: Statistic::MeanAroundMedian { count }, mean: None, without_each: false }
-}
-
-/// Each of `all` once, in the order in which they first come, and where each of `all` is among those. Without one or
-/// another of the rows that a rule does not select, it often selects the same.
-pub(super) fn different<T: Ord + Clone>(all: &[T]) -> (Vec<T>, Vec<usize>) {
-    let (mut first_places, mut once) = (BTreeMap::new(), Vec::new());
-    let place = |item: &T| {
-        *first_places.entry(item.clone()).or_insert_with(|| {
-            once.push(item.clone());
-            once.len() - 1
-        })
-    };
-    let places = all.iter().map(place).collect();
-    (once, places)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_the_same_is_there_once() {
-        assert_eq!(different(&[3, 1, 3, 3, 2, 1]), (vec![3, 1, 2], vec![0, 1, 0, 0, 2, 1]));
-        assert_eq!(different::<usize>(&[]), (vec![], vec![]));
-    }
 }

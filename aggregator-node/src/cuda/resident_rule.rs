@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, CudaView};
-use shared::rules::{Distances, MeanWeights, Rule, RuleError, RuleName, RuleParameters, build};
+use shared::rules::{Distances, MeanWeights, Rule, RuleError, RuleName, RuleParameters, build, different};
 
 use super::distances::distances;
 use super::error::CudaError;
 use super::gpu::Gpu;
 use super::launch::allocate;
 use super::matrix::Matrix;
-use super::plan::{Computation, Plan, different};
+use super::plan::{Computation, Plan};
 
 /// A matrix of m updates of d values each, one after the other in the memory of a GPU.
 pub struct ResidentUpdates<'a> {
@@ -117,20 +117,21 @@ impl ResidentRule {
                 Ok(WithoutEach { different: results, places: (0..vectors).collect() })
             }
             Plan::Rows(rows) => {
-                let (rows, places) = different(&rows);
-                let mut results = room(rows.len())?;
-                for (place, row) in rows.into_iter().enumerate() {
+                let (firsts, places) = different(&rows);
+                let mut results = room(firsts.len())?;
+                for (place, first) in firsts.into_iter().enumerate() {
+                    let row = rows[first];
                     let (from, to) = (row * d..(row + 1) * d, place * d..(place + 1) * d);
                     self.gpu.stream.memcpy_dtod(&updates.values.slice(from), &mut results.slice_mut(to))?;
                 }
                 Ok(WithoutEach { different: results, places })
             }
             Plan::Selections(columns, selections) => {
-                let (selections, places) = different(&selections);
-                let mut results = room(selections.len())?;
-                for (place, selection) in selections.iter().enumerate() {
+                let (firsts, places) = different(&selections);
+                let mut results = room(firsts.len())?;
+                for (place, first) in firsts.into_iter().enumerate() {
                     let mut result = results.slice_mut(place * d..(place + 1) * d);
-                    columns.there(&matrix.select(selection), &mut result)?;
+                    columns.there(&matrix.select(&selections[first]), &mut result)?;
                 }
                 Ok(WithoutEach { different: results, places })
             }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use shared::evaluation::Evaluation;
-use shared::rules::{Rule, Updates};
+use shared::rules::{Rule, Updates, different};
 
 use super::DefenseError;
 use crate::evaluator::Evaluator;
@@ -40,18 +40,11 @@ impl LeaveOneOut {
         let with_all = rule.aggregate(updates)?;
         rule.leave_one_out(updates, aggregates)?;
         // A rule that selects has few different ones, which are evaluated once each.
-        let mut different: Vec<&[f32]> = vec![&with_all];
-        let mut places = Vec::with_capacity(aggregates.len());
-        for aggregate in aggregates.iter() {
-            let place = different.iter().position(|other| other == aggregate).unwrap_or(different.len());
-            if place == different.len() {
-                different.push(aggregate);
-            }
-            places.push(place);
-        }
-        let evaluations = validation.evaluate(&different)?;
-        let (with_all, without) =
-            (evaluations[0], places.into_iter().map(|place| evaluations[place]).collect());
+        let all: Vec<&[f32]> = [&with_all].into_iter().chain(aggregates.iter()).map(Vec::as_slice).collect();
+        let (firsts, places) = different(&all);
+        let evaluations = validation.evaluate(&firsts.iter().map(|&first| all[first]).collect::<Vec<_>>())?;
+        let without = places[1..].iter().map(|&place| evaluations[place]).collect();
+        let with_all = evaluations[0];
         Ok(LeaveOneOut { with_all, without, tie_breakers })
     }
 

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use shared::identity::DeviceId;
+use shared::parameters::first_not_finite;
 use shared::wire::{
     Blob, Chunk, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, Progress, Publication, Receipt,
     Status, Topic, UpdateContent, content_limit, decode,
@@ -31,7 +32,9 @@ impl Agent {
             return;
         };
         let me = self.me.device;
-        if let Some(hand) = collusion.hand(trained.round) {
+        // As with the models of others: of what is not finite nothing can be crafted.
+        let is_finite = first_not_finite(&trained.parameters).is_none();
+        if let Some(hand) = collusion.hand(trained.round).filter(|_| is_finite) {
             hand.before_attack.insert(me, trained.parameters.clone());
         }
         let leader = collusion.leader();

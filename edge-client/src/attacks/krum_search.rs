@@ -80,9 +80,10 @@ impl Search {
     }
 
     /// The first λ that [succeeds](Search::succeeds), from the [bound](Search::bound) down by halves; `None` if none
-    /// of at least `threshold` does.
+    /// of at least `threshold` does, or the models are so far away that there is no number for the bound.
     pub(super) fn lambda(&self, copies: usize, threshold: f64) -> Option<f64> {
-        std::iter::successors(Some(self.bound(copies)), |lambda| Some(lambda / 2.0))
+        let bound = Some(self.bound(copies)).filter(|bound| bound.is_finite());
+        std::iter::successors(bound, |lambda| Some(lambda / 2.0))
             .take_while(|lambda| *lambda >= threshold)
             .find(|lambda| self.succeeds(*lambda, copies))
     }
@@ -167,6 +168,14 @@ mod tests {
         let known = [1.0, 2.0, 3.0, 5.0, 9.0].map(|value| vec![value; 4]);
         assert_eq!(search(&known, &[1.0; 4], 3).bound(1), 5.0 / 3.0 + 9.0);
         assert_eq!(search(&known, &[1.0; 4], 3).bound(2), 5.0 / 2.0 + 9.0);
+    }
+
+    #[test]
+    fn models_beyond_all_numbers_end_the_search() {
+        for far in [f32::INFINITY, f32::NAN] {
+            let known = [vec![1.0; 3], vec![2.0; 3], vec![far; 3], vec![3.0; 3]];
+            assert_eq!(search(&known, &[1.0; 3], 2).lambda(1, 1e-5), None);
+        }
     }
 
     /// Models of quarters, whose differences and squares are exact; equal distances are rare.

@@ -11,16 +11,18 @@ use tracing::warn;
 
 use super::attacks::{Attack, View};
 use super::rules::{Rules, RulesError};
-use super::updates::rows_of;
+use super::updates::{are_finite, rows_of};
 
 /// The attack on one round.
 pub(super) struct Collusion<'a> {
     attack: &'a dyn Attack,
+    needs: Needs,
     seed: u64,
     round: u32,
-    /// The compromised devices, at least one.
-    names: Vec<DeviceId>,
-    /// Their rows, and those of the others.
+    attackers: &'a BTreeSet<DeviceId>,
+    /// The devices of the round.
+    devices: Vec<DeviceId>,
+    /// The rows of those that are compromised, at least one, and of the others.
     colluders: Vec<u32>,
     benign: Vec<u32>,
 }
@@ -31,29 +33,30 @@ impl<'a> Collusion<'a> {
         attack: &'a dyn Attack,
         needs: Needs,
         (seed, round): (u64, u32),
-        devices: &[DeviceId],
-        attackers: &BTreeSet<DeviceId>,
+        devices: Vec<DeviceId>,
+        attackers: &'a BTreeSet<DeviceId>,
     ) -> Option<Self> {
         let is_compromised = |&row: &u32| attackers.contains(&devices[row as usize]);
         let (colluders, benign): (Vec<u32>, Vec<u32>) = (0..devices.len() as u32).partition(is_compromised);
         let enough = !colluders.is_empty() && (needs < Needs::Everyone || !benign.is_empty());
-        let names = colluders.iter().map(|&row| devices[row as usize]).collect();
-        enough.then_some(Collusion { attack, seed, round, names, colluders, benign })
+        enough.then_some(Collusion { attack, needs, seed, round, attackers, devices, colluders, benign })
     }
 
     /// What is drawn for the compromised devices, `[c, d]` row by row.
     pub(super) fn draw(&self, dimension: usize) -> Vec<f32> {
-        let mut drawn = vec![0.0; self.names.len() * dimension];
-        let rows = drawn.par_chunks_exact_mut(dimension).zip(&self.names).enumerate();
-        rows.for_each(|(rank, (values, device))| {
-            let mut random = stream(self.seed, Purpose::Attack, Some(*device), self.round);
-            self.attack.draw(rank, &mut random, values);
+        let mut drawn = vec![0.0; self.colluders.len() * dimension];
+        let rows = drawn.par_chunks_exact_mut(dimension).zip(&self.colluders).enumerate();
+        rows.for_each(|(rank, (values, &row))| {
+            let device = self.devices[row as usize];
+            self.attack.draw(rank, &mut stream(self.seed, Purpose::Attack, Some(device), self.round), values);
         });
         drawn
     }
 
     /// The `models` of all, `[m, d]`, with what was crafted of them and what was `drawn` in the rows of compromised
     /// devices; as they are, if nothing was crafted.
+    ///
+    /// A model that is not finite is of no use to anybody, and its device sends it as it is.
     pub(super) fn attack(
         &self,
         drawn: Vec<f32>,
@@ -61,22 +64,49 @@ impl<'a> Collusion<'a> {
         global: &Tensor,
         rules: &Rules,
     ) -> Result<Tensor, RulesError> {
-        let (devices, dimension) = models.dims2()?;
-        let drawn = Tensor::from_vec(drawn, (self.names.len(), dimension), models.device())?;
+        let finite = are_finite(&models)?;
+        if finite.iter().all(|finite| *finite) {
+            return self.attack_finite(drawn, models, global, rules);
+        }
+        let rows: Vec<u32> = (0..).zip(&finite).filter_map(|(row, finite)| finite.then_some(row)).collect();
+        let devices = rows.iter().map(|&row| self.devices[row as usize]).collect();
+        let (seed, attackers) = ((self.seed, self.round), self.attackers);
+        let Some(others) = Collusion::of(self.attack, self.needs, seed, devices, attackers) else {
+            return Ok(models);
+        };
+        let drawn = others.draw(models.dim(1)?);
+        let attacked = others.attack_finite(drawn, rows_of(&models, &rows)?, global, rules)?;
+        Ok(with_rows(models, &rows, attacked)?)
+    }
+
+    /// [`Collusion::attack`] where all models are finite.
+    fn attack_finite(
+        &self,
+        drawn: Vec<f32>,
+        models: Tensor,
+        global: &Tensor,
+        rules: &Rules,
+    ) -> Result<Tensor, RulesError> {
         let (colluders, benign) = (&self.colluders[..], &self.benign[..]);
+        let drawn = Tensor::from_vec(drawn, (colluders.len(), models.dim(1)?), models.device())?;
         let view = View { global, everyone: &models, colluders, benign, drawn: &drawn, rules };
-        let crafted = match self.attack.craft(&view) {
-            Ok(crafted) => crafted,
+        match self.attack.craft(&view) {
+            Ok(Some(crafted)) => Ok(with_rows(models, colluders, crafted)?),
+            Ok(None) => Ok(models),
             Err(error) => {
                 warn!("round {}: nothing crafted: {}", self.round, error.refusal()?);
-                None
+                Ok(models)
             }
-        };
-        let Some(crafted) = crafted else { return Ok(models) };
-        let mut places: Vec<u32> = (0..devices as u32).collect();
-        for (row, place) in colluders.iter().zip(devices as u32..) {
-            places[*row as usize] = place;
         }
-        Ok(rows_of(&Tensor::cat(&[models, crafted], 0)?, &places)?)
     }
+}
+
+/// A matrix with `others` in place of the rows of these numbers.
+fn with_rows(matrix: Tensor, rows: &[u32], others: Tensor) -> candle_core::Result<Tensor> {
+    let count = matrix.dim(0)? as u32;
+    let mut places: Vec<u32> = (0..count).collect();
+    for (row, place) in rows.iter().zip(count..) {
+        places[*row as usize] = place;
+    }
+    rows_of(&Tensor::cat(&[matrix, others], 0)?, &places)
 }

@@ -63,7 +63,7 @@ mod tests {
     use shared::models::{self, Model, ModelName};
     use shared::random::{Purpose, stream};
 
-    use super::super::place::device;
+    use super::super::testing::device;
     use super::*;
 
     const CLASSES: usize = 4;

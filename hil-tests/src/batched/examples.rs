@@ -41,7 +41,7 @@ impl Examples {
 mod tests {
     use shared::data::Features;
 
-    use super::super::place::device;
+    use super::super::testing::device;
     use super::*;
 
     #[test]

@@ -9,7 +9,7 @@
 //! within rounding only.
 //!
 //! # Layout
-//! - This file: [`Batched`], the bench.
+//! - This file: [`Batched`], the bench; [`Place`]: where it computes.
 //! - `round`: the rounds; `updates`: what devices send in one.
 //! - `examples`: the training data; `trainer`: from minibatches to models.
 //! - `network`: the networks of all devices.
@@ -22,10 +22,11 @@ mod collusion;
 mod evaluator;
 mod examples;
 mod network;
-#[cfg(test)]
 mod place;
 mod round;
 mod rules;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -35,10 +36,10 @@ use std::sync::Arc;
 
 use aggregator_node::record::Summary;
 use aggregator_node::run::Run;
-use candle_core::Device;
 use shared::models::{self, Model};
 
 use crate::bench::{Bench, CHECKPOINT_EVERY, Task, Watch};
+pub use place::Place;
 use round::Simulation;
 
 /// Devices whose models are worked on at a time.
@@ -53,8 +54,8 @@ fn together(values: usize, examples: usize, features: usize) -> usize {
 /// The batched bench.
 #[derive(Clone, Debug)]
 pub struct Batched {
-    /// What everything is computed on.
-    pub device: Device,
+    /// Where everything is computed.
+    pub place: Place,
 }
 
 impl Bench for Batched {
@@ -71,7 +72,7 @@ impl Bench for Batched {
             return Ok(Some(run.finish()?));
         }
         let start = run.start()?;
-        let mut simulation = Simulation::new(task, &model, start.global, &self.device)?;
+        let mut simulation = Simulation::new(task, &model, start.global, &self.place)?;
         for round in start.finished + 1..=scenario.rounds {
             if watch.stopped() {
                 run.checkpoint()?;

@@ -7,7 +7,7 @@ use aggregator_node::defense::{LeaveOneOut, Removals, validation_examples};
 use aggregator_node::evaluator::BATCH;
 use aggregator_node::record::{RefusedDevice, RoundRecord};
 use anyhow::{Context, bail};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use edge_client::attacks::{self as device_attacks, Needs};
 use edge_client::worker::Worker;
 use rayon::prelude::*;
@@ -21,13 +21,14 @@ use shared::scenario::Scenario;
 use shared::wire::Refusal;
 use tracing::warn;
 
+use super::Place;
 use super::attacks::{self, Attack};
 use super::collusion::Collusion;
 use super::evaluator::Evaluator;
 use super::examples::Examples;
 use super::rules::{Rules, RulesError, WithoutEach};
 use super::trainer::Trainer;
-use super::updates::Updates;
+use super::updates::{Updates, are_finite};
 use crate::bench::Task;
 
 /// A run in progress.
@@ -51,7 +52,7 @@ pub(super) struct Simulation {
 }
 
 impl Simulation {
-    /// The run of `task`, from the model `global`, on `device`.
+    /// The run of `task`, from the model `global`, in a place.
     ///
     /// # Errors
     /// If the model cannot be trained so, there are too few validation examples, or the GPU fails.
@@ -59,16 +60,11 @@ impl Simulation {
         task: &Task,
         model: &Arc<dyn Model>,
         global: Arc<[f32]>,
-        device: &Device,
+        place: &Place,
     ) -> anyhow::Result<Self> {
-        let (scenario, data) = (&task.scenario, &task.data);
+        let (scenario, data, device) = (&task.scenario, &task.data, &place.device);
         let shards = data.shards(scenario);
-        let weights: Vec<f64> = shards.iter().map(|shard| shard.len() as f64).collect();
-        let with_examples = weights.iter().filter(|&&weight| weight > 0.0).count();
         let [first, ..] = &shards[..] else { bail!("the scenario has no devices") };
-        if let Err(too_few) = scenario.check_updates(with_examples.min(scenario.selected() as usize)) {
-            bail!("{with_examples} of {} devices have training examples: {too_few}", shards.len());
-        }
         let train = first.dataset();
         let examples = Examples::new(train, device).context("the training examples do not fit the GPU")?;
         let trainer = Trainer::new(scenario, model.as_ref(), data.test.shape(), examples, device.clone());
@@ -83,10 +79,10 @@ impl Simulation {
             Worker::new(scenario.clone(), DeviceId(index as u32), model.clone(), shard)
         };
         Ok(Simulation {
-            weights,
+            weights: shards.iter().map(|shard| shard.len() as f64).collect(),
             attackers: scenario.attackers(),
             attack: attack.map(|(crafting, attack)| (crafting, attack.needs())),
-            rules: Rules::new(scenario, device)?,
+            rules: Rules::new(scenario, place),
             defense: Removals::of(scenario).map(validation).transpose()?,
             test: evaluator(data.test.batches(BATCH).collect())?,
             global: Tensor::new(&global[..], device)?,
@@ -103,8 +99,16 @@ impl Simulation {
     /// If candle or the GPU fails.
     pub(super) fn round(&mut self, round: u32) -> anyhow::Result<(RoundRecord, Arc<[f32]>)> {
         let selected = self.selection(round);
-        let (accepted, refused) = self.accepted(round, &selected)?;
-        let count = accepted.as_ref().map_or(0, |accepted| accepted.devices.len());
+        if let Err(too_few) = self.scenario.check_updates(selected.len()) {
+            let drawn = self.scenario.selected();
+            bail!("{} of the {drawn} devices drawn for it have training examples: {too_few}", selected.len());
+        }
+        let sent = self.sent(round, &selected)?;
+        let finite = are_finite(&sent.values)?;
+        let not_finite = selected.iter().zip(&finite).filter(|(_, finite)| !**finite);
+        let refused: Vec<DeviceId> = not_finite.map(|(&device, _)| device).collect();
+        let accepted = sent.select(|row| finite[row])?;
+        let count = selected.len() - refused.len();
         let train_loss = accepted.as_ref().and_then(Updates::mean_loss);
         let (aggregated, removed) = match (self.scenario.check_updates(count), accepted) {
             (Ok(()), Some(accepted)) => self.aggregate(round, accepted)?,
@@ -143,22 +147,6 @@ impl Simulation {
         self.scenario.selection(round).into_iter().filter(has_examples).collect()
     }
 
-    /// What comes of `selected` that is finite, if anything does, and from whom something else came.
-    fn accepted(
-        &self,
-        round: u32,
-        selected: &[DeviceId],
-    ) -> anyhow::Result<(Option<Updates>, Vec<DeviceId>)> {
-        if selected.is_empty() {
-            return Ok((None, Vec::new()));
-        }
-        let sent = self.sent(round, selected)?;
-        let finite = sent.are_finite()?;
-        let not_finite = selected.iter().zip(&finite).filter(|(_, finite)| !**finite);
-        let refused = not_finite.map(|(&device, _)| device).collect();
-        Ok((sent.select(|row| finite[row])?, refused))
-    }
-
     /// What `devices` send, at least one: what they trained, or what was crafted for them.
     fn sent(&self, round: u32, devices: &[DeviceId]) -> anyhow::Result<Updates> {
         let drawn: Vec<_> =
@@ -186,7 +174,8 @@ impl Simulation {
         let (attack, needs) = self.attack.as_ref()?;
         let attacked = self.scenario.attack_rounds().contains(round);
         let seed = self.scenario.seed;
-        let collusion = || Collusion::of(attack.as_ref(), *needs, (seed, round), devices, &self.attackers);
+        let collusion =
+            || Collusion::of(attack.as_ref(), *needs, (seed, round), devices.to_vec(), &self.attackers);
         attacked.then(collusion).flatten()
     }
 
@@ -214,13 +203,16 @@ impl Simulation {
         let harmful = match &self.defense {
             Some((removals, validation)) => {
                 let weights = self.counted(&accepted);
-                let all = self.rules.aggregate(&accepted.values, weights)?.unsqueeze(0)?;
+                let with_all = self.rules.aggregate(&accepted.values, weights)?.unsqueeze(0)?;
                 let WithoutEach { different, places } =
                     self.rules.leave_one_out(&accepted.values, weights)?;
-                let evaluations = validation.evaluate(&Tensor::cat(&[all, different], 0)?)?;
+                // What equals the aggregate with all is as good as that, to the last bit.
+                let apart = different.broadcast_ne(&with_all)?.max(1)?.to_vec1::<u8>()?;
+                let evaluations = validation.evaluate(&Tensor::cat(&[with_all, different], 0)?)?;
+                let without = |place: usize| evaluations[if apart[place] == 0 { 0 } else { 1 + place }];
                 removals.harmful(&LeaveOneOut {
                     with_all: evaluations[0],
-                    without: places.into_iter().map(|place| evaluations[1 + place]).collect(),
+                    without: places.into_iter().map(without).collect(),
                     tie_breakers: removals.tie_breakers(round, &accepted.devices),
                 })
             }

@@ -5,8 +5,10 @@ mod resident;
 
 use candle_core::{CpuStorage, Device, Layout, Storage, Tensor, bail};
 use shared::models::ModelError;
-use shared::rules::{Distances, Rule, RuleError, Updates};
+use shared::rules::{Distances, Rule, RuleError, Updates, different};
 use shared::scenario::Scenario;
+
+use super::Place;
 
 /// Why there is no aggregate.
 #[derive(Debug, thiserror::Error)]
@@ -52,24 +54,20 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// The rule of `scenario`, for updates on `device`.
-    ///
-    /// # Errors
-    /// If that is a GPU which cannot be used.
-    #[cfg_attr(
-        not(feature = "cuda-training"),
-        expect(clippy::unnecessary_wraps, reason = "processors are there")
-    )]
+    /// The rule of `scenario`, for updates in `place`.
     pub(super) fn new(
         scenario: &Scenario,
         #[cfg_attr(not(feature = "cuda-training"), expect(unused_variables, reason = "it is no GPU"))]
-        device: &Device,
-    ) -> anyhow::Result<Self> {
-        Ok(Rules {
+        place: &Place,
+    ) -> Self {
+        Rules {
             here: scenario.rule(),
             #[cfg(feature = "cuda-training")]
-            there: resident::rule(scenario, device)?,
-        })
+            there: place
+                .gpu
+                .as_ref()
+                .map(|gpu| gpu.resident_rule(scenario.aggregation.rule, &scenario.rule_parameters())),
+        }
     }
 
     /// The aggregate, `[d]`, of `updates`, `[m, d]`, and the number of examples behind each, if they are weighted.
@@ -103,8 +101,10 @@ impl Rules {
                 on_processors(values, layout, weights, |updates| {
                     self.here.leave_one_out(updates, &mut aggregates)
                 })?;
-                let different = Tensor::from_vec(aggregates.concat(), layout.shape(), &Device::Cpu)?;
-                Ok(WithoutEach { different, places: (0..aggregates.len()).collect() })
+                let (firsts, places) = different(&aggregates);
+                let values: Vec<f32> = firsts.iter().flat_map(|&first| &aggregates[first]).copied().collect();
+                let shape = (firsts.len(), layout.shape().dims2()?.1);
+                Ok(WithoutEach { different: Tensor::from_vec(values, shape, &Device::Cpu)?, places })
             }
             #[cfg(feature = "cuda-training")]
             Storage::Cuda(values) => resident::leave_one_out(self.there.as_ref(), values, layout, weights),

@@ -8,7 +8,7 @@ use aggregator_node::record::{RoundRecord, RunDirectory};
 use shared::scenario::Scenario;
 use shared::wire::Refusal;
 
-use super::place::device;
+use super::testing::place;
 use super::*;
 use crate::fleet_data::FleetData;
 use crate::software::Software;
@@ -30,7 +30,7 @@ every = 5
 "#;
 
 fn batched() -> Batched {
-    Batched { device: device().clone() }
+    Batched { place: place().clone() }
 }
 
 /// Runs until `rounds` are over, in `out`: what is recorded, and the summary if that was all.
@@ -111,6 +111,8 @@ fn rounds_go_as_on_devices_whatever_the_rule_and_the_defense() {
         "defense.remove=2",
     ]);
     attacked(&["aggregation.rule=bulyan", "aggregation.byzantine=1"]);
+    attacked(&["aggregation.rule=krum", "aggregation.byzantine=2", "defense.kind=err", "defense.remove=1"]);
+    attacked(&["aggregation.rule=median", "defense.kind=union", "defense.remove=2"]);
     attacked(&["fleet.selected=7", "aggregation.trim=2"]);
 }
 
@@ -121,36 +123,60 @@ fn the_dnn_goes_as_on_devices() {
 
 #[test]
 fn updates_that_are_not_finite_are_refused_by_name_and_the_round_goes_on() {
-    // Benign and attacking devices alike get beyond all numbers.
-    let settings = ["attack.kind=none", "training.learning-rate=1e38", "rounds=4"];
-    let (records, _) = run(&batched(), &settings);
-    let last = records.last().unwrap();
-    assert!(last.refused[&Refusal::NonFinite] > 0, "{last:?}");
-    assert_eq!(last.accepted + last.refused[&Refusal::NonFinite], 9);
-    let (of_devices, _) = run(&Software::default(), &settings);
-    for (batched, alone) in records.iter().zip(&of_devices) {
-        assert_eq!((&batched.refused, &batched.absent), (&alone.refused, &alone.absent));
-        assert_eq!(
-            (&batched.refused_devices, batched.aggregated),
-            (&alone.refused_devices, alone.aggregated)
-        );
+    // Some devices get beyond all numbers, compromised ones among them: of those nothing is crafted.
+    let fleet = ["fleet.devices=20", "fleet.compromised=5", "aggregation.trim=1", "rounds=1"];
+    let steps = ["training.learning-rate=3.3e38", "training.local-steps=1"];
+    for attack in [
+        &["attack.kind=none", "training.batch-size=1"][..],
+        &["attack.kind=gaussian", "training.batch-size=1"],
+        &["attack.kind=trimmed-mean", "training.batch-size=4"],
+        &["attack.kind=krum", "training.batch-size=4"],
+        &["attack.kind=krum", "attack.knowledge=full", "training.batch-size=2"],
+    ] {
+        let settings = [&fleet[..], &steps, attack].concat();
+        let (batched, of_devices) = (run(&batched(), &settings).0, run(&Software::default(), &settings).0);
+        let (batched, alone) = (&batched[0], &of_devices[0]);
+        assert!(batched.refused[&Refusal::NonFinite] > 0, "{settings:?}: {batched:?}");
+        assert_eq!((batched.accepted, &batched.refused), (alone.accepted, &alone.refused), "{settings:?}");
+        let names = |record: &RoundRecord| {
+            let mut names = record.refused_devices.clone();
+            names.sort();
+            names
+        };
+        assert_eq!((names(batched), batched.aggregated), (names(alone), alone.aggregated), "{settings:?}");
     }
 }
 
 #[test]
 fn devices_without_examples_take_no_part() {
     let settings = ["attack.kind=gaussian", "fleet.devices=600", "rounds=2", "evaluation.every=2"];
-    let (records, _) = run(&batched(), &settings);
-    let (of_devices, _) = run(&Software::default(), &settings);
+    let (records, of_devices) = (run(&batched(), &settings).0, run(&Software::default(), &settings).0);
+    assert_eq!(records.len(), of_devices.len());
     for (batched, alone) in records.iter().zip(&of_devices) {
         assert_eq!((batched.selected, batched.accepted), (455, 455), "of so many examples");
         assert_eq!((batched.selected, batched.accepted), (alone.selected, alone.accepted));
     }
+}
+
+#[test]
+fn a_round_of_too_few_devices_with_examples_ends_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = ["fleet.devices=600", "aggregation.trim=230"];
-    let refused =
-        run_in(&folder.path().join("run"), &batched(), &settings, usize::MAX).unwrap_err().to_string();
-    assert!(refused.contains("455 of 600 devices have training examples: "), "{refused}");
+    let settings = ["attack.kind=none", "fleet.devices=600", "fleet.selected=100", "aggregation.trim=37"];
+    let rounds = |name: &str, bench: &dyn Bench| {
+        let out = folder.path().join(name);
+        let failed = run_in(&out, bench, &settings, usize::MAX).unwrap_err();
+        (RunDirectory::open(&out).unwrap().records().unwrap().len(), format!("{failed:#}"))
+    };
+    let (recorded, failed) = rounds("batched", &batched());
+    assert!(failed.contains("of the 100 devices drawn for it have training examples: "), "{failed}");
+    assert_eq!(recorded, rounds("software", &Software::default()).0);
+}
+
+#[test]
+fn devices_with_poisoned_data_train_as_on_devices() {
+    // 40 examples, to which the attack adds two.
+    let data = ["dataset=mnist", "data.train-examples=40", "attack.kind=back-gradient"];
+    assert_as_on_devices(&[&data[..], &["rounds=2", "evaluation.every=2"]].concat());
 }
 
 #[test]

@@ -51,23 +51,38 @@ impl Trainer {
     pub(super) fn train(&self, global: &Tensor, drawn: &[Vec<Drawn>]) -> Result<Trained> {
         // A device with few examples has minibatches of another size.
         let sizes = |device: &[Drawn]| device.iter().map(|drawn| drawn.indices.len()).collect::<Vec<_>>();
-        let at_a_time = |alike: &[Vec<Drawn>]| {
-            let longest = sizes(&alike[0]).into_iter().max().unwrap_or(0);
+        let mut order: Vec<usize> = (0..drawn.len()).collect();
+        order.sort_by_key(|&device| sizes(&drawn[device]));
+        let at_a_time = |alike: &[usize]| {
+            let longest = sizes(&drawn[alike[0]]).into_iter().max().unwrap_or(0);
             together(self.network.values_at_a_time(), longest, self.network.features())
         };
         let (mut models, mut losses) = (Vec::new(), Vec::new());
-        let alike = drawn.chunk_by(|a, b| sizes(a) == sizes(b));
+        let alike = order.chunk_by(|&a, &b| sizes(&drawn[a]) == sizes(&drawn[b]));
         for devices in alike.flat_map(|alike| alike.chunks(at_a_time(alike))) {
-            let trained = self.train_alike(global, devices)?;
+            let devices: Vec<&[Drawn]> = devices.iter().map(|&device| &drawn[device][..]).collect();
+            let trained = self.train_alike(global, &devices)?;
             models.push(trained.models);
             losses.push(trained.losses);
         }
-        Ok(Trained { models: Tensor::cat(&models, 0)?, losses: Tensor::cat(&losses, 0)? })
+        let trained = Trained { models: Tensor::cat(&models, 0)?, losses: Tensor::cat(&losses, 0)? };
+        if order.is_sorted() {
+            return Ok(trained);
+        }
+        let mut places = vec![0_u32; order.len()];
+        for (place, &device) in (0..).zip(&order) {
+            places[device] = place;
+        }
+        let places = Tensor::new(places, &self.device)?;
+        Ok(Trained {
+            models: trained.models.index_select(&places, 0)?,
+            losses: trained.losses.index_select(&places, 0)?,
+        })
     }
 
-    fn train_alike(&self, global: &Tensor, devices: &[Vec<Drawn>]) -> Result<Trained> {
+    fn train_alike(&self, global: &Tensor, devices: &[&[Drawn]]) -> Result<Trained> {
         let mut models = global.unsqueeze(0)?.repeat((devices.len(), 1))?;
-        let steps = devices.first().map_or(0, Vec::len);
+        let steps = devices.first().map_or(0, |steps| steps.len());
         let mut losses = Tensor::zeros(devices.len(), models.dtype(), &self.device)?;
         for step in 0..steps {
             let drawn: Vec<&Drawn> = devices.iter().map(|device| &device[step]).collect();
@@ -89,7 +104,7 @@ mod tests {
     use shared::random::{Purpose, stream};
     use shared::training::train;
 
-    use super::super::place::device;
+    use super::super::testing::device;
     use super::*;
 
     const CLASSES: usize = 4;

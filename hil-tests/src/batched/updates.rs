@@ -34,19 +34,19 @@ impl Updates {
         }))
     }
 
-    /// Of each whether all its values are finite.
-    pub(super) fn are_finite(&self) -> Result<Vec<bool>> {
-        // Zero times a number is zero, and times anything else is not.
-        let zeros = (&self.values * 0.0)?.sum(1)?.to_vec1::<f32>()?;
-        Ok(zeros.into_iter().map(|zero| zero == 0.0).collect())
-    }
-
     /// The mean of the losses that are numbers.
     pub(super) fn mean_loss(&self) -> Option<f32> {
         let losses = || self.losses.iter().filter(|loss| loss.is_finite()).map(|&loss| f64::from(loss));
         let count = losses().count();
         (count > 0).then(|| (losses().sum::<f64>() / count as f64) as f32)
     }
+}
+
+/// Of each row of a matrix whether all its values are finite.
+pub(super) fn are_finite(matrix: &Tensor) -> Result<Vec<bool>> {
+    // Zero times a number is zero, and times anything else is not.
+    let zeros = (matrix * 0.0)?.sum(1)?.to_vec1::<f32>()?;
+    Ok(zeros.into_iter().map(|zero| zero == 0.0).collect())
 }
 
 /// Some rows of a matrix, at least one, in the order given.
@@ -56,7 +56,7 @@ pub(super) fn rows_of(matrix: &Tensor, rows: &[u32]) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::place::device;
+    use super::super::testing::device;
     use super::*;
 
     fn updates() -> Updates {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_is_found_and_left_out() {
-        let finite = updates().are_finite().unwrap();
+        let finite = are_finite(&updates().values).unwrap();
         assert_eq!(finite, [true, false, true, false]);
         let kept = updates().select(|row| finite[row]).unwrap().unwrap();
         assert_eq!((kept.devices, kept.weights), ([2, 5].map(DeviceId).to_vec(), vec![2.0, 5.0]));

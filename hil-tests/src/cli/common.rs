@@ -13,7 +13,7 @@ use candle_core::Device;
 use clap::{Args, ValueEnum};
 use rim::BrokerAddress;
 
-use crate::batched::Batched;
+use crate::batched::{Batched, Place};
 use crate::bench::Bench;
 use crate::emulated::{Architecture, Emulated};
 use crate::inventory::Inventory;
@@ -118,8 +118,33 @@ impl DeviceArg {
         Ok(rules)
     }
 
+    /// The batched bench, on the device that was asked for.
+    #[cfg(feature = "cuda-training")]
     fn batched(self) -> anyhow::Result<Batched> {
-        Ok(Batched { device: training_on(self.rules()?.gpu)? })
+        let device = match self.rules()?.gpu {
+            // With a stream of its own, which all threads share: candle's other device has one for each thread.
+            Some(gpu) => Device::new_cuda_with_stream(gpu as usize)
+                .with_context(|| format!("cuda:{gpu} cannot be used for training"))?,
+            None => Device::Cpu,
+        };
+        Ok(Batched { place: Place::new(device)? })
+    }
+
+    /// The batched bench, on the processors: on a GPU, this program computes rules at most.
+    #[cfg(not(feature = "cuda-training"))]
+    fn batched(self) -> anyhow::Result<Batched> {
+        match self.device {
+            None | Some(DeviceChoice::Cpu) => {}
+            Some(DeviceChoice::Auto) => eprintln!("computing on cpu: built without --features cuda-training"),
+            Some(device @ DeviceChoice::Cuda(_)) => {
+                let what = format!(
+                    "--device {device}: this program was built without what the batched bench needs there: build it with \
+                     --features cuda-training (docs/cuda.md), or use --device cpu"
+                );
+                return Err(UsageError(what).into());
+            }
+        }
+        Ok(Batched { place: Place::new(Device::Cpu)? })
     }
 }
 
@@ -141,25 +166,6 @@ impl SimulationArgs {
         }
         Ok(Arc::new(Software { rules: self.device.rules()?, ..Software::default() }))
     }
-}
-
-/// The GPU of this number for candle, or the processors.
-#[cfg(feature = "cuda-training")]
-fn training_on(gpu: Option<u32>) -> anyhow::Result<Device> {
-    let Some(gpu) = gpu else { return Ok(Device::Cpu) };
-    // With a stream of its own, which all threads share: candle's other device has one for each thread.
-    Device::new_cuda_with_stream(gpu as usize)
-        .with_context(|| format!("cuda:{gpu} cannot be used for training"))
-}
-
-#[cfg(not(feature = "cuda-training"))]
-fn training_on(gpu: Option<u32>) -> anyhow::Result<Device> {
-    let Some(gpu) = gpu else { return Ok(Device::Cpu) };
-    let what = format!(
-        "the batched bench would train on cuda:{gpu}, for which this program was not built: build it with --features \
-         cuda-training (docs/cuda.md), or give --device cpu"
-    );
-    Err(UsageError(what).into())
 }
 
 #[derive(Debug, Args)]

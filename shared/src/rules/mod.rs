@@ -60,7 +60,7 @@ pub use mean::{Mean, MeanWeights};
 pub use median::Median;
 pub use name::{RuleName, UnknownRule};
 pub use sorting::SortingNetwork;
-pub use subset::aggregate_where;
+pub use subset::{aggregate_where, different};
 pub use trimmed_mean::TrimmedMean;
 pub use updates::Updates;
 

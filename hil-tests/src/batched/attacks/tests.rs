@@ -5,7 +5,7 @@ use edge_client::attacks::{self as of_devices, Needs};
 use shared::identity::DeviceId;
 
 use super::super::collusion::Collusion;
-use super::super::place::device;
+use super::super::testing::{device, place};
 use super::*;
 
 const DEVICES: u32 = 9;
@@ -58,10 +58,10 @@ fn assert_crafted_alike(settings: &[&str]) {
     let (attack, device) = (build(&scenario).unwrap(), device());
     let devices: Vec<DeviceId> = (0..DEVICES).map(DeviceId).collect();
     let collusion =
-        Collusion::of(attack.as_ref(), Needs::Everyone, (SEED, ROUND), &devices, &attackers).unwrap();
+        Collusion::of(attack.as_ref(), Needs::Everyone, (SEED, ROUND), devices, &attackers).unwrap();
     let everyone = Tensor::new(models.clone(), device).unwrap();
     let global_there = Tensor::new(&global[..], device).unwrap();
-    let rules = Rules::new(&scenario, device).unwrap();
+    let rules = Rules::new(&scenario, place());
     let sent = collusion.attack(collusion.draw(D), everyone, &global_there, &rules).unwrap();
     let sent = sent.to_vec2::<f32>().unwrap();
     assert_eq!((sent.len(), expected.len()), (models.len(), colluders.len()), "{settings:?}");
@@ -130,7 +130,7 @@ fn nothing_is_crafted_by_nobody_or_of_nothing() {
     let devices = [2, 5].map(DeviceId);
     let crafts = |needs, attackers: &[u32]| {
         let attackers = attackers.iter().copied().map(DeviceId).collect();
-        Collusion::of(attack.as_ref(), needs, (SEED, ROUND), &devices, &attackers).is_some()
+        Collusion::of(attack.as_ref(), needs, (SEED, ROUND), devices.to_vec(), &attackers).is_some()
     };
     assert!(crafts(Needs::Everyone, &[5]) && crafts(Needs::Colluders, &[2, 5]));
     assert!(!crafts(Needs::Colluders, &[3]) && !crafts(Needs::Everyone, &[2, 5]));

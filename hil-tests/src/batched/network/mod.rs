@@ -53,7 +53,7 @@ impl Network {
     }
 
     /// Values of the examples that are worked on at a time, which bounds the memory of convolutions: those of minibatches
-    /// of 32 from MNIST for a hundred devices take 700 MB with the paper's network, and a quarter of them 5 GB with
+    /// of 32 from MNIST for a hundred devices take 1.5 GB with the paper's network, and a quarter of them 5 GB with
     /// `ResNet20`.
     pub(super) fn values_at_a_time(&self) -> usize {
         let hundred = 100 * 32 * 28 * 28;

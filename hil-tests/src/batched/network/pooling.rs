@@ -57,7 +57,7 @@ fn to_the_larger(is_first: &Tensor, gradient: &Tensor, dim: usize) -> Result<Ten
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batched::place::device;
+    use crate::batched::testing::device;
 
     #[test]
     fn the_first_of_the_largest_gets_the_gradient_and_nan_is_the_largest() {

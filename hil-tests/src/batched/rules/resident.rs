@@ -1,19 +1,11 @@
 //! The rule of updates that lie on a GPU.
 
-use aggregator_node::cuda::{self, Cuda, ResidentRule, ResidentUpdates};
+use aggregator_node::cuda::{self, ResidentRule, ResidentUpdates};
 use candle_core::op::BackpropOp;
-use candle_core::{CudaStorage, Device, Layout, Storage, Tensor};
+use candle_core::{CudaStorage, Layout, Storage, Tensor};
 use shared::rules::{Distances, RuleError};
-use shared::scenario::Scenario;
 
 use super::{RulesError, WithoutEach};
-
-/// The rule of `scenario` on the GPU that `device` is, if it is one.
-pub(super) fn rule(scenario: &Scenario, device: &Device) -> anyhow::Result<Option<ResidentRule>> {
-    let Device::Cuda(device) = device else { return Ok(None) };
-    let gpu = Cuda::of(device.cuda_stream())?;
-    Ok(Some(gpu.resident_rule(scenario.aggregation.rule, &scenario.rule_parameters())))
-}
 
 pub(super) fn aggregate(
     rule: Option<&ResidentRule>,
