@@ -40,6 +40,13 @@ pub fn train(
     Ok(Trained { parameters, loss: (total / steps.max(1) as f64) as f32 })
 }
 
+/// The mean of the losses that devices report in a round, or of those that are numbers; in 64 bits, where no sum of what
+/// devices claim overflows.
+pub fn mean_loss(losses: impl IntoIterator<Item = f32>) -> Option<f32> {
+    let losses: Vec<f64> = losses.into_iter().filter(|loss| loss.is_finite()).map(f64::from).collect();
+    (!losses.is_empty()).then(|| (losses.iter().sum::<f64>() / losses.len() as f64) as f32)
+}
+
 #[cfg(test)]
 mod tests {
     use rand::{Rng, SeedableRng};

@@ -1,6 +1,7 @@
 //! Aggregate: the rule makes the new global model from what came in.
 
 use shared::parameters::first_not_finite;
+use shared::training::mean_loss;
 use shared::wire::Millis;
 use tracing::warn;
 
@@ -18,11 +19,7 @@ impl Machine {
             let names: Vec<_> = absent.iter().map(ToString::to_string).collect();
             warn!("round {round}: nothing in time from {}", names.join(", "));
         }
-        let losses: Vec<f64> =
-            updates.iter().map(|(_, update)| f64::from(update.loss)).filter(|l| l.is_finite()).collect();
-        // In 64 bits, where no sum of what devices claim overflows.
-        let mean = || (losses.iter().sum::<f64>() / losses.len() as f64) as f32;
-        let train_loss = (!losses.is_empty()).then(mean);
+        let train_loss = mean_loss(updates.iter().map(|(_, update)| update.loss));
         let closed = Closed {
             selected: call.selected.len() as u32,
             accepted: updates.len() as u32,

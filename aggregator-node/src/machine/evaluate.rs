@@ -29,7 +29,7 @@ impl Machine {
         let Phase::Aggregate(closed) = &self.phase else { return };
         let closed = closed.clone();
         let round = self.round;
-        if round.is_multiple_of(self.scenario.evaluation.every) || round == self.scenario.rounds {
+        if self.scenario.evaluates(round) {
             out.push(Action::Compute(Job::Evaluate { round, global: self.global.clone() }));
             self.phase = Phase::Evaluate(closed);
         } else {

@@ -54,6 +54,6 @@ impl Hand {
 
     /// Whether there is enough to craft at all.
     pub(super) fn enough(&self, needs: Needs) -> bool {
-        !self.before_attack.is_empty() && (needs < Needs::Everyone || !self.benign.is_empty())
+        needs.are_met(self.before_attack.len(), self.benign.len())
     }
 }

@@ -6,6 +6,7 @@
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use shared::identity::DeviceId;
+use shared::random::Stream;
 use shared::rules::{Krum, Rule, RuleError};
 use shared::scenario::{Goal, Scenario};
 
@@ -141,16 +142,25 @@ impl Tactics {
         view.before_attack.iter().enumerate().map(model).collect()
     }
 
-    /// A model in a uniformly drawn direction from `crafted`, at a distance drawn uniformly from 0 to epsilon. (In a
-    /// ball of so many dimensions, uniform points would all lie at its surface.)
+    /// A model near `crafted`.
     fn supporter(self, view: &View<'_>, crafted: &[f64], device: DeviceId) -> Vec<f32> {
-        let mut random = view.stream(device);
-        let radius = self.epsilon * random.random::<f64>();
-        let direction: Vec<f64> = crafted.iter().map(|_| StandardNormal.sample(&mut random)).collect();
-        let norm = direction.iter().map(|step| step * step).sum::<f64>().sqrt();
-        let scale = radius / norm.max(f64::MIN_POSITIVE);
-        crafted.iter().zip(direction).map(|(value, step)| finite(value + scale * step)).collect()
+        let way = way_to_supporter(self.epsilon, crafted.len(), &mut view.stream(device));
+        crafted.iter().zip(way).map(|(value, step)| finite(value + step)).collect()
     }
+}
+
+/// From the crafted model to that of a supporter, `dimension` values: in a uniformly drawn direction, a distance drawn
+/// uniformly from 0 to `epsilon`. (In a ball of so many dimensions, uniform points would all lie at its surface.)
+pub fn way_to_supporter(
+    epsilon: f64,
+    dimension: usize,
+    random: &mut Stream,
+) -> impl Iterator<Item = f64> + use<> {
+    let radius = epsilon * random.random::<f64>();
+    let direction: Vec<f64> = (0..dimension).map(|_| StandardNormal.sample(random)).collect();
+    let norm = direction.iter().map(|step| step * step).sum::<f64>().sqrt();
+    let scale = radius / norm.max(f64::MIN_POSITIVE);
+    direction.into_iter().map(move |step| scale * step)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use shared::scenario::{AttackKind, Scenario};
 
 pub use back_gradient::BackGradient;
 pub use gaussian::Gaussian;
-pub use krum::{FullKrum, PartialKrum};
+pub use krum::{FullKrum, PartialKrum, way_to_supporter};
 pub use krum_search::{Measures, Offset};
 pub use label_flip::LabelFlip;
 pub use trimmed_mean::{FullTrimmedMean, PartialTrimmedMean};
@@ -32,6 +32,13 @@ pub enum Needs {
     Colluders,
     /// Those, and the updates of the benign devices.
     Everyone,
+}
+
+impl Needs {
+    /// Whether the models of so many compromised and benign devices are enough to craft at all.
+    pub fn are_met(self, colluders: usize, benign: usize) -> bool {
+        colluders > 0 && (self < Needs::Everyone || benign > 0)
+    }
 }
 
 /// What the attacker sees of a round. Models are flat vectors of length d in ascending order of device.

@@ -38,8 +38,16 @@ impl<'a> Collusion<'a> {
     ) -> Option<Self> {
         let is_compromised = |&row: &u32| attackers.contains(&devices[row as usize]);
         let (colluders, benign): (Vec<u32>, Vec<u32>) = (0..devices.len() as u32).partition(is_compromised);
-        let enough = !colluders.is_empty() && (needs < Needs::Everyone || !benign.is_empty());
-        enough.then_some(Collusion { attack, needs, seed, round, attackers, devices, colluders, benign })
+        needs.are_met(colluders.len(), benign.len()).then_some(Collusion {
+            attack,
+            needs,
+            seed,
+            round,
+            attackers,
+            devices,
+            colluders,
+            benign,
+        })
     }
 
     /// What is drawn for the compromised devices, `[c, d]` row by row.
@@ -65,28 +73,17 @@ impl<'a> Collusion<'a> {
         rules: &Rules,
     ) -> Result<Tensor, RulesError> {
         let finite = are_finite(&models)?;
-        if finite.iter().all(|finite| *finite) {
-            return self.attack_finite(drawn, models, global, rules);
-        }
         let rows: Vec<u32> = (0..).zip(&finite).filter_map(|(row, finite)| finite.then_some(row)).collect();
-        let devices = rows.iter().map(|&row| self.devices[row as usize]).collect();
-        let (seed, attackers) = ((self.seed, self.round), self.attackers);
-        let Some(others) = Collusion::of(self.attack, self.needs, seed, devices, attackers) else {
-            return Ok(models);
-        };
-        let drawn = others.draw(models.dim(1)?);
-        let attacked = others.attack_finite(drawn, rows_of(&models, &rows)?, global, rules)?;
-        Ok(with_rows(models, &rows, attacked)?)
-    }
-
-    /// [`Collusion::attack`] where all models are finite.
-    fn attack_finite(
-        &self,
-        drawn: Vec<f32>,
-        models: Tensor,
-        global: &Tensor,
-        rules: &Rules,
-    ) -> Result<Tensor, RulesError> {
+        if rows.len() < finite.len() {
+            let devices = rows.iter().map(|&row| self.devices[row as usize]).collect();
+            let (seed, attackers) = ((self.seed, self.round), self.attackers);
+            let Some(others) = Collusion::of(self.attack, self.needs, seed, devices, attackers) else {
+                return Ok(models);
+            };
+            let drawn = others.draw(models.dim(1)?);
+            let attacked = others.attack(drawn, rows_of(&models, &rows)?, global, rules)?;
+            return Ok(with_rows(models, &rows, attacked)?);
+        }
         let (colluders, benign) = (&self.colluders[..], &self.benign[..]);
         let drawn = Tensor::from_vec(drawn, (colluders.len(), models.dim(1)?), models.device())?;
         let view = View { global, everyone: &models, colluders, benign, drawn: &drawn, rules };

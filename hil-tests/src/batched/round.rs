@@ -230,7 +230,7 @@ impl Simulation {
 
     /// How good the global model is, in rounds with an evaluation.
     fn evaluate(&self, round: u32) -> anyhow::Result<Option<Evaluation>> {
-        if !round.is_multiple_of(self.scenario.evaluation.every) && round != self.scenario.rounds {
+        if !self.scenario.evaluates(round) {
             return Ok(None);
         }
         let evaluations = self.test.evaluate(&self.global.unsqueeze(0)?);

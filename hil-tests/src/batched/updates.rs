@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use shared::identity::DeviceId;
+use shared::training;
 
 /// What devices send in a round.
 pub(super) struct Updates {
@@ -36,9 +37,7 @@ impl Updates {
 
     /// The mean of the losses that are numbers.
     pub(super) fn mean_loss(&self) -> Option<f32> {
-        let losses = || self.losses.iter().filter(|loss| loss.is_finite()).map(|&loss| f64::from(loss));
-        let count = losses().count();
-        (count > 0).then(|| (losses().sum::<f64>() / count as f64) as f32)
+        training::mean_loss(self.losses.iter().copied())
     }
 }
 

@@ -63,6 +63,11 @@ impl Scenario {
         }
     }
 
+    /// Whether the global model is evaluated after `round`: every so many rounds, and after the last.
+    pub fn evaluates(&self, round: u32) -> bool {
+        round.is_multiple_of(self.evaluation.every) || round == self.rounds
+    }
+
     /// The rounds in which the compromised devices attack.
     pub fn attack_rounds(&self) -> AttackRounds {
         AttackRounds { seed: self.seed, fraction: self.attack.round_fraction }

@@ -1,9 +1,7 @@
 //! The Krum attack, with partial and with full knowledge.
 
 use candle_core::{DType, Result, Tensor};
-use edge_client::attacks::{FullKrum, Measures, Offset, PartialKrum};
-use rand::Rng;
-use rand_distr::{Distribution, StandardNormal};
+use edge_client::attacks::{FullKrum, Measures, Offset, PartialKrum, way_to_supporter};
 use shared::random::Stream;
 use shared::scenario::{Attack as Settings, Direction, Goal};
 
@@ -62,13 +60,8 @@ impl Attack for Krum {
         if rank == 0 {
             return;
         }
-        let radius = self.epsilon * random.random::<f64>();
-        let direction: Vec<f64> = values.iter().map(|_| StandardNormal.sample(random)).collect();
-        let norm = direction.iter().map(|step| step * step).sum::<f64>().sqrt();
-        let scale = radius / norm.max(f64::MIN_POSITIVE);
-        for (value, step) in values.iter_mut().zip(direction) {
-            *value = (scale * step) as f32;
-        }
+        let way = way_to_supporter(self.epsilon, values.len(), random);
+        values.iter_mut().zip(way).for_each(|(value, step)| *value = step as f32);
     }
 
     fn craft(&self, view: &View<'_>) -> std::result::Result<Option<Tensor>, RulesError> {

@@ -1,6 +1,6 @@
 //! The windows of a convolution 3 x 3: forward, and back.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
 /// Sides of a kernel.
 const KERNEL: usize = 3;
@@ -90,23 +90,21 @@ impl Windows {
         let Windows { images: (count, height, width, channels), sides, convolution, .. } = *self;
         let padded = |length| convolution.padding + length + convolution.behind(length);
         let gradient = gradient.reshape((count, sides.0, sides.1, channels, KERNEL * KERNEL))?;
-        let mut sum: Option<Tensor> = None;
-        for top in 0..KERNEL {
-            let mut row: Option<Tensor> = None;
-            for left in 0..KERNEL {
-                let own = gradient.narrow(4, KERNEL * top + left, 1)?.squeeze(4)?;
-                let own = convolution.give_back(&own, 2, left, padded(width))?;
-                row = Some(add(row, own)?);
-            }
-            if let Some(row) = row {
-                sum = Some(add(sum, convolution.give_back(&row, 1, top, padded(height))?)?);
-            }
-        }
-        let sum = sum.map_or_else(|| Tensor::zeros(self.images, gradient.dtype(), gradient.device()), Ok)?;
-        sum.narrow(1, convolution.padding, height)?.narrow(2, convolution.padding, width)?.contiguous()
+        let place = |top: usize, left: usize| {
+            let own = gradient.narrow(4, KERNEL * top + left, 1)?.squeeze(4)?;
+            convolution.give_back(&own, 2, left, padded(width))
+        };
+        let row = |top: usize| {
+            let row = sum((0..KERNEL).map(|left| place(top, left)))?;
+            convolution.give_back(&row, 1, top, padded(height))
+        };
+        let images = sum((0..KERNEL).map(row))?;
+        images.narrow(1, convolution.padding, height)?.narrow(2, convolution.padding, width)?.contiguous()
     }
 }
 
-fn add(sum: Option<Tensor>, other: Tensor) -> Result<Tensor> {
-    sum.map_or(Ok(other.clone()), |sum| sum + other)
+/// The sum of at least one tensor.
+fn sum(mut tensors: impl Iterator<Item = Result<Tensor>>) -> Result<Tensor> {
+    let Some(first) = tensors.next() else { bail!("there is nothing to add up") };
+    tensors.try_fold(first?, |sum, other| sum + other?)
 }

@@ -1,6 +1,7 @@
 //! The rule of updates that lie on a GPU.
 
 use aggregator_node::cuda::{self, ResidentRule, ResidentUpdates};
+use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, Layout, Storage, Tensor};
 use shared::rules::{Distances, RuleError};
@@ -13,10 +14,8 @@ pub(super) fn aggregate(
     layout: &Layout,
     weights: Option<&[f64]>,
 ) -> Result<Tensor, RulesError> {
-    let (updates, dimension) = (updates(values, layout, weights)?, layout.shape().dims2()?.1);
-    let aggregate = known(rule)?.aggregate(&updates)?;
-    let aggregate = CudaStorage::wrap_cuda_slice(aggregate, values.device.clone());
-    Ok(Tensor::from_storage(Storage::Cuda(aggregate), dimension, BackpropOp::none(), false))
+    let aggregate = known(rule)?.aggregate(&updates(values, layout, weights)?)?;
+    Ok(vectors(aggregate, values, layout)?.squeeze(0)?)
 }
 
 pub(super) fn leave_one_out(
@@ -25,12 +24,9 @@ pub(super) fn leave_one_out(
     layout: &Layout,
     weights: Option<&[f64]>,
 ) -> Result<WithoutEach, RulesError> {
-    let (updates, dimension) = (updates(values, layout, weights)?, layout.shape().dims2()?.1);
-    let cuda::WithoutEach { different, places } = known(rule)?.leave_one_out(&updates)?;
-    let shape = (different.len() / dimension, dimension);
-    let different = CudaStorage::wrap_cuda_slice(different, values.device.clone());
-    let different = Tensor::from_storage(Storage::Cuda(different), shape, BackpropOp::none(), false);
-    Ok(WithoutEach { different, places })
+    let cuda::WithoutEach { different, places } =
+        known(rule)?.leave_one_out(&updates(values, layout, weights)?)?;
+    Ok(WithoutEach { different: vectors(different, values, layout)?, places })
 }
 
 pub(super) fn distances(
@@ -39,6 +35,14 @@ pub(super) fn distances(
     layout: &Layout,
 ) -> Result<Distances, RulesError> {
     Ok(known(rule)?.distances(&updates(values, layout, None)?)?)
+}
+
+/// Vectors as long as the rows of a matrix, where that is, as a matrix of their own.
+fn vectors(vectors: CudaSlice<f32>, matrix: &CudaStorage, layout: &Layout) -> Result<Tensor, RulesError> {
+    let dimension = layout.shape().dims2()?.1;
+    let shape = (vectors.len() / dimension, dimension);
+    let vectors = CudaStorage::wrap_cuda_slice(vectors, matrix.device.clone());
+    Ok(Tensor::from_storage(Storage::Cuda(vectors), shape, BackpropOp::none(), false))
 }
 
 /// The rows of a matrix that is there.
