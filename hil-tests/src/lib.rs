@@ -25,6 +25,7 @@
 //! - [`paper`]: the tables and figures of the paper.
 //! - [`progress`]: what a waiting user sees.
 //! - [`table`]: results as a table.
+//! - [`mod@skipped`]: tests that cannot run on this machine.
 //! - [`toolchain`]: building for the processors of boards, and emulating them.
 //! - [`cli`]: the command line of `hil`, one file for each command.
 
@@ -51,6 +52,7 @@ pub mod paper;
 pub mod processes;
 pub mod progress;
 pub mod provision;
+pub mod skipped;
 pub mod software;
 pub mod sweep;
 pub mod table;

@@ -89,6 +89,7 @@ fn faketime(offset: &str) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::skipped::skipped;
 
     fn run(surroundings: &Surroundings, script: &str) -> (bool, String) {
         let mut command = Command::new("sh");
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn a_wrong_clock_is_wrong() {
         let Ok(future) = Surroundings::wrong_clock("+40y") else {
-            eprintln!("skipped: faketime is not installed");
+            skipped("faketime is not installed");
             return;
         };
         let year =

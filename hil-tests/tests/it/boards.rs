@@ -10,6 +10,7 @@ use hil_tests::cases::{self, Case, Rig, Unfit};
 use hil_tests::held_port::HeldPort;
 use hil_tests::inventory::{Inventory, Kind};
 use hil_tests::processes::Binaries;
+use hil_tests::skipped::skipped;
 use rustix::process::Signal;
 use shared::identity::DeviceId;
 
@@ -101,7 +102,7 @@ impl Shelf {
         match self.case(name) {
             Ok(told) => println!("{name}: {told}"),
             Err(error) if error.is::<Unfit>() && error.to_string().ends_with("it is not installed") => {
-                eprintln!("skipped: {name} {error}");
+                skipped(error);
             }
             Err(error) => panic!("{name}: {error:#}"),
         }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use hil_tests::skipped::skipped;
 use serde_json::Value;
 
 use crate::process::{Process, datasets, program, recorded_rounds, run, undisturbed, wait_until};
@@ -183,7 +184,7 @@ fn manifest(file: &str) -> Option<Value> {
     let read = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
     let output = Command::new("python3").arg("-c").arg(read).arg(cluster(file)).output();
     let Some(output) = output.ok().filter(|output| output.status.success()) else {
-        eprintln!("skipped: python3 with its yaml module is not installed");
+        skipped("python3 with its yaml module is not installed");
         return None;
     };
     Some(serde_json::from_slice(&output.stdout).unwrap())

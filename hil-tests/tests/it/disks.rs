@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::lab::{Lab, all_succeed, records};
 use crate::process::{Process, datasets, program, run, summary, undisturbed};
+use hil_tests::skipped::skipped;
 
 const ROUNDS: &str = "rounds=80";
 
@@ -70,7 +71,7 @@ fn a_run_on_a_file_system_without_room_says_so_and_goes_on_when_there_is() {
     command.arg(program("aggregator-node").get_program()).arg(lab.scenario_path()).arg(datasets());
     command.arg(lab.broker().trim_start_matches("mqtt://")).arg(&out).arg(lab.path("before"));
     if !Path::new("/usr/bin/unshare").exists() || !may_mount(&small) {
-        eprintln!("skipped: this user may not mount a file system in a name space of its own");
+        skipped("this user may not mount a file system in a name space of its own");
         return;
     }
     let aggregator = Process::start(command);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use hil_tests::skipped::skipped;
 use hil_tests::toolchain::{Program, Target, built};
 
 use crate::lab::{ATTACK, Lab};
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(crate) fn client(triple: &str) -> Option<(PathBuf, Vec<OsString>)> {
     let target = Target::find(triple).unwrap();
     let found = built(target, Program::EdgeClient).and_then(|client| Ok((client, target.emulator()?)));
-    found.map_err(|missing| eprintln!("skipped: {missing}")).ok()
+    found.map_err(skipped).ok()
 }
 
 /// Whether clients of both word sizes can be emulated; having said so where not.

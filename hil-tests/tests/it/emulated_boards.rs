@@ -11,6 +11,7 @@ use hil_tests::cases::{self, Case, Rig};
 use hil_tests::emulated_board::{Kernel, folder, qemu};
 use hil_tests::inventory::Inventory;
 use hil_tests::processes::Binaries;
+use hil_tests::skipped::skipped;
 use rustix::process::Signal;
 use shared::identity::DeviceId;
 
@@ -35,7 +36,7 @@ impl Shelf {
     fn new(settings: &[&str]) -> Option<Self> {
         client(AARCH64)?;
         if let Err(missing) = qemu().and_then(|_| Kernel::find(None)) {
-            eprintln!("skipped: {missing}");
+            skipped(missing);
             return None;
         }
         let settings: Vec<&str> =

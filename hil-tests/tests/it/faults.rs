@@ -6,6 +6,7 @@ use hil_tests::cases::{self, Case, Matrix, Rig, Unfit};
 use hil_tests::faults::Surroundings;
 use hil_tests::inventory::Inventory;
 use hil_tests::processes::Binaries;
+use hil_tests::skipped::skipped;
 
 use crate::lab::{Lab, all_succeed};
 use crate::process::{Process, datasets, program, recorded_rounds, summary, wait_for_rounds};
@@ -33,7 +34,7 @@ fn assert_holds(name: &str) {
     match run(name) {
         Ok(told) => println!("{name}: {told}"),
         Err(error) if error.is::<Unfit>() && error.to_string().ends_with("it is not installed") => {
-            eprintln!("skipped: {name} {error}");
+            skipped(error);
         }
         Err(error) => panic!("{name}: {error:#}"),
     }
@@ -77,7 +78,7 @@ tests! {
 #[test]
 fn an_aggregator_whose_clock_is_set_back_goes_on() {
     let Ok(clock) = Surroundings::wrong_clock("-10y") else {
-        eprintln!("skipped: faketime is not installed");
+        skipped("faketime is not installed");
         return;
     };
     let lab = Lab::new(&["rounds=40"]);

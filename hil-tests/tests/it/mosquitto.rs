@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use hil_tests::faults::Mosquitto;
+use hil_tests::skipped::skipped;
 use tempfile::TempDir;
 
 use crate::lab::{ATTACK, Lab, all_succeed};
@@ -18,7 +19,7 @@ fn start() -> Option<Mosquitto> {
 /// As [`Mosquitto::start_with`]; `None`, having said so, where it is not installed.
 pub(crate) fn start_with(folder: TempDir, config: impl FnOnce(u16) -> String) -> Option<Mosquitto> {
     if Mosquitto::find().is_none() {
-        eprintln!("skipped: mosquitto is not installed");
+        skipped("mosquitto is not installed");
         return None;
     }
     Some(Mosquitto::start_with(folder, config).unwrap())

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use hil_tests::held_port::HeldPort;
+use hil_tests::skipped::skipped;
 use tempfile::TempDir;
 
 use crate::process::{Process, run, wait_until};
@@ -31,7 +32,7 @@ impl Sshd {
         let Some(sshd) =
             ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].into_iter().find(|path| Path::new(path).is_file())
         else {
-            eprintln!("skipped: sshd is not installed (Debian: openssh-server)");
+            skipped("sshd is not installed (Debian: openssh-server)");
             return None;
         };
         let (folder, held) = (tempfile::tempdir().unwrap(), HeldPort::local().unwrap());

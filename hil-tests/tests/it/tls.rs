@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use hil_tests::faults::Surroundings;
+use hil_tests::skipped::skipped;
 use rim::TlsFiles;
 use shared::identity::DeviceId;
 
@@ -54,7 +55,7 @@ fn a_client_whose_clock_lies_before_the_certificates_says_so_and_joins_when_it_i
     let file = lab.path("clock");
     fs::write(&file, "-30y\n").unwrap();
     let Ok(clock) = Surroundings::adjustable_clock(&file) else {
-        eprintln!("skipped: faketime is not installed");
+        skipped("faketime is not installed");
         return;
     };
     let Some(broker) = Secured::start(&nobody(), Validity::Since2020) else { return };

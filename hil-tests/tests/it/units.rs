@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::process::{Outcome, run};
+use hil_tests::skipped::skipped;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-configs/systemd");
 const UNITS: [(&str, &str); 2] =
@@ -15,7 +16,7 @@ const EXPOSURE: &str = "20";
 /// `None`, having said so, where systemd is not installed.
 fn analyze(arguments: &[&str], unit: &Path) -> Option<Outcome> {
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        eprintln!("skipped: systemd-analyze is not installed");
+        skipped("systemd-analyze is not installed");
         return None;
     }
     let mut command = Command::new("systemd-analyze");
