@@ -10,9 +10,16 @@ use clap::Parser;
 use rim::TlsError;
 use shared::scenario::ScenarioError;
 
+/// Threads of its own at most: of the link, its broker, and jobs.
+const THREADS: usize = 16;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     rim::log_to_stderr(cli.log);
+    rim::raise_file_limit();
+    if let Err(error) = rim::check_threads(THREADS) {
+        return fail(1, &error.to_string());
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("no async runtime: {error}")),
@@ -24,7 +31,8 @@ fn main() -> ExitCode {
         Ok(Ending::Finished(summary)) => {
             let error = summary.final_test_error.map_or_else(|| "unknown".to_owned(), |e| format!("{e:.4}"));
             let Summary { name, rounds, .. } = *summary;
-            rim::print(format_args!("{name}: {rounds} rounds, final test error {error}"));
+            // It is in the record, too.
+            let _ = rim::print(format_args!("{name}: {rounds} rounds, final test error {error}"));
             ExitCode::SUCCESS
         }
         Ok(Ending::Interrupted) => {
@@ -33,7 +41,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             let usage = error.is::<ScenarioError>() || error.is::<TlsError>() || error.is::<DeviceError>();
-            fail(if usage { 2 } else { 1 }, &format!("{error:#}"))
+            fail(if usage { 2 } else { 1 }, &format!("{error:#}{}", rim::advice_at_bottom_of(error.as_ref())))
         }
     }
 }

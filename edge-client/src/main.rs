@@ -7,13 +7,20 @@ use edge_client::client::{self, Ending};
 use edge_client::config::Cli;
 use shared::scenario::ScenarioError;
 
+/// Threads of its own at most: of the link, the board's sensors, and jobs.
+const THREADS: usize = 8;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     rim::log_to_stderr(cli.log);
+    rim::raise_file_limit();
     let config = match cli.resolve() {
         Ok(config) => config,
         Err(error) => return fail(2, &error.to_string()),
     };
+    if let Err(error) = rim::check_threads(THREADS) {
+        return fail(1, &error.to_string());
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("no async runtime: {error}")),
@@ -24,7 +31,10 @@ fn main() -> ExitCode {
     match result {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(rim::INTERRUPTED),
-        Err(error) => fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &format!("{error:#}")),
+        Err(error) => {
+            let advice = rim::advice_at_bottom_of(error.as_ref());
+            fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &format!("{error:#}{advice}"))
+        }
     }
 }
 

@@ -9,12 +9,15 @@
 //! - [`data`]: data sets, their partition over devices, and shard files.
 //! - [`rules`]: Byzantine-robust aggregation rules.
 //! - [`scenario`]: the one file that says everything about a run.
+//! - [`advice`]: what to do about an error of the operating system.
 //! - [`toml_file`]: files that people write, and what can be wrong with one.
 //! - [`wire`]: messages, topics, codec and chunked transfer.
 //!
 //! Nothing here opens a socket, reads a clock or draws unseeded randomness. Readers take bytes; the
 //! only functions that touch the file system are the `load` conveniences next to them, and [`toml_file::read`].
+//! [`advice`] asks for this process's limits.
 
+pub mod advice;
 pub mod data;
 pub mod evaluation;
 pub mod identity;

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
+use crate::advice::Advised;
+
 /// What is wrong with a file, in one line that names it, and the line or the key.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("{file}: {cause}; check the path")]
+    #[error("{file}: {}", Advised(cause))]
     Unreadable {
         /// The file.
         file: String,

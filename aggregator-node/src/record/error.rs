@@ -3,13 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use shared::advice::Advised;
 use shared::parameters::ParametersError;
 
 /// Why a run directory could not be made, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The operating system refused.
-    #[error("cannot {action} {}: {cause}; check that the disk has room and that the path may be written", path.display())]
+    #[error("cannot {action} {}: {}", path.display(), Advised(cause))]
     Io {
         /// What was tried: `write`, `read`.
         action: &'static str,

@@ -1,5 +1,6 @@
-//! What a process needs where it touches the world: the MQTT link and its TLS, signals, the supervisor, the log, and
-//! randomness that never influences a result. The state machines of `edge-client` and `aggregator-node` know none of it.
+//! What a process needs where it touches the world: the MQTT link and its TLS, signals, limits, the supervisor, what it
+//! prints and logs, and randomness that never influences a result. The state machines of `edge-client` and
+//! `aggregator-node` know none of it.
 //!
 //! [`Link::open`] starts two tasks: one polls rumqttc's event loop, the other feeds it what the state machine
 //! publishes. They are apart because a publication awaited inside the poll loop would wait for itself. The
@@ -9,16 +10,20 @@
 
 mod address;
 mod backoff;
+mod limits;
 mod link;
 mod log;
+mod output;
 mod signal;
 mod supervisor;
 mod tls;
 
 pub use address::{BrokerAddress, InvalidBrokerAddress};
+pub use limits::{NoThreads, check_threads, raise_file_limit};
 pub use link::{Command, LastWill, Link, LinkError, LinkEvent, LinkOptions};
-pub use log::{complain, log_to_stderr, print};
-pub use signal::{INTERRUPTED, stop_signal};
+pub use log::log_to_stderr;
+pub use output::{PrintError, advice_at_bottom_of, complain, print};
+pub use signal::{INTERRUPTED, StopSignals, stop_signal};
 pub use supervisor::Supervisor;
 pub use tls::{Tls, TlsError, TlsFiles};
 

@@ -1,9 +1,6 @@
-//! The log, and what is printed beside it.
-//!
-//! A program whose output goes to a full disk must go on: what cannot be written is dropped.
+//! The log.
 
-use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -12,7 +9,8 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Logs up to `level` to standard error, in colour on a terminal. To be called once, at the start of a process.
+/// Logs up to `level` to standard error, in colour on a terminal. What cannot be written is dropped. To be called once, at
+/// the start of a process.
 ///
 /// # Panics
 /// If the process logs elsewhere already.
@@ -23,16 +21,7 @@ pub fn log_to_stderr(level: Level) {
     // As https://no-color.org has it.
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let ansi = !plain && std::io::stderr().is_terminal();
-    let layer = fmt::layer().with_target(false).with_ansi(ansi).with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(layer).with(levels).init();
-}
-
-/// Prints a line to standard output, if there is room for it.
-pub fn print(line: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-/// Prints a line to standard error, if there is room for it.
-pub fn complain(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    // The library would report what it cannot write to standard error, and panic because it cannot.
+    let layer = fmt::layer().with_target(false).with_ansi(ansi).log_internal_errors(false);
+    tracing_subscriber::registry().with(layer.with_writer(std::io::stderr)).with(levels).init();
 }

@@ -7,6 +7,7 @@ use super::{
     BreastCancerError, ChMnistError, Dataset, DatasetError, DatasetName, Features, IdxError, Split,
     read_breast_cancer, read_ch_mnist, read_idx,
 };
+use crate::advice::Advised;
 
 /// Why a data set could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum DataError {
         dataset: DatasetName,
     },
     /// A file cannot be read.
-    #[error("{path}: cannot be read: {cause}; check that it is a file and that you may read it", path = path.display())]
+    #[error("{}: cannot be read: {}", path.display(), Advised(cause))]
     Unreadable {
         /// The file.
         path: PathBuf,
