@@ -1,11 +1,16 @@
 //! The rim: joins machine, worker, record, MQTT and the clock.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use rim::{Command, Link, LinkEvent, LinkOptions, Supervisor, Tls, nonce};
+use shared::data::{ShardEntry, ShardList};
+use shared::identity::DeviceId;
 use shared::scenario::Scenario;
+use shared::toml_file::FileError;
 use shared::wire::Millis;
 use shared::{data, models};
 use tokio::sync::mpsc;
@@ -15,7 +20,7 @@ use tracing::info;
 use crate::backend::{self, DeviceChoice};
 use crate::broker;
 use crate::config::Cli;
-use crate::machine::{Action, Event, Machine};
+use crate::machine::{Action, Event, Machine, Start};
 use crate::record::{RoundRecord, Summary};
 use crate::run::Run;
 use crate::worker::Worker;
@@ -43,6 +48,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     }
     let tls = cli.tls.load(cli.broker.as_ref().unwrap_or(&cli.listen.into()))?;
     let scenario = Arc::new(Scenario::load(&cli.scenario, &cli.settings)?);
+    let listed = cli.shards.as_deref().map(|path| listed_shards(path, &scenario)).transpose()?;
     let test = Arc::new(data::load_test(scenario.dataset, &cli.datasets, scenario.seed)?);
     let model: Arc<dyn models::Model> = models::build(scenario.model, test.shape(), test.classes())?.into();
     // Every round: on a fleet a round is worth more than the write.
@@ -57,7 +63,15 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
 
     let origin = Instant::now();
     let clock = move || Millis(origin.elapsed().as_millis() as u64);
-    let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, run.start()?, clock());
+    let start = Start { listed, ..run.start()? };
+    if let Some(changed) = changed_shard(&start) {
+        bail!(
+            "{}: {changed} trained on another shard in the rounds that {} holds; choose another directory for --out",
+            cli.shards.unwrap_or_default().display(),
+            cli.out.display()
+        );
+    }
+    let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, start, clock());
     let (report, mut reports) = mpsc::channel(4);
     tokio::pin!(stop);
     loop {
@@ -129,6 +143,18 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
             }
         }
     }
+}
+
+/// What the devices of `scenario` should train on, by the list at `path`.
+fn listed_shards(path: &Path, scenario: &Scenario) -> Result<BTreeMap<DeviceId, ShardEntry>, FileError> {
+    ShardList::load(path, scenario.fleet.devices, &scenario.shard_settings())
+}
+
+/// A device that the recorded rounds have with another shard than the list.
+fn changed_shard(start: &Start) -> Option<DeviceId> {
+    let listed = start.listed.as_ref()?;
+    let mut recorded = start.trained_on.values();
+    recorded.find(|entry| listed.get(&entry.device) != Some(entry)).map(|entry| entry.device)
 }
 
 fn open_link(cli: &Cli, tls: Option<Tls>) -> anyhow::Result<Link> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rim::nonce;
-use shared::data::Dataset;
-use shared::identity::{Digest, RunId};
+use shared::data::{Dataset, ShardEntry};
+use shared::identity::{DeviceId, Digest, RunId};
 use shared::models::Model;
 use shared::parameters::{Layout, Parameters};
 use shared::random::{Purpose, stream};
@@ -27,6 +27,8 @@ pub struct Run {
     latest: (u32, Arc<[f32]>),
     /// Lowest testing error of the recorded rounds.
     best_error: f64,
+    /// What those trained on whose updates they hold.
+    trained_on: BTreeMap<DeviceId, ShardEntry>,
     checkpointed: u32,
     checkpoint_every: Duration,
     last_checkpoint: Instant,
@@ -63,8 +65,11 @@ impl Run {
         };
         let mut directory = RunDirectory::create(path, &scenario.to_toml(), &manifest)?;
         let mut best_error = f64::INFINITY;
+        let mut trained_on = BTreeMap::new();
         let latest = if let Some((round, parameters, records)) = directory.resume()? {
             best_error = errors(&records).fold(best_error, f64::min);
+            trained_on =
+                records.iter().flat_map(|record| &record.shards).map(|it| (it.device, *it)).collect();
             info!("going on after round {round} of {}", scenario.rounds);
             (round, parameters.into_values().into())
         } else {
@@ -79,6 +84,7 @@ impl Run {
             layout,
             latest,
             best_error,
+            trained_on,
             checkpoint_every,
             last_checkpoint: now,
             last_record: now,
@@ -92,7 +98,8 @@ impl Run {
     pub fn start(&mut self) -> Result<Start, RecordError> {
         let term = self.directory.next_term(unix_time().as_millis() as u64)?;
         let (finished, global) = self.latest.clone();
-        Ok(Start { run: self.directory.manifest().run, term, finished, global })
+        let run = self.directory.manifest().run;
+        Ok(Start { run, term, finished, global, trained_on: self.trained_on.clone(), listed: None })
     }
 
     /// Whether every round is recorded.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use rim::{Command, LastWill, Link, LinkEvent, LinkOptions, Supervisor, nonce};
-use shared::data::Shard;
+use shared::data::ShardFile;
 use shared::identity::DeviceId;
 use shared::models;
 use shared::scenario::Scenario;
@@ -46,9 +46,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
         config.scenario.display(),
         scenario.fleet.devices
     );
-    let shard = load_shard(&config.shard, &scenario, device)?;
+    let ShardFile { shard, digest, .. } = load_shard(&config.shard, &scenario, device)?;
     let model = models::build(scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
-    let identity = Identity { device, boot: nonce(), examples: shard.len() as u32 };
+    let identity = Identity { device, boot: nonce(), shard: digest, examples: shard.len() as u32 };
     let start = Instant::now();
     let clock = move || Millis(start.elapsed().as_millis() as u64);
     let dimension = model.layout().dimension();
@@ -147,23 +147,19 @@ fn compute(job: Job, worker: Arc<Worker>, gauge: Gauge, report: mpsc::Sender<Out
     });
 }
 
-/// Reads a shard and checks that it is of the scenario's data set, and for this device.
-fn load_shard(path: &Path, scenario: &Scenario, device: DeviceId) -> anyhow::Result<Shard> {
-    let bytes = std::fs::read(path).with_context(|| format!("shard {}", path.display()))?;
-    let (shard, info) = Shard::from_bytes(&bytes).with_context(|| format!("shard {}", path.display()))?;
+/// Reads a shard and checks that it is for this device, and made by the scenario's settings.
+fn load_shard(path: &Path, scenario: &Scenario, device: DeviceId) -> anyhow::Result<ShardFile> {
+    let shown = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("shard {shown}"))?;
+    let file = ShardFile::read(&bytes).with_context(|| format!("shard {shown}"))?;
+    // With another shard a run would end in another model than elsewhere, and nothing would say why.
+    let owner = file.info.device;
     ensure!(
-        info.dataset == scenario.dataset,
-        "shard {}: holds {}, but the scenario's data set is {}",
-        path.display(),
-        info.dataset,
-        scenario.dataset
+        owner == device,
+        "shard {shown}: is for {owner}, but this is {device}; give each device its own --shard"
     );
-    // With swapped shards a run would end in another model than elsewhere, and nothing would say why.
-    ensure!(
-        info.device == device,
-        "shard {}: is for {}, but this is {device}; give each device its own --shard",
-        path.display(),
-        info.device
-    );
-    Ok(shard)
+    if let Some(difference) = file.info.source.differs_from(&scenario.shard_settings()) {
+        bail!("shard {shown}: {difference}; make the shards anew from this scenario");
+    }
+    Ok(file)
 }

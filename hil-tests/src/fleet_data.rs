@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
 use edge_client::attacks::back_gradient::{Poison, place};
 use rand::seq::index;
-use shared::data::{self, DataError, Dataset, DatasetName, Shard, ShardInfo, partition};
-use shared::identity::DeviceId;
+use shared::data::{
+    self, DataError, Dataset, DatasetName, Shard, ShardEntry, ShardInfo, ShardList, ShardSource, partition,
+};
+use shared::identity::{DeviceId, Digest};
 use shared::random::{Purpose, stream};
 use shared::scenario::{AttackKind, Scenario};
 
@@ -25,6 +27,8 @@ pub struct FleetData {
     pub test: Arc<Dataset>,
     /// By seed: nothing else but the training data decides it.
     poison: Arc<Mutex<BTreeMap<u64, Arc<Poison>>>>,
+    /// Digest of the training data, once it has been asked for.
+    train_digest: Arc<OnceLock<Digest>>,
 }
 
 /// Why a scenario has no data.
@@ -76,7 +80,12 @@ impl FleetData {
     }
 
     fn new(train: Dataset, test: Dataset) -> Self {
-        FleetData { train: Arc::new(train), test: Arc::new(test), poison: Arc::default() }
+        FleetData {
+            train: Arc::new(train),
+            test: Arc::new(test),
+            poison: Arc::default(),
+            train_digest: Arc::default(),
+        }
     }
 
     /// The devices' shards in order of device: the paper's non-IID partition, and the poison of compromised devices
@@ -93,7 +102,27 @@ impl FleetData {
         parts.into_iter().map(|indices| Shard::new(train.clone(), indices)).collect()
     }
 
-    /// Writes each device's shard into `folder`, and says where, in order of device.
+    /// What the file of `device`'s shard says of it.
+    pub fn shard_info(&self, scenario: &Scenario, device: DeviceId) -> ShardInfo {
+        ShardInfo { dataset: scenario.dataset, device, source: self.shard_source(scenario) }
+    }
+
+    fn shard_source(&self, scenario: &Scenario) -> ShardSource {
+        let data = *self.train_digest.get_or_init(|| self.train.digest());
+        ShardSource { data, settings: scenario.shard_settings() }
+    }
+
+    /// The list of the `shards` of `scenario`, for its aggregator.
+    pub fn shard_list(&self, scenario: &Scenario, shards: &[Shard]) -> ShardList {
+        let entry = |(device, shard): (DeviceId, &Shard)| {
+            let blake3 = shard.digest(&self.shard_info(scenario, device));
+            ShardEntry { device, examples: shard.len() as u32, blake3 }
+        };
+        let entries = scenario.devices().zip(shards).map(entry).collect();
+        ShardList::new(self.shard_source(scenario), entries)
+    }
+
+    /// Writes each device's shard into `folder`, and their list; says where each shard is, in order of device.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -102,14 +131,18 @@ impl FleetData {
         scenario: &Scenario,
         folder: &Path,
     ) -> anyhow::Result<Vec<(DeviceId, PathBuf)>> {
-        let write = |(index, shard): (usize, Shard)| {
-            let device = DeviceId(index as u32);
-            let path = folder.join(format!("{device}.safetensors"));
-            let bytes = shard.to_bytes(ShardInfo { dataset: scenario.dataset, device });
+        let write = |path: PathBuf, bytes: &[u8]| {
             fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-            Ok((device, path))
+            anyhow::Ok(path)
         };
-        self.shards(scenario).into_iter().enumerate().map(write).collect()
+        let shards = self.shards(scenario);
+        let list = self.shard_list(scenario, &shards).to_toml();
+        write(folder.join(ShardList::FILE), list.as_bytes())?;
+        let write = |(device, shard): (DeviceId, &Shard)| {
+            let bytes = shard.to_bytes(&self.shard_info(scenario, device));
+            Ok((device, write(folder.join(format!("{device}.safetensors")), &bytes)?))
+        };
+        scenario.devices().zip(&shards).map(write).collect()
     }
 
     /// The training data with the poison at its end, and the poison's indices in the parts of compromised devices.

@@ -82,15 +82,44 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// A text that is no digest.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not a digest; expected 64 hexadecimal digits")]
+pub struct InvalidDigest(String);
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut digest = Digest([0; 32]);
+        for (position, byte) in digest.0.iter_mut().enumerate() {
+            let digits = text.get(2 * position..2 * position + 2);
+            let value = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            *byte = value.ok_or_else(|| InvalidDigest(text.to_owned()))?;
+        }
+        // Only the canonical spelling: `+f` is a number, too.
+        if digest.to_string() == text { Ok(digest) } else { Err(InvalidDigest(text.to_owned())) }
+    }
+}
+
+/// Bytes on the wire, hexadecimal digits in files that people read.
 impl Serialize for Digest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde_bytes::ByteArray::<32>::deserialize(deserializer).map(|bytes| Digest(bytes.into_array()))
+        if deserializer.is_human_readable() {
+            String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        } else {
+            serde_bytes::ByteArray::<32>::deserialize(deserializer).map(|bytes| Digest(bytes.into_array()))
+        }
     }
 }
 
@@ -104,6 +133,17 @@ mod tests {
         assert_eq!(DeviceId(1234).to_string().parse(), Ok(DeviceId(1234)));
         for wrong in ["device-7", "device-0007", "device-+07", "device-", "007", "device-007 "] {
             assert!(wrong.parse::<DeviceId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_the_canonical_spelling_is_a_digest() {
+        let digest = Digest::of(b"abc");
+        let text = digest.to_string();
+        assert_eq!(text.parse(), Ok(digest));
+        for wrong in [&text[1..], &text.to_uppercase(), &format!("{text}0"), &format!("+{}", &text[1..]), "ä"]
+        {
+            assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
         }
     }
 

@@ -62,6 +62,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         up_ms: 5000,
         online: true,
         scenario: DIGEST,
+        shard: DIGEST,
         examples: 600,
         version: "0.1.0".to_owned(),
         delivered: None,
@@ -208,7 +209,7 @@ fn a_second_decoder_reads_the_same_announcements() {
         ("announcement-finished", "finished".into()),
     ] {
         let announcement = map([
-            ("protocol", 3.into()),
+            ("protocol", 4.into()),
             ("run", RUN.0.into()),
             ("term", 3.into()),
             ("scenario", Bytes(vec![0xab; 32])),
@@ -221,12 +222,13 @@ fn a_second_decoder_reads_the_same_announcements() {
 #[test]
 fn a_second_decoder_reads_the_same_status() {
     let status = vec![
-        ("protocol", 3.into()),
+        ("protocol", 4.into()),
         ("device", 7.into()),
         ("boot", u64::MAX.into()),
         ("up_ms", 5000.into()),
         ("online", true.into()),
         ("scenario", Bytes(vec![0xab; 32])),
+        ("shard", Bytes(vec![0xab; 32])),
         ("examples", 600.into()),
         ("version", "0.1.0".into()),
     ];
@@ -344,7 +346,7 @@ fn schema_and_decoder_refuse_the_same_wrong_messages() {
 fn what_is_unknown_may_be_absent_or_null() {
     for telemetry in [map([]), map([("rss", Value::Null), ("temp", Value::Null), ("uj", Value::Null)])] {
         let bytes = changed("status-told", |fields| {
-            fields.truncate(8);
+            fields.truncate(9);
             fields.extend(
                 [("delivered", Value::Null), ("telemetry", telemetry), ("error", Value::Null)]
                     .map(|(key, value)| (key.into(), value)),

@@ -28,6 +28,7 @@ impl Machine {
             aggregated: false,
             train_loss,
             devices: self.traffic.devices(&updates),
+            shards: self.roster.trained(updates.iter().map(|(device, _)| *device)),
         };
         match self.scenario.check_updates(updates.len()) {
             Ok(()) => {
@@ -74,6 +75,7 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use shared::identity::{DeviceId, RunId};
@@ -89,7 +91,14 @@ mod tests {
     fn recorded(result: Result<Aggregate, String>) -> (RoundRecord, Vec<f32>) {
         let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n";
         let scenario = Arc::new(Scenario::parse("s.toml", text, &[]).unwrap());
-        let start = Start { run: RunId(1), term: 1, finished: 1, global: vec![0.0; 2].into() };
+        let start = Start {
+            run: RunId(1),
+            term: 1,
+            finished: 1,
+            global: vec![0.0; 2].into(),
+            trained_on: BTreeMap::new(),
+            listed: None,
+        };
         let mut machine = Machine::new(scenario, Topics::default(), start, Millis(0));
         machine.phase = Phase::Aggregate(Closed {
             selected: 4,
@@ -99,6 +108,7 @@ mod tests {
             aggregated: false,
             train_loss: None,
             devices: Vec::new(),
+            shards: Vec::new(),
         });
         let done = Event::Done(Outcome::Aggregated { round: 1, result });
         let mut actions = machine.handle(Millis(1), done).into_iter();

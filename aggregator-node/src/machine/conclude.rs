@@ -37,6 +37,7 @@ impl Machine {
             bytes_down,
             seconds: 0.0,
             devices: closed.devices,
+            shards: closed.shards,
         };
         out.push(Action::Record { record, global: self.global.clone() });
         if self.round == self.scenario.rounds {

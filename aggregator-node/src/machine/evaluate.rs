@@ -1,5 +1,6 @@
 //! Evaluate: how good the global model is, every so many rounds and after the last.
 
+use shared::data::ShardEntry;
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
 use shared::wire::Millis;
@@ -21,6 +22,8 @@ pub(super) struct Closed {
     pub(super) train_loss: Option<f32>,
     /// What devices told of themselves; empty if none told anything.
     pub(super) devices: Vec<DeviceRecord>,
+    /// What those trained on whose first recorded update is one of this round.
+    pub(super) shards: Vec<ShardEntry>,
 }
 
 impl Machine {

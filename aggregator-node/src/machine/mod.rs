@@ -45,6 +45,7 @@ mod validate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use shared::data::ShardEntry;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::Scenario;
 use shared::wire::{
@@ -152,6 +153,10 @@ pub struct Start {
     pub finished: u32,
     /// The global model after them, length d.
     pub global: Arc<[f32]>,
+    /// What those trained on whose updates these rounds hold.
+    pub trained_on: BTreeMap<DeviceId, ShardEntry>,
+    /// What each device should train on, if somebody knows; otherwise its first word counts.
+    pub listed: Option<BTreeMap<DeviceId, ShardEntry>>,
 }
 
 /// The aggregator's side of a run.
@@ -200,7 +205,7 @@ impl Machine {
         };
         Machine {
             digest: scenario.digest(),
-            roster: Roster::new(&scenario),
+            roster: Roster::new(&scenario, &start),
             awaited: BTreeSet::new(),
             ledger: Ledger::default(),
             incoming: Assembler::new(limits),

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shared::data::ShardEntry;
 use shared::identity::DeviceId;
 use shared::scenario::Scenario;
-use shared::wire::Status;
+use shared::wire::{Refusal, Status};
+
+use super::Start;
 
 /// The devices that have been heard of.
 #[derive(Debug)]
@@ -13,6 +16,10 @@ pub(super) struct Roster {
     /// No device can have more examples than the data set: more would buy weight in the mean.
     max_examples: u32,
     known: BTreeMap<DeviceId, Entry>,
+    /// What each device trains on, if that is known from elsewhere than its own words.
+    listed: Option<BTreeMap<DeviceId, ShardEntry>>,
+    /// What those trained on whose updates a recorded round holds, and what they are held to from then on.
+    trained_on: BTreeMap<DeviceId, ShardEntry>,
     /// Who has left since the last round was opened, and is not back.
     left: BTreeSet<DeviceId>,
     /// Who had left when it was opened, since the one before.
@@ -23,17 +30,19 @@ pub(super) struct Roster {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     boot: u64,
-    examples: u32,
+    shard: ShardEntry,
     online: bool,
 }
 
 impl Roster {
-    pub(super) fn new(scenario: &Scenario) -> Self {
+    pub(super) fn new(scenario: &Scenario, start: &Start) -> Self {
         let max_examples = scenario.dataset.spec().max_examples as u32;
         Roster {
             devices: scenario.fleet.devices,
             max_examples,
             known: BTreeMap::new(),
+            listed: start.listed.clone(),
+            trained_on: start.trained_on.clone(),
             left: BTreeSet::new(),
             left_before: BTreeSet::new(),
         }
@@ -43,18 +52,57 @@ impl Roster {
         device.0 < self.devices
     }
 
-    /// Takes a status of a device of the fleet; false if it is not to be believed.
-    pub(super) fn enter(&mut self, status: &Status) -> bool {
-        let &Status { device, boot, examples, online, .. } = status;
-        let credible = (1..=self.max_examples).contains(&examples);
-        if online && credible {
-            self.known.insert(device, Entry { boot, examples, online });
-            self.left.remove(&device);
-        } else if online || self.known.get(&device).is_some_and(|entry| entry.boot == boot) {
-            // Otherwise it is the last will of an earlier process, late: the present one is still here.
-            self.leave(device);
+    /// Takes a status of a device of the fleet, of this scenario and protocol; the error says why it is not to be
+    /// believed.
+    pub(super) fn enter(&mut self, status: &Status) -> Result<(), (Refusal, String)> {
+        let &Status { device, boot, examples, online, shard, .. } = status;
+        let shard = ShardEntry { device, examples, blake3: shard };
+        if !online {
+            // Of another boot id it is the last will of an earlier process, late: the present one is still here.
+            if self.known.get(&device).is_some_and(|entry| entry.boot == boot) {
+                self.leave(device);
+            }
+            return Ok(());
         }
-        credible
+        self.check(&shard).inspect_err(|_| self.leave(device))?;
+        self.known.insert(device, Entry { boot, shard, online });
+        self.left.remove(&device);
+        Ok(())
+    }
+
+    /// Whether that is what its device trains on.
+    fn check(&self, claimed: &ShardEntry) -> Result<(), (Refusal, String)> {
+        let ShardEntry { device, examples, blake3 } = claimed;
+        if !(1..=self.max_examples).contains(examples) {
+            return Err((Refusal::Malformed, format!("claims {examples} examples")));
+        }
+        let (known, whence) = match &self.listed {
+            Some(listed) => (listed.get(device), "the list of shards has"),
+            None => (self.trained_on.get(device), "earlier rounds had"),
+        };
+        if let Some(known) = known.filter(|known| *known != claimed) {
+            let ShardEntry { examples: those, blake3: that, .. } = known;
+            let detail = format!(
+                "trains on {examples} examples ({blake3}), but {whence} {those} ({that}); give it the shard that was \
+                 made for it"
+            );
+            return Err((Refusal::WrongShard, detail));
+        }
+        Ok(())
+    }
+
+    /// The shards of `devices`, whose updates are about to be recorded, as far as they are new to the record.
+    pub(super) fn trained(&mut self, devices: impl Iterator<Item = DeviceId>) -> Vec<ShardEntry> {
+        let mut fresh = Vec::new();
+        for device in devices {
+            if let Some(entry) = self.known.get(&device)
+                && !self.trained_on.contains_key(&device)
+            {
+                self.trained_on.insert(device, entry.shard);
+                fresh.push(entry.shard);
+            }
+        }
+        fresh
     }
 
     /// `device` cannot take part any more.
@@ -104,6 +152,6 @@ impl Roster {
 
     /// Number of examples of `device`, as weight in the mean; also of one that has left since it sent its update.
     pub(super) fn examples(&self, device: DeviceId) -> f64 {
-        self.known.get(&device).map_or(1.0, |entry| f64::from(entry.examples))
+        self.known.get(&device).map_or(1.0, |entry| f64::from(entry.shard.examples))
     }
 }

@@ -50,8 +50,8 @@ impl Machine {
         } else if status.online && status.scenario != self.digest {
             refuse(Refusal::WrongRun, "holds another scenario; give both ends the same file");
             self.roster.leave(device);
-        } else if !self.roster.enter(status) {
-            refuse(Refusal::Malformed, &format!("claims {} examples", status.examples));
+        } else if let Err((reason, detail)) = self.roster.enter(status) {
+            refuse(reason, &detail);
         }
     }
 

@@ -49,6 +49,7 @@ pub(super) fn record(round: u32) -> RoundRecord {
         bytes_up: 7000,
         bytes_down: 10000,
         seconds: 0.5,
+        shards: Vec::new(),
         devices: vec![hot_device(), DeviceRecord::new(DeviceId(6), 900, 250_000, &Telemetry::default())],
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use shared::data::ShardEntry;
 use shared::identity::DeviceId;
 use shared::wire::Refusal;
 
@@ -44,6 +45,10 @@ pub struct RoundRecord {
     /// records of versions that did not ask.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceRecord>,
+    /// What those trained on whose first accepted update in this run is one of this round, in ascending order of
+    /// device; empty in runs of the batched bench, which has no shards of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardEntry>,
 }
 
 impl RoundRecord {

@@ -97,7 +97,9 @@ pub struct Identity {
     pub device: DeviceId,
     /// Drawn anew by each process.
     pub boot: u64,
-    /// Number of examples in its shard.
+    /// Digest of its shard.
+    pub shard: Digest,
+    /// Number of examples in it.
     pub examples: u32,
 }
 

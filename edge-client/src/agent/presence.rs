@@ -43,6 +43,7 @@ impl Presence {
             up_ms: 0,
             online: true,
             scenario,
+            shard: me.shard,
             examples: me.examples,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             delivered: None,

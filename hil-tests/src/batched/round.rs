@@ -137,6 +137,7 @@ impl Simulation {
             bytes_down: 0,
             seconds: 0.0,
             devices: Vec::new(),
+            shards: Vec::new(),
         };
         Ok((record, self.values.clone()))
     }

@@ -152,7 +152,8 @@ impl ProvisionArgs {
         );
         let tls = if broker.tls { tls.as_str() } else { "" };
         println!(
-            "  aggregator-node {out}/aggregator/scenario.toml --out runs/{} --broker {broker}{tls}",
+            "  aggregator-node {out}/aggregator/scenario.toml --shards {out}/aggregator/shards.toml --out runs/{} --broker \
+             {broker}{tls}",
             manifest.scenario
         );
     }

@@ -5,17 +5,21 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use shared::data::ShardList;
 use shared::scenario::Scenario;
 
 use super::common::{DatasetsFolder, Ending};
 use crate::fleet_data::FleetData;
 
 /// Write each device's shard of a scenario's training data, for devices that are started by hand
+///
+/// Beside them it writes shards.toml, their list: with `aggregator-node --shards` a device that trains on anything else
+/// is refused.
 #[derive(Debug, Args)]
 pub(super) struct ShardsArgs {
     /// The scenario file
     scenario: PathBuf,
-    /// The folder for device-000.safetensors, device-001.safetensors, ...
+    /// The folder for device-000.safetensors, device-001.safetensors, ... and shards.toml
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Override one key of the scenario; may be repeated
@@ -37,6 +41,7 @@ impl ShardsArgs {
         for (_, path) in data.write_shards(&scenario, &self.out)? {
             println!("{}", path.display());
         }
+        println!("{}", self.out.join(ShardList::FILE).display());
         Ok(Ending::Finished)
     }
 }

@@ -134,6 +134,7 @@ mod tests {
             up_ms: 0,
             online,
             scenario: Digest::of(b""),
+            shard: Digest::of(b""),
             examples: 1,
             version: "0.1.0".into(),
             delivered: Some(7),

@@ -50,9 +50,9 @@ impl<'a> Fleet<'a> {
         Ok(Fleet { folder, scratch })
     }
 
-    /// A file of the aggregator's.
-    pub(super) fn aggregator_file(&self, name: &str) -> PathBuf {
-        self.folder.join("aggregator").join(name)
+    /// What is the aggregator's.
+    pub(super) fn aggregator_folder(&self) -> PathBuf {
+        self.folder.join("aggregator")
     }
 
     /// Where the process called `name` logs to.

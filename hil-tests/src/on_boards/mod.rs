@@ -56,8 +56,8 @@ pub struct Boards {
 impl Boards {
     /// The aggregator: with a broker that is `there`, or with the one that it brings.
     fn aggregator(&self, task: &Task, fleet: &Fleet, way: &Way, there: bool) -> Aggregator {
-        let scenario = fleet.aggregator_file("scenario.toml");
-        let mut command = Aggregator::command(&self.binaries.aggregator_node, &scenario, task, self.name());
+        let folder = fleet.aggregator_folder();
+        let mut command = Aggregator::command(&self.binaries.aggregator_node, &folder, task, self.name());
         match way.listen {
             Some(address) if !there => command.args(["--listen", &address.to_string()]),
             _ => command.args(["--broker", &way.here.to_string()]),
@@ -66,7 +66,7 @@ impl Boards {
             for (option, name) in
                 [("--ca", "ca.pem"), ("--cert", "aggregator.pem"), ("--key", "aggregator.key")]
             {
-                command.arg(option).arg(fleet.aggregator_file(name));
+                command.arg(option).arg(folder.join(name));
             }
         }
         Aggregator::new(&command, fleet.log("aggregator-node"))

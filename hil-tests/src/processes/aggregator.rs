@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rim::BrokerAddress;
+use shared::data::ShardList;
 
 use super::child::{Child, keep_log};
 use super::wait_for;
@@ -21,11 +22,11 @@ pub(crate) struct Aggregator {
 }
 
 impl Aggregator {
-    /// What every aggregator of a bench is started with.
-    pub(crate) fn command(program: &Path, scenario: &Path, task: &Task, bench: &str) -> Command {
+    /// What every aggregator of a bench is started with; `folder` holds its scenario and the list of shards.
+    pub(crate) fn command(program: &Path, folder: &Path, task: &Task, bench: &str) -> Command {
         let mut command = Command::new(program);
-        command.arg(scenario).arg("--out").arg(&task.out).arg("--datasets").arg(&task.datasets);
-        command.args(["--bench", bench]);
+        command.arg(folder.join("scenario.toml")).arg("--shards").arg(folder.join(ShardList::FILE));
+        command.arg("--out").arg(&task.out).arg("--datasets").arg(&task.datasets).args(["--bench", bench]);
         command
     }
 

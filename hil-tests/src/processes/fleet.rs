@@ -43,8 +43,9 @@ impl Fleet {
         Ok(Fleet { folder, clients, topic_prefix })
     }
 
-    pub(super) fn scenario(&self) -> PathBuf {
-        self.folder.path().join("scenario.toml")
+    /// Where all that is.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Name and configuration file of each device.

@@ -85,7 +85,7 @@ impl Processes {
         given: Option<BrokerAddress>,
         port: &HeldPort,
     ) -> (BrokerAddress, Aggregator) {
-        let mut command = Aggregator::command(&self.aggregator_node, &fleet.scenario(), task, self.name);
+        let mut command = Aggregator::command(&self.aggregator_node, fleet.folder(), task, self.name);
         command.args(["--topic-prefix", fleet.topic_prefix()]);
         let broker = if let Some(broker) = given {
             command.arg("--broker").arg(broker.to_string());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use edge_client::config::File;
-use shared::data::{Shard, ShardInfo};
+use shared::data::ShardList;
 use shared::scenario::Scenario;
 
 use super::folder::{Folder, Secrecy};
@@ -17,13 +17,12 @@ pub(super) fn write(
     device: &Device,
     inventory: &Inventory,
     scenario: &Scenario,
-    shard: &Shard,
+    shard: &[u8],
 ) -> anyhow::Result<()> {
     let place = |name: &str| format!("devices/{}/{name}", device.id);
     folder.write(&place("client.toml"), configuration(device, inventory)?.as_bytes(), Secrecy::Open)?;
     folder.write(&place("scenario.toml"), scenario.to_toml().as_bytes(), Secrecy::Open)?;
-    let info = ShardInfo { dataset: scenario.dataset, device: device.id };
-    folder.write(&place("shard.safetensors"), &shard.to_bytes(info), Secrecy::Open)
+    folder.write(&place("shard.safetensors"), shard, Secrecy::Open)
 }
 
 fn configuration(device: &Device, inventory: &Inventory) -> anyhow::Result<String> {
@@ -43,13 +42,16 @@ fn configuration(device: &Device, inventory: &Inventory) -> anyhow::Result<Strin
     Ok(toml::to_string(&file)?)
 }
 
-/// Writes the aggregator's scenario and environment.
+/// Writes the aggregator's scenario, the list of shards and the environment.
 pub(super) fn write_aggregator(
     folder: &mut Folder,
     inventory: &Inventory,
     scenario: &Scenario,
+    shards: &ShardList,
 ) -> anyhow::Result<()> {
     folder.write("aggregator/scenario.toml", scenario.to_toml().as_bytes(), Secrecy::Open)?;
+    let list = format!("aggregator/{}", ShardList::FILE);
+    folder.write(&list, shards.to_toml().as_bytes(), Secrecy::Open)?;
     let environment = environment(inventory, scenario);
     folder.write("aggregator/aggregator.env", environment.as_bytes(), Secrecy::Open)
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `devices/device-007/` | that device | `client.toml`, `scenario.toml`, `shard.safetensors`, and with TLS `ca.pem`, `device.pem`, `device.key` |
 //! | `devices/device-007/cloud-init/` | its SD card | `user-data`, `network-config`, `meta-data`: with an ssh key only |
-//! | `aggregator/` | the aggregator | `scenario.toml`, `aggregator.env`, its certificate |
+//! | `aggregator/` | the aggregator | `scenario.toml`, `shards.toml`, `aggregator.env`, its certificate |
 //! | `broker/` | Mosquitto | `outpost.conf`, `acl`, its certificate: with TLS only |
 //! | `operator/` | whoever runs `hil deploy` and `hil fleet status` | a certificate: with TLS only |
 //! | `ca/` | nobody else | the authority that all certificates come from: with TLS only |
@@ -78,11 +78,13 @@ impl Provision<'_> {
             certificates.issue(&mut folder, "operator", "operator/operator", &[])?;
             certificates.issue(&mut folder, "aggregator", "aggregator/aggregator", &[])?;
         }
-        devices::write_aggregator(&mut folder, self.inventory, &self.scenario)?;
         let shards = self.data.shards(&self.scenario);
+        let list = self.data.shard_list(&self.scenario, &shards);
+        devices::write_aggregator(&mut folder, self.inventory, &self.scenario, &list)?;
         for device in &self.inventory.devices {
             let shard = shards.get(device.id.0 as usize).context("a device without a shard")?;
-            devices::write(&mut folder, device, self.inventory, &self.scenario, shard)?;
+            let shard = shard.to_bytes(&self.data.shard_info(&self.scenario, device.id));
+            devices::write(&mut folder, device, self.inventory, &self.scenario, &shard)?;
             if let Some(certificates) = &mut certificates {
                 let name = device.id.to_string();
                 certificates.issue(&mut folder, &name, &format!("devices/{name}/device"), &[])?;

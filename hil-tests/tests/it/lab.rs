@@ -8,7 +8,6 @@ use std::process::Command;
 use aggregator_node::record::RoundRecord;
 use hil_tests::fleet_data::FleetData;
 use hil_tests::held_port::HeldPort;
-use shared::data::{Shard, ShardInfo};
 use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 
@@ -35,7 +34,7 @@ pub(crate) const ATTACK: [&str; 1] = ["attack.kind=trimmed-mean"];
 pub(crate) struct Lab {
     folder: tempfile::TempDir,
     pub(crate) scenario: Scenario,
-    shards: OnceCell<Vec<Shard>>,
+    shards: OnceCell<Vec<Vec<u8>>>,
     port: HeldPort,
 }
 
@@ -118,10 +117,12 @@ impl Lab {
     pub(crate) fn shard(&self, device: u32) -> PathBuf {
         let path = self.path(&format!("{}.safetensors", DeviceId(device)));
         let scenario = &self.scenario;
-        let shards =
-            self.shards.get_or_init(|| FleetData::load(scenario, &datasets()).unwrap().shards(scenario));
-        let info = ShardInfo { dataset: scenario.dataset, device: DeviceId(device) };
-        fs::write(&path, shards[device as usize].to_bytes(info)).unwrap();
+        let shards = self.shards.get_or_init(|| {
+            let data = FleetData::load(scenario, &datasets()).unwrap();
+            let shards = data.shards(scenario).into_iter().zip(scenario.devices());
+            shards.map(|(shard, device)| shard.to_bytes(&data.shard_info(scenario, device))).collect()
+        });
+        fs::write(&path, &shards[device as usize]).unwrap();
         path
     }
 }

@@ -192,6 +192,7 @@ impl Rogue {
             up_ms: 0,
             online,
             scenario: self.scenario,
+            shard: Digest::of(b"rogue"),
             examples: 50,
             version: "rogue".to_owned(),
             delivered: None,

@@ -119,10 +119,7 @@ impl Dataset {
     /// Digest of features (pixels, or floats in little-endian order) and labels: names the data in a record.
     pub fn digest(&self) -> Digest {
         let mut hash = Sha256::new();
-        match &self.features {
-            Features::Bytes(values) => hash.update(values),
-            Features::Floats(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
-        }
+        hash.update(self.features.to_le_bytes());
         hash.update(&self.labels);
         Digest(hash.finalize().into())
     }

@@ -39,6 +39,14 @@ impl Features {
         }
     }
 
+    /// The values as they are written: pixels, or floats in little-endian order.
+    pub(super) fn to_le_bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Features::Bytes(values) => Cow::Borrowed(values),
+            Features::Floats(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
     /// The rows of `width` values at `indices`, in that order.
     ///
     /// # Panics

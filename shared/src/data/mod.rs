@@ -31,6 +31,8 @@ mod name;
 mod partition;
 mod shard;
 mod shard_file;
+mod shard_list;
+mod source;
 
 pub use batch::Batch;
 pub use breast_cancer::{BreastCancerError, read_breast_cancer};
@@ -42,4 +44,6 @@ pub use load::{ContentError, DataError, load, load_test};
 pub use name::{DatasetName, Spec, UnknownDataset};
 pub use partition::partition;
 pub use shard::{Drawn, Shard};
-pub use shard_file::{ShardError, ShardInfo};
+pub use shard_file::{ShardError, ShardFile, ShardInfo};
+pub use shard_list::{ShardEntry, ShardList};
+pub use source::ShardSource;

@@ -3,37 +3,53 @@
 //! A safetensors file with the tensors `features` (U8 or F32, `[examples, ...shape]`) and `labels` (U8,
 //! `[examples]`). Its metadata has the one key `shard`, a TOML text: safetensors writes metadata keys in
 //! random order, and the same shard must always be the same bytes.
+//!
+//! The first line of that text is the shard's digest: BLAKE3 of all that follows it in the text, of the features and
+//! of the labels, as they stand in the file. So it names what the shard was made from as well as what came of it.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, DatasetError, DatasetName, Features, Shard};
-use crate::identity::DeviceId;
+use super::{Dataset, DatasetError, DatasetName, Features, Shard, ShardSource};
+use crate::identity::{DeviceId, Digest};
 
-const FORMAT: &str = "outpost-shard-1";
+const FORMAT: &str = "outpost-shard-2";
 const METADATA_KEY: &str = "shard";
 
 /// What a shard file says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardInfo {
     /// The data set that the examples are of.
     pub dataset: DatasetName,
     /// The device they are for.
     pub device: DeviceId,
+    /// What the shard was made from.
+    pub source: ShardSource,
 }
 
-/// The metadata as it is written.
+/// A shard as it came from a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShardFile {
+    /// All examples of the file.
+    pub shard: Shard,
+    /// What the file says of itself.
+    pub info: ShardInfo,
+    /// Its digest, which is the one of what is in it.
+    pub digest: Digest,
+}
+
+/// The metadata as it is written, after the line with the digest.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header<'a> {
-    format: Cow<'a, str>,
+struct Header {
+    format: String,
     dataset: DatasetName,
     classes: usize,
     device: DeviceId,
+    source: ShardSource,
 }
 
 /// Why bytes are not a shard file.
@@ -53,6 +69,16 @@ pub enum ShardError {
         "the format is {0:?}, this version reads `{FORMAT}`; write the shard file again with this version"
     )]
     Format(String),
+    /// Bytes that have changed since it was written.
+    #[error(
+        "damaged: its digest is {actual}, and it was written with {written}; copy or write the shard file again"
+    )]
+    Damaged {
+        /// The digest that stands in it.
+        written: String,
+        /// The digest of what is in it.
+        actual: Digest,
+    },
     /// A wrong number of classes for the data set.
     #[error("{actual} classes, where {dataset} has {expected}; write the shard file again")]
     Classes {
@@ -81,23 +107,26 @@ pub enum ShardError {
 }
 
 impl Shard {
+    /// The digest of this shard in a file that says `info` of itself.
+    pub fn digest(&self, info: &ShardInfo) -> Digest {
+        let features = self.dataset().features_at(self.indices());
+        digest(&self.header(info), &features.to_le_bytes(), self.labels())
+    }
+
     /// Writes a shard file; the same shard always gives the same bytes.
     ///
     /// # Panics
     /// Never: the lengths of a shard's tensors are those of its examples.
-    pub fn to_bytes(&self, info: ShardInfo) -> Vec<u8> {
+    pub fn to_bytes(&self, info: &ShardInfo) -> Vec<u8> {
         let dataset = self.dataset();
-        let header = Header {
-            format: FORMAT.into(),
-            dataset: info.dataset,
-            classes: dataset.classes(),
-            device: info.device,
+        let header = self.header(info);
+        let features = dataset.features_at(self.indices());
+        let dtype = match &features {
+            Features::Bytes(_) => Dtype::U8,
+            Features::Floats(_) => Dtype::F32,
         };
-        let header = toml::to_string(&header).expect("names and small numbers");
-        let (dtype, features) = match dataset.features_at(self.indices()) {
-            Features::Bytes(values) => (Dtype::U8, values),
-            Features::Floats(values) => (Dtype::F32, values.into_iter().flat_map(f32::to_le_bytes).collect()),
-        };
+        let features = features.to_le_bytes();
+        let header = format!("{}{header}", digest_line(&digest(&header, &features, self.labels())));
         let shape = [&[self.len()], dataset.shape()].concat();
         let tensors = [
             ("features", TensorView::new(dtype, shape, &features)),
@@ -108,33 +137,74 @@ impl Shard {
         safetensors::serialize(tensors, Some(metadata)).expect("two tensors of different names")
     }
 
-    /// Reads what [`Shard::to_bytes`] wrote: all examples of the file, and what it says of itself.
-    ///
-    /// # Errors
-    /// If `bytes` are anything but a shard file of this version, with examples of the shape and the classes
-    /// of the data set it names.
-    pub fn from_bytes(bytes: &[u8]) -> Result<(Shard, ShardInfo), ShardError> {
-        let (_, metadata) = SafeTensors::read_metadata(bytes)?;
-        let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
-        let header = read_header(header.ok_or(ShardError::NotAShard)?)?;
-        let spec = header.dataset.spec();
-        if header.classes != spec.classes {
-            let (expected, actual) = (spec.classes, header.classes);
-            return Err(ShardError::Classes { dataset: header.dataset, expected, actual });
-        }
-        let file = SafeTensors::deserialize(bytes)?;
-        let features = read_features(&file.tensor("features")?, spec.shape)?;
-        let labels = read_labels(&file.tensor("labels")?)?;
-        let dataset = Dataset::new(spec.shape.to_vec(), spec.classes, features, labels)?;
-        let info = ShardInfo { dataset: header.dataset, device: header.device };
-        Ok((Shard::whole(Arc::new(dataset)), info))
+    fn header(&self, info: &ShardInfo) -> String {
+        let header = Header {
+            format: FORMAT.to_owned(),
+            dataset: info.dataset,
+            classes: self.dataset().classes(),
+            device: info.device,
+            source: info.source.clone(),
+        };
+        toml::to_string(&header).expect("names, texts and small numbers")
     }
 }
 
-fn read_header(text: &str) -> Result<Header<'_>, ShardError> {
-    let header: Header<'_> =
-        toml::from_str(text).map_err(|error| ShardError::Header(error.message().to_owned()))?;
-    if header.format == FORMAT { Ok(header) } else { Err(ShardError::Format(header.format.into_owned())) }
+impl ShardFile {
+    /// Reads what [`Shard::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// If `bytes` are anything but a shard file of this version as it was written, with examples of the shape and the
+    /// classes of the data set it names.
+    pub fn read(bytes: &[u8]) -> Result<Self, ShardError> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes)?;
+        let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
+        let text = text.ok_or(ShardError::NotAShard)?;
+        check_format(text)?;
+        let file = SafeTensors::deserialize(bytes)?;
+        let (features, labels) = (file.tensor("features")?, file.tensor("labels")?);
+        let (first, header) = text.split_at(text.find('\n').map_or(text.len(), |end| end + 1));
+        let digest = digest(header, features.data(), labels.data());
+        if first != digest_line(&digest) {
+            let written = first.trim_end().trim_start_matches("blake3 = ").trim_matches('"').to_owned();
+            return Err(ShardError::Damaged { written, actual: digest });
+        }
+        let Header { dataset, classes, device, source, .. } = parse(header)?;
+        let spec = dataset.spec();
+        if classes != spec.classes {
+            return Err(ShardError::Classes { dataset, expected: spec.classes, actual: classes });
+        }
+        let features = read_features(&features, spec.shape)?;
+        let labels = read_labels(&labels)?;
+        let examples = Dataset::new(spec.shape.to_vec(), spec.classes, features, labels)?;
+        let info = ShardInfo { dataset, device, source };
+        Ok(ShardFile { shard: Shard::whole(Arc::new(examples)), info, digest })
+    }
+}
+
+fn digest(header: &str, features: &[u8], labels: &[u8]) -> Digest {
+    let mut hash = blake3::Hasher::new();
+    for part in [header.as_bytes(), features, labels] {
+        hash.update(part);
+    }
+    Digest(hash.finalize().into())
+}
+
+fn digest_line(digest: &Digest) -> String {
+    format!("blake3 = \"{digest}\"\n")
+}
+
+/// Before anything else: only of this format is it known what should be there.
+fn check_format(text: &str) -> Result<(), ShardError> {
+    #[derive(Deserialize)]
+    struct OfAnyFormat {
+        format: String,
+    }
+    let OfAnyFormat { format } = parse(text)?;
+    if format == FORMAT { Ok(()) } else { Err(ShardError::Format(format)) }
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ShardError> {
+    toml::from_str(text).map_err(|error| ShardError::Header(error.message().to_owned()))
 }
 
 fn read_features(tensor: &TensorView<'_>, shape: &[usize]) -> Result<Features, ShardError> {
@@ -167,7 +237,8 @@ mod tests {
     use super::*;
 
     fn info(dataset: DatasetName) -> ShardInfo {
-        ShardInfo { dataset, device: DeviceId(7) }
+        let settings = [("fleet.non-iid".to_owned(), "0.5".to_owned())].into();
+        ShardInfo { dataset, device: DeviceId(7), source: ShardSource { data: Digest([0xab; 32]), settings } }
     }
 
     /// The last two of three rows.
@@ -178,7 +249,7 @@ mod tests {
     }
 
     fn file() -> Vec<u8> {
-        rows().to_bytes(info(DatasetName::BreastCancer))
+        rows().to_bytes(&info(DatasetName::BreastCancer))
     }
 
     fn assert_same_examples(read: &Shard, written: &Shard) {
@@ -187,19 +258,30 @@ mod tests {
         assert_eq!(features(read), features(written));
     }
 
-    /// The error for the file in which `from` stands as `to`, which must be of the same length.
-    fn error(from: &str, to: &str) -> String {
-        let (mut file, from) = (file(), from.as_bytes());
-        let start = file.windows(from.len()).position(|window| window == from).unwrap();
+    /// The file in which `from` stands as `to`, which must be of the same length.
+    fn changed(from: &str, to: &str) -> Vec<u8> {
+        let mut file = file();
+        let start = file.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
         file[start..][..from.len()].copy_from_slice(to.as_bytes());
-        Shard::from_bytes(&file).unwrap_err().to_string()
+        file
+    }
+
+    /// The error for such a file that was written so: its digest is of what is in it.
+    fn error(mut file: Vec<u8>) -> String {
+        if let Err(ShardError::Damaged { written, actual }) = ShardFile::read(&file) {
+            let start = file.windows(64).position(|window| window == written.as_bytes()).unwrap();
+            file[start..][..64].copy_from_slice(actual.to_string().as_bytes());
+        }
+        ShardFile::read(&file).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_round_trip_keeps_floats_labels_and_info() {
-        let (read, read_info) = Shard::from_bytes(&file()).unwrap();
-        assert_same_examples(&read, &rows());
-        assert_eq!((read.indices(), read_info), (&[0, 1][..], info(DatasetName::BreastCancer)));
+    fn a_round_trip_keeps_floats_labels_info_and_digest() {
+        let ShardFile { shard, info: read_info, digest } = ShardFile::read(&file()).unwrap();
+        assert_same_examples(&shard, &rows());
+        let info = info(DatasetName::BreastCancer);
+        assert_eq!((shard.indices(), digest), (&[0, 1][..], rows().digest(&info)));
+        assert_eq!(read_info, info);
     }
 
     #[test]
@@ -207,18 +289,45 @@ mod tests {
         let pixels = Features::Bytes((0..2 * 784).map(|value| (value % 251) as u8).collect());
         let dataset = Dataset::new(vec![28, 28], 10, pixels, vec![3, 9]).unwrap();
         let shard = Shard::new(Arc::new(dataset), vec![1]).with_labels(|label| 9 - label);
-        let file = shard.to_bytes(info(DatasetName::Mnist));
-        assert!(file.len() < 784 + 512, "pixels are to stay bytes");
-        let (read, read_info) = Shard::from_bytes(&file).unwrap();
-        assert_same_examples(&read, &shard);
-        assert_eq!(read_info, info(DatasetName::Mnist));
+        let file = shard.to_bytes(&info(DatasetName::Mnist));
+        assert!(file.len() < 784 + 768, "pixels are to stay bytes");
+        let read = ShardFile::read(&file).unwrap();
+        assert_same_examples(&read.shard, &shard);
+        assert_eq!(read.info, info(DatasetName::Mnist));
     }
 
     #[test]
     fn an_empty_shard_can_be_written_and_read() {
         let dataset = Arc::new(Dataset::new(vec![30], 2, Features::Floats(vec![]), vec![]).unwrap());
-        let file = Shard::whole(dataset).to_bytes(info(DatasetName::BreastCancer));
-        assert!(Shard::from_bytes(&file).unwrap().0.is_empty());
+        let file = Shard::whole(dataset).to_bytes(&info(DatasetName::BreastCancer));
+        assert!(ShardFile::read(&file).unwrap().shard.is_empty());
+    }
+
+    #[test]
+    fn the_digest_names_examples_labels_device_and_source() {
+        let info = info(DatasetName::BreastCancer);
+        let digest = rows().digest(&info);
+        let other_device = ShardInfo { device: DeviceId(8), ..info.clone() };
+        let other_data = ShardSource { data: Digest([0xcd; 32]), ..info.source.clone() };
+        let other_source = ShardInfo { source: other_data, ..info.clone() };
+        let other_labels = rows().with_labels(|label| 1 - label);
+        let others = [rows().digest(&other_device), rows().digest(&other_source), other_labels.digest(&info)];
+        assert!(!others.contains(&digest));
+    }
+
+    #[test]
+    fn no_flipped_bit_goes_unnoticed() {
+        let whole = file();
+        for bit in 0..8 * whole.len() {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(ShardFile::read(&flipped).is_err(), "bit {} of byte {}", bit % 8, bit / 8);
+        }
+        let mut flipped = whole;
+        *flipped.last_mut().unwrap() ^= 1;
+        let error = ShardFile::read(&flipped).unwrap_err().to_string();
+        assert!(error.starts_with("damaged: its digest is "), "{error}");
+        assert!(error.ends_with("; copy or write the shard file again"), "{error}");
     }
 
     #[test]
@@ -231,24 +340,23 @@ mod tests {
     #[test]
     fn errors_say_what_differs() {
         let again = "; write the shard file again";
-        let format = error("outpost-shard-1", "outpost-shard-2");
         assert_eq!(
-            format,
+            error(changed("outpost-shard-2", "outpost-shard-1")),
             format!(
-                "the format is \"outpost-shard-2\", this version reads `outpost-shard-1`{again} with this version"
+                "the format is \"outpost-shard-1\", this version reads `outpost-shard-2`{again} with this version"
             )
         );
-        let classes = error("classes = 2", "classes = 3");
+        let classes = error(changed("classes = 2", "classes = 3"));
         assert_eq!(classes, format!("3 classes, where breast-cancer has 2{again}"));
-        assert!(error("breast-cancer", "breast-canker").contains("unknown variant"));
-        assert!(error("device", "gadget").contains("unknown field"));
-        assert!(error("\"shard\"", "\"trash\"").contains("is it a shard file?"));
+        assert!(error(changed("breast-cancer", "breast-canker")).contains("unknown variant"));
+        assert!(error(changed("device", "gadget")).contains("unknown field"));
+        assert!(error(changed("\"shard\"", "\"trash\"")).contains("is it a shard file?"));
         assert_eq!(
-            error("[2,30]", "[30,2]"),
+            error(changed("[2,30]", "[30,2]")),
             format!("tensor `features` is F32 [30, 2]; expected U8 or F32 [examples, then [30]]{again}")
         );
         assert_eq!(
-            error("{\"dtype\":\"U8\"", "{\"dtype\":\"I8\""),
+            error(changed("{\"dtype\":\"U8\"", "{\"dtype\":\"I8\"")),
             format!("tensor `labels` is I8 [2]; expected U8 [examples]{again}")
         );
     }
@@ -257,22 +365,22 @@ mod tests {
     fn a_label_that_is_no_class_and_a_nan_are_refused() {
         let mut other_label = file();
         *other_label.last_mut().unwrap() = 2;
-        assert!(Shard::from_bytes(&other_label).unwrap_err().to_string().contains("the label 2"));
+        assert!(error(other_label).contains("the label 2"));
         let mut nan = file();
         let last_feature = nan.len() - 2 - 4;
         nan[last_feature..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
-        assert!(Shard::from_bytes(&nan).unwrap_err().to_string().contains("not a finite number"));
+        assert!(error(nan).contains("not a finite number"));
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(Shard::from_bytes(&bytes).is_err());
+            prop_assert!(ShardFile::read(&bytes).is_err());
         }
 
         #[test]
-        fn mutated_files_are_read_or_refused(
-            changes in prop::collection::vec((0usize..400, any::<u8>()), 0..4),
+        fn a_mutated_file_is_refused_or_says_the_same(
+            changes in prop::collection::vec((0usize..900, any::<u8>()), 0..4),
             cut in 0usize..100,
         ) {
             let mut bytes = file();
@@ -280,8 +388,8 @@ mod tests {
                 if let Some(slot) = bytes.get_mut(position) { *slot = byte }
             }
             bytes.truncate(bytes.len() - cut);
-            if let Ok((shard, _)) = Shard::from_bytes(&bytes) {
-                prop_assert_eq!(shard.len(), 2);
+            if let Ok(read) = ShardFile::read(&bytes) {
+                prop_assert_eq!(read, ShardFile::read(&file()).unwrap());
             }
         }
     }

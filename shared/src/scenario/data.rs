@@ -1,8 +1,11 @@
-//! `[data]`: how much of the data set is used.
+//! `[data]`: how much of the data set is used; and what else decides which examples a device has.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::validation::require;
+use super::{AttackKind, Scenario};
 use crate::data::DatasetName;
 
 /// `[data]`: how much of the data set is used. The test set is always used whole.
@@ -25,5 +28,28 @@ impl Data {
         require(examples >= devices, "data.train-examples", || {
             format!("{examples} must be at least fleet.devices = {devices}, so that each device has one")
         })
+    }
+}
+
+/// The keys that decide what is in the shards, beside the data set itself.
+const DECIDE_SHARDS: [&str; 5] = ["dataset", "seed", "data.train-examples", "fleet.devices", "fleet.non-iid"];
+
+/// Those that do so where the attack is one on data.
+const DECIDE_POISON: [&str; 3] = ["attack.kind", "attack.placement", "fleet.compromised"];
+
+impl Scenario {
+    /// The settings that decide what is in the devices' shards, by their dotted keys.
+    ///
+    /// # Panics
+    /// Never: a scenario holds nothing that TOML cannot express.
+    pub fn shard_settings(&self) -> BTreeMap<String, String> {
+        let poisoned = self.attack.kind == AttackKind::BackGradient;
+        let keys = DECIDE_SHARDS.iter().chain(DECIDE_POISON.iter().filter(|_| poisoned));
+        let table = toml::Table::try_from(self).expect("a scenario is plain TOML");
+        let value = |key: &str| match key.split_once('.') {
+            Some((section, key)) => table.get(section)?.get(key),
+            None => table.get(key),
+        };
+        keys.filter_map(|&key| Some((key.to_owned(), value(key)?.to_string()))).collect()
     }
 }

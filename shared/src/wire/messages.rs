@@ -22,7 +22,7 @@ use super::telemetry::Telemetry;
 use crate::identity::{DeviceId, Digest, RunId};
 
 /// The version of these messages; a peer that speaks another is refused by name.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Whatever travels as one MQTT payload; `D` are the bytes of a [`Chunk`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -242,6 +242,8 @@ pub enum Refusal {
     Oversized,
     /// Its bytes do not have the announced digest.
     Corrupt,
+    /// From a device that trains on another shard than it should.
+    WrongShard,
 }
 
 impl fmt::Display for Refusal {
@@ -267,6 +269,8 @@ pub struct Status {
     pub online: bool,
     /// Digest of the resolved scenario the device holds.
     pub scenario: Digest,
+    /// Digest of its shard, by which a device is found out that trains on something else.
+    pub shard: Digest,
     /// Number of examples in its shard.
     pub examples: u32,
     /// Version of the software.

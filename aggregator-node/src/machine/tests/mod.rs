@@ -5,8 +5,10 @@ mod gathering;
 mod presence;
 mod refusing;
 mod resuming;
+mod shards;
 mod telling;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -63,7 +65,18 @@ impl Script {
     fn resumed(dimension: usize, settings: &[&str], finished: u32) -> Self {
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         let scenario = Arc::new(Scenario::parse("scripted.toml", SCENARIO, &settings).unwrap());
-        let start = Start { run: RUN, term: 1, finished, global: vec![0.0; dimension].into() };
+        let start = Start {
+            run: RUN,
+            term: 1,
+            finished,
+            global: vec![0.0; dimension].into(),
+            trained_on: BTreeMap::new(),
+            listed: None,
+        };
+        Self::started(scenario, start)
+    }
+
+    fn started(scenario: Arc<Scenario>, start: Start) -> Self {
         let topics = Topics::default();
         let machine = Machine::new(scenario.clone(), topics.clone(), start, Millis(0));
         let mut script = Script { machine, scenario, topics, now: Millis(0), said: Vec::new() };
@@ -112,6 +125,7 @@ impl Script {
             up_ms: 0,
             online: true,
             scenario: self.scenario.digest(),
+            shard: shard(device),
             examples: 10 + device,
             version: "1".to_owned(),
             delivered: None,
@@ -236,6 +250,11 @@ impl Script {
         }
         self.record().expect("the round is over").clone()
     }
+}
+
+/// The digest of what `device` trains on.
+fn shard(device: u32) -> Digest {
+    Digest::of(&device.to_le_bytes())
 }
 
 /// An update of `device` for `round`, every parameter of which is `value`.

@@ -69,7 +69,7 @@ impl Script {
 
     fn new(dimension: usize, me: DeviceId, scenario: &Scenario) -> Self {
         let topics = Topics::default();
-        let identity = Identity { device: me, boot: 50, examples: 10 };
+        let identity = Identity { device: me, boot: 50, shard: Digest::of(b"shard"), examples: 10 };
         let agent = Agent::new(identity, topics.clone(), scenario, dimension, Millis(0));
         let attackers = scenario.attackers().into_iter().collect();
         let (scenario, now, said) = (scenario.digest(), Millis(0), Vec::new());
@@ -163,6 +163,7 @@ impl Script {
             up_ms: 0,
             online,
             scenario: self.scenario,
+            shard: Digest::of(b"shard"),
             examples: 10,
             version: "1".to_owned(),
             delivered: None,

@@ -1,0 +1,79 @@
+//! Who trains on what.
+
+use shared::data::ShardEntry;
+
+use super::*;
+
+fn entry(device: u32) -> ShardEntry {
+    ShardEntry { device: DeviceId(device), examples: 10 + device, blake3: shard(device) }
+}
+
+fn entries(devices: std::ops::Range<u32>) -> BTreeMap<DeviceId, ShardEntry> {
+    devices.map(|device| (DeviceId(device), entry(device))).collect()
+}
+
+/// A run that goes on after `finished` rounds, with devices of which so much is known.
+fn knowing(
+    finished: u32,
+    trained_on: BTreeMap<DeviceId, ShardEntry>,
+    listed: Option<BTreeMap<DeviceId, ShardEntry>>,
+) -> Script {
+    let scenario = Arc::new(Scenario::parse("scripted.toml", SCENARIO, &[]).unwrap());
+    let start = Start { run: RUN, term: 1, finished, global: vec![0.0; SMALL].into(), trained_on, listed };
+    Script::started(scenario, start)
+}
+
+/// The round after device 0 came with `status` and the others as they should.
+fn round_with(mut script: Script, change: impl FnOnce(Status) -> Status) -> RoundRecord {
+    let status = change(script.status(0));
+    script.says(status);
+    script.arrives(1);
+    script.arrives(2);
+    script.wait_until(60_000);
+    assert_eq!(script.called().unwrap().selected, [DeviceId(1), DeviceId(2)]);
+    script.close()
+}
+
+#[test]
+fn a_device_that_trains_on_another_shard_than_the_listed_one_is_refused_by_name() {
+    let another = |status: Status| Status { shard: Digest::of(b"another"), ..status };
+    let more = |status: Status| Status { examples: 400, ..status };
+    for change in [another as fn(Status) -> Status, more] {
+        let record = round_with(knowing(0, BTreeMap::new(), Some(entries(0..3))), change);
+        assert_eq!(record.refused, [(Refusal::WrongShard, 1)].into());
+        assert_eq!(record.refused_devices[0].device, Some(DeviceId(0)));
+    }
+}
+
+#[test]
+fn a_device_that_comes_back_with_another_shard_is_refused_by_name() {
+    let another = |status: Status| Status { shard: Digest::of(b"another"), ..status };
+    let record = round_with(knowing(1, entries(0..3), None), another);
+    assert_eq!(record.refused, [(Refusal::WrongShard, 1)].into());
+}
+
+#[test]
+fn what_each_device_trained_on_is_recorded_once() {
+    let mut script = Script::opened(SMALL, &[]);
+    script.delivers(&small(0, 1));
+    script.delivers(&small(2, 1));
+    assert_eq!(script.close().shards, [entry(0), entry(2)]);
+    for device in 0..3 {
+        script.delivers(&small(device, 2));
+    }
+    script.computes(Ok(vec![1.0; SMALL]));
+    assert_eq!(script.record().unwrap().shards, [entry(1)]);
+}
+
+#[test]
+fn a_shard_that_is_not_listed_is_believed_until_a_round_holds_it() {
+    let mut script = Script::opened(SMALL, &[]);
+    let other = Status { shard: Digest::of(b"another"), boot: 99, ..script.status(0) };
+    script.says(other.clone());
+    script.delivers(&small(0, 1));
+    let mut record = script.close();
+    assert_eq!(record.shards.remove(0).blake3, other.shard);
+    script.arrives(0);
+    script.wait_until(script.now.0 + 60_000);
+    assert_eq!(script.close().refused, [(Refusal::WrongShard, 1)].into());
+}
