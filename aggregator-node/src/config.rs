@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use rim::{BrokerAddress, TlsFiles};
+use shared::identity::DeviceId;
 use shared::wire::Topics;
 
 use crate::backend::DeviceChoice;
@@ -55,6 +56,9 @@ pub struct Cli {
     /// Seconds that the broker may be away before the aggregator gives up
     #[arg(long, value_name = "SECONDS", env = "OUTPOST_PATIENCE", default_value_t = 60)]
     pub patience: u64,
+    /// Do not wait for these devices at first: they are known not to come
+    #[arg(long, value_name = "DEVICE,...", value_delimiter = ',')]
+    pub without: Vec<DeviceId>,
     /// What the record calls the place where the devices run
     #[arg(long, value_name = "NAME", env = "OUTPOST_BENCH", default_value = "boards")]
     pub bench: String,

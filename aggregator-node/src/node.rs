@@ -72,6 +72,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         );
     }
     let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, start, clock());
+    machine.expect_without(&cli.without);
     let (report, mut reports) = mpsc::channel(4);
     tokio::pin!(stop);
     loop {

@@ -34,6 +34,7 @@ pub mod batched;
 pub mod bench;
 pub mod boards;
 pub mod cases;
+mod child_output;
 pub mod cli;
 pub mod datasets;
 pub mod demo;

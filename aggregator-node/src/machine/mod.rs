@@ -222,6 +222,11 @@ impl Machine {
         }
     }
 
+    /// The roll is complete without `devices`, which take part all the same should they come.
+    pub fn expect_without(&mut self, devices: &[DeviceId]) {
+        self.roster.expect_without(devices);
+    }
+
     /// Takes an event at `now` and says what to do, in order.
     pub fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
         let mut out = Vec::new();

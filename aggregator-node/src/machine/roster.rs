@@ -20,6 +20,8 @@ pub(super) struct Roster {
     listed: Option<BTreeMap<DeviceId, ShardEntry>>,
     /// What those trained on whose updates a recorded round holds, and what they are held to from then on.
     trained_on: BTreeMap<DeviceId, ShardEntry>,
+    /// Who is not waited for.
+    unexpected: BTreeSet<DeviceId>,
     /// Who has left since the last round was opened, and is not back.
     left: BTreeSet<DeviceId>,
     /// Who had left when it was opened, since the one before.
@@ -43,9 +45,14 @@ impl Roster {
             known: BTreeMap::new(),
             listed: start.listed.clone(),
             trained_on: start.trained_on.clone(),
+            unexpected: BTreeSet::new(),
             left: BTreeSet::new(),
             left_before: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn expect_without(&mut self, devices: &[DeviceId]) {
+        self.unexpected.extend(devices.iter().copied().filter(|device| device.0 < self.devices));
     }
 
     pub(super) fn is_of_fleet(&self, device: DeviceId) -> bool {
@@ -142,7 +149,8 @@ impl Roster {
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.online() == self.devices as usize
+        let away = self.unexpected.iter().filter(|device| !self.is_online(**device)).count();
+        self.online() + away == self.devices as usize
     }
 
     /// Those of `wanted` that are online, in ascending order.

@@ -9,7 +9,7 @@ use crate::emulated_board::{Kernel, qemu};
 use crate::faults::Step;
 use crate::inventory::{Device, Inventory, Kind};
 use crate::on_boards::Boards;
-use crate::processes::{Binaries, ClientProgram, Processes};
+use crate::processes::{Binaries, ClientProgram, JOBS, Processes};
 use crate::toolchain::Target;
 
 /// What of this machine a fleet is run with.
@@ -71,6 +71,9 @@ impl Rig {
             fresh: false,
             faults: steps.to_vec(),
             told: |device, what| tracing::info!("{device}: {what}"),
+            without: Vec::new(),
+            jobs: JOBS,
+            take_over: false,
         }))
     }
 }

@@ -18,7 +18,7 @@ use crate::bench::Bench;
 use crate::emulated::{Architecture, Emulated};
 use crate::inventory::Inventory;
 use crate::on_boards::Boards;
-use crate::processes::{Binaries, Processes};
+use crate::processes::{Binaries, JOBS, Processes};
 use crate::software::{Faults, Software};
 
 #[derive(Debug, Args)]
@@ -201,6 +201,15 @@ pub(super) struct FleetArgs {
     /// cache]
     #[arg(long, value_name = "DIR", requires = "fleet")]
     kernel: Option<PathBuf>,
+    /// Leave these devices out (boards), by id, name or tag of the inventory: the run begins without them
+    #[arg(long, value_name = "DEVICE,...", value_delimiter = ',', requires = "fleet")]
+    without: Vec<String>,
+    /// Devices that are seen to at a time (boards)
+    #[arg(long, value_name = "N", default_value_t = JOBS, requires = "fleet")]
+    jobs: usize,
+    /// Take devices (boards) that belong to another run or deployment, which goes on without them
+    #[arg(long, requires = "fleet")]
+    take_over: bool,
 }
 
 impl FleetArgs {
@@ -226,6 +235,9 @@ impl FleetArgs {
             fresh: std::env::var_os("CARGO").is_some(),
             faults: Vec::new(),
             told: |device, what| eprintln!("{device}: {what}"),
+            without: self.without.clone(),
+            jobs: self.jobs,
+            take_over: self.take_over,
         })
     }
 }

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use shared::identity::DeviceId;
 
 use super::common::{Ending, UsageError};
 use crate::deploy::{Deploy, table};
 use crate::inventory::{Device, Inventory, Kind};
+use crate::processes::JOBS;
 
 /// Bring a provisioned fleet's devices up to date over ssh, and wait until each is online
 ///
 ///   cargo hil deploy shelf.toml fleet
 ///   cargo hil deploy shelf.toml fleet --only device-003,device-007
+///   cargo hil deploy shelf.toml fleet --without pi-attic,greenhouse
 ///
 /// Files that have not changed are not sent again. A device whose new release is not online in time goes back to the
 /// one before. ssh must log in without asking, and know each device's host key. The broker must be running.
@@ -27,9 +28,12 @@ pub(super) struct DeployArgs {
     fleet: PathBuf,
     /// The folder that `hil provision` wrote
     folder: PathBuf,
-    /// These devices only [default: all of kind ssh]
+    /// These devices only, by id, name or tag [default: all of kind ssh]
     #[arg(long, value_name = "DEVICE,...", value_delimiter = ',')]
-    only: Vec<DeviceId>,
+    only: Vec<String>,
+    /// Not these, by id, name or tag
+    #[arg(long, value_name = "DEVICE,...", value_delimiter = ',')]
+    without: Vec<String>,
     /// The client for all of them [default: the one that was built for each device's board]
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -40,8 +44,11 @@ pub(super) struct DeployArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     wait: u64,
     /// Devices at a time
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = JOBS)]
     jobs: usize,
+    /// Take devices that belong to another run or deployment, which goes on without them
+    #[arg(long)]
+    take_over: bool,
 }
 
 impl DeployArgs {
@@ -57,6 +64,7 @@ impl DeployArgs {
             ssh_options: self.ssh_options,
             wait: Duration::from_secs(self.wait),
             jobs: self.jobs,
+            take_over: self.take_over,
         };
         let told = |device: &str, what: &str| eprintln!("{device}: {what}");
         let outcomes = deploy.run(&inventory, &devices, &self.folder, stop, &told)?;
@@ -72,20 +80,22 @@ impl DeployArgs {
     }
 
     fn devices<'a>(&self, inventory: &'a Inventory) -> anyhow::Result<Vec<&'a Device>> {
-        if let Some(unknown) =
-            self.only.iter().find(|id| inventory.devices.iter().all(|device| device.id != **id))
-        {
-            return Err(UsageError(format!("--only {unknown}: not in {}", self.fleet.display())).into());
-        }
-        let named = |device: &&Device| match self.only.as_slice() {
-            [] => device.kind == Kind::Ssh,
-            only => only.contains(&device.id),
+        let choose = |option: &str, words: &[String]| {
+            inventory.choose(words, 0).map_err(|error| UsageError(format!("{option} {error}")))
         };
-        let devices: Vec<&Device> = inventory.devices.iter().filter(named).collect();
+        let (only, without) = (choose("--only", &self.only)?, choose("--without", &self.without)?);
+        let chosen = |device: &&Device| {
+            let wanted = if only.is_empty() { device.kind == Kind::Ssh } else { only.contains(&device.id) };
+            wanted && !without.contains(&device.id)
+        };
+        let devices: Vec<&Device> = inventory.devices.iter().filter(chosen).collect();
         if devices.is_empty() {
-            let message =
-                format!("{}: no device of kind `ssh`, so there is nothing to deploy", self.fleet.display());
-            return Err(UsageError(message).into());
+            let file = self.fleet.display();
+            let what = match (only.is_empty(), without.is_empty()) {
+                (true, true) => "no device of kind `ssh`",
+                _ => "--only and --without leave no device",
+            };
+            return Err(UsageError(format!("{file}: {what}, so there is nothing to deploy")).into());
         }
         Ok(devices)
     }

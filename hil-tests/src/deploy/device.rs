@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
+use super::claim::Claim;
+use super::line::Line;
 use super::placing::{Look, place};
 use super::release::Release;
-use super::ssh::{Ssh, last_words};
+use super::ssh::{Ssh, SshError, last_words};
 use crate::fleet::Statuses;
 use crate::inventory::Device;
 
@@ -91,6 +93,7 @@ impl fmt::Display for Outcome {
 pub(super) struct Deployment<'a> {
     pub(super) device: &'a Device,
     pub(super) ssh: Ssh,
+    pub(super) claim: &'a Claim,
     pub(super) release: &'a Release,
     pub(super) statuses: &'a Statuses,
     pub(super) wait: Duration,
@@ -99,7 +102,17 @@ pub(super) struct Deployment<'a> {
 
 impl Deployment<'_> {
     pub(super) fn run(&self, stop: &AtomicBool) -> Outcome {
-        let look = match Look::at(self.device, &self.ssh, self.release) {
+        let line = match Line::open_now(&self.ssh, self.service(), self.claim, Some(stop)) {
+            Ok(line) => line,
+            Err(error) => return Outcome::Failed { release: None, why: format!("{error:#}") },
+        };
+        let outcome = self.deploy(stop);
+        line.let_go(self.claim);
+        outcome
+    }
+
+    fn deploy(&self, stop: &AtomicBool) -> Outcome {
+        let look = match Look::at(self.device, &self.ssh, self.release, stop) {
             Ok(look) => look,
             Err(error) => return Outcome::Failed { release: None, why: format!("{error:#}") },
         };
@@ -114,7 +127,7 @@ impl Deployment<'_> {
     fn switch(&self, earlier: Option<String>, release: String, uploaded: usize) -> Outcome {
         let why = match self.bring_up(&release) {
             Ok(()) => {
-                if let Err(error) = self.ssh.run("prune", &[KEPT]) {
+                if let Err(error) = self.act("prune", &[KEPT]) {
                     tracing::warn!("{}: old releases stay: {error}", self.device.id);
                 }
                 return Outcome::Deployed {
@@ -123,6 +136,10 @@ impl Deployment<'_> {
                     unchanged: self.release.files.len() - uploaded,
                 };
             }
+            // Nothing can be asked of it any more.
+            Err(error) if error.downcast_ref().is_some_and(SshError::is_of_absence) => {
+                return Outcome::Failed { release: None, why: format!("{error:#}") };
+            }
             Err(error) => format!("{error:#}; its last words: {}", self.last_words()),
         };
         match earlier {
@@ -130,15 +147,13 @@ impl Deployment<'_> {
             Some(earlier) => {
                 (self.tell)(&format!("going back to {earlier}"));
                 let online = self.bring_up(&earlier).is_ok();
-                let _ = self.ssh.run("discard", &[&release]);
+                let _ = self.act("discard", &[&release]);
                 Outcome::RolledBack { release: earlier, online, why }
             }
             None => {
                 // Nothing to go back to: a device without a release, as it was before.
-                let stopped = self
-                    .ssh
-                    .run("stop", &[self.device.service.name()])
-                    .and_then(|_| self.ssh.run("discard", &[&release]));
+                let stopped =
+                    self.act("stop", &[self.service()]).and_then(|_| self.act("discard", &[&release]));
                 match stopped {
                     Ok(_) => Outcome::Failed { release: None, why },
                     Err(error) => Outcome::Failed { release: Some(release), why: format!("{why}; {error}") },
@@ -151,8 +166,8 @@ impl Deployment<'_> {
     fn bring_up(&self, release: &str) -> anyhow::Result<()> {
         let device = self.device.id;
         let before = self.statuses.boots(device);
-        self.ssh.run("activate", &[release])?;
-        self.ssh.run("start", &[self.device.service.name()])?;
+        self.act("activate", &[release])?;
+        self.act("start", &[self.service()])?;
         (self.tell)("started; waiting for it at the broker");
         let online = self.statuses.wait_for_new(device, &before, self.wait);
         ensure!(online, "not online within {} s", self.wait.as_secs());
@@ -160,8 +175,16 @@ impl Deployment<'_> {
     }
 
     fn last_words(&self) -> String {
-        self.ssh
-            .run("log", &[self.device.service.name()])
-            .map_or_else(|error| error.to_string(), |log| last_words(&log))
+        self.act("last-words", &[self.service()])
+            .map_or_else(|error| error.to_string(), |words| last_words(&words))
+    }
+
+    /// Has something done that leaves the device between two releases, and is not interrupted.
+    fn act(&self, action: &str, arguments: &[&str]) -> Result<String, SshError> {
+        self.ssh.run(action, arguments, &AtomicBool::new(false))
+    }
+
+    fn service(&self) -> &'static str {
+        self.device.service.name()
     }
 }

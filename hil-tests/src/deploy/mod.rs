@@ -15,7 +15,9 @@
 //! device with a whole release in use.
 
 mod architecture;
+mod claim;
 mod device;
+mod line;
 mod placing;
 mod release;
 mod ssh;
@@ -27,6 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use tempfile::TempDir;
 
 use crate::boards::Board;
 use crate::fleet::{Access, Statuses};
@@ -34,12 +37,14 @@ use crate::inventory::{Device, Inventory, Kind};
 use crate::provision::Manifest;
 use crate::table::align;
 use crate::toolchain::{FLEET_PROFILE, programs_folder};
+pub(crate) use claim::Claim;
 use device::Deployment;
 pub use device::Outcome;
+pub(crate) use line::{Line, News};
 pub(crate) use placing::{Look, place};
 pub(crate) use release::{Binary, Release};
 pub use release::{UNIT, root_commands};
-pub(crate) use ssh::{Ssh, last_words, quoted};
+pub(crate) use ssh::{Ssh, SshError, last_words, quoted};
 
 /// How long the broker may take to tell what it has kept of the devices.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -55,6 +60,8 @@ pub struct Deploy {
     pub wait: Duration,
     /// Devices at a time.
     pub jobs: usize,
+    /// Whether devices are taken from another's run or deployment.
+    pub take_over: bool,
 }
 
 /// A device, and what became of it.
@@ -90,18 +97,20 @@ impl Deploy {
         let ids: Vec<_> = devices.iter().map(|device| device.id).collect();
         let statuses = Statuses::watch(&Access::new(broker, Some(folder))?, &ids)?;
         statuses.settle(&ids, SETTLING);
+        let claim = Claim::new("a deployment of", folder, self.take_over);
+        let scratch = TempDir::with_prefix("outpost-").context("no temporary folder")?;
 
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let worker = || {
             while let Some((device, release)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let name = device.id.to_string();
+                let name = device.label();
                 let outcome = if stop.load(Ordering::Relaxed) {
                     Outcome::NotBegun
                 } else {
                     let tell = |what: &str| told(&name, what);
-                    let (device, ssh) = (*device, Ssh::new(device, &self.ssh_options));
-                    let (statuses, wait) = (&statuses, self.wait);
-                    let deployment = Deployment { device, ssh, release, statuses, wait, tell: &tell };
+                    let ssh = Ssh::new(device, &self.ssh_options, scratch.path());
+                    let (claim, statuses, wait) = (&claim, &statuses, self.wait);
+                    let deployment = Deployment { device, ssh, claim, release, statuses, wait, tell: &tell };
                     deployment.run(stop)
                 };
                 told(&name, &outcome.to_string());

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail, ensure};
 use time::OffsetDateTime;
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, advice};
 use super::release::{Release, ReleaseFile};
 use super::ssh::Ssh;
 use crate::boards::Board;
@@ -50,36 +50,43 @@ pub(crate) fn place(
     }
     let name = release.name(OffsetDateTime::now_utc());
     let kept = unchanged.iter().map(|file| file.name);
-    ssh.run("stage", &[name.as_str()].into_iter().chain(kept).collect::<Vec<_>>())?;
+    ssh.run("stage", &[name.as_str()].into_iter().chain(kept).collect::<Vec<_>>(), stop)?;
     for file in &changed {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         tell(&format!("sending {}, {}", file.name, indicatif::BinaryBytes(file.bytes.len() as u64)));
         let arguments = [name.as_str(), file.name, file.mode, &file.digest];
-        ssh.run_with("put", &arguments, file.bytes.to_vec())?;
+        ssh.run_with("put", &arguments, file.bytes.to_vec(), stop)?;
     }
-    ssh.run("complete", &[&name])?;
+    ssh.run("complete", &[&name], stop)?;
     Ok(Some((name, changed.len())))
 }
 
 impl Look {
     /// Looks at `device`, and makes sure that it can run `release`.
-    pub(crate) fn at(device: &Device, ssh: &Ssh, release: &Release) -> anyhow::Result<Self> {
-        let look = Look::parse(&ssh.run("look", &[])?).context("an answer that cannot be read")?;
+    pub(crate) fn at(
+        device: &Device,
+        ssh: &Ssh,
+        release: &Release,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<Self> {
+        let look = Look::parse(&ssh.run("look", &[], stop)?).context("an answer that cannot be read")?;
         let machine = &look.machine;
         if let Some(board) = &device.board {
             let target = Board::find(board)?.target;
             let fits = Architecture::of_target(&target).is_none_or(|it| it.runs_on(machine));
+            let advice = advice(machine);
             ensure!(
                 fits,
-                "it calls itself {machine}, but its board {board} is for {target}; correct the inventory"
+                "it calls itself {machine}, but its board {board} is for {target}; correct the inventory{advice}"
             );
         }
         if let Some(architecture) = release.architecture {
             ensure!(
                 architecture.runs_on(machine),
-                "it calls itself {machine}, but the client is for {architecture}"
+                "it calls itself {machine}, but the client is for {architecture}{}",
+                advice(machine)
             );
         }
         Ok(look)
@@ -88,7 +95,6 @@ impl Look {
     fn parse(text: &str) -> Option<Self> {
         let mut look = Look::default();
         for line in text.lines() {
-            // What a login prints besides is passed over.
             match line.split(' ').collect::<Vec<_>>().as_slice() {
                 ["machine", machine] => (*machine).clone_into(&mut look.machine),
                 ["free", free] => look.free_kib = free.parse().ok()?,

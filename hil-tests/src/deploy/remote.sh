@@ -1,10 +1,14 @@
-# What a deployment and the bench do on a device: sh -c THIS hil ACTION ROOT ... Every argument is a plain word; the caller
-# sees to it. A release is complete before it gets its name, and `current` always points to a complete one.
+# What a deployment and the bench do on a device: sh -c THIS hil MARK ACTION ROOT ... Every argument is a plain word; the
+# caller sees to it. A release is complete before it gets its name, and `current` always points to a complete one.
 set -eu
 umask 022
-action=$1
-root=$2
-shift 2
+mark=$1
+action=$2
+root=$3
+shift 3
+# Whatever a login has printed before is no part of the answer.
+printf '%s\n' "$mark"
+printf '%s\n' "$mark" >&2
 releases=$root/releases
 current=$root/current
 unit=outpost-edge-client.service
@@ -91,11 +95,25 @@ fresh_log() {
 
 log_of() { # SERVICE
     if [ "$1" = systemd ]; then
-        since=$(cat "$root/started" 2>/dev/null || echo 0)
-        journalctl --unit "$unit" --since "@$since" --output cat --no-pager 2>/dev/null || true
+        journal --unit "$unit"
     else
         cat "$root/client.log" 2>/dev/null || true
     fi
+}
+
+journal() { # MATCH...
+    since=$(cat "$root/started" 2>/dev/null || echo 0)
+    journalctl "$@" --since "@$since" --output cat --no-pager 2>/dev/null || true
+}
+
+# What the client said last, in one line: its own error, if it printed one, and not what systemd says of its end.
+last_words() { # SERVICE
+    said=
+    if [ "$1" = systemd ]; then said=$(journal "_SYSTEMD_UNIT=$unit" | tail -n 200); fi
+    if [ -z "$said" ]; then said=$(log_of "$1" | tail -n 200); fi
+    error=$(printf '%s\n' "$said" | grep '^edge-client: ' | tail -n 1)
+    if [ -z "$error" ]; then error=$said; fi
+    printf '%s\n' "$error" | one_line
 }
 
 # Starts the client if it is not running.
@@ -157,14 +175,74 @@ await() { # SERVICE NUMBER
         done
     fi
     if [ "$code" = 0 ]; then
-        printf '%s ended well\n' "$2"
+        printf '%s %s ended well\n' "$mark" "$2"
     else
-        printf '%s ended badly %s\n' "$2" "$(log_of "$1" | one_line)"
+        printf '%s %s ended badly %s\n' "$mark" "$2" "$(last_words "$1")"
     fi
 }
 
 one_line() {
-    tail -n 3 | tr '\n' '/'
+    tail -n 3 | tr '\n' '/' | sed 's,/$,,' | cut -c 1-2000
+}
+
+# Whose this device is: a file of three lines, a token and the number of the line that it came on, the owner, and since
+# when. See claim.rs.
+claim=$root/claim
+
+is_line() { # PID
+    case $1 in '' | *[!0-9]*) return 1 ;; esac
+    tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF " line $root "
+}
+
+# Its session with it, which is sshd's and has no clients in it, so that whoever holds it notices.
+end_line() { # PID
+    # shellcheck disable=SC2046
+    set -- "$1" $(cut -d ' ' -f 5,6 "/proc/$1/stat" 2>/dev/null)
+    if [ "${2:-0}" = "${3:-1}" ]; then kill -9 "-$2" 2>/dev/null || true; fi
+    kill -9 "$1" 2>/dev/null || true
+}
+
+read_claim() { # sets holder, pid, owner, since; empty if there is none
+    holder='' pid='' owner='' since=''
+    { read -r holder pid && read -r owner && read -r since; } 2>/dev/null <"$claim" || true
+}
+
+take_claim() { # TOKEN FORCE OWNER SINCE
+    mkdir -p "$root" 2>/dev/null && [ -w "$root" ] || cannot_write
+    # A file that is there already is not written to.
+    until (set -C && printf '%s %s\n%s\n%s\n' "$1" "$$" "$3" "$4" >"$claim") 2>/dev/null; do
+        read_claim
+        fresh=$(find "$claim" -mmin -1 2>/dev/null || true)
+        if [ -z "$holder" ] && [ -n "$fresh" ]; then
+            # It is just being written, or gone.
+            sleep 0.1
+            continue
+        fi
+        if [ "$holder" != "$1" ] && [ "$2" = no ]; then
+            # One whose line has just ended may come back.
+            if is_line "$pid" || { [ "$owner" != "$3" ] && [ -n "$fresh" ]; }; then
+                fail "in use by $owner since $since; wait for its end, or take the device with --take-over"
+            fi
+        fi
+        # In any other case it has ended, or is to end.
+        if [ "$pid" != "$$" ] && is_line "$pid"; then end_line "$pid"; fi
+        rm -f "$claim"
+    done
+}
+
+let_go() { # TOKEN
+    read_claim
+    if [ "$holder" = "$1" ]; then rm -f "$claim"; fi
+}
+
+# The line has ended without a word: its owner has a minute to come back.
+keep_claim() { # TOKEN
+    read_claim
+    if [ "$holder" = "$1" ]; then touch "$claim"; fi
+}
+
+cannot_write() {
+    fail "$(id -un) cannot write to $root; create it and give it to that user"
 }
 
 # One thing that is asked for on the line.
@@ -183,6 +261,7 @@ answer() { # SERVICE ACTION [WORD...]
     halt) halt "$service" "$1" ;;
     twin) launch twin ;;
     twin-has-left) twin_has_left ;;
+    let-go) let_go "$1" ;;
     *) fail "unknown action $action" ;;
     esac
 }
@@ -198,17 +277,35 @@ line() { # SERVICE
         code=$?
         set -e
         if [ "$code" = 0 ]; then
-            printf '%s ok\n' "$number"
+            printf '%s %s ok\n' "$mark" "$number"
             case $asked in begin | again | attach) await "$service" "$number" & ;; esac
         else
-            printf '%s failed %s\n' "$number" "$(printf '%s\n' "$said" | one_line)"
+            printf '%s %s failed %s\n' "$mark" "$number" "$(printf '%s\n' "$said" | one_line)"
         fi
     done
 }
 
+# Digest and name of each file of the release in use. A client has many megabytes and is digested once: the answer is kept
+# with what tells whether any file has changed since.
+digests() {
+    cd "$current/"
+    known=$root/digests
+    now=$(pwd -P && stat -c '%n %i %s %y %Z' -- *)
+    if [ "$(sed -n 's/^is //p' "$known" 2>/dev/null)" != "$now" ]; then
+        {
+            printf '%s\n' "$now" | sed 's/^/is /'
+            for file in *; do
+                if [ -f "$file" ]; then printf 'file %s %s\n' "$(sha256sum <"$file" | cut -c1-64)" "$file"; fi
+            done
+        } >"$known.new"
+        mv -f "$known.new" "$known"
+    fi
+    grep '^file ' "$known"
+}
+
 case $action in
 look)
-    mkdir -p "$releases" 2>/dev/null || fail "$(id -un) cannot write to $root; create it and give it to that user"
+    mkdir -p "$releases" 2>/dev/null || cannot_write
     command -v sha256sum >/dev/null || fail "there is no sha256sum"
     # Of a deployment that was cut off.
     rm -rf "$releases"/.partial-*
@@ -216,11 +313,7 @@ look)
     printf 'free %s\n' "$(df -Pk "$releases" | awk 'NR == 2 { print $4 }')"
     if [ -L "$current" ]; then
         printf 'current %s\n' "$(basename "$(readlink "$current")")"
-        for file in "$current"/*; do
-            if [ -f "$file" ]; then
-                printf 'file %s %s\n' "$(sha256sum <"$file" | cut -c1-64)" "$(basename "$file")"
-            fi
-        done
+        digests
     fi
     ;;
 stage) # RELEASE UNCHANGED...
@@ -277,9 +370,19 @@ stop) # SERVICE: there is no release to go back to
     fi
     rm -f "$current"
     ;;
-line) # SERVICE
+line) # SERVICE TOKEN FORCE OWNER SINCE
     service=$1
-    line
+    shift
+    # $$ is this shell, whatever runs the function.
+    if said=$(take_claim "$@" 2>&1); then
+        token=$1
+        trap 'keep_claim "$token"' EXIT
+        trap 'exit 0' HUP INT PIPE TERM
+        printf '%s 0 ok\n' "$mark"
+        line
+    else
+        printf '%s 0 failed %s\n' "$mark" "$(printf '%s\n' "$said" | one_line)"
+    fi
     ;;
 discard) # RELEASE
     rm -rf "${releases:?}/$1"
@@ -290,11 +393,11 @@ prune) # KEEP: names sort by age
         if [ "$name" != "$in_use" ]; then rm -rf "${releases:?}/$name"; fi
     done
     ;;
-log) # SERVICE: its last words
-    log_of "$1" | tail -n 5
+last-words) # SERVICE
+    last_words "$1"
     ;;
-whole-log) # SERVICE
-    log_of "$1"
+whole-log) # SERVICE BYTES: the end of it, if it is longer
+    log_of "$1" | tail -c "$2"
     ;;
 *)
     fail "unknown action $action"

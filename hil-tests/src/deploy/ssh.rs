@@ -2,19 +2,34 @@
 //!
 //! Host keys are checked as the user's configuration says; nothing here relaxes that. ssh never asks (`BatchMode`): a
 //! key that is unknown or locked is an error.
+//!
+//! A device is logged in to once: its [`Line`](super::Line) is the login that everything else goes through. Without a
+//! line, or where sshd lets one login carry one command only, each command logs in by itself.
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
-use std::thread;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use rim::nonce;
+
+use crate::child_output::{Limits, OutputError, output};
 use crate::inventory::Device;
 
-const SCRIPT: &str = include_str!("remote.sh");
+pub(super) const SCRIPT: &str = include_str!("remote.sh");
 
 /// What ssh ends with when it could not run the command.
-pub(crate) const NOT_CONNECTED: i32 = 255;
+pub(super) const NOT_CONNECTED: i32 = 255;
+/// The slowest that a device is waited for, in bytes a second.
+const SLOWEST: u64 = 32 << 10;
+/// Most of a log that is fetched, in bytes; its end.
+const LONGEST_LOG: usize = 16 << 20;
+/// The longest path of a socket, without what ssh adds while it makes it.
+const LONGEST_PATH: usize = 80;
 
 /// Why something did not work on a device.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +47,22 @@ pub(crate) enum SshError {
         /// What to do, where it is known.
         advice: &'static str,
     },
+    /// It was reached, and answers too much or nothing.
+    #[error("{place} is reached, but does not answer to {action}: {why}")]
+    NoAnswer {
+        /// Host, and who logs in.
+        place: String,
+        /// What was asked for.
+        action: String,
+        /// How that was noticed.
+        why: String,
+    },
+    /// This program is to stop.
+    #[error("{action}: interrupted")]
+    Interrupted {
+        /// What was asked for.
+        action: String,
+    },
     /// A command failed there.
     #[error("{action} failed: {said}")]
     Failed {
@@ -40,6 +71,13 @@ pub(crate) enum SshError {
         /// What it said.
         said: String,
     },
+}
+
+impl SshError {
+    /// Whether the device is not there, or as good as not: a fleet can do without it.
+    pub(crate) fn is_of_absence(&self) -> bool {
+        matches!(self, SshError::Unreachable { .. } | SshError::NoAnswer { .. })
+    }
 }
 
 /// A device that is reached over ssh.
@@ -51,18 +89,40 @@ pub(crate) struct Ssh {
     /// The folder on the device.
     root: String,
     options: Vec<OsString>,
+    /// The socket of its line.
+    socket: Option<PathBuf>,
 }
 
 impl Ssh {
-    /// `options` are handed to ssh as they are.
-    pub(crate) fn new(device: &Device, options: &[OsString]) -> Self {
+    /// `options` are handed to ssh as they are; the socket of its line lies in `folder`, which only this user can read.
+    pub(crate) fn new(device: &Device, options: &[OsString], folder: &Path) -> Self {
         let place = format!("{}@{}", device.user, device.address.as_deref().unwrap_or_default());
-        Ssh { place, port: device.port, root: device.root.clone(), options: options.to_vec() }
+        // Short, and without what ssh would replace.
+        let socket = folder.join(device.id.0.to_string());
+        let path = socket.as_os_str().as_bytes();
+        let usable = path.len() <= LONGEST_PATH && !path.contains(&b'%');
+        let (port, root, options) = (device.port, device.root.clone(), options.to_vec());
+        Ssh { place, port, root, options, socket: usable.then_some(socket) }
     }
 
     /// Runs one action of the script and gives what it printed.
-    pub(crate) fn run(&self, action: &str, arguments: &[&str]) -> Result<String, SshError> {
-        self.run_with(action, arguments, Vec::new())
+    pub(crate) fn run(
+        &self,
+        action: &str,
+        arguments: &[&str],
+        stop: &AtomicBool,
+    ) -> Result<String, SshError> {
+        self.run_with(action, arguments, Vec::new(), stop)
+    }
+
+    /// The client's log, or its end if it is long.
+    pub(crate) fn log(&self, service: &str) -> Result<String, SshError> {
+        let limits = Limits {
+            size: 2 * LONGEST_LOG,
+            time: Limits::BRIEF.time + Duration::from_secs(LONGEST_LOG as u64 / SLOWEST),
+            stop: None,
+        };
+        self.run_within("whole-log", &[service, &LONGEST_LOG.to_string()], Vec::new(), limits)
     }
 
     /// As [`Ssh::run`], with `input` on standard input.
@@ -71,43 +131,74 @@ impl Ssh {
         action: &str,
         arguments: &[&str],
         input: Vec<u8>,
+        stop: &AtomicBool,
     ) -> Result<String, SshError> {
-        let mut ssh = self.command(action, arguments);
-        ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = ssh.spawn().map_err(SshError::NoSsh)?;
-        let stdin = child.stdin.take();
-        let feed = thread::spawn(move || {
-            if let Some(mut stdin) = stdin {
-                // Who does not want it all has failed, and says why.
-                let _ = stdin.write_all(&input);
-            }
-        });
-        let output = child.wait_with_output().map_err(SshError::NoSsh)?;
-        let _ = feed.join();
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        let said = last_words(&String::from_utf8_lossy(&output.stderr));
+        let time = Limits::BRIEF.time + Duration::from_secs(input.len() as u64 / SLOWEST);
+        self.run_within(action, arguments, input, Limits { time, stop: Some(stop), ..Limits::BRIEF })
+    }
+
+    fn run_within(
+        &self,
+        action: &str,
+        arguments: &[&str],
+        input: Vec<u8>,
+        limits: Limits<'_>,
+    ) -> Result<String, SshError> {
+        let mark = mark();
+        let mut ssh = self.command("no", &mark, action, arguments);
+        let output = output(&mut ssh, input, limits).map_err(|error| match error {
+            OutputError::Start(error) => SshError::NoSsh(error),
+            OutputError::Interrupted => SshError::Interrupted { action: action.to_owned() },
+            error => self.no_answer(action, error.to_string()),
+        })?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(NOT_CONNECTED) {
-            return Err(self.unreachable(said));
+            return Err(self.unreachable(last_words(&stderr)));
         }
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let Some(answer) = after_mark(&stdout, &mark) else {
+            let said = last_words(&format!("{stdout}\n{stderr}"));
+            return Err(self.no_answer(action, format!("its login runs no command, and says: {said}")));
+        };
+        if output.status.success() {
+            return Ok(answer.to_owned());
+        }
+        let said = last_words(after_mark(&stderr, &mark).unwrap_or(&stderr));
         Err(SshError::Failed { action: action.to_owned(), said })
     }
 
-    /// The error that ssh, which ended with [`NOT_CONNECTED`], has `said`.
-    pub(crate) fn unreachable(&self, said: String) -> SshError {
+    /// The error that ssh, which could not connect, has `said`.
+    pub(super) fn unreachable(&self, said: String) -> SshError {
         SshError::Unreachable { place: self.place.clone(), advice: advice(&said), said }
     }
 
-    /// The command that runs one action of the script. It ends with [`NOT_CONNECTED`] if ssh cannot run it.
-    pub(crate) fn command(&self, action: &str, arguments: &[&str]) -> Command {
-        let mut words = vec!["sh", "-c", SCRIPT, "hil", action, &self.root];
+    /// The error that the device does not answer to `action`.
+    pub(super) fn no_answer(&self, action: &str, why: String) -> SshError {
+        SshError::NoAnswer { place: self.place.clone(), action: action.to_owned(), why }
+    }
+
+    /// The command that logs in for all others, and runs the script's `line`.
+    pub(super) fn line_command(&self, mark: &str, arguments: &[&str]) -> Command {
+        if let Some(socket) = &self.socket {
+            // One that was killed has left it, and the next could not make its own.
+            let _ = fs::remove_file(socket);
+        }
+        self.command("yes", mark, "line", arguments)
+    }
+
+    /// The command that runs one action of the script, as the `master` of its connection or through the one there is.
+    fn command(&self, master: &str, mark: &str, action: &str, arguments: &[&str]) -> Command {
+        let mut words = vec!["sh", "-c", SCRIPT, "hil", mark, action, &self.root];
         words.extend(arguments);
         let line = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
         let mut ssh = Command::new("ssh");
         ssh.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"]);
         // A connection that has died must not be waited for for ever.
         ssh.args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"]);
+        if let Some(socket) = &self.socket {
+            ssh.arg("-S").arg(socket).args(["-o", &format!("ControlMaster={master}")]);
+            ssh.args(["-o", "ControlPersist=no"]);
+        }
         ssh.args(&self.options);
         if let Some(port) = self.port {
             ssh.args(["-p", &port.to_string()]);
@@ -117,6 +208,16 @@ impl Ssh {
         ssh.process_group(0);
         ssh
     }
+}
+
+/// What stands before each answer: a word that nothing else that a login prints can hold.
+pub(super) fn mark() -> String {
+    format!("hil-{:016x}", nonce())
+}
+
+/// What comes after the line that ends with `mark`.
+fn after_mark<'a>(said: &'a str, mark: &str) -> Option<&'a str> {
+    said.split_once(&format!("{mark}\n")).map(|(_, answer)| answer)
 }
 
 /// A word as a shell reads it back, whatever is in it.
@@ -150,7 +251,17 @@ fn advice(said: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::process::Stdio;
+
     use super::*;
+
+    #[test]
+    fn what_a_login_says_is_no_part_of_an_answer() {
+        let said = "machine sparc\n+ sh -c hil hil-1 look /opt\nWelcome> hil-1\nmachine aarch64\n";
+        assert_eq!(after_mark(said, "hil-1"), Some("machine aarch64\n"));
+        assert_eq!(after_mark("This account is currently not available.\n", "hil-1"), None);
+    }
 
     #[test]
     fn a_shell_reads_a_quoted_word_back() {
@@ -164,7 +275,7 @@ mod tests {
     /// Runs one action of the script on this machine, as a device would.
     fn act(root: &std::path::Path, words: &[&str], input: &[u8]) -> Result<String, String> {
         let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, "hil", words[0]]).arg(root).args(&words[1..]);
+        command.args(["-c", SCRIPT, "hil", "mark", words[0]]).arg(root).args(&words[1..]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // An action that reads nothing may have ended already.
@@ -209,6 +320,16 @@ mod tests {
         assert!(act(root, &["look"], b"").unwrap().contains("current 1\n"));
     }
 
+    /// Programs in `folder` that stand in for those of a board; gives the `PATH` that finds them.
+    fn stand_ins(folder: &Path, programs: &[(&str, &str)]) -> String {
+        for (name, text) in programs {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
+    }
+
     /// What sudo is asked for, in the form of the rule that allows it.
     const SUDO: &str = "#!/bin/sh\nshift\necho \"$*\" >>\"$LOG\"\n";
     const SYSTEMCTL: &str = "#!/bin/sh\nexit 1\n";
@@ -217,18 +338,13 @@ mod tests {
     fn under_systemd_root_does_exactly_what_the_sudo_rules_of_the_first_boot_allow() {
         let folder = tempfile::tempdir().unwrap();
         let (root, log) = (folder.path().join("outpost"), folder.path().join("log"));
-        for (name, text) in [("sudo", SUDO), ("systemctl", SYSTEMCTL)] {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        }
+        let path = stand_ins(folder.path(), &[("sudo", SUDO), ("systemctl", SYSTEMCTL)]);
         std::fs::create_dir_all(root.join("releases/1")).unwrap();
         std::fs::write(root.join("releases/1").join(super::super::UNIT), "[Unit]\n").unwrap();
         act(&root, &["activate", "1"], b"").unwrap();
-        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
         for action in ["start", "stop"] {
             let mut command = Command::new("sh");
-            command.args(["-c", SCRIPT, "hil", action]).arg(&root).arg("systemd");
+            command.args(["-c", SCRIPT, "hil", "mark", action]).arg(&root).arg("systemd");
             let output = command.env("PATH", &path).env("LOG", &log).output().unwrap();
             assert!(output.status.success(), "{output:?}");
         }
@@ -248,5 +364,135 @@ mod tests {
     fn what_a_device_says_is_one_short_line() {
         assert_eq!(last_words("a\n\nb\nc\u{1b}[31m\nd\n"), "b / c?[31m / d");
         assert_eq!(last_words("\n"), "it said nothing");
+    }
+
+    /// A journal of one unit; what systemd says of it is not the unit's own.
+    const JOURNALCTL: &str =
+        "#!/bin/sh\ncase $1 in _SYSTEMD_UNIT=*) cat \"$OWN\" ;; *) cat \"$OWN\" \"$ALL\" ;; esac\n";
+
+    #[test]
+    fn the_last_words_of_a_client_are_its_own_and_not_those_of_systemd() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = stand_ins(folder.path(), &[("journalctl", JOURNALCTL)]);
+        let (own, all) = (folder.path().join("own"), folder.path().join("all"));
+        std::fs::write(
+            &all,
+            "Main process exited, code=exited, status=1/FAILURE\nFailed with result 'exit-code'.\n",
+        )
+        .unwrap();
+        let last_words = |said: &str| {
+            std::fs::write(&own, said).unwrap();
+            let mut command = Command::new("sh");
+            command.args(["-c", SCRIPT, "hil", "mark", "last-words"]).arg(folder.path()).arg("systemd");
+            let output = command.env("PATH", &path).env("OWN", &own).env("ALL", &all).output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            super::last_words(after_mark(&said, "mark").unwrap())
+        };
+        let crash = "INFO starting\nedge-client: shard: no such file\n";
+        assert_eq!(last_words(&format!("{crash}INFO starting\n")), "edge-client: shard: no such file");
+        assert_eq!(last_words("thread panicked\nout of memory\n"), "thread panicked/out of memory");
+        // One that never ran has said nothing.
+        assert!(last_words("").contains("Failed with result"));
+    }
+
+    /// The line of a holder, and what it is answered at first.
+    fn line(root: &Path, token: &str, force: &str, owner: &str) -> (std::process::Child, String) {
+        use std::io::BufRead as _;
+        let mut command = Command::new("sh");
+        command.args(["-c", SCRIPT, "hil", "mark", "line"]).arg(root);
+        command.args(["process", token, force, owner, "noon"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let said = std::io::BufReader::new(child.stdout.take().unwrap()).lines().nth(1).unwrap().unwrap();
+        (child, said)
+    }
+
+    #[test]
+    fn a_device_belongs_to_one_owner_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("outpost");
+        let line = |token: &str, force: &str, owner: &str| line(&root, token, force, owner);
+        let end = |mut child: std::process::Child| {
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        };
+        let (first, said) = line("1", "no", "ada@lab for run a");
+        assert_eq!(said, "mark 0 ok");
+        let refusal = "mark 0 failed in use by ada@lab for run a since noon; wait for its end, or take the device with \
+                       --take-over";
+        // The same owner, too: two of them are at it.
+        for owner in ["bob@lab for run b", "ada@lab for run a"] {
+            let (refused, said) = line("2", "no", owner);
+            assert!(said.starts_with(refusal), "{said}");
+            end(refused);
+        }
+        // Its line was lost: its own run may come back while that is noticed, and so may the same command.
+        let (again, said) = line("1", "no", "ada@lab for run a");
+        assert_eq!(said, "mark 0 ok");
+        end(first);
+        end(again);
+        let (refused, said) = line("2", "no", "bob@lab for run b");
+        assert!(said.starts_with(refusal), "{said}");
+        end(refused);
+        let (second, said) = line("3", "no", "ada@lab for run a");
+        assert_eq!(said, "mark 0 ok");
+        // Taken over, it ends.
+        let (other, said) = line("2", "yes", "bob@lab for run b");
+        assert_eq!(said, "mark 0 ok");
+        let ended = { second }.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9));
+        end(other);
+        // Whoever holds it has been gone for long.
+        let old = ["-d", "2 minutes ago"];
+        assert!(Command::new("touch").args(old).arg(root.join("claim")).status().unwrap().success());
+        let (last, said) = line("4", "no", "eve@lab for run c");
+        assert_eq!(said, "mark 0 ok");
+        end(last);
+    }
+
+    #[test]
+    fn what_is_let_go_is_free_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut first, _) = line(folder.path(), "1", "no", "ada@lab for run a");
+        first.stdin.as_mut().unwrap().write_all(b"1 let-go '1'\n").unwrap();
+        drop(first.stdin.take());
+        first.wait().unwrap();
+        let (mut second, said) = line(folder.path(), "2", "no", "bob@lab for run b");
+        assert_eq!(said, "mark 0 ok");
+        drop(second.stdin.take());
+        second.wait().unwrap();
+    }
+
+    /// Counts how often it runs.
+    const SHA256SUM: &str = "#!/bin/sh\necho >>\"$LOG\"\nexec /usr/bin/sha256sum\n";
+
+    #[test]
+    fn a_client_is_digested_once_as_long_as_it_stays_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, log) = (folder.path().join("outpost"), folder.path().join("log"));
+        let path = stand_ins(folder.path(), &[("sha256sum", SHA256SUM)]);
+        let look = || {
+            let mut command = Command::new("sh");
+            command
+                .args(["-c", SCRIPT, "hil", "mark", "look"])
+                .arg(&root)
+                .env("PATH", &path)
+                .env("LOG", &log);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let runs = std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+            (runs, String::from_utf8(output.stdout).unwrap())
+        };
+        look();
+        std::fs::create_dir_all(root.join("releases/1")).unwrap();
+        std::fs::write(root.join("releases/1/edge-client"), "client").unwrap();
+        act(&root, &["activate", "1"], b"").unwrap();
+        let file = |content: &[u8]| format!("file {} edge-client\n", shared::identity::Digest::of(content));
+        let (runs, said) = look();
+        assert!(runs == 1 && said.ends_with(&file(b"client")), "{runs}: {said}");
+        assert_eq!(look(), (runs, said));
+        std::fs::write(root.join("releases/1/edge-client"), "tneilc").unwrap();
+        let (runs, said) = look();
+        assert!(runs == 2 && said.ends_with(&file(b"tneilc")), "{runs}: {said}");
     }
 }

@@ -14,6 +14,7 @@ use super::machine::{Hardware, IsDown, Machine, qemu};
 use super::said::{Said, Who};
 use super::{Kernel, initramfs};
 use crate::boards::Board;
+use crate::child_output::end_of;
 use crate::deploy::Release;
 use crate::inventory::Device;
 
@@ -23,6 +24,8 @@ const TARGET: &str = "aarch64-unknown-linux-musl";
 const BOOT: Duration = Duration::from_secs(300);
 /// How long `init` may take to do what it is asked for.
 const ANSWER: Duration = Duration::from_secs(60);
+/// Most that is kept of what its console has shown, in bytes; the end.
+const LONGEST_LOG: u64 = 16 << 20;
 /// How often it is looked whether waiting has become pointless.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -192,8 +195,7 @@ impl EmulatedBoard {
     pub fn keep_console(&self, to: &Path) -> anyhow::Result<()> {
         let console = &self.hardware.console;
         if console.is_file() {
-            let shown = fs::read(console).with_context(|| console.display().to_string())?;
-            let plain: Vec<u8> = shown.into_iter().filter(|byte| *byte != b'\r').collect();
+            let plain = end_of(console, LONGEST_LOG).replace('\r', "");
             fs::write(to, plain).with_context(|| to.display().to_string())?;
         }
         Ok(())

@@ -1,7 +1,6 @@
 //! An emulated board that is switched on.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -15,12 +14,17 @@ use shared::identity::DeviceId;
 
 use super::said::Said;
 use crate::boards::Board;
+use crate::child_output::end_of;
 use crate::deploy::last_words;
 use crate::processes::Child;
 use crate::toolchain::find_program;
 
 /// The longest line that a board may say. What is longer is none of `init`'s.
 const LONGEST_LINE: u64 = 4096;
+/// Most that a board may say until it is switched off, in bytes; `init` says some twenty for each thing it does.
+const MOST: u64 = 4 << 20;
+/// Where the last words are looked for, in bytes at the end of what the console has shown.
+const LAST: u64 = 64 << 10;
 
 /// How a board is emulated.
 #[derive(Clone, Debug)]
@@ -63,7 +67,7 @@ impl Hardware {
         let (tell, said) = channel();
         // Ends with the emulator, whose end of the pipe is closed then.
         thread::spawn(move || {
-            let mut answers = BufReader::new(answers);
+            let mut answers = BufReader::new(answers.take(MOST));
             let mut line = Vec::new();
             loop {
                 line.clear();
@@ -109,8 +113,7 @@ impl Hardware {
 
     /// What the console ended with, in a line: that of a kernel that has given up says most.
     pub(super) fn last_words(&self) -> String {
-        let console = fs::read(&self.console).unwrap_or_default();
-        let console = String::from_utf8_lossy(&console);
+        let console = end_of(&self.console, LAST);
         let panic = console.lines().rev().take(100).find(|line| line.contains("Kernel panic"));
         last_words(panic.unwrap_or(&console))
     }

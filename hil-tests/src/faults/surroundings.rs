@@ -5,6 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use crate::child_output::{Limits, output};
+
 /// Variables and words that go before a program. By default none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
@@ -78,7 +80,7 @@ impl Surroundings {
 /// The library that the program `faketime` loads, if it takes `offset`.
 fn faketime(offset: &str) -> anyhow::Result<String> {
     // The wrapper forks, and a signal would hit it instead of the program; what it loads into its child is enough.
-    let output = Command::new("faketime").args(["-f", offset, "env"]).output();
+    let output = output(Command::new("faketime").args(["-f", offset, "env"]), Vec::new(), Limits::BRIEF);
     let output = output.context("it is not installed")?;
     let said = String::from_utf8_lossy(&output.stdout);
     let library = said.lines().find_map(|line| line.strip_prefix("LD_PRELOAD="));

@@ -67,6 +67,11 @@ pub struct Device {
     /// Its name, also in topics and in its certificate.
     #[serde(deserialize_with = "from_text")]
     pub id: DeviceId,
+    /// What people call it, as in `pi-kitchen`: no other device's name, and none's id.
+    pub name: Option<String>,
+    /// Words by which it is chosen together with others.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
     /// How it is there.
     pub kind: Kind,
     /// Its board profile; without one, a machine of this one's architecture.
@@ -168,6 +173,14 @@ impl Service {
 }
 
 impl Device {
+    /// What people read: its id, and the name that they gave it.
+    pub fn label(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{} ({name})", self.id),
+            None => self.id.to_string(),
+        }
+    }
+
     /// The profile of its board, if it has one.
     pub fn profile(&self) -> Option<Board> {
         Board::find(self.board.as_deref()?).ok()
@@ -192,6 +205,30 @@ impl Inventory {
     /// Whether all devices are processes of this machine.
     pub fn is_local(&self) -> bool {
         self.devices.iter().all(|device| device.kind.is_local())
+    }
+
+    /// The devices that `words` choose, each an id, a name or a tag. An id need not be of this fleet if it is below
+    /// `devices`, the number that a scenario has.
+    ///
+    /// # Errors
+    /// The first word that chooses none, and what would.
+    pub fn choose(&self, words: &[String], devices: u32) -> Result<BTreeSet<DeviceId>, String> {
+        let mut chosen = BTreeSet::new();
+        for word in words {
+            let is_meant = |device: &&Device| {
+                device.name.as_ref() == Some(word)
+                    || device.tags.contains(word)
+                    || device.id.to_string() == *word
+            };
+            let meant = self.devices.iter().filter(is_meant).map(|device| device.id);
+            let meant: Vec<DeviceId> =
+                meant.chain(word.parse().ok().filter(|id: &DeviceId| id.0 < devices)).collect();
+            if meant.is_empty() {
+                return Err(format!("{word}: not in {}; give ids, names or tags of it", self.file));
+            }
+            chosen.extend(meant);
+        }
+        Ok(chosen)
     }
 
     /// What errors call the file.

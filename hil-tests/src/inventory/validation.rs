@@ -28,8 +28,11 @@ impl Inventory {
         if self.devices.is_empty() {
             return self.wrong("device", "a fleet has at least one [[device]]");
         }
-        let (mut ids, mut places) = (BTreeSet::new(), BTreeSet::new());
+        let (mut ids, mut names, mut places) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for device in &self.devices {
+            if device.name.as_ref().is_some_and(|name| !names.insert(name)) {
+                return self.wrong_of(device, "name", "given to two devices; each needs its own");
+            }
             if !ids.insert(device.id) {
                 return self.wrong_of(device, "id", "given to two devices; each needs its own");
             }
@@ -86,6 +89,13 @@ impl Inventory {
         if !is_root(&device.root) {
             let message = "give an absolute path of `A-Za-z0-9._-` and `/`, as in /opt/outpost";
             return self.wrong_of(device, "root", format!("`{}`: {message}", device.root));
+        }
+        let is_name = |word: &&String| is_word(word) && word.parse::<DeviceId>().is_err();
+        for (key, words) in [("name", &device.name.iter().cloned().collect()), ("tags", &device.tags)] {
+            if let Some(word) = words.iter().find(|word| !is_name(word)) {
+                let message = "give words of `a-z`, `0-9` and `-` that are no device's id";
+                return self.wrong_of(device, key, format!("`{word}`: {message}"));
+            }
         }
         if let Some(word) = device.capabilities.iter().find(|word| !is_word(word)) {
             return self.wrong_of(
@@ -212,6 +222,9 @@ address = "192.168.1.21"
             ("root = \"/opt/$(id)\"", ["device-000: root", "absolute path"]),
             ("root = \"/opt/../etc\"", ["device-000: root", "absolute path"]),
             ("root = \"/\"", ["device-000: root", "absolute path"]),
+            ("name = \"Pi Kitchen\"", ["device-000: name", "Pi Kitchen"]),
+            ("name = \"device-007\"", ["device-000: name", "no device's id"]),
+            ("tags = [\"\"]", ["device-000: tags", "a-z"]),
             ("capabilities = [\"Power On\"]", ["device-000: capabilities", "Power On"]),
             ("power = \"uhubctl -a on\"", ["device-000: power", "{action}"]),
             ("power = \"a {action}; b\"", ["device-000: power", "no shell"]),
@@ -261,6 +274,32 @@ address = "192.168.1.21"
         assert!(same_place.contains("device-001: address: another device"), "{same_place}");
         let elsewhere = format!("{SHELF}[[device]]{second}root = \"/opt/second\"\n");
         assert_eq!(Inventory::parse("fleet.toml", &elsewhere).unwrap().devices.len(), 2);
+        let name = "name = \"pi-kitchen\"\n";
+        let named = error(&format!("{SHELF}{name}[[device]]{second}root = \"/opt/second\"\n{name}"));
+        assert!(named.contains("device-001: name: given to two devices"), "{named}");
+    }
+
+    #[test]
+    fn devices_are_chosen_by_id_name_and_tag() {
+        let mut text = "name = \"home\"\n[broker]\nurl = \"mqtt://pi\"\n".to_owned();
+        for (id, name) in [(0, "pi-kitchen"), (2, "pi-attic"), (3, "pi-cellar")] {
+            let tags = if id == 0 { "" } else { "tags = [\"cold\"]\n" };
+            text +=
+                &format!("[[device]]\nid = \"device-00{id}\"\nkind = \"native\"\nname = \"{name}\"\n{tags}");
+        }
+        let inventory = Inventory::parse("home.toml", &text).unwrap();
+        let choose = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            inventory.choose(&words, 4).map(|ids| ids.into_iter().map(|id| id.0).collect::<Vec<_>>())
+        };
+        assert_eq!(choose(&["pi-kitchen"]), Ok(vec![0]));
+        assert_eq!(choose(&["cold", "device-000"]), Ok(vec![0, 2, 3]));
+        assert_eq!(choose(&["device-001"]), Ok(vec![1]), "the scenario has it, if nobody else");
+        for unknown in ["device-004", "pi-garden", ""] {
+            let error = choose(&["cold", unknown]).unwrap_err();
+            assert!(error.starts_with(&format!("{unknown}: not in home.toml")), "{error}");
+        }
+        assert_eq!(inventory.devices[0].label(), "device-000 (pi-kitchen)");
     }
 
     #[test]

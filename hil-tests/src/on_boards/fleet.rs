@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::Boards;
 use super::remote::RemoteSeat;
 use crate::bench::Task;
-use crate::deploy::{Binary, Release, built_for};
+use crate::deploy::{Binary, Claim, Release, Ssh, built_for};
 use crate::emulated::emulated_client;
 use crate::emulated_board::{EmulatedBoard, EmulatedSeat, Kernel};
 use crate::inventory::{Device, Kind};
@@ -66,6 +66,7 @@ impl<'a> Fleet<'a> {
         bench: &Boards,
         device: &Device,
         broker: BrokerAddress,
+        claim: &Claim,
     ) -> anyhow::Result<Box<dyn Seat>> {
         match device.kind {
             Kind::Native => {
@@ -79,7 +80,8 @@ impl<'a> Fleet<'a> {
             Kind::Ssh => {
                 let binary = Binary::read(&built_for(device, &bench.binaries.edge_client)?)?;
                 let release = Release::of(&self.folder, device, &broker, &binary)?;
-                Ok(Box::new(RemoteSeat::new(device, release, &bench.ssh_options, bench.told)))
+                let ssh = Ssh::new(device, &bench.ssh_options, self.scratch.path());
+                Ok(Box::new(RemoteSeat::new(device, release, ssh, claim, bench.told)))
             }
             Kind::QemuSystem => self.emulated(bench, device, &broker),
         }

@@ -3,32 +3,36 @@
 //! # Layout
 //! - `way.rs`: how this machine and the devices reach the broker.
 //! - `fleet.rs`: what the devices are given, and the one place that knows which kind of device takes which seat.
-//! - `remote.rs`: the seat of a client on a machine that is reached over ssh; `line.rs`: the line to it; `power.rs`:
-//!   switching its power.
+//! - `remote.rs`: the seat of a client on a machine that is reached over ssh; `power.rs`: switching its power.
 //!
 //! ```text
-//!  provision ─► bring files to the devices ─► aggregator ─► start the clients ─► rounds ─► stop them, fetch their logs
+//!  the run's directory ─► provision ─► claim the devices ─► bring files there ─► aggregator ─► start the clients ─► rounds
+//!      ─► stop them, fetch their logs
 //! ```
+//!
+//! What refuses a run, refuses it before a device is touched.
 
 mod fleet;
-mod line;
 mod power;
 mod remote;
 mod way;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
-use aggregator_node::record::Summary;
-use anyhow::{Context, ensure};
+use aggregator_node::record::{RunDirectory, Summary};
+use anyhow::{Context, anyhow, bail, ensure};
 use shared::identity::DeviceId;
 use tempfile::TempDir;
 
 use crate::bench::{Bench, Task, Watch};
+use crate::deploy::{Claim, SshError};
 use crate::faults::Step;
 use crate::inventory::Inventory;
-use crate::processes::{Aggregator, Binaries, Rounds, Running, Seats, conduct};
+use crate::processes::{Aggregator, Binaries, Rounds, Running, Seats, all_well, at_every_seat, conduct};
 use fleet::Fleet;
 use way::Way;
 
@@ -51,11 +55,24 @@ pub struct Boards {
     pub faults: Vec<Step>,
     /// Called with a device and what is done to it before the run.
     pub told: fn(DeviceId, &str),
+    /// Devices of the scenario that are left out: ids, names or tags.
+    pub without: Vec<String>,
+    /// Devices that are seen to at a time.
+    pub jobs: usize,
+    /// Whether devices are taken from another's run or deployment.
+    pub take_over: bool,
 }
 
 impl Boards {
-    /// The aggregator: with a broker that is `there`, or with the one that it brings.
-    fn aggregator(&self, task: &Task, fleet: &Fleet, way: &Way, there: bool) -> Aggregator {
+    /// The aggregator: with a broker that is `there`, or with the one that it brings. Nobody waits for `absent` devices.
+    fn aggregator(
+        &self,
+        task: &Task,
+        fleet: &Fleet,
+        way: &Way,
+        there: bool,
+        absent: &BTreeSet<DeviceId>,
+    ) -> Aggregator {
         let folder = fleet.aggregator_folder();
         let mut command = Aggregator::command(&self.binaries.aggregator_node, &folder, task, self.name());
         match way.listen {
@@ -69,19 +86,78 @@ impl Boards {
                 command.arg(option).arg(folder.join(name));
             }
         }
+        for device in absent {
+            command.args(["--without", &device.to_string()]);
+        }
         Aggregator::new(&command, fleet.log("aggregator-node"))
     }
 
-    /// The device count of inventory and scenario must agree: the run would wait for devices that nobody starts.
-    fn check(&self, task: &Task) -> anyhow::Result<()> {
-        self.inventory.check(&task.scenario)?;
-        let (here, wanted) = (self.inventory.devices.len(), task.scenario.fleet.devices as usize);
+    /// The devices of the scenario that are left out. All others must be in the inventory: the run would wait for devices
+    /// that nobody starts.
+    fn left_out(&self, task: &Task) -> anyhow::Result<BTreeSet<DeviceId>> {
+        let (file, scenario) = (self.inventory.file(), &task.scenario);
+        let wanted = scenario.fleet.devices;
+        let absent = self.inventory.choose(&self.without, wanted).map_err(anyhow::Error::msg);
+        let absent = absent.context("--without")?;
+        let here: BTreeSet<DeviceId> = self.inventory.devices.iter().map(|device| device.id).collect();
+        let missing: Vec<String> = scenario
+            .devices()
+            .filter(|id| !here.contains(id) && !absent.contains(id))
+            .map(|id| id.to_string())
+            .collect();
+        let (count, needed) = (here.len(), here.last().map_or(0, |last| last.0 + 1));
+        if needed as usize == count && needed != wanted {
+            bail!(
+                "{file}: {count} devices, but {} wants fleet.devices = {wanted}; give --set fleet.devices={count}",
+                scenario.name
+            );
+        }
+        if needed > wanted {
+            let gaps = (0..needed).map(DeviceId).filter(|id| !here.contains(id)).map(|id| id.to_string());
+            bail!(
+                "{file}: ids up to {}, but {} has fleet.devices = {wanted}; give --set fleet.devices={needed} --without {}",
+                DeviceId(needed - 1),
+                scenario.name,
+                gaps.collect::<Vec<_>>().join(",")
+            );
+        }
         ensure!(
-            here == wanted,
-            "{}: {here} devices, but {} wants fleet.devices = {wanted}; give --set fleet.devices={here}",
-            self.inventory.file(),
-            task.scenario.name
+            missing.is_empty(),
+            "{file}: {} wants fleet.devices = {wanted}, and there is no {}; add it, or give --without {}",
+            scenario.name,
+            missing.join(", "),
+            missing.join(",")
         );
+        self.inventory.check(scenario)?;
+        Ok(absent)
+    }
+
+    /// Claims the devices. Those that are out of reach are added to `absent` if the scenario can do without them.
+    fn claim(
+        &self,
+        task: &Task,
+        seats: &mut Seats,
+        absent: &mut BTreeSet<DeviceId>,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<()> {
+        let errors = at_every_seat(seats, self.jobs, |seat| seat.reserve(stop));
+        let is_away = |error: &anyhow::Error| error.downcast_ref().is_some_and(SshError::is_of_absence);
+        let all_away = errors.values().all(is_away) && self.faults.is_empty();
+        let away: BTreeSet<DeviceId> = errors.keys().copied().collect();
+        let present =
+            task.scenario.selection(1).iter().filter(|id| !absent.contains(id) && !away.contains(id)).count();
+        if errors.is_empty() || !all_away {
+            return all_well(errors.into_values().collect());
+        }
+        if let Err(few) = task.scenario.check_updates(present) {
+            let all = all_well(errors.into_values().collect());
+            return all.map_err(|all| anyhow!("{all:#}; without it, {few}"));
+        }
+        for (device, error) in errors {
+            tracing::warn!("{error:#}; the run goes on without it");
+            seats.remove(&device);
+            absent.insert(device);
+        }
         Ok(())
     }
 }
@@ -92,7 +168,10 @@ impl Bench for Boards {
     }
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
-        self.check(task)?;
+        let mut absent = self.left_out(task)?;
+        if let Some(summary) = finished(task)? {
+            return Ok(Some(summary));
+        }
         let way = Way::of(&self.inventory.broker)?;
         way.check_answers()?;
         let scratch = TempDir::with_prefix("outpost-").context("no temporary folder")?;
@@ -100,17 +179,44 @@ impl Bench for Boards {
         let mosquitto =
             if self.faults.iter().any(Step::breaks_broker) { Some(way.mosquitto()?) } else { None };
         let links = way.links(&self.faults, &self.inventory.devices)?;
+        let claim = Claim::new("run", &task.out, self.take_over);
         let mut seats = Seats::new();
-        for device in &self.inventory.devices {
+        for device in self.inventory.devices.iter().filter(|device| !absent.contains(&device.id)) {
             let broker = way.broker_of(device, &links);
-            let seat = fleet.seat(self, device, broker);
-            seats.insert(device.id, seat.with_context(|| device.id.to_string())?);
+            let seat = fleet.seat(self, device, broker, &claim);
+            seats.insert(device.id, seat.with_context(|| device.label())?);
         }
-        let aggregator = self.aggregator(task, &fleet, &way, mosquitto.is_some());
+        let claimed = self.claim(task, &mut seats, &mut absent, watch.stop);
+        if watch.stopped() {
+            return Ok(None);
+        }
+        claimed?;
+        let aggregator = self.aggregator(task, &fleet, &way, mosquitto.is_some(), &absent);
         if let Some(parent) = task.out.parent() {
             fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
         }
-        let running = Running { aggregator, seats, links, mosquitto, rounds: Rounds::of(&task.out) };
+        let rounds = Rounds::of(&task.out);
+        let running = Running { aggregator, seats, links, mosquitto, rounds, jobs: self.jobs };
         conduct(running, &way.here, &self.faults, watch)
     }
+}
+
+/// The summary of the run in the task's directory, if it is finished. An error if the directory is in use, or is no place for
+/// this run: what would be found out too late if others' clients had been ended for it.
+fn finished(task: &Task) -> anyhow::Result<Option<Summary>> {
+    if !RunDirectory::exists(&task.out) {
+        return Ok(None);
+    }
+    let run = RunDirectory::open(&task.out)?;
+    let shown = task.out.display();
+    ensure!(
+        run.manifest().scenario_sha256 == task.scenario.digest().to_string(),
+        "{shown}: holds a run of another scenario; give another --out"
+    );
+    let path = task.out.join("summary.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = fs::read(&path).with_context(|| path.display().to_string())?;
+    Ok(Some(serde_json::from_slice(&text).with_context(|| path.display().to_string())?))
 }

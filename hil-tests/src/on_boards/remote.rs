@@ -1,6 +1,5 @@
 //! The seat of a client on a machine that is reached over ssh.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -9,9 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use shared::identity::DeviceId;
 
-use super::line::{Line, News};
 use super::power;
-use crate::deploy::{Look, Release, Ssh, place};
+use crate::deploy::{Claim, Line, Look, News, Release, Ssh, place};
 use crate::faults::Surroundings;
 use crate::inventory::{Device, Power, Service};
 use crate::processes::Seat;
@@ -29,11 +27,16 @@ pub(super) struct RemoteSeat {
     device: Device,
     ssh: Ssh,
     release: Release,
+    claim: Claim,
     told: fn(DeviceId, &str),
     line: Option<Line>,
     /// When a line that is lost is tried again.
     try_at: Instant,
     state: State,
+    /// The number of what a line that was made again was first asked for.
+    asked: u64,
+    /// Since when the device has been out of reach.
+    lost: Option<Instant>,
     /// Whether a client has been started in this run: there is a log of it then.
     begun: bool,
     /// Last words that have not been told yet.
@@ -56,16 +59,29 @@ enum State {
 }
 
 impl RemoteSeat {
-    /// The seat of the client on `device`, which is to run `release`. `told` hears what is done to it before the run.
+    /// The seat of the client on `device`, which is to run `release` and is reached by `ssh`. `told` hears what is done to
+    /// it before the run.
     pub(super) fn new(
         device: &Device,
         release: Release,
-        ssh_options: &[OsString],
+        ssh: Ssh,
+        claim: &Claim,
         told: fn(DeviceId, &str),
     ) -> Self {
-        let (ssh, try_at) = (Ssh::new(device, ssh_options), Instant::now());
-        let (device, state) = (device.clone(), State::Away);
-        RemoteSeat { device, ssh, release, told, line: None, try_at, state, begun: false, failure: None }
+        RemoteSeat {
+            device: device.clone(),
+            ssh,
+            release,
+            claim: claim.clone(),
+            told,
+            line: None,
+            try_at: Instant::now(),
+            state: State::Away,
+            asked: 0,
+            lost: None,
+            begun: false,
+            failure: None,
+        }
     }
 
     fn service(&self) -> &'static str {
@@ -73,20 +89,27 @@ impl RemoteSeat {
     }
 
     /// Has an action done on the device, which takes as long as `takes`, and gives its number.
-    fn ask(&mut self, action: &str, words: &[&str], takes: Duration) -> anyhow::Result<u64> {
+    fn ask(
+        &mut self,
+        action: &str,
+        words: &[&str],
+        takes: Duration,
+        stop: Option<&AtomicBool>,
+    ) -> anyhow::Result<u64> {
         let mut line = match self.line.take() {
             Some(line) => line,
-            None => Line::open(&self.ssh, self.service())?,
+            None => Line::open_now(&self.ssh, self.service(), &self.claim.again(), stop)
+                .with_context(|| self.device.label())?,
         };
-        let asked = line.ask(action, words, takes);
+        let asked = line.ask(action, words, takes, stop);
         // A dead line is given up: the next thing that is asked for opens another.
         self.line = line.is_alive().then_some(line);
-        asked.with_context(|| self.device.id.to_string())
+        asked.with_context(|| self.device.label())
     }
 
     fn signal(&mut self, signal: &str) -> anyhow::Result<()> {
         ensure!(matches!(self.state, State::Up(_)), "{} is not running, or out of reach", self.device.id);
-        self.ask("send", &[signal], Duration::ZERO).map(drop)
+        self.ask("send", &[signal], Duration::ZERO, None).map(drop)
     }
 
     /// Looks after the line and the client, without waiting.
@@ -96,12 +119,12 @@ impl RemoteSeat {
         }
         let Some(line) = &mut self.line else {
             if Instant::now() >= self.try_at {
-                let mut line = Line::open(&self.ssh, self.service())?;
+                let mut line = Line::open(&self.ssh, self.service(), &self.claim.again())?;
                 if matches!(self.state, State::Booting { .. }) {
                     // It may have no client yet.
-                    line.send("again", &[]);
+                    self.asked = line.send("again", &[]);
                 } else {
-                    line.send("attach", &[]);
+                    self.asked = line.send("attach", &[]);
                     self.state = State::Lost;
                 }
                 self.line = Some(line);
@@ -115,10 +138,12 @@ impl RemoteSeat {
     }
 
     fn hear(&mut self, news: News) {
-        let device = self.device.id;
+        let device = self.device.label();
         match (news, self.state) {
-            (News::Done(number), State::Lost | State::Booting { .. }) => {
-                tracing::info!("{device} is within reach again");
+            (News::Done(number), State::Lost | State::Booting { .. }) if number == self.asked => {
+                if let Some(since) = self.lost.take() {
+                    tracing::warn!("{device} is back after {} s", since.elapsed().as_secs());
+                }
                 self.state = State::Up(number);
             }
             (News::Failed(_, why), State::Lost | State::Booting { .. }) => {
@@ -134,6 +159,7 @@ impl RemoteSeat {
                 match state {
                     State::Up(_) => {
                         tracing::warn!("{device} is out of reach, and is tried again and again: {why}");
+                        self.lost = Some(Instant::now());
                         self.state = State::Lost;
                     }
                     State::Booting { since } if since.elapsed() > BOOT => {
@@ -169,16 +195,23 @@ impl Seat for RemoteSeat {
         self.device.id
     }
 
+    fn reserve(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
+        let line = Line::open_now(&self.ssh, self.service(), &self.claim, Some(stop));
+        self.line = Some(line.with_context(|| self.device.label())?);
+        Ok(())
+    }
+
     fn prepare(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
         let (id, told) = (self.device.id, self.told);
-        let named = || id.to_string();
-        let look = Look::at(&self.device, &self.ssh, &self.release).with_context(named)?;
+        let named = || self.device.label();
+        let look = Look::at(&self.device, &self.ssh, &self.release, stop).with_context(named)?;
         // What an earlier run has left there would answer in this one's place.
-        self.ask("halt", &["100"], PARTING)?;
+        self.ask("halt", &["100"], PARTING, Some(stop))?;
+        let named = || self.device.label();
         let tell = |what: &str| told(id, what);
         let placed = place(&self.device, &self.ssh, &self.release, &look, stop, &tell).with_context(named)?;
         if let Some((release, _)) = placed {
-            self.ssh.run("activate", &[&release]).with_context(named)?;
+            self.ssh.run("activate", &[&release], stop).with_context(named)?;
         }
         Ok(())
     }
@@ -187,7 +220,7 @@ impl Seat for RemoteSeat {
         let words = self.words(surroundings)?;
         let action = if self.begun { "again" } else { "begin" };
         self.begun = true;
-        self.state = State::Up(self.ask(action, &words, Duration::ZERO)?);
+        self.state = State::Up(self.ask(action, &words, Duration::ZERO, None)?);
         Ok(())
     }
 
@@ -208,11 +241,11 @@ impl Seat for RemoteSeat {
     fn start_twin(&mut self) -> anyhow::Result<()> {
         let id = self.device.id;
         ensure!(self.device.service == Service::Process, "{id}: systemd runs one client of a name only");
-        self.ask("twin", &[], Duration::ZERO).map(drop)
+        self.ask("twin", &[], Duration::ZERO, None).map(drop)
     }
 
     fn check_twin_has_left(&mut self) -> anyhow::Result<()> {
-        self.ask("twin-has-left", &[], Duration::ZERO).map(drop)
+        self.ask("twin-has-left", &[], Duration::ZERO, None).map(drop)
     }
 
     fn power(&mut self, on: bool) -> anyhow::Result<()> {
@@ -249,14 +282,16 @@ impl Seat for RemoteSeat {
             return Ok(());
         }
         let tenths = (patience.as_millis() / 100).to_string();
-        self.ask("halt", &[&tenths], patience).map(drop)
+        // All is coming to its end: one that hangs is not waited for as if it were not.
+        let ending = AtomicBool::new(true);
+        self.ask("halt", &[&tenths], patience, Some(&ending)).map(drop)
     }
 
     fn keep_log(&mut self, to: &Path) -> anyhow::Result<()> {
         if !self.begun {
             return Ok(());
         }
-        let log = self.ssh.run("whole-log", &[self.service()]).with_context(|| self.device.id.to_string())?;
+        let log = self.ssh.log(self.service()).with_context(|| self.device.label())?;
         fs::write(to, log).with_context(|| to.display().to_string())
     }
 }
@@ -267,6 +302,9 @@ impl Drop for RemoteSeat {
             && let Err(error) = self.stop(Duration::ZERO)
         {
             tracing::warn!("{error:#}");
+        }
+        if let Some(line) = self.line.take() {
+            line.let_go(&self.claim);
         }
     }
 }

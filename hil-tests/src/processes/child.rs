@@ -11,8 +11,11 @@ use anyhow::{Context, bail, ensure};
 use rim::INTERRUPTED;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Lines of a log that an error repeats.
+use crate::child_output::end_of;
+
+/// Lines of a log that an error repeats, out of so many bytes at its end.
 const LAST_LINES: usize = 5;
+const LAST_BYTES: u64 = 16 << 10;
 
 /// A process that writes to a log, and that does not outlive this value.
 #[derive(Debug)]
@@ -107,7 +110,7 @@ impl Child {
     }
 
     pub(crate) fn last_words(&self) -> String {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let log = end_of(&self.log, LAST_BYTES);
         let lines: Vec<&str> = log.lines().collect();
         let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
         match self.ended {

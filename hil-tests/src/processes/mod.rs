@@ -39,7 +39,7 @@ use fleet::Fleet;
 pub(crate) use local::LocalSeat;
 pub(crate) use rounds::Rounds;
 use running::links;
-pub(crate) use running::{Links, Running, Seats};
+pub(crate) use running::{JOBS, Links, Running, Seats, all_well, at_every_seat};
 pub use seat::Seat;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -122,7 +122,8 @@ impl Bench for Processes {
             let seat = LocalSeat::new(*device, program.clone(), config, broker, &log);
             seats.insert(*device, Box::new(seat));
         }
-        let running = Running { aggregator, seats, links, mosquitto, rounds: Rounds::of(&task.out) };
+        let rounds = Rounds::of(&task.out);
+        let running = Running { aggregator, seats, links, mosquitto, rounds, jobs: JOBS };
         conduct(running, &broker, &self.faults, watch)
     }
 }

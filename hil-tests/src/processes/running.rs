@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use super::rounds::Rounds;
 use super::seat::Seat;
 use crate::faults::{Mosquitto, Proxy, Stage, Step, Surroundings};
 
-/// Seats that are seen to at a time, where that takes time.
-const HANDS: usize = 8;
+/// Seats that are seen to at a time, where that takes time, unless said otherwise: an sshd takes ten logins at a time.
+pub(crate) const JOBS: usize = 8;
 
 /// The seats of a fleet.
 pub(crate) type Seats = BTreeMap<DeviceId, Box<dyn Seat>>;
@@ -36,6 +37,8 @@ pub(crate) struct Running {
     pub(crate) mosquitto: Option<Mosquitto>,
     /// What comes of it.
     pub(crate) rounds: Rounds,
+    /// Seats that are seen to at a time.
+    pub(crate) jobs: usize,
 }
 
 /// A proxy before `broker` for each device whose link is to fail.
@@ -127,21 +130,45 @@ impl Running {
 
     /// Does something at every seat, some at a time, and all of it. The error names every device that has one.
     fn each(&mut self, act: impl Fn(&mut dyn Seat) -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
-        let mut seats: Vec<_> = self.seats.values_mut().collect();
-        let share = seats.len().div_ceil(HANDS).max(1);
-        let see_to = |seats: &mut [&mut Box<dyn Seat>]| -> Vec<anyhow::Error> {
-            seats.iter_mut().filter_map(|seat| act(seat.as_mut()).err()).collect()
-        };
-        let mut errors = thread::scope(|scope| {
-            let hands: Vec<_> = seats.chunks_mut(share).map(|seats| scope.spawn(|| see_to(seats))).collect();
-            let done = hands.into_iter().map(|hand| hand.join().expect("seats do not panic"));
-            done.flatten().collect::<Vec<_>>()
-        });
-        match errors.len() {
-            0 => Ok(()),
-            1 => Err(errors.remove(0)),
-            _ => bail!("{}", errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("; ")),
+        all_well(at_every_seat(&mut self.seats, self.jobs, act).into_values().collect())
+    }
+}
+
+/// Does something at every seat, at `jobs` of them at a time, and gives the errors.
+pub(crate) fn at_every_seat(
+    seats: &mut Seats,
+    jobs: usize,
+    act: impl Fn(&mut dyn Seat) -> anyhow::Result<()> + Sync,
+) -> BTreeMap<DeviceId, anyhow::Error> {
+    let jobs = jobs.clamp(1, seats.len().max(1));
+    // One that takes its time keeps nobody else waiting.
+    let (queue, errors) = (Mutex::new(seats.iter_mut()), Mutex::new(BTreeMap::new()));
+    let work = || {
+        loop {
+            let Some((device, seat)) = lock(&queue).next() else { return };
+            if let Err(error) = act(seat.as_mut()) {
+                lock(&errors).insert(*device, error);
+            }
         }
+    };
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(work);
+        }
+    });
+    errors.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An error of all `errors`, if there are any.
+pub(crate) fn all_well(mut errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
+    match errors.len() {
+        0 => Ok(()),
+        1 => Err(errors.remove(0)),
+        _ => bail!("{}", errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("; ")),
     }
 }
 

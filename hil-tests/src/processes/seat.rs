@@ -15,6 +15,14 @@ pub trait Seat: Send {
     /// Whose client it is.
     fn device(&self) -> DeviceId;
 
+    /// Makes sure that it is within reach and this run's alone. Nothing there is changed: the run may still be called off.
+    ///
+    /// # Errors
+    /// If it is out of reach, or another's.
+    fn reserve(&mut self, _stop: &AtomicBool) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// Brings there what the client needs, before the run begins; what has not been brought when `stop` is set is not
     /// brought any more.
     ///

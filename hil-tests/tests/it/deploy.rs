@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use hil_tests::faults::Mosquitto;
 use rim::TlsFiles;
+use rustix::process::Signal;
 
 use crate::lab::{ATTACK, Lab};
 use crate::mosquitto;
@@ -28,7 +29,12 @@ const THREE: [&str; 3] = ["fleet.devices=3", "fleet.compromised=1", "timing.gath
 
 impl Shelf {
     fn new(settings: &[&str]) -> Option<Self> {
-        let sshd = Sshd::start()?;
+        Shelf::with_sshd(settings, "")
+    }
+
+    /// With `more` lines for the configuration of sshd.
+    fn with_sshd(settings: &[&str], more: &str) -> Option<Self> {
+        let sshd = Sshd::start_with(more)?;
         let lab = Lab::new(settings);
         let shelf = Shelf { sshd, broker: lab.broker(), lab };
         shelf.write_inventory("");
@@ -73,6 +79,10 @@ impl Shelf {
     }
 
     fn deploy_as(&self, config: &str, more: &[&str]) -> Outcome {
+        run(self.deployment(config, more))
+    }
+
+    fn deployment(&self, config: &str, more: &[&str]) -> Command {
         let mut command = self.hil(&["deploy"]);
         command.arg(self.lab.path("fleet")).args([
             "--ssh-option=-F",
@@ -80,7 +90,7 @@ impl Shelf {
             &self.sshd.config(config),
         ]);
         command.args(more);
-        run(command)
+        command
     }
 
     fn deploy(&self, more: &[&str]) -> Outcome {
@@ -212,6 +222,48 @@ fn a_client_that_never_comes_online_leaves_a_new_device_without_a_release() {
     assert!(outcome.stderr.contains("not online within 2 s"), "{}", outcome.stderr);
     assert!(!shelf.root("device-000").join("current").exists());
     assert!(!shelf.root("device-000").join("client.pid").exists());
+}
+
+#[test]
+fn what_a_login_shell_prints_is_not_taken_for_an_answer() {
+    let chatter = "ForceCommand echo machine sparc; echo 1 failed no; printf 'Welcome> '; echo loud >&2; \
+                   eval \"$SSH_ORIGINAL_COMMAND\"";
+    let Some(shelf) = Shelf::with_sshd(&THREE, chatter) else { return };
+    shelf.provision().succeeded();
+    let _aggregator = shelf.aggregator();
+    shelf.deploy(&["--only", "device-000"]).succeeded();
+    assert_eq!(shelf.sshd.logins(), 1);
+    let again = shelf.deploy(&["--only", "device-000"]).succeeded();
+    assert!(!again.stderr.contains("sending"), "{}", again.stderr);
+}
+
+#[test]
+fn a_board_that_prints_without_end_or_runs_no_command_is_given_up() {
+    for (command, part) in [
+        ("cat /dev/zero", "does not answer to the login"),
+        ("cat /dev/zero >&2", "does not answer to the login"),
+        ("echo This account is not available; exit 1", "does not answer to the login"),
+    ] {
+        let Some(shelf) = Shelf::with_sshd(&THREE, &format!("ForceCommand {command}")) else { return };
+        shelf.provision().succeeded();
+        let _aggregator = shelf.aggregator();
+        let outcome = shelf.deploy(&[]);
+        assert_eq!(outcome.code, Some(1), "{command}: {}", outcome.stderr);
+        assert_eq!(outcome.stderr.matches(part).count(), 3, "{command}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_deployment_to_boards_that_say_nothing_ends_when_it_is_interrupted() {
+    let Some(shelf) = Shelf::with_sshd(&THREE, "ForceCommand sleep 1000") else { return };
+    shelf.provision().succeeded();
+    let _aggregator = shelf.aggregator();
+    let deployment = Process::start(shelf.deployment("ssh_config", &[]));
+    wait_until("all are logged in to", || shelf.sshd.logins() == 3);
+    deployment.signal(Signal::INT);
+    let outcome = deployment.outcome();
+    assert_eq!(outcome.code, Some(130), "{}", outcome.stderr);
+    assert_eq!(outcome.stderr.matches("nothing came within").count(), 3, "{}", outcome.stderr);
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(crate) struct Sshd {
     folder: TempDir,
     pub(crate) port: u16,
     pub(crate) user: String,
-    _process: Process,
+    process: Process,
     _port: HeldPort,
 }
 
@@ -74,7 +74,12 @@ impl Sshd {
             assert!(process.is_running(), "sshd has ended: {}", process.stderr());
             TcpStream::connect(held.address()).is_ok()
         });
-        Some(Sshd { folder, port, user, _process: process, _port: held })
+        Some(Sshd { folder, port, user, process, _port: held })
+    }
+
+    /// How often somebody has logged in.
+    pub(crate) fn logins(&self) -> usize {
+        self.process.stderr().matches("Accepted publickey").count()
     }
 
     /// A configuration for ssh: `ssh_config` knows the host's key, `stranger_config` does not.

@@ -25,6 +25,24 @@ fn the_first_round_opens_with_those_who_are_here_when_time_is_up() {
 }
 
 #[test]
+fn nobody_waits_for_devices_that_are_known_not_to_come() {
+    let mut script = Script::new(SMALL, &[]);
+    script.machine.expect_without(&[DeviceId(1)]);
+    script.arrives(2);
+    assert_eq!(script.called(), None);
+    script.arrives(0);
+    assert_eq!(script.called().unwrap().selected, [DeviceId(0), DeviceId(2)]);
+    // One that comes all the same takes part.
+    let mut script = Script::new(SMALL, &[]);
+    script.machine.expect_without(&[DeviceId(1), DeviceId(1000)]);
+    script.arrives(1);
+    script.arrives(0);
+    assert_eq!(script.called(), None);
+    script.arrives(2);
+    assert_eq!(script.called().unwrap().selected.len(), 3);
+}
+
+#[test]
 fn too_few_for_the_rule_end_the_run() {
     let mut script = Script::new(SMALL, &["aggregation.rule=trimmed-mean", "aggregation.trim=1"]);
     script.arrives(0);

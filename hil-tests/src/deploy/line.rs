@@ -1,28 +1,41 @@
-//! The line to a device: one login for all that the bench asks of it in a run.
+//! The line to a device: one login for all that is asked of it in a run or a deployment.
 //!
 //! A login takes longer than a round, so that a fault that had to log in first would come too late. The device also
-//! says on the line when its client has ended, without being asked.
+//! says on the line when its client has ended, without being asked. As long as the line is open, the device belongs to
+//! whoever opened it: see [`Claim`].
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, ChildStdin, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 
-use crate::deploy::{Ssh, last_words, quoted};
+use super::claim::Claim;
+use super::ssh::{NOT_CONNECTED, Ssh, SshError, last_words, mark, quoted};
 
 /// How long an answer may take beyond what was asked for: a device may be busy with a card that is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may still take once this program is to stop.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often it is looked whether it is.
+const POLL: Duration = Duration::from_millis(100);
+/// Most that a device says on a line, in bytes; a whole run takes some hundreds.
+const MOST: u64 = 1 << 20;
+/// The number that opening has among what was asked for.
+const OPENING: u64 = 0;
 
 /// An open line.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     ssh: Ssh,
     child: Child,
     stdin: ChildStdin,
     said: Receiver<Said>,
+    /// What each line of an answer begins with.
+    mark: String,
     /// Numbers of what was asked for.
     asked: u64,
     /// What came while an answer was waited for.
@@ -42,7 +55,7 @@ enum Said {
 
 /// What a device says, with the number of what it answers to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(crate) enum News {
     /// It is done.
     Done(u64),
     /// It cannot be done.
@@ -56,22 +69,37 @@ pub(super) enum News {
 }
 
 impl Line {
-    /// Opens the line to a device whose client `service` runs, without waiting for it.
-    pub(super) fn open(ssh: &Ssh, service: &str) -> anyhow::Result<Self> {
-        let mut command = ssh.command("line", &[service]);
+    /// Opens the line to a device whose client `service` runs, without waiting for it. If `claim` cannot be had, that is
+    /// the first of its news, and the last.
+    pub(crate) fn open(ssh: &Ssh, service: &str, claim: &Claim) -> anyhow::Result<Self> {
+        let mark = mark();
+        let words: Vec<&str> = [service].into_iter().chain(claim.words()).collect();
+        let mut command = ssh.line_command(&mark, &words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start ssh; install the OpenSSH client")?;
+        let mut child = command.spawn().map_err(SshError::NoSsh)?;
         let no_pipe = "ssh has no pipe";
         let stdin = child.stdin.take().context(no_pipe)?;
         let (sender, said) = channel();
         listen(child.stderr.take().context(no_pipe)?, sender.clone(), Said::Complaint);
         listen(child.stdout.take().context(no_pipe)?, sender, Said::Words);
         let (news, complaints) = (Vec::new(), String::new());
-        Ok(Line { ssh: ssh.clone(), child, stdin, said, asked: 0, news, complaints })
+        Ok(Line { ssh: ssh.clone(), child, stdin, said, mark, asked: OPENING, news, complaints })
+    }
+
+    /// As [`Line::open`], and waits until the device is claimed, or `stop` is set.
+    pub(crate) fn open_now(
+        ssh: &Ssh,
+        service: &str,
+        claim: &Claim,
+        stop: Option<&AtomicBool>,
+    ) -> anyhow::Result<Self> {
+        let mut line = Line::open(ssh, service, claim)?;
+        line.wait("the login", OPENING, Duration::ZERO, stop)?;
+        Ok(line)
     }
 
     /// Asks for `action` without waiting, and gives its number.
-    pub(super) fn send(&mut self, action: &str, words: &[&str]) -> u64 {
+    pub(crate) fn send(&mut self, action: &str, words: &[&str]) -> u64 {
         self.asked += 1;
         let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         let line = format!("{} {action} {}\n", self.asked, words.join(" "));
@@ -80,34 +108,59 @@ impl Line {
         self.asked
     }
 
-    /// Asks for `action`, which takes as long as `takes`, and waits until it is done. Gives its number.
-    pub(super) fn ask(&mut self, action: &str, words: &[&str], takes: Duration) -> anyhow::Result<u64> {
+    /// Asks for `action`, which takes as long as `takes`, and waits until it is done, or `stop` is set. Gives its number.
+    pub(crate) fn ask(
+        &mut self,
+        action: &str,
+        words: &[&str],
+        takes: Duration,
+        stop: Option<&AtomicBool>,
+    ) -> anyhow::Result<u64> {
         let number = self.send(action, words);
-        let deadline = Instant::now() + takes + PATIENCE;
+        self.wait(action, number, takes, stop)
+    }
+
+    fn wait(
+        &mut self,
+        action: &str,
+        number: u64,
+        takes: Duration,
+        stop: Option<&AtomicBool>,
+    ) -> anyhow::Result<u64> {
+        let mut deadline = Instant::now() + takes + PATIENCE;
+        let mut stopped = false;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let said = match self.said.recv_timeout(left) {
+            if !stopped && stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                (stopped, deadline) = (true, deadline.min(Instant::now() + takes + GRACE));
+            }
+            if Instant::now() >= deadline {
+                let waited = if stopped { GRACE } else { PATIENCE }.as_secs();
+                let why = format!("nothing came within {waited} s{}", self.complaint());
+                return Err(self.ssh.no_answer(action, why).into());
+            }
+            let said = match self.said.recv_timeout(POLL) {
                 Ok(said) => said,
-                Err(RecvTimeoutError::Timeout) => {
-                    bail!("{action}: no answer within {} s", PATIENCE.as_secs())
-                }
-                Err(RecvTimeoutError::Disconnected) => return Err(anyhow!(self.closed())),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Err(self.closed().into()),
             };
             match self.read(said) {
                 Some(News::Done(of)) if of == number => return Ok(number),
-                Some(News::Failed(of, why)) if of == number => bail!("{action} failed: {why}"),
+                Some(News::Failed(of, why)) if of == number && of != OPENING => {
+                    bail!("{action} failed: {why}")
+                }
+                Some(News::Failed(OPENING, why)) => return Err(anyhow!(why)),
                 news => self.news.extend(news),
             }
         }
     }
 
     /// Whether ssh is still there.
-    pub(super) fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// What has come since, without waiting.
-    pub(super) fn news(&mut self) -> Vec<News> {
+    pub(crate) fn news(&mut self) -> Vec<News> {
         loop {
             match self.said.try_recv() {
                 Ok(said) => {
@@ -116,7 +169,7 @@ impl Line {
                 }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
-                    let closed = self.closed();
+                    let closed = self.closed().to_string();
                     self.news.push(News::Closed(closed));
                     break;
                 }
@@ -125,9 +178,16 @@ impl Line {
         std::mem::take(&mut self.news)
     }
 
+    /// Gives the device free for others, and closes the line.
+    pub(crate) fn let_go(mut self, claim: &Claim) {
+        let at_once = AtomicBool::new(true);
+        // One that does not answer is free a minute after the line has ended.
+        let _ = self.ask("let-go", &[claim.token()], Duration::ZERO, Some(&at_once));
+    }
+
     fn read(&mut self, said: Said) -> Option<News> {
         match said {
-            Said::Words(words) => News::read(&words),
+            Said::Words(words) => News::read(words.strip_prefix(&self.mark)?.strip_prefix(' ')?),
             Said::Complaint(complaint) => {
                 self.complaints += &complaint;
                 self.complaints.push('\n');
@@ -136,8 +196,23 @@ impl Line {
         }
     }
 
-    fn closed(&self) -> String {
-        self.ssh.unreachable(last_words(&self.complaints)).to_string()
+    /// What ssh has said so far, for the end of an error.
+    fn complaint(&self) -> String {
+        if self.complaints.is_empty() { String::new() } else { format!(": {}", last_words(&self.complaints)) }
+    }
+
+    fn closed(&mut self) -> SshError {
+        // Its outputs are closed, so that it is about to end; or else it said too much.
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while self.is_alive() && Instant::now() < deadline {
+            thread::sleep(POLL / 5);
+        }
+        match self.child.try_wait() {
+            Ok(Some(status)) if status.code() == Some(NOT_CONNECTED) => {
+                self.ssh.unreachable(last_words(&self.complaints))
+            }
+            _ => self.ssh.no_answer("the login", format!("it has ended{}", self.complaint())),
+        }
     }
 }
 
@@ -150,7 +225,7 @@ impl Drop for Line {
 }
 
 impl News {
-    /// What a line says; `None` for what a login prints besides.
+    /// What a line says; `None` for what nobody has asked for.
     fn read(line: &str) -> Option<Self> {
         let (number, rest) = line.split_once(' ')?;
         let number = number.parse().ok()?;
@@ -165,15 +240,22 @@ impl News {
     }
 }
 
-/// Hands on what comes, line by line, until there is nothing more.
+/// Hands on what comes, line by line, until there is nothing more, or it was too much.
 fn listen(from: impl Read + Send + 'static, to: Sender<Said>, kind: fn(String) -> Said) {
     thread::spawn(move || {
-        for line in BufReader::new(from).split(b'\n') {
+        let mut from = BufReader::new(from.take(MOST));
+        for line in from.by_ref().split(b'\n') {
             let Ok(line) = line else { return };
             // Nobody listens any more: the line is given up.
             if to.send(kind(String::from_utf8_lossy(&line).into_owned())).is_err() {
                 return;
             }
+        }
+        if from.get_ref().limit() == 0 {
+            let _ = to.send(Said::Complaint(format!(
+                "it said more than {} KiB, and is not heard any more",
+                MOST >> 10
+            )));
         }
     });
 }
