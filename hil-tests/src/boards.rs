@@ -6,11 +6,12 @@ use serde::Deserialize;
 use shared::toml_file::{self, FileError};
 
 /// The profiles that come with this program: name and text.
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: [(&str, &str); 5] = [
     ("zero-2-w", include_str!("../../firmware-configs/boards/zero-2-w.toml")),
     ("pi-3b-plus", include_str!("../../firmware-configs/boards/pi-3b-plus.toml")),
     ("pi-4b", include_str!("../../firmware-configs/boards/pi-4b.toml")),
     ("pi-5", include_str!("../../firmware-configs/boards/pi-5.toml")),
+    ("x86-64", include_str!("../../firmware-configs/boards/x86-64.toml")),
 ];
 
 /// A kind of board.

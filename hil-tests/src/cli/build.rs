@@ -15,8 +15,8 @@ use crate::toolchain::{Program, Target, build};
 ///   cargo hil build --board zero-2-w
 ///   cargo hil build --target armv7-unknown-linux-gnueabihf
 ///
-/// Targets: aarch64-unknown-linux-musl (static, what boards get), aarch64-unknown-linux-gnu and
-/// armv7-unknown-linux-gnueabihf (a 32-bit system). Needs Debian's cross compilers and Rust's standard library for the
+/// Targets: aarch64-unknown-linux-musl (static, what boards get), aarch64-unknown-linux-gnu,
+/// armv7-unknown-linux-gnueabihf (a 32-bit system) and x86_64-unknown-linux-musl (static). Needs Debian's cross compilers and Rust's standard library for the
 /// target; what is missing is named with the command that installs it. docs/arm.md has the plain cargo commands.
 ///
 /// To run other commands of cargo for a target, such as its tests under the emulator:
@@ -30,7 +30,7 @@ pub(super) struct BuildArgs {
     /// Build for this target
     #[arg(long, value_name = "TRIPLE", group = "for")]
     target: Option<String>,
-    /// Build for this board: zero-2-w, pi-3b-plus, pi-4b, pi-5, or the file of a profile
+    /// Build for this board: zero-2-w, pi-3b-plus, pi-4b, pi-5, x86-64, or the file of a profile
     #[arg(long, value_name = "NAME", group = "for")]
     board: Option<String>,
     /// Build the aggregator too

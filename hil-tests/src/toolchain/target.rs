@@ -32,7 +32,7 @@ pub struct Target {
 }
 
 /// All of them; the first is the one that boards get.
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 4] = [
     Target {
         triple: "aarch64-unknown-linux-musl",
         prefix: "aarch64-linux-gnu",
@@ -60,6 +60,16 @@ pub const TARGETS: [Target; 3] = [
         emulators: &["qemu-arm-static", "qemu-arm"],
         processor: "cortex-a7",
         libraries: Some(("/usr/arm-linux-gnueabihf", "lib/ld-linux-armhf.so.3", "libc6-armhf-cross")),
+    },
+    Target {
+        triple: "x86_64-unknown-linux-musl",
+        prefix: "x86_64-linux-gnu",
+        packages: "gcc-x86-64-linux-gnu libc6-dev-amd64-cross",
+        // As for 64-bit ARM.
+        linker: Some("rust-lld"),
+        emulators: &["qemu-x86_64-static", "qemu-x86_64"],
+        processor: "qemu64",
+        libraries: None,
     },
 ];
 
