@@ -13,7 +13,7 @@ use shared::scenario::Scenario;
 use shared::wire::{Millis, Topic};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::agent::{Action, Agent, Event, Farewell, Identity};
 use crate::config::Config;
@@ -60,7 +60,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     let mut link = Link::open(LinkOptions {
         broker: config.broker.clone(),
         tls: config.tls.clone(),
-        client_id: format!("{device}-{:016x}", identity.boot),
+        // Not by the boot id, which stands in the status: who knows a client id can throw its owner off the broker.
+        client_id: format!("{device}-{:016x}", nonce()),
         last_will: Some(LastWill { topic: will.topic, payload: will.payload.into_bytes() }),
         patience: config.patience,
     });
@@ -100,6 +101,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
             never = supervisor.beat() => match never {},
             () = &mut stop => {
                 supervisor.stopping();
+                if let Some(unfinished) = agent.unfinished() {
+                    warn!("asked to stop: leaving {unfinished}");
+                }
                 link.send(Command::Publish(agent.last_will())).await;
                 link.close(PARTING).await;
                 return Ok(Ending::Interrupted);

@@ -182,6 +182,17 @@ impl Agent {
         [round, hand, self.outbox.wake_at(), self.presence.wake_at()].into_iter().flatten().min()
     }
 
+    /// What this device would leave if it left now; `None` while it has a part in no run.
+    pub fn unfinished(&self) -> Option<String> {
+        let run = self.run?;
+        let place = match &self.round {
+            Some(round) if round.is_open() => format!("in round {}, whose update is not delivered", round.call.round),
+            Some(round) => format!("after its part in round {}", round.call.round),
+            None => "before its first round".to_owned(),
+        };
+        Some(format!("run {run}, which is not over, {place}"))
+    }
+
     fn connected(&mut self, now: Millis, out: &mut Vec<Action>) {
         let me = self.me.device;
         for topic in [Topic::Status(me), Topic::Inbox(me), Topic::Model] {

@@ -48,6 +48,11 @@ impl Round {
         }
     }
 
+    /// Whether an update is still to come of it.
+    pub(super) fn is_open(&self) -> bool {
+        self.selected && !matches!(self.stage, Stage::Delivered)
+    }
+
     /// The instant at which `percent` of the time for this round has passed.
     pub(super) fn share_of_time(&self, percent: u64) -> Millis {
         self.opened + Millis(u64::from(self.call.deadline_ms) * percent / 100)

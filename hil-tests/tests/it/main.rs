@@ -26,6 +26,7 @@ mod resume;
 mod secured;
 mod sshd;
 mod supervised;
+mod takeover;
 mod telemetry;
 mod tls;
 mod twin;

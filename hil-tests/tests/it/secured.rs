@@ -54,10 +54,16 @@ impl Secured {
 
     /// A link of one's own, as the owner of a new certificate for `name`.
     pub(crate) fn link(&self, name: &str) -> Link {
+        self.link_as(name, &format!("{name}-link"))
+    }
+
+    /// The same, by the MQTT client id `client_id`.
+    pub(crate) fn link_as(&self, name: &str, client_id: &str) -> Link {
+        let client_id = client_id.to_owned();
         let broker: BrokerAddress = self.address().parse().unwrap();
         let tls = self.authority.issue(name).load(&broker).unwrap();
         let patience = Duration::from_secs(5);
-        Link::open(LinkOptions { broker, tls, client_id: format!("{name}-link"), last_will: None, patience })
+        Link::open(LinkOptions { broker, tls, client_id, last_will: None, patience })
     }
 }
 

@@ -25,7 +25,7 @@ pub use log::log_to_stderr;
 pub use output::{PrintError, advice_at_bottom_of, complain, print};
 pub use signal::{INTERRUPTED, StopSignals, stop_signal};
 pub use supervisor::Supervisor;
-pub use tls::{Tls, TlsError, TlsFiles};
+pub use tls::{Tls, TlsError, TlsFiles, not_after};
 
 /// A random number from the operating system, for what must differ from process to process: a boot id, a run id.
 ///

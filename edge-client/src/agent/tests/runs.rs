@@ -142,3 +142,14 @@ fn the_last_round_there_can_be_is_no_trouble() {
     script.colludes(&chunk);
     assert_eq!(script.trainings(), [u32::MAX]);
 }
+
+#[test]
+fn a_device_knows_what_it_would_leave_unfinished() {
+    let mut script = Script::benign(SMALL);
+    assert_eq!(script.agent.unfinished(), None);
+    script.opens(1);
+    assert!(script.agent.unfinished().unwrap().ends_with("in round 1, whose update is not delivered"));
+    script.trains(1, 5.0);
+    script.acknowledges();
+    assert!(script.agent.unfinished().unwrap().ends_with("after its part in round 1"));
+}

@@ -3,6 +3,7 @@
 //! The only root is the CA of `--ca`: a fleet has a CA of its own, and no public one may speak for its broker. The
 //! certificate of a program says who it is; a broker that asks for it (mTLS) needs no password.
 
+mod expiry;
 mod failure;
 mod files;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::BrokerAddress;
+pub use expiry::not_after;
 pub(crate) use failure::{Failure, explain};
 
 /// The files that TLS takes, all PEM.
@@ -114,7 +116,11 @@ impl TlsFiles {
             (None, Some(_)) => return Err(TlsError::Half { given: "key", missing: "cert" }),
             (None, None) => None,
         };
-        Ok(Some(Tls(Arc::new(config(ca, pair)?))))
+        let config = config(ca, pair)?;
+        if let Some((cert, _)) = pair {
+            expiry::warn_of_expiry(cert);
+        }
+        Ok(Some(Tls(Arc::new(config))))
     }
 }
 
