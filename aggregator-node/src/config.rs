@@ -62,6 +62,10 @@ pub struct Cli {
     /// What the record calls the place where the devices run
     #[arg(long, value_name = "NAME", env = "OUTPOST_BENCH", default_value = "boards")]
     pub bench: String,
+    /// For benches: the file to which the clients that the bench has started on this machine append what they do of an
+    /// attack; it is recorded with each round, and without it the record has no word of that
+    #[arg(long, value_name = "FILE")]
+    pub attack_log: Option<PathBuf>,
     /// What the rules are computed on: cpu, cuda:N for the N-th GPU from 0 on, or auto for the first GPU if there is one
     /// and else the processors; a GPU needs a build with --features cuda (docs/cuda.md)
     #[arg(long, value_name = "DEVICE", env = "OUTPOST_AGGREGATOR_DEVICE", default_value = "cpu")]

@@ -17,13 +17,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
+use crate::attack_log::AttackLog;
 use crate::backend::{self, DeviceChoice};
 use crate::broker;
 use crate::config::Cli;
 use crate::machine::{Action, Event, Machine, Start};
 use crate::record::{RoundRecord, Summary};
 use crate::run::Run;
-use crate::worker::Worker;
+use crate::worker::{Job, Outcome, Worker};
 
 /// How long leaving may take.
 const PARTING: Duration = Duration::from_secs(5);
@@ -59,6 +60,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     }
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
     let mut link = open_link(&cli, tls)?;
+    let mut attack_log = cli.attack_log.map(AttackLog::new);
     let mut supervisor = Supervisor::from_environment();
 
     let origin = Instant::now();
@@ -116,15 +118,9 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                     tokio::task::spawn_blocking(move || worker.take(round, &update));
                 }
                 Action::Take { .. } => {}
-                Action::Compute(job) => {
-                    let (worker, report) = (worker.clone(), report.clone());
-                    tokio::task::spawn_blocking(move || {
-                        let outcome = worker.perform(job);
-                        // The node may be gone meanwhile; then nobody waits for the outcome.
-                        let _ = report.blocking_send(outcome);
-                    });
-                }
-                Action::Record { record, global } => {
+                Action::Compute(job) => compute(job, worker.clone(), report.clone()),
+                Action::Record { mut record, global } => {
+                    record.attack = attack_log.as_mut().and_then(|log| log.take(&scenario, record.round));
                     log_round(&record, &scenario);
                     supervisor.status(&format!("round {} of {}", record.round, scenario.rounds));
                     run.record(record, global)?;
@@ -156,6 +152,15 @@ fn changed_shard(start: &Start) -> Option<DeviceId> {
     let listed = start.listed.as_ref()?;
     let mut recorded = start.trained_on.values();
     recorded.find(|entry| listed.get(&entry.device) != Some(entry)).map(|entry| entry.device)
+}
+
+/// Has `worker` do `job` on a thread of its own, and reports the outcome.
+fn compute(job: Job, worker: Arc<Worker>, report: mpsc::Sender<Outcome>) {
+    tokio::task::spawn_blocking(move || {
+        let outcome = worker.perform(job);
+        // The node may be gone meanwhile; then nobody waits for the outcome.
+        let _ = report.blocking_send(outcome);
+    });
 }
 
 fn open_link(cli: &Cli, tls: Option<Tls>) -> anyhow::Result<Link> {

@@ -15,7 +15,9 @@ use shared::scenario::{ResultModel, Scenario};
 use tracing::info;
 
 use crate::machine::Start;
-use crate::record::{FORMAT, Manifest, RecordError, RoundRecord, RunDirectory, Summary, TensorShape};
+use crate::record::{
+    AttackSummary, FORMAT, Manifest, RecordError, RoundRecord, RunDirectory, Summary, TensorShape,
+};
 
 /// A run and its directory.
 #[derive(Debug)]
@@ -102,6 +104,11 @@ impl Run {
         Ok(Start { run, term, finished, global, trained_on: self.trained_on.clone(), listed: None })
     }
 
+    /// What it is a run of.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
     /// Whether every round is recorded.
     pub fn is_complete(&self) -> bool {
         self.latest.0 >= self.scenario.rounds
@@ -173,6 +180,7 @@ impl Run {
             bytes_down: records.iter().map(|record| record.bytes_down).sum(),
             devices: self.scenario.fleet.devices,
             refused,
+            attack: AttackSummary::of(&records),
         };
         self.directory.finish(&summary)?;
         Ok(summary)

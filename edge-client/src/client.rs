@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::agent::{Action, Agent, Event, Farewell, Identity};
+use crate::attack_log::AttackLog;
 use crate::config::Config;
 use crate::echo::Echo;
 use crate::telemetry::{Gauge, Sources};
@@ -54,6 +55,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     let dimension = model.layout().dimension();
     let mut agent = Agent::new(identity.clone(), config.topics.clone(), &scenario, dimension, clock());
     let worker = Arc::new(Worker::new(scenario, device, model.into(), shard));
+    let mut attack_log = AttackLog::open(config.attack_log.as_deref())?;
     let mut gauge = Gauge::start(Sources::default());
 
     let will = agent.last_will();
@@ -123,6 +125,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                     }
                     compute(job, worker.clone(), gauge.clone(), report.clone());
                 }
+                Action::Tell(event) => attack_log.append(&event),
                 Action::Leave(farewell) => {
                     supervisor.stopping();
                     link.close(PARTING).await;

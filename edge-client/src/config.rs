@@ -56,6 +56,9 @@ pub struct Cli {
     /// Seconds that the broker may be away before the client gives up [default: 300]
     #[arg(long, value_name = "SECONDS", env = "OUTPOST_PATIENCE")]
     pub patience: Option<u64>,
+    /// For benches: append what this device does of an attack to this file, a line of JSON each
+    #[arg(long, value_name = "FILE")]
+    pub attack_log: Option<PathBuf>,
     /// How much to log: error, warn, info, debug
     #[arg(long, value_name = "LEVEL", env = "OUTPOST_LOG", default_value = "info")]
     pub log: tracing::Level,
@@ -83,6 +86,8 @@ pub struct File {
     pub topic_prefix: Option<String>,
     /// As the flag.
     pub patience: Option<u64>,
+    /// As the flag.
+    pub attack_log: Option<PathBuf>,
 }
 
 /// The settings, complete.
@@ -102,6 +107,8 @@ pub struct Config {
     pub topics: Topics,
     /// How long the broker may be away.
     pub patience: Duration,
+    /// Where to write what this device does of an attack.
+    pub attack_log: Option<PathBuf>,
 }
 
 /// A setting that is missing or wrong.
@@ -151,6 +158,7 @@ impl Cli {
             topics: topics
                 .map_err(|error| ConfigError::Value { key: "topic-prefix", what: error.to_string() })?,
             patience: Duration::from_secs(self.patience.or(file.patience).unwrap_or(300)),
+            attack_log: self.attack_log.or(file.attack_log),
         })
     }
 }

@@ -9,6 +9,7 @@
 //! - [`client`]: the rim that joins agent, worker, board, MQTT and the clock.
 
 pub mod agent;
+mod attack_log;
 pub mod attacks;
 pub mod client;
 pub mod config;

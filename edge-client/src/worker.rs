@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use shared::attack_record::Models;
 use shared::data::{Drawn, Shard};
 use shared::identity::DeviceId;
 use shared::models::Model;
@@ -52,6 +53,10 @@ pub enum Outcome {
         round: u32,
         /// Who is to send what.
         models: Vec<(DeviceId, Arc<[f32]>)>,
+        /// What it was crafted from.
+        from: Models,
+        /// The attack found nothing that would do better than what they trained: the models are these.
+        gave_up: bool,
     },
     /// It could not be computed.
     Failed {
@@ -157,9 +162,11 @@ impl Worker {
         };
         match attack.craft(&view) {
             Ok(models) => {
+                let gave_up = models.iter().zip(&before_attack).all(|(model, (_, trained))| model == trained);
                 let devices = job.before_attack.iter().map(|(device, _)| *device);
-                let models = models.into_iter().map(Arc::from);
-                Outcome::Crafted { round: job.round, models: devices.zip(models).collect() }
+                let models = devices.zip(models.into_iter().map(Arc::from)).collect();
+                let from = Models { colluders: before_attack.len() as u32, benign: benign.len() as u32 };
+                Outcome::Crafted { round: job.round, models, from, gave_up }
             }
             Err(error) => Outcome::Failed { round: job.round, what: format!("nothing crafted: {error}") },
         }

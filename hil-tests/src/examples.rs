@@ -20,5 +20,6 @@ pub(crate) fn summary() -> Summary {
         bytes_down: 0,
         devices: 1,
         refused: BTreeMap::new(),
+        attack: None,
     }
 }

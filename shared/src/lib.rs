@@ -10,6 +10,7 @@
 //! - [`rules`]: Byzantine-robust aggregation rules.
 //! - [`scenario`]: the one file that says everything about a run.
 //! - [`advice`]: what to do about an error of the operating system.
+//! - [`attack_record`]: what compromised devices did in a round, as a bench tells it.
 //! - [`toml_file`]: files that people write, and what can be wrong with one.
 //! - [`wire`]: messages, topics, codec and chunked transfer.
 //!
@@ -18,6 +19,7 @@
 //! [`advice`] asks for this process's limits.
 
 pub mod advice;
+pub mod attack_record;
 pub mod data;
 pub mod evaluation;
 pub mod identity;

@@ -36,6 +36,7 @@ impl Machine {
             bytes_up,
             bytes_down,
             seconds: 0.0,
+            attack: None,
             devices: closed.devices,
             shards: closed.shards,
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use shared::attack_record::{AttackRecord, Crafted, Models};
 use shared::identity::{DeviceId, RunId};
 use shared::parameters::{Layout, Parameters};
 use shared::wire::{Refusal, Telemetry, Throttling};
@@ -50,6 +51,7 @@ pub(super) fn record(round: u32) -> RoundRecord {
         bytes_down: 10000,
         seconds: 0.5,
         shards: Vec::new(),
+        attack: Some(shortened_attack()),
         devices: vec![hot_device(), DeviceRecord::new(DeviceId(6), 900, 250_000, &Telemetry::default())],
     }
 }
@@ -62,8 +64,20 @@ pub(super) fn calm(round: u32) -> RoundRecord {
         refused_devices: Vec::new(),
         removed: Vec::new(),
         devices: Vec::new(),
+        attack: None,
         accepted: 10,
         ..record(round)
+    }
+}
+
+/// Of two colluders, one had nothing in time.
+pub(super) fn shortened_attack() -> AttackRecord {
+    let from = |colluders| Models { colluders, benign: 0 };
+    AttackRecord {
+        meant: from(2),
+        crafted: vec![Crafted { leader: DeviceId(3), from: from(1), gave_up: false }],
+        fell_back: vec![DeviceId(7)],
+        silent: Vec::new(),
     }
 }
 
@@ -94,6 +108,7 @@ pub(super) fn summary(name: &str) -> Summary {
         bytes_down: 30_000,
         devices: 10,
         refused: BTreeMap::from([(Refusal::Late, 3), (Refusal::NonFinite, 3)]),
+        attack: None,
     }
 }
 

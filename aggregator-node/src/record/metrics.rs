@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use shared::attack_record::{AttackRecord, Models};
+
 use super::{DeviceRecord, RoundRecord};
 
-const HEADER: &str = "round,test_error,test_loss,train_loss,accepted,selected,absent,refused,removed,bytes_up,bytes_down,seconds,slowest_train_seconds,max_rss_kib,max_temperature,throttled\n";
+const HEADER: &str = "round,test_error,test_loss,train_loss,accepted,selected,absent,refused,removed,bytes_up,bytes_down,seconds,slowest_train_seconds,max_rss_kib,max_temperature,throttled,crafted_from,crafted_of,fell_back,silent\n";
 
 /// One header line and one line a round. A value that was not measured, or is not finite, is an empty cell.
 ///
@@ -22,8 +24,9 @@ pub fn to_csv(records: &[RoundRecord]) -> String {
         let _ = writeln!(
             csv,
             "{round},{test_error},{test_loss},{train_loss},{accepted},{selected},{absent},{refused},\
-             {removed},{bytes_up},{bytes_down},{seconds},{}",
-            device_cells(&record.devices)
+             {removed},{bytes_up},{bytes_down},{seconds},{},{}",
+            device_cells(&record.devices),
+            attack_cells(record.attack.as_ref())
         );
         csv
     })
@@ -42,6 +45,14 @@ fn device_cells(devices: &[DeviceRecord]) -> String {
     format!("{slowest},{memory},{temperature},{throttled}")
 }
 
+/// From how few models it was crafted at least once, of how many, and how many fell back or sent nothing.
+fn attack_cells(attack: Option<&AttackRecord>) -> String {
+    let Some(AttackRecord { meant, crafted, fell_back, silent }) = attack else { return ",,,".to_owned() };
+    let all = |models: Models| models.colluders + models.benign;
+    let from = crafted.iter().map(|crafted| all(crafted.from)).min().unwrap_or(0);
+    format!("{from},{},{},{}", all(*meant), fell_back.len(), silent.len())
+}
+
 fn cell(value: Option<f64>) -> String {
     value.filter(|value| value.is_finite()).map(|value| value.to_string()).unwrap_or_default()
 }
@@ -55,16 +66,17 @@ mod tests {
     fn a_round_is_a_line_in_the_order_of_the_header() {
         let csv = to_csv(&[examples::record(3)]);
         let line = csv.strip_prefix(HEADER).unwrap();
-        assert_eq!(line, "3,0.25,0.5,0.1,7,10,1,2,2,7000,10000,0.5,1.25,6400,85.3,1\n");
+        assert_eq!(line, "3,0.25,0.5,0.1,7,10,1,2,2,7000,10000,0.5,1.25,6400,85.3,1,1,2,1,0\n");
     }
 
     #[test]
     fn what_no_device_told_is_an_empty_cell() {
         let mut record = examples::record(1);
         record.devices.remove(0);
-        assert!(to_csv(&[record.clone()]).ends_with(",0.5,0.25,,,\n"));
+        assert!(to_csv(&[record.clone()]).ends_with(",0.5,0.25,,,,1,2,1,0\n"));
         record.devices.clear();
-        assert!(to_csv(&[record]).ends_with(",0.5,,,,\n"));
+        record.attack = None;
+        assert!(to_csv(&[record]).ends_with(",0.5,,,,,,,\n"));
     }
 
     #[test]

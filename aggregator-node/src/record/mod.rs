@@ -34,7 +34,7 @@ pub use files::{write_atomically, write_atomically_as};
 pub use manifest::{FORMAT, Manifest, TensorShape};
 pub use metrics::to_csv;
 pub use report::{Arm, render};
-pub use round_record::{RefusedDevice, RoundRecord, Summary};
+pub use round_record::{AttackSummary, RefusedDevice, RoundRecord, Summary};
 pub use store::RunDirectory;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use shared::attack_record::AttackRecord;
 use shared::data::ShardEntry;
 use shared::identity::DeviceId;
 use shared::wire::Refusal;
@@ -41,6 +42,9 @@ pub struct RoundRecord {
     pub bytes_down: u64,
     /// Wall time of the round, in seconds.
     pub seconds: f64,
+    /// The attack, where models are crafted in this round and a bench tells of it: a device is not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attack: Option<AttackRecord>,
     /// The devices whose updates were accepted, in ascending order; empty where none told anything of itself, and in
     /// records of versions that did not ask.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -96,6 +100,39 @@ pub struct Summary {
     pub devices: u32,
     /// Number of refused updates by reason.
     pub refused: BTreeMap<Refusal, u64>,
+    /// The attack of all rounds; `None` where nothing is crafted, or no bench tells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attack: Option<AttackSummary>,
+}
+
+/// How the attack on a run took place, where models are crafted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttackSummary {
+    /// Rounds for which models were to be crafted.
+    pub rounds: u32,
+    /// Those of them in which every compromised device sent what was crafted from all that the scenario means.
+    pub as_meant: u32,
+    /// Those in which the attack found nothing that would do better than honest updates.
+    pub gave_up: u32,
+    /// Updates that compromised devices honestly trained, in place of what was to be crafted.
+    pub fell_back: u32,
+    /// Updates that compromised devices did not send.
+    pub silent: u32,
+}
+
+impl AttackSummary {
+    /// That of `records`; `None` if there is no word of an attack in them.
+    pub fn of(records: &[RoundRecord]) -> Option<Self> {
+        let attacks = records.iter().filter_map(|record| record.attack.as_ref());
+        let summary = attacks.fold(AttackSummary::default(), |sum, attack| AttackSummary {
+            rounds: sum.rounds + 1,
+            as_meant: sum.as_meant + u32::from(attack.is_as_meant()),
+            gave_up: sum.gave_up + u32::from(attack.crafted.iter().any(|crafted| crafted.gave_up)),
+            fell_back: sum.fell_back + attack.fell_back.len() as u32,
+            silent: sum.silent + attack.silent.len() as u32,
+        });
+        (summary.rounds > 0).then_some(summary)
+    }
 }
 
 #[cfg(test)]

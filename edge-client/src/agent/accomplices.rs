@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared::identity::DeviceId;
+use shared::identity::{DeviceId, Digest, RunId};
 use shared::parameters::first_not_finite;
-use shared::wire::{Assembler, Kind, Millis, RoundCall, Status, Topic, Topics, TransferId};
+use shared::wire::{Assembler, Kind, Millis, Missing, RoundCall, Status, Topic, Topics, TransferId};
 use tracing::debug;
 
-use super::hand::Hand;
+use super::hand::{Hand, Progress};
 use super::{Identity, transfer_limits};
 use crate::attacks::Needs;
+
+/// How long no update may come in before those that have not come are asked for.
+pub(super) const ASKING_PAUSE: Millis = Millis(2_000);
+/// Of so many devices at most at a time: those that still train cannot answer, and there may be thousands of them.
+const MAX_ASKED_AT_A_TIME: usize = 64;
 
 /// The accomplices of a compromised device, and what it holds of theirs.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub(super) struct Collusion {
     pub(super) round: u32,
     /// When the leader crafts from what it has.
     pub(super) craft_at: Option<Millis>,
+    /// When the leader asks for updates that have not come.
+    pub(super) ask_at: Option<Millis>,
 }
 
 impl Collusion {
@@ -54,6 +61,7 @@ impl Collusion {
             hands: BTreeMap::new(),
             round: 0,
             craft_at: None,
+            ask_at: None,
         }
     }
 
@@ -75,9 +83,10 @@ impl Collusion {
         due.then(|| topics.every_update())
     }
 
-    pub(super) fn open(&mut self, call: &RoundCall) {
+    pub(super) fn open(&mut self, now: Millis, call: &RoundCall) {
         self.round = call.round;
         self.craft_at = None;
+        self.ask_at = (self.needs == Needs::Everyone).then_some(now + ASKING_PAUSE);
         self.hands.retain(|round, _| *round >= call.round);
         self.tap.forget_rounds_before(call.round);
         // Whoever is selected has been online for the aggregator: a status that was lost on its way here.
@@ -89,13 +98,34 @@ impl Collusion {
 
     pub(super) fn forget_rounds(&mut self) {
         self.round = 0;
-        self.craft_at = None;
+        (self.craft_at, self.ask_at) = (None, None);
         self.hands.clear();
         self.tap.forget_rounds_before(u32::MAX);
     }
 
     pub(super) fn wake_at(&self) -> Option<Millis> {
-        self.craft_at
+        let ask_at = self.ask_at.filter(|_| self.leader() == self.me);
+        self.craft_at.into_iter().chain(ask_at).min()
+    }
+
+    /// Updates of the round that `call` opened of which the leader lacks all or a part; none when it has them all or has
+    /// crafted without.
+    pub(super) fn lacking(&self, run: RunId, call: &RoundCall) -> Vec<Missing> {
+        let unknown = Hand::default();
+        let hand = self.hands.get(&call.round).unwrap_or(&unknown);
+        if hand.progress == Progress::Crafted {
+            return Vec::new();
+        }
+        let lacks =
+            |device: &&DeviceId| !self.attackers.contains(device) && !hand.benign.contains_key(device);
+        // Its digest, too, is what has not come: nobody has one of zeros.
+        let all_of = |device: &DeviceId| {
+            let blake3 = Digest([0; 32]);
+            let id = TransferId { run, round: call.round, kind: Kind::Update, device: Some(*device), blake3 };
+            Missing { id, chunks: Vec::new() }
+        };
+        let missing = |device| self.tap.missing_of(device, call.round).unwrap_or_else(|| all_of(device));
+        call.selected.iter().filter(lacks).take(MAX_ASKED_AT_A_TIME).map(missing).collect()
     }
 
     pub(super) fn leader(&self) -> DeviceId {

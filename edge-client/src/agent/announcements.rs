@@ -1,7 +1,7 @@
 //! The aggregator's word, and whether it is for this device.
 
 use shared::identity::RunId;
-use shared::wire::{Announcement, Millis, PROTOCOL_VERSION, Stage};
+use shared::wire::{Announcement, Millis, PROTOCOL_VERSION, RoundCall, Stage};
 use tracing::info;
 
 use super::{Action, Agent, Farewell};
@@ -43,6 +43,7 @@ impl Agent {
             }
             Stage::Round(call) => {
                 self.follow(run, term);
+                self.speak_up_if_overlooked(now, call, out);
                 self.round_called(now, call, out);
             }
             Stage::Finished if known || (self.run.is_none() && !retained) => {
@@ -51,6 +52,16 @@ impl Agent {
             }
             // The end of a run that this process had no part in. It may lie at the broker since long ago.
             Stage::Finished => {}
+        }
+    }
+
+    /// Says once more that this device is here, if a round that it is drawn for is called without it: its status was lost
+    /// on the way, or the aggregator has given it up.
+    fn speak_up_if_overlooked(&mut self, now: Millis, call: &RoundCall, out: &mut Vec<Action>) {
+        let me = self.me.device;
+        let is_missing = !call.selected.contains(&me) && self.presence.may_repeat_itself(now);
+        if is_missing && self.plan.selection(call.round).contains(&me) {
+            out.push(Action::Publish(self.presence.online(now)));
         }
     }
 

@@ -10,19 +10,22 @@ use std::sync::Arc;
 use shared::identity::DeviceId;
 use shared::parameters::first_not_finite;
 use shared::wire::{
-    Blob, Chunk, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, Progress, Publication, Receipt,
-    Status, Topic, UpdateContent, content_limit, decode,
+    Blob, Chunk, Float32Array, Kind, Message, Millis, Missing, ModelContent, Outgoing, Progress, Publication,
+    Receipt, Status, Topic, UpdateContent, content_limit, decode,
 };
 use tracing::{debug, warn};
 
+use super::accomplices::ASKING_PAUSE;
 use super::hand;
 use super::round::Stage;
 use super::{Action, Agent, Round};
 use crate::worker::{CraftJob, Job, Trained};
 
 /// Shares of a round's time, in percent, after which the leader crafts from what it has and a follower gives up.
-const LEADER_PATIENCE: u64 = 40;
-const FOLLOWER_PATIENCE: u64 = 65;
+const LEADER_PATIENCE: u64 = 55;
+const FOLLOWER_PATIENCE: u64 = 80;
+/// How long the pieces of a model may be quiet before the missing ones are asked for.
+pub(super) const PIECES_QUIET: Millis = Millis(1_000);
 
 impl Agent {
     /// Trained, and now up to the accomplices.
@@ -43,7 +46,7 @@ impl Agent {
             let transfer = Outgoing::new(run, trained.round, Kind::BeforeAttack, Some(me), content);
             self.outbox.post(now, self.topics.name(Topic::Collusion(leader)), transfer, out);
         }
-        round.stage = Stage::Colluding { trained, until: round.share_of_time(FOLLOWER_PATIENCE) };
+        round.stage = Stage::Colluding { trained, since: now, until: round.share_of_time(FOLLOWER_PATIENCE) };
         self.craft_if_ready(now, out);
         self.take_crafted(now, out);
     }
@@ -100,7 +103,7 @@ impl Agent {
         // Not from `peer`: while the pieces come in, this device may learn who leads.
         match self.incoming.accept(now, id.device, chunk) {
             Ok(Progress::Complete(content)) => {
-                self.tell(peer, &Message::Receipt(Receipt { id, refused: None }), out);
+                self.say_to(peer, &Message::Receipt(Receipt { id, refused: None }), out);
                 match content.model(self.dimension) {
                     Ok(model) if id.kind == Kind::BeforeAttack => {
                         if let Some(collusion) = &mut self.collusion {
@@ -124,7 +127,7 @@ impl Agent {
                     Some(missing) => Message::Missing(missing),
                     None => Message::Receipt(Receipt { id, refused: None }),
                 };
-                self.tell(peer, &answer, out);
+                self.say_to(peer, &answer, out);
                 self.hand_out_again(now, id.round, peer, out);
             }
             Ok(Progress::Incomplete | Progress::AlreadyHeld) => {}
@@ -142,11 +145,37 @@ impl Agent {
         if !(benign && near && expected) {
             return;
         }
+        collusion.ask_at = Some(now + ASKING_PAUSE);
         if let Ok(Progress::Complete(content)) = collusion.tap.accept(now, Some(device), chunk.clone())
             && let Ok(update) = decode::<UpdateContent>(&content, content_limit(self.dimension))
         {
             collusion.keep(&id, device, update.parameters.0);
             self.craft_if_ready(now, out);
+        }
+    }
+
+    /// Asks for updates that the leader has not heard, and for what is missing of accomplices' models.
+    pub(super) fn ask_accomplices(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let Some(collusion) = &mut self.collusion else { return };
+        let mut asked: Vec<(DeviceId, Missing)> = Vec::new();
+        for missing in self.incoming.stalled(now, PIECES_QUIET) {
+            match (missing.id.kind, missing.id.device) {
+                (Kind::BeforeAttack, Some(device)) => asked.push((device, missing)),
+                (Kind::Crafted, _) => asked.push((collusion.leader(), missing)),
+                _ => {}
+            }
+        }
+        if collusion.ask_at.is_some_and(|due| due <= now) {
+            collusion.ask_at = Some(now + ASKING_PAUSE);
+            if let (Some(run), Some(round)) = (self.run, &self.round)
+                && collusion.leader() == self.me.device
+            {
+                let lacking = collusion.lacking(run, &round.call);
+                asked.extend(lacking.into_iter().filter_map(|missing| Some((missing.id.device?, missing))));
+            }
+        }
+        for (device, missing) in asked {
+            self.say_to(device, &Message::Missing(missing), out);
         }
     }
 
@@ -248,7 +277,7 @@ impl Agent {
         }
     }
 
-    fn tell(&self, peer: DeviceId, message: &Message, out: &mut Vec<Action>) {
+    fn say_to(&self, peer: DeviceId, message: &Message, out: &mut Vec<Action>) {
         let topic = self.topics.name(Topic::Collusion(peer));
         out.push(Action::Publish(Publication::live(topic, message)));
     }

@@ -26,11 +26,13 @@ mod presence;
 mod round;
 #[cfg(test)]
 mod tests;
+mod vain;
 
 use std::sync::Arc;
 
+use shared::attack_record::{AttackEvent, AttackStep};
 use shared::identity::{DeviceId, Digest, RunId};
-use shared::scenario::{AttackRounds, Scenario};
+use shared::scenario::Scenario;
 use shared::wire::{
     Assembler, Kind, Limits, Message, Millis, Missing, Payload, Publication, Receipt, Telemetry, Topic,
     Topics,
@@ -40,6 +42,7 @@ use tracing::{debug, warn};
 use crate::attacks::{self, Needs};
 use crate::worker::{Job, Outcome};
 use accomplices::Collusion;
+use collusion::PIECES_QUIET;
 use outbox::Outbox;
 use presence::Presence;
 use round::Round;
@@ -77,6 +80,8 @@ pub enum Action {
     Publish(Publication),
     /// Compute, and report back with [`Event::Done`].
     Compute(Job),
+    /// Tell whoever runs the experiment, and nobody else, of a part in the attack: before what follows is published.
+    Tell(AttackEvent),
     /// Nothing more will come: disconnect.
     Leave(Farewell),
 }
@@ -116,13 +121,18 @@ pub struct Agent {
     incoming: Assembler,
     /// Set on compromised devices whose attack needs others.
     collusion: Option<Collusion>,
-    attack_rounds: AttackRounds,
+    /// Whether an attacker with full knowledge reads this device's updates.
+    is_tapped: bool,
+    /// Who is drawn for a round, and which are attacked.
+    plan: Scenario,
     run: Option<RunId>,
     /// Start of the aggregator that was last heard; an earlier one's words are stale.
     term: u64,
     /// The last global model that arrived whole.
     model: Option<(Digest, Arc<[f32]>)>,
     round: Option<Round>,
+    /// When it was last remarked that something is waited for in vain.
+    remarked: Option<Millis>,
     /// The run about whose other scenario the log has been told.
     foreign: Option<RunId>,
 }
@@ -137,9 +147,10 @@ impl Agent {
         let limits = transfer_limits(dimension, attackers.len() + 2);
         Agent {
             presence: Presence::new(&me, &topics, digest, now),
+            is_tapped: needs == Needs::Everyone && !attackers.contains(&me.device),
             collusion: colludes
                 .then(|| Collusion::new(&me, attackers, needs, dimension, scenario.fleet.devices)),
-            attack_rounds: scenario.attack_rounds(),
+            plan: scenario.clone(),
             outbox: Outbox::default(),
             incoming: Assembler::new(limits),
             scenario: digest,
@@ -150,6 +161,7 @@ impl Agent {
             term: 0,
             model: None,
             round: None,
+            remarked: None,
             foreign: None,
         }
     }
@@ -179,14 +191,18 @@ impl Agent {
     pub fn wake_at(&self) -> Option<Millis> {
         let round = self.round.as_ref().and_then(Round::wake_at);
         let hand = self.collusion.as_ref().and_then(Collusion::wake_at);
-        [round, hand, self.outbox.wake_at(), self.presence.wake_at()].into_iter().flatten().min()
+        let pieces = self.collusion.as_ref().and_then(|_| self.incoming.next_stall(PIECES_QUIET));
+        let others = [self.outbox.wake_at(), self.presence.wake_at(), self.remark_at()];
+        [round, hand, pieces].into_iter().chain(others).flatten().min()
     }
 
     /// What this device would leave if it left now; `None` while it has a part in no run.
     pub fn unfinished(&self) -> Option<String> {
         let run = self.run?;
         let place = match &self.round {
-            Some(round) if round.is_open() => format!("in round {}, whose update is not delivered", round.call.round),
+            Some(round) if round.is_open() => {
+                format!("in round {}, whose update is not delivered", round.call.round)
+            }
             Some(round) => format!("after its part in round {}", round.call.round),
             None => "before its first round".to_owned(),
         };
@@ -200,6 +216,9 @@ impl Agent {
         }
         if let Some(collusion) = &mut self.collusion {
             out.extend(collusion.subscriptions(&self.topics).into_iter().map(Action::Subscribe));
+        }
+        if self.is_tapped {
+            out.push(Action::Subscribe(self.topics.name(Topic::Collusion(me))));
         }
         // Last, so that what answers an announcement finds its way here.
         out.push(Action::Subscribe(self.topics.name(Topic::Round)));
@@ -246,6 +265,7 @@ impl Agent {
             }
             (Some(Topic::Update(device)), Message::Chunk(chunk)) => self.tapped(now, device, chunk, out),
             (Some(Topic::Collusion(device)), message) if device == me => match message {
+                Message::Missing(missing) if self.is_tapped => self.outbox.answer_tap(now, missing, out),
                 Message::Chunk(chunk) => self.collusion_chunk(now, chunk.clone(), out),
                 Message::Missing(missing) => self.asked(now, missing, out),
                 Message::Receipt(receipt) => self.receipt(receipt),
@@ -261,16 +281,25 @@ impl Agent {
                 self.presence.trained(trained.telemetry);
                 self.trained(now, trained, out);
             }
-            Outcome::Crafted { round, models } => self.crafted(now, round, models, out),
+            Outcome::Crafted { round, models, from, gave_up } => {
+                self.tell(round, AttackStep::Crafted { from, gave_up }, out);
+                self.crafted(now, round, models, out);
+            }
             Outcome::Failed { round, what } => self.failed(now, round, &what, out),
         }
+    }
+
+    fn tell(&self, round: u32, what: AttackStep, out: &mut Vec<Action>) {
+        out.push(Action::Tell(AttackEvent { device: self.me.device, round, what }));
     }
 
     fn tick(&mut self, now: Millis, out: &mut Vec<Action>) {
         self.outbox.remind(now, out);
         self.ask_for_model(now, out);
+        self.ask_accomplices(now, out);
         self.stop_colluding(now, out);
         self.craft_if_ready(now, out);
+        self.remark_if_in_vain(now);
         self.presence.tell_news(now, out);
     }
 

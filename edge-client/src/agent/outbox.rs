@@ -1,11 +1,15 @@
 //! What has been sent and not yet been acknowledged by the application at the other end.
 
-use shared::wire::{Chunk, Message, Millis, Missing, Outgoing, Publication, TransferId};
+use shared::wire::{Chunk, Kind, Message, Millis, Missing, Outgoing, Publication, TransferId};
 
 use super::Action;
 
 const FIRST_PAUSE: Millis = Millis(2_000);
 const LONGEST_PAUSE: Millis = Millis(16_000);
+/// Among colluders, who have but a part of a round for what goes to and fro between them.
+const LONGEST_PAUSE_AMONG_COLLUDERS: Millis = FIRST_PAUSE;
+/// How often at most an update is sent again to whom it was not sent.
+const TAP_PAUSE: Millis = Millis(1_000);
 
 /// Transfers on their way. MQTT's acknowledgement only says that the broker has them; they stay here until the
 /// receiver's own receipt. Where that does not come, the first chunk is sent once more: the receiver answers it
@@ -22,8 +26,12 @@ struct Letter {
     /// The receiver has it. Kept all the same until the next round: an aggregator that is killed loses what it had
     /// acknowledged in the round it was in.
     settled: bool,
+    /// When it was sent, or the receiver last asked for some of it.
+    since: Millis,
     probe_at: Millis,
     pause: Millis,
+    /// When it may be sent again to whoever reads along.
+    tap_at: Millis,
 }
 
 impl Letter {
@@ -33,7 +41,11 @@ impl Letter {
 
     fn probe(&mut self, now: Millis, out: &mut Vec<Action>) {
         out.extend(self.transfer.chunk(0).map(|chunk| self.publish(chunk)));
-        self.pause = (self.pause + self.pause).min(LONGEST_PAUSE);
+        let longest = match self.transfer.id().kind {
+            Kind::BeforeAttack | Kind::Crafted => LONGEST_PAUSE_AMONG_COLLUDERS,
+            Kind::Model | Kind::Update => LONGEST_PAUSE,
+        };
+        self.pause = (self.pause + self.pause).min(longest);
         self.probe_at = now + self.pause;
     }
 }
@@ -42,8 +54,8 @@ impl Outbox {
     /// Sends all of `transfer` to `topic`, and keeps it.
     pub(super) fn post(&mut self, now: Millis, topic: String, transfer: Outgoing, out: &mut Vec<Action>) {
         self.letters.retain(|letter| letter.transfer.id() != transfer.id());
-        let letter =
-            Letter { topic, transfer, settled: false, probe_at: now + FIRST_PAUSE, pause: FIRST_PAUSE };
+        let (probe_at, pause) = (now + FIRST_PAUSE, FIRST_PAUSE);
+        let letter = Letter { topic, transfer, settled: false, since: now, probe_at, pause, tap_at: now };
         out.extend(letter.transfer.chunks().map(|chunk| letter.publish(chunk)));
         self.letters.push(letter);
     }
@@ -55,9 +67,9 @@ impl Outbox {
     }
 
     /// The receiver has forgotten everything.
-    pub(super) fn unsettle(&mut self) {
+    pub(super) fn unsettle(&mut self, now: Millis) {
         for letter in &mut self.letters {
-            letter.settled = false;
+            (letter.settled, letter.since) = (false, now);
         }
     }
 
@@ -69,7 +81,27 @@ impl Outbox {
     pub(super) fn answer(&mut self, now: Millis, missing: &Missing, out: &mut Vec<Action>) {
         for letter in self.letters.iter_mut().filter(|letter| letter.transfer.id() == missing.id) {
             out.extend(letter.transfer.answer(missing).into_iter().map(|chunk| letter.publish(chunk)));
-            letter.probe_at = now + letter.pause;
+            (letter.since, letter.probe_at) = (now, now + letter.pause);
+        }
+    }
+
+    /// What has been without an answer for longest, and since when.
+    pub(super) fn awaited(&self) -> Option<(Millis, TransferId)> {
+        let open = self.letters.iter().filter(|letter| !letter.settled);
+        open.map(|letter| (letter.since, letter.transfer.id())).min()
+    }
+
+    /// Sends the update of a round again where it went, for who reads along and lacks some of it: by its own name, for
+    /// of an update of which nothing came nobody knows the digest.
+    pub(super) fn answer_tap(&mut self, now: Millis, missing: &Missing, out: &mut Vec<Action>) {
+        let asked = |letter: &&mut Letter| {
+            let TransferId { run, round, kind, .. } = letter.transfer.id();
+            (run, round, kind) == (missing.id.run, missing.id.round, Kind::Update) && letter.tap_at <= now
+        };
+        if let Some(letter) = self.letters.iter_mut().find(asked) {
+            letter.tap_at = now + TAP_PAUSE;
+            let missing = Missing { id: letter.transfer.id(), chunks: missing.chunks.clone() };
+            out.extend(letter.transfer.answer(&missing).into_iter().map(|chunk| letter.publish(chunk)));
         }
     }
 

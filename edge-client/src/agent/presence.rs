@@ -79,6 +79,11 @@ impl Presence {
         self.news.then_some(self.said + NEWS_PAUSE)
     }
 
+    /// Whether the last status was long enough ago for another that says the same.
+    pub(super) fn may_repeat_itself(&self, now: Millis) -> bool {
+        self.said + NEWS_PAUSE <= now
+    }
+
     /// Says the status once more if it has changed.
     pub(super) fn tell_news(&mut self, now: Millis, out: &mut Vec<Action>) {
         if self.wake_at().is_some_and(|due| due <= now) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use shared::attack_record::AttackStep;
 use shared::identity::Digest;
 use shared::wire::{
     Blob, Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, Progress, Publication, RoundCall,
@@ -30,11 +31,16 @@ pub(super) struct Round {
 #[derive(Debug)]
 pub(super) enum Stage {
     /// Some of the global model is missing.
-    Fetching { ask_at: Millis, pause: Millis },
+    Fetching {
+        ask_at: Millis,
+        pause: Millis,
+        /// When the last piece of it came.
+        heard: Millis,
+    },
     /// The worker trains.
     Training,
     /// What was trained waits for what the accomplices make of it.
-    Colluding { trained: Trained, until: Millis },
+    Colluding { trained: Trained, since: Millis, until: Millis },
     /// The update is in the outbox or was acknowledged, or none is wanted of this device.
     Delivered,
 }
@@ -70,7 +76,7 @@ impl Agent {
                 // that an earlier start of the aggregator had acknowledged surely is.
                 if restarted {
                     (current.term, current.opened) = (term, now);
-                    self.outbox.unsettle();
+                    self.outbox.unsettle(now);
                 }
                 return self.outbox.probe(now, out);
             }
@@ -85,13 +91,13 @@ impl Agent {
         self.outbox.forget_rounds_before(call.round);
         self.incoming.forget_rounds_before(call.round);
         if let Some(collusion) = &mut self.collusion {
-            collusion.open(call);
+            collusion.open(now, call);
         }
         self.listen_if_leading(out);
         let selected = call.selected.contains(&self.me.device);
         // A leader may have to craft for others in a round that it is not selected for.
         let stage = if selected || self.collusion.is_some() {
-            Stage::Fetching { ask_at: now + QUIET, pause: QUIET }
+            Stage::Fetching { ask_at: now + QUIET, pause: QUIET, heard: now }
         } else {
             Stage::Delivered
         };
@@ -117,8 +123,8 @@ impl Agent {
                 }
             },
             Ok(Progress::Incomplete) => {
-                if let Some(Round { stage: Stage::Fetching { ask_at, pause }, .. }) = &mut self.round {
-                    *ask_at = now + *pause;
+                if let Some(Round { stage: Stage::Fetching { ask_at, pause, heard }, .. }) = &mut self.round {
+                    (*ask_at, *heard) = (now + *pause, now);
                 }
             }
             Ok(Progress::AlreadyHeld) => {}
@@ -159,7 +165,7 @@ impl Agent {
 
     pub(super) fn ask_for_model(&mut self, now: Millis, out: &mut Vec<Action>) {
         let (Some(round), Some(run)) = (&mut self.round, self.run) else { return };
-        let Stage::Fetching { ask_at, pause } = &mut round.stage else { return };
+        let Stage::Fetching { ask_at, pause, .. } = &mut round.stage else { return };
         if *ask_at > now {
             return;
         }
@@ -177,11 +183,16 @@ impl Agent {
         if round.call.round != trained.round || !matches!(round.stage, Stage::Training) {
             return; // for a round that is over
         }
-        if self.collusion.is_some() && self.attack_rounds.contains(trained.round) {
+        if self.attacks(trained.round) {
             self.collude(now, trained, out);
         } else {
             self.deliver(now, &trained, None, out);
         }
+    }
+
+    /// Whether this device is to send what is crafted in `round`.
+    fn attacks(&self, round: u32) -> bool {
+        self.collusion.is_some() && self.plan.attack_rounds().contains(round)
     }
 
     /// Sends the update: `crafted` in place of the trained parameters where there is such.
@@ -192,6 +203,10 @@ impl Agent {
         crafted: Option<Arc<[f32]>>,
         out: &mut Vec<Action>,
     ) {
+        if self.attacks(trained.round) {
+            let what = if crafted.is_some() { AttackStep::SentCrafted } else { AttackStep::SentTrained };
+            self.tell(trained.round, what, out);
+        }
         let (Some(round), Some(run)) = (&mut self.round, self.run) else { return };
         round.stage = Stage::Delivered;
         let content = UpdateContent {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use candle_core::Tensor;
 use edge_client::attacks::Needs;
 use rayon::prelude::*;
+use shared::attack_record::{AttackEvent, AttackStep, Models};
 use shared::identity::DeviceId;
 use shared::random::{Purpose, stream};
 use tracing::warn;
@@ -62,7 +63,7 @@ impl<'a> Collusion<'a> {
     }
 
     /// The `models` of all, `[m, d]`, with what was crafted of them and what was `drawn` in the rows of compromised
-    /// devices; as they are, if nothing was crafted.
+    /// devices; as they are, if nothing was crafted. And what each compromised device did.
     ///
     /// A model that is not finite is of no use to anybody, and its device sends it as it is.
     pub(super) fn attack(
@@ -71,30 +72,47 @@ impl<'a> Collusion<'a> {
         models: Tensor,
         global: &Tensor,
         rules: &Rules,
-    ) -> Result<Tensor, RulesError> {
+    ) -> Result<(Tensor, Vec<AttackEvent>), RulesError> {
         let finite = are_finite(&models)?;
         let rows: Vec<u32> = (0..).zip(&finite).filter_map(|(row, finite)| finite.then_some(row)).collect();
         if rows.len() < finite.len() {
             let devices = rows.iter().map(|&row| self.devices[row as usize]).collect();
             let (seed, attackers) = ((self.seed, self.round), self.attackers);
             let Some(others) = Collusion::of(self.attack, self.needs, seed, devices, attackers) else {
-                return Ok(models);
+                let events =
+                    self.colluders.iter().map(|row| self.did(*row, AttackStep::SentTrained)).collect();
+                return Ok((models, events));
             };
             let drawn = others.draw(models.dim(1)?);
-            let attacked = others.attack(drawn, rows_of(&models, &rows)?, global, rules)?;
-            return Ok(with_rows(models, &rows, attacked)?);
+            let (attacked, mut events) = others.attack(drawn, rows_of(&models, &rows)?, global, rules)?;
+            let left_out = self.colluders.iter().filter(|row| !finite[**row as usize]);
+            events.extend(left_out.map(|row| self.did(*row, AttackStep::SentTrained)));
+            return Ok((with_rows(models, &rows, attacked)?, events));
         }
         let (colluders, benign) = (&self.colluders[..], &self.benign[..]);
         let drawn = Tensor::from_vec(drawn, (colluders.len(), models.dim(1)?), models.device())?;
         let view = View { global, everyone: &models, colluders, benign, drawn: &drawn, rules };
-        match self.attack.craft(&view) {
-            Ok(Some(crafted)) => Ok(with_rows(models, colluders, crafted)?),
-            Ok(None) => Ok(models),
+        let (crafted, sent) = match self.attack.craft(&view) {
+            Ok(crafted) => (crafted, AttackStep::SentCrafted),
             Err(error) => {
                 warn!("round {}: nothing crafted: {}", self.round, error.refusal()?);
-                Ok(models)
+                (None, AttackStep::SentTrained)
             }
+        };
+        let mut events: Vec<_> = colluders.iter().map(|row| self.did(*row, sent)).collect();
+        if sent == AttackStep::SentCrafted {
+            let benign = if self.needs == Needs::Everyone { benign.len() } else { 0 };
+            let from = Models { colluders: colluders.len() as u32, benign: benign as u32 };
+            events.push(self.did(colluders[0], AttackStep::Crafted { from, gave_up: crafted.is_none() }));
         }
+        Ok(match crafted {
+            Some(crafted) => (with_rows(models, colluders, crafted)?, events),
+            None => (models, events),
+        })
+    }
+
+    fn did(&self, row: u32, what: AttackStep) -> AttackEvent {
+        AttackEvent { device: self.devices[row as usize], round: self.round, what }
     }
 }
 

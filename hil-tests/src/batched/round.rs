@@ -11,6 +11,7 @@ use candle_core::Tensor;
 use edge_client::attacks::{self as device_attacks, Needs};
 use edge_client::worker::Worker;
 use rayon::prelude::*;
+use shared::attack_record::{AttackEvent, AttackRecord, AttackStep};
 use shared::data::Shard;
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
@@ -103,7 +104,7 @@ impl Simulation {
             let drawn = self.scenario.selected();
             bail!("{} of the {drawn} devices drawn for it have training examples: {too_few}", selected.len());
         }
-        let sent = self.sent(round, &selected)?;
+        let (sent, attack) = self.sent(round, &selected)?;
         let finite = are_finite(&sent.values)?;
         let not_finite = selected.iter().zip(&finite).filter(|(_, finite)| !**finite);
         let refused: Vec<DeviceId> = not_finite.map(|(&device, _)| device).collect();
@@ -136,6 +137,7 @@ impl Simulation {
             bytes_up: 0,
             bytes_down: 0,
             seconds: 0.0,
+            attack,
             devices: Vec::new(),
             shards: Vec::new(),
         };
@@ -148,8 +150,8 @@ impl Simulation {
         self.scenario.selection(round).into_iter().filter(has_examples).collect()
     }
 
-    /// What `devices` send, at least one: what they trained, or what was crafted for them.
-    fn sent(&self, round: u32, devices: &[DeviceId]) -> anyhow::Result<Updates> {
+    /// What `devices` send, at least one: what they trained, or what was crafted for them. And how that came about.
+    fn sent(&self, round: u32, devices: &[DeviceId]) -> anyhow::Result<(Updates, Option<AttackRecord>)> {
         let drawn: Vec<_> =
             devices.par_iter().map(|device| self.devices[device.0 as usize].drawn(round)).collect();
         let collusion = self.collusion(round, devices);
@@ -159,15 +161,18 @@ impl Simulation {
             || collusion.as_ref().map(|collusion| collusion.draw(self.values.len())),
         );
         let trained = trained.context("the devices cannot be trained")?;
-        let values = match collusion.zip(drawn) {
-            Some((collusion, drawn)) => {
-                let attacked = collusion.attack(drawn, trained.models, &self.global, &self.rules);
-                attacked.context("the attack cannot be crafted")?
-            }
-            None => trained.models,
+        let (values, events) = if let Some((collusion, drawn)) = collusion.zip(drawn) {
+            let attacked = collusion.attack(drawn, trained.models, &self.global, &self.rules);
+            attacked.context("the attack cannot be crafted")?
+        } else {
+            let attackers = devices.iter().filter(|device| self.attackers.contains(device));
+            let behaves = |&device: &DeviceId| AttackEvent { device, round, what: AttackStep::SentTrained };
+            (trained.models, attackers.map(behaves).collect())
         };
+        let attack = AttackRecord::of(&self.scenario, round, &events);
         let weights = devices.iter().map(|device| self.weights[device.0 as usize]).collect();
-        Ok(Updates { devices: devices.to_vec(), values, weights, losses: trained.losses.to_vec1()? })
+        let sent = Updates { devices: devices.to_vec(), values, weights, losses: trained.losses.to_vec1()? };
+        Ok((sent, attack))
     }
 
     /// The attack on `round`, if there is one that crafts.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use aggregator_node::record::AttackSummary;
 use clap::Args;
 use rim::BrokerAddress;
 use shared::scenario::Scenario;
@@ -76,6 +77,13 @@ impl RunArgs {
         let summary = bench.run(&task, &Watch { on_round: &on_round, stop })?;
         progress.finish();
         let Some(summary) = summary else { return Ok(Ending::Interrupted) };
+        if let Some(attack) = summary.attack.filter(|attack| attack.as_meant < attack.rounds) {
+            let AttackSummary { rounds, as_meant, fell_back, silent, .. } = attack;
+            eprintln!(
+                "the attack took place as the scenario means it in {as_meant} of {rounds} rounds only: compromised devices \
+                 sent {fell_back} honest updates and no update {silent} times; the report lists the rounds"
+            );
+        }
         match self.format {
             Format::Json => println!("{}", serde_json::to_string_pretty(&summary)?),
             Format::Table => {

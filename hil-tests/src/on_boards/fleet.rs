@@ -55,6 +55,11 @@ impl<'a> Fleet<'a> {
         self.folder.join("aggregator")
     }
 
+    /// Where clients that are processes of this machine write what they do of an attack.
+    pub(super) fn attack_log(&self) -> PathBuf {
+        self.scratch.path().join("attack.jsonl")
+    }
+
     /// Where the process called `name` logs to.
     pub(super) fn log(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name).with_extension("log")
@@ -129,6 +134,7 @@ impl<'a> Fleet<'a> {
             ca: with_tls("ca.pem"),
             cert: with_tls("device.pem"),
             key: with_tls("device.key"),
+            attack_log: Some(self.attack_log()),
             ..File::default()
         };
         let path = self.scratch.path().join(format!("{device}.toml"));

@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use crate::bench::{Bench, Task, Watch};
 use crate::deploy::{Claim, SshError};
 use crate::faults::Step;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Kind};
 use crate::processes::{Aggregator, Binaries, Rounds, Running, Seats, all_well, at_every_seat, conduct};
 use fleet::Fleet;
 use way::Way;
@@ -88,6 +88,12 @@ impl Boards {
         }
         for device in absent {
             command.args(["--without", &device.to_string()]);
+        }
+        // Of clients elsewhere nobody tells what they do, and half the truth would look like an attack that fell short.
+        let attackers = task.scenario.attackers();
+        let mut compromised = self.inventory.devices.iter().filter(|device| attackers.contains(&device.id));
+        if compromised.all(|device| matches!(device.kind, Kind::Native | Kind::QemuUser)) {
+            command.arg("--attack-log").arg(fleet.attack_log());
         }
         Aggregator::new(&command, fleet.log("aggregator-node"))
     }

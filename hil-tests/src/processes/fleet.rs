@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 use crate::bench::Task;
 
+const ATTACK_LOG: &str = "attack.jsonl";
+
 /// A temporary folder with everything that the processes read, and their logs until they are kept.
 pub(super) struct Fleet {
     folder: TempDir,
@@ -34,6 +36,7 @@ impl Fleet {
                 scenario: Some(scenario_path.clone()),
                 shard: Some(shard),
                 topic_prefix: Some(topic_prefix.clone()),
+                attack_log: Some(folder.path().join(ATTACK_LOG)),
                 ..File::default()
             };
             let config_path = folder.path().join(format!("{device}.toml"));
@@ -55,6 +58,11 @@ impl Fleet {
 
     pub(super) fn topic_prefix(&self) -> &str {
         &self.topic_prefix
+    }
+
+    /// Where the clients write what they do of an attack.
+    pub(super) fn attack_log(&self) -> PathBuf {
+        self.folder.path().join(ATTACK_LOG)
     }
 
     /// Where the process called `name` logs to.

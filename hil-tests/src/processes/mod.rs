@@ -86,7 +86,7 @@ impl Processes {
         port: &HeldPort,
     ) -> (BrokerAddress, Aggregator) {
         let mut command = Aggregator::command(&self.aggregator_node, fleet.folder(), task, self.name);
-        command.args(["--topic-prefix", fleet.topic_prefix()]);
+        command.args(["--topic-prefix", fleet.topic_prefix()]).arg("--attack-log").arg(fleet.attack_log());
         let broker = if let Some(broker) = given {
             command.arg("--broker").arg(broker.to_string());
             broker

@@ -20,6 +20,7 @@ use aggregator_node::worker::Worker;
 use anyhow::{bail, ensure};
 use edge_client::agent::{Agent, Identity};
 use rayon::prelude::*;
+use shared::attack_record::{AttackEvent, AttackRecord};
 use shared::identity::DeviceId;
 use shared::models::{self, Model};
 use shared::wire::{Millis, Topics};
@@ -59,6 +60,7 @@ impl Bench for Software {
             network: Network::new(&self.faults),
             aggregator: AggregatorSeat::new(machine, worker),
             devices: seat_devices(task, &model, &topics),
+            told: Vec::new(),
             now: Millis(0),
         };
         stage.connect();
@@ -99,6 +101,8 @@ struct Stage {
     network: Network,
     aggregator: AggregatorSeat,
     devices: Vec<DeviceSeat>,
+    /// What compromised devices did since the last round was recorded.
+    told: Vec<AttackEvent>,
     now: Millis,
 }
 
@@ -133,7 +137,9 @@ impl Stage {
         let mut over = false;
         for effect in effects {
             match effect {
-                Effect::Record { record, global } => {
+                Effect::Record { mut record, global } => {
+                    record.attack = AttackRecord::of(run.scenario(), record.round, &self.told);
+                    self.told.retain(|event| event.round > record.round);
                     (watch.on_round)(&record);
                     run.record(record, global)?;
                 }
@@ -146,7 +152,10 @@ impl Stage {
         }
         for (index, effects) in said.into_iter().enumerate() {
             for effect in effects {
-                self.network.carry_out(now, index + 1, effect);
+                match effect {
+                    Effect::Tell(event) => self.told.push(event),
+                    effect => self.network.carry_out(now, index + 1, effect),
+                }
             }
         }
         Ok(over)

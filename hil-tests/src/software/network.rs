@@ -78,7 +78,7 @@ impl Network {
                 self.exact.values_mut().for_each(|subscribers| subscribers.retain(|&who| who != from));
                 self.wildcards.retain(|&(_, who)| who != from);
             }
-            Effect::Record { .. } | Effect::Finish(_) => {}
+            Effect::Record { .. } | Effect::Tell(_) | Effect::Finish(_) => {}
         }
     }
 

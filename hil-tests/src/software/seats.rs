@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aggregator_node::machine::{self, Failure, Machine};
 use aggregator_node::record::RoundRecord;
 use edge_client::agent::{self, Agent};
+use shared::attack_record::AttackEvent;
 use shared::wire::{Millis, Payload, Publication};
 
 /// A message that has arrived.
@@ -20,8 +21,13 @@ pub(super) struct Delivery {
 pub(super) enum Effect {
     Subscribe(String),
     Publish(Publication),
-    Record { record: RoundRecord, global: Arc<[f32]> },
+    Record {
+        record: RoundRecord,
+        global: Arc<[f32]>,
+    },
     Finish(Result<(), Failure>),
+    /// For the record of its round.
+    Tell(AttackEvent),
     Leave,
 }
 
@@ -83,6 +89,7 @@ impl DeviceSeat {
                     let outcome = self.worker.perform(job);
                     self.take(now, agent::Event::Done(outcome), effects);
                 }
+                agent::Action::Tell(event) => effects.push(Effect::Tell(event)),
                 agent::Action::Leave(_) => {
                     self.left = true;
                     effects.push(Effect::Leave);

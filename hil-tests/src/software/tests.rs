@@ -1,9 +1,12 @@
 //! Whatever the link does, a run in which every update arrives in the end is the undisturbed run.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
+use aggregator_node::record::{AttackSummary, RoundRecord};
 use rand::Rng;
+use shared::attack_record::AttackRecord;
 use shared::random::{Purpose, stream};
 use shared::scenario::Scenario;
 
@@ -34,14 +37,21 @@ fn run(settings: &[&str], faults: Faults) -> Summary {
 }
 
 fn run_on(bench: &Software, settings: &[&str]) -> Summary {
+    run_recorded(bench, settings).0
+}
+
+fn run_recorded(bench: &Software, settings: &[&str]) -> (Summary, Vec<RoundRecord>) {
     let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
     let scenario = Arc::new(Scenario::parse("faults.toml", SCENARIO, &settings).unwrap());
     let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets");
     let data = FleetData::load(&scenario, &datasets).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let task = Task { scenario, data, datasets, out: folder.path().join("run") };
-    let watch = Watch { on_round: &|_| {}, stop: &AtomicBool::new(false) };
-    bench.run(&task, &watch).unwrap().expect("nobody stops it")
+    let records = Mutex::new(Vec::new());
+    let on_round = |record: &RoundRecord| records.lock().unwrap().push(record.clone());
+    let watch = Watch { on_round: &on_round, stop: &AtomicBool::new(false) };
+    let summary = bench.run(&task, &watch).unwrap().expect("nobody stops it");
+    (summary, records.into_inner().unwrap())
 }
 
 /// Faults of every kind, some of them drawn to be mild.
@@ -97,4 +107,81 @@ fn without_a_step_the_model_comes_back_as_it_went() {
 fn an_attack_changes_the_model() {
     let digest = |kind: &str| run(&[&format!("attack.kind={kind}")], Faults::default()).model_sha256;
     assert_ne!(digest("none"), digest("trimmed-mean"));
+}
+
+/// Whether every attack that `records` tell of took place as the scenario means it.
+fn as_meant(records: &[RoundRecord]) -> bool {
+    records.iter().filter_map(|record| record.attack.as_ref()).all(AttackRecord::is_as_meant)
+}
+
+#[test]
+fn an_attack_that_faults_cut_short_is_told() {
+    // Half of all that is said is lost, and the time for a round is short: some seeds must change the model.
+    let harsh =
+        |fault_seed| Faults { loss: 0.5, reorder: 0.9, delay_ms: 20, fault_seed, ..Faults::default() };
+    let settings = ["attack.kind=gaussian", "timing.round-seconds=20"];
+    let (undisturbed, records) = run_recorded(&Software::default(), &settings);
+    assert!(as_meant(&records) && records.iter().all(|record| record.attack.is_some()));
+    let whole = AttackSummary { rounds: 5, as_meant: 5, ..AttackSummary::default() };
+    assert_eq!(undisturbed.attack, Some(whole));
+    let mut changed = 0;
+    for seed in SEEDS {
+        let (summary, records) =
+            run_recorded(&Software { faults: harsh(seed), ..Software::default() }, &settings);
+        if summary.model_sha256 != undisturbed.model_sha256 {
+            changed += 1;
+            let absent = records.iter().any(|record| !record.absent.is_empty());
+            assert!(absent || !as_meant(&records), "seed {seed}: another model without a trace");
+        }
+    }
+    assert!(changed > 0, "nothing was cut short");
+}
+
+#[test]
+fn without_an_attack_that_crafts_there_is_no_word_of_one() {
+    for kind in ["attack.kind=none", "attack.kind=label-flip"] {
+        let (summary, records) = run_recorded(&Software::default(), &[kind]);
+        assert!(summary.attack.is_none() && records.iter().all(|record| record.attack.is_none()), "{kind}");
+    }
+}
+
+#[test]
+#[ignore = "nightly: hundreds of runs; prints how often faults change the model"]
+fn how_often_faults_change_an_attack() {
+    const MNIST: [&str; 7] = [
+        "dataset=mnist",
+        "data.train-examples=2000",
+        "fleet.devices=10",
+        "fleet.compromised=2",
+        "seed=2",
+        "rounds=6",
+        "timing.round-seconds=60",
+    ];
+    let harsh = Faults { loss: 0.4, reorder: 0.9, delay_ms: 20, ..Faults::default() };
+    let mild = Faults { loss: 0.01, ..Faults::default() };
+    for (attack, faults, seeds) in [
+        (&["attack.kind=trimmed-mean"][..], &harsh, 468_320..468_360),
+        (&["attack.kind=trimmed-mean", "attack.knowledge=full"][..], &mild, 0..40),
+        (&["attack.kind=gaussian"][..], &mild, 0..40),
+        (&["attack.kind=gaussian"][..], &harsh, 0..40),
+    ] {
+        let settings = [&MNIST[..], attack].concat();
+        let undisturbed = run(&settings, Faults::default()).model_sha256;
+        let (mut other, mut short, mut missed) = (0, 0, 0);
+        for fault_seed in seeds.clone() {
+            let bench = Software { faults: Faults { fault_seed, ..faults.clone() }, ..Software::default() };
+            let (summary, records) = run_recorded(&bench, &settings);
+            let absent = records.iter().any(|record| !record.absent.is_empty());
+            let (changed, whole) = (summary.model_sha256 != undisturbed, as_meant(&records));
+            other += u32::from(changed);
+            short += u32::from(!whole);
+            missed += u32::from(absent);
+            assert!(!changed || !whole || absent, "{attack:?}, {fault_seed}: another model without a trace");
+        }
+        let (loss, count) = (faults.loss, seeds.count());
+        println!(
+            "{attack:?}, loss {loss}: of {count} runs {other} ended in another model; in {short} the attack was cut \
+             short, in {missed} a device missed a round"
+        );
+    }
 }

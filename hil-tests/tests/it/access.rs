@@ -23,7 +23,7 @@ const CHANNELS: [&str; 4] = ["update", "ask", "inbox", "status"];
 fn topics(who: &str) -> Vec<String> {
     let mut topics =
         vec!["outpost/round".to_owned(), "outpost/model".to_owned(), "outpost/elsewhere".to_owned()];
-    topics.extend(["device-001", COLLUDER].map(|device| format!("outpost/collusion/{device}")));
+    topics.extend(["device-000", "device-001", COLLUDER].map(|device| format!("outpost/collusion/{device}")));
     let others = WHO.into_iter().filter(|other| *other != who);
     for device in others.chain([who]) {
         topics.extend(CHANNELS.map(|channel| format!("outpost/devices/{device}/{channel}")));
@@ -37,7 +37,7 @@ fn meant(who: &str, topic: &str, full_knowledge: bool) -> (bool, bool) {
     let colluder = who == COLLUDER;
     match *levels {
         ["round" | "model"] => (true, who == "aggregator"),
-        ["collusion", device] => (colluder && device == who, colluder),
+        ["collusion", device] => (device == who, colluder),
         ["devices", device, channel] => {
             let (own, aggregator) = (device == who, who == "aggregator");
             match channel {

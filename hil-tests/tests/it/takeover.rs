@@ -45,19 +45,22 @@ async fn connect_as(broker: &Secured, client_id: &str) {
 #[test]
 fn a_colluder_cannot_take_over_a_connection_by_what_it_can_read() {
     let colluders = vec![DeviceId(1), DeviceId(3)];
-    let Some(broker) = Secured::start(&Grants { colluders, full_knowledge: true }, Validity::Always) else { return };
+    let Some(broker) = Secured::start(&Grants { colluders, full_knowledge: true }, Validity::Always) else {
+        return;
+    };
     let lab = Lab::new(&[]);
     let files = broker.authority.issue(VICTIM);
     let mut victim = Process::start(equip(lab.client_without_broker(0), &broker.address(), &files));
     victim.wait_for_words("connected to");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(timeout(PATIENCE, async {
-        let Status { boot, device, .. } = status(&broker).await;
-        for guess in [VICTIM.to_owned(), format!("{device}-{boot:016x}"), format!("{boot:016x}")] {
-            connect_as(&broker, &guess).await;
-        }
-    }))
-    .expect("the broker answers");
+    runtime
+        .block_on(timeout(PATIENCE, async {
+            let Status { boot, device, .. } = status(&broker).await;
+            for guess in [VICTIM.to_owned(), format!("{device}-{boot:016x}"), format!("{boot:016x}")] {
+                connect_as(&broker, &guess).await;
+            }
+        }))
+        .expect("the broker answers");
     // It would notice at once.
     sleep(Duration::from_secs(1));
     assert!(victim.is_running() && !victim.stderr().contains("is away"), "{}", victim.stderr());

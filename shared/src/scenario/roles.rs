@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use rand::Rng;
 use rand::seq::index::sample;
 
-use super::{AttackKind, Scenario};
+use super::{AttackKind, Knowledge, Scenario};
+use crate::attack_record::Models;
 use crate::identity::DeviceId;
 use crate::random::{Purpose, stream};
 use crate::rules::{self, Rule, RuleParameters};
@@ -34,6 +35,21 @@ impl Scenario {
         }
         let mut random = stream(self.seed, Purpose::Selection, None, round);
         draw(&mut random, self.fleet.devices, selected)
+    }
+
+    /// What compromised devices are to craft from in `round`; `None` if they craft nothing then.
+    pub fn crafted_from(&self, round: u32) -> Option<Models> {
+        let knows_everyone = match self.attack.kind {
+            AttackKind::None | AttackKind::LabelFlip | AttackKind::BackGradient => return None,
+            AttackKind::Gaussian => true,
+            AttackKind::TrimmedMean | AttackKind::Krum => self.attack.knowledge == Knowledge::Full,
+        };
+        if !self.attack_rounds().contains(round) {
+            return None;
+        }
+        let colluders = self.attackers().intersection(&self.selection(round)).count() as u32;
+        let benign = if knows_everyone { self.selected() - colluders } else { 0 };
+        Some(Models { colluders, benign })
     }
 
     /// How many devices take part in a round.

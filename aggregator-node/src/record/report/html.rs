@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::plot::{self, Series};
-use super::{devices, participation, text};
+use super::{attack, devices, participation, text};
 use crate::record::{Manifest, RecordError, RoundRecord, Summary};
 
 const CSS: &str = include_str!("report.css");
@@ -35,6 +35,7 @@ pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
     let compared = arms.len() > 1;
     let participation = with_trouble().map(|arm| participation::section(arm, compared));
     let participation = participation.collect::<Result<Vec<_>, _>>()?;
+    let attacks: Vec<_> = arms.iter().filter_map(|arm| attack::section(arm, compared)).collect();
     let devices = arms.iter().map(|arm| devices::section(arm, compared));
     let devices = devices.collect::<Result<Vec<_>, _>>()?;
     let page = html! {
@@ -57,6 +58,10 @@ pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
                 @if !participation.is_empty() {
                     h2 id="participation" { "Participation" }
                     @for plot in &participation { (plot) }
+                }
+                @if !attacks.is_empty() {
+                    h2 id="attack" { "Attack" }
+                    @for section in &attacks { (section) }
                 }
                 h2 id="devices" { "Devices" }
                 @for section in &devices { (section) }

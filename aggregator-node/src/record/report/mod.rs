@@ -1,5 +1,6 @@
 //! The report: one page of HTML that needs nothing but a browser.
 
+mod attack;
 mod devices;
 mod html;
 mod participation;

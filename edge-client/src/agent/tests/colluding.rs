@@ -61,9 +61,9 @@ fn the_leader_crafts_without_one_that_does_not_send_in_time() {
     let mut script = trained(0, 5.0);
     let other = before_attack(&script, 1, 6.0);
     script.colludes(&other);
-    script.wait_until(23_999);
+    script.wait_until(32_999);
     assert!(script.crafting().is_none());
-    script.wait_until(24_000);
+    script.wait_until(33_000);
     assert_eq!(script.crafting().unwrap().before_attack.len(), 2);
 }
 
@@ -79,9 +79,9 @@ fn the_leader_does_not_wait_for_one_that_has_left() {
 #[test]
 fn a_follower_gives_up_on_a_silent_leader() {
     let mut script = trained(1, 5.0);
-    script.wait_until(38_999);
+    script.wait_until(47_999);
     assert_eq!(script.updates(), [0.0; 0]);
-    script.wait_until(39_000);
+    script.wait_until(48_000);
     assert_eq!(script.updates(), [5.0]);
     let crafted = crafted_for(&script, -1.0);
     script.colludes(&crafted);
@@ -91,7 +91,7 @@ fn a_follower_gives_up_on_a_silent_leader() {
 #[test]
 fn a_leader_that_cannot_craft_sends_what_it_trained() {
     let mut script = trained(0, 5.0);
-    script.wait_until(24_000);
+    script.wait_until(33_000);
     script.handle(Event::Done(Outcome::Failed { round: 1, what: "nothing".to_owned() }));
     assert_eq!(script.updates(), [5.0]);
 }
@@ -213,4 +213,122 @@ fn under_full_knowledge_only_the_leader_listens_in() {
     alone.said.clear();
     alone.handle(Event::Connected);
     assert!(listens(&alone), "again after a reconnect");
+}
+
+#[test]
+fn what_they_did_is_told_to_the_bench_before_it_is_sent() {
+    let mut script = trained(0, 5.0);
+    let models = [before_attack(&script, 1, 6.0), before_attack(&script, 2, 7.0)];
+    models.iter().for_each(|model| script.colludes(model));
+    let crafted: Vec<_> = script.attackers.iter().map(|device| (*device, -1.0)).collect();
+    script.crafts(1, &crafted);
+    let from = Models { colluders: 3, benign: 0 };
+    assert_eq!(script.told(), [AttackStep::Crafted { from, gave_up: false }, AttackStep::SentCrafted]);
+    let update = script.topics.name(Topic::Update(script.me));
+    let told = script.said.iter().rposition(|action| matches!(action, Action::Tell(_)));
+    let is_sent =
+        |action: &Action| matches!(action, Action::Publish(publication) if publication.topic == update);
+    assert!(told < script.said.iter().position(is_sent));
+
+    let mut follower = trained(1, 5.0);
+    follower.wait_until(48_000);
+    assert_eq!(follower.told(), [AttackStep::SentTrained]);
+    let mut calm = Script::compromised(1, &["attack.round-fraction=0"]);
+    calm.opens(1);
+    calm.trains(1, 5.0);
+    assert_eq!((calm.updates(), calm.told()), (vec![5.0], vec![]), "not attacked");
+}
+
+/// The questions on the collusion topic of `device`.
+fn asked(script: &Script, device: DeviceId) -> Vec<Missing> {
+    let missing = |message| if let Message::Missing(missing) = message { Some(missing) } else { None };
+    script.messages(Topic::Collusion(device)).into_iter().filter_map(missing).collect()
+}
+
+/// What `device` sends for aggregation in round 1.
+fn update(script: &Script, device: DeviceId, value: f32) -> Outgoing {
+    let parameters = Float32Array(vec![value; script.dimension].into());
+    let content = UpdateContent { parameters, loss: 0.5, train_us: 1, telemetry: Telemetry::default() };
+    Outgoing::new(RUN, 1, Kind::Update, Some(device), content.encode())
+}
+
+#[test]
+fn a_leader_asks_for_the_updates_that_it_has_not_heard() {
+    let full = scenario(&["attack.knowledge=full"]);
+    let me = Script::compromised(0, &[]).me;
+    let mut script = Script::new(LARGE, me, &full);
+    (1..3).for_each(|rank| script.accomplice(rank, true));
+    let benign: Vec<_> = (0..7).map(DeviceId).filter(|device| !script.attackers.contains(device)).collect();
+    script.opens(1);
+    let (whole, half) = (update(&script, benign[0], 1.0), update(&script, benign[1], 2.0));
+    for chunk in whole.chunks().chain(half.chunk(1)) {
+        script.receive(Topic::Update(chunk.id.device.unwrap()), &Message::Chunk(chunk));
+    }
+    script.wait_until(1_999);
+    assert!(benign.iter().all(|device| asked(&script, *device).is_empty()), "not yet");
+    script.wait_until(2_000);
+    assert_eq!(asked(&script, benign[0]), []);
+    assert_eq!(asked(&script, benign[1]), [Missing { id: half.id(), chunks: vec![0, 2] }]);
+    let [unheard] = &asked(&script, benign[2])[..] else { panic!("asked once for all of it") };
+    assert_eq!(
+        (unheard.id.device, unheard.id.kind, &unheard.chunks[..]),
+        (Some(benign[2]), Kind::Update, &[][..])
+    );
+    script.said.clear();
+    for device in &benign[1..] {
+        let update = update(&script, *device, 3.0);
+        for chunk in update.chunks() {
+            script.receive(Topic::Update(*device), &Message::Chunk(chunk));
+        }
+    }
+    script.wait_until(10_000);
+    assert!(asked(&script, benign[2]).is_empty(), "it has all");
+    let mut follower = Script::compromised(1, &["attack.knowledge=full"]);
+    follower.accomplice(0, true);
+    follower.opens(1);
+    follower.wait_until(10_000);
+    assert!(benign.iter().all(|device| asked(&follower, *device).is_empty()), "it does not lead");
+}
+
+#[test]
+fn under_full_knowledge_a_benign_device_sends_its_update_again_to_who_reads_along() {
+    for (settings, answers) in [(&["attack.knowledge=full"][..], 1), (&[], 0)] {
+        let scenario = scenario(settings);
+        let me = (0..7).map(DeviceId).find(|device| !scenario.attackers().contains(device)).unwrap();
+        let mut script = Script::new(SMALL, me, &scenario);
+        script.opens(1);
+        let id = TransferId { blake3: Digest([0; 32]), ..update(&script, me, 0.0).id() };
+        let ask = Message::Missing(Missing { id, chunks: Vec::new() });
+        script.receive(Topic::Collusion(me), &ask);
+        assert_eq!(script.updates(), [0.0; 0], "it has none yet");
+        script.trains(1, 5.0);
+        script.acknowledges();
+        script.said.clear();
+        // A flood of questions is answered once a second.
+        (0..9).for_each(|_| script.receive(Topic::Collusion(me), &ask));
+        assert_eq!(script.updates(), vec![5.0; answers]);
+        script.wait_until(1_000);
+        script.receive(Topic::Collusion(me), &ask);
+        assert_eq!(script.updates(), vec![5.0; 2 * answers]);
+    }
+}
+
+#[test]
+fn colluders_ask_for_the_pieces_that_they_lack() {
+    let me = Script::compromised(0, &[]).me;
+    let mut script = Script::new(LARGE, me, &scenario(&[]));
+    (1..3).for_each(|rank| script.accomplice(rank, true));
+    script.opens(1);
+    let model = before_attack(&script, 1, 6.0);
+    script.receive(Topic::Collusion(me), &Message::Chunk(model.chunk(1).unwrap()));
+    script.wait_until(1_000);
+    assert_eq!(asked(&script, script.attackers[1]), [Missing { id: model.id(), chunks: vec![0, 2] }]);
+}
+
+#[test]
+fn among_colluders_reminders_do_not_become_rare() {
+    let mut script = trained(1, 5.0);
+    script.wait_until(20_000);
+    let sent = sent_to(&script, 0);
+    assert!(sent.len() >= 10 && sent.iter().all(|kind| *kind == Kind::BeforeAttack), "{sent:?}");
 }

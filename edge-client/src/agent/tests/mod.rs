@@ -6,11 +6,12 @@ mod presence;
 mod rounds;
 mod runs;
 
+use shared::attack_record::{AttackEvent, AttackStep, Models};
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::Scenario;
 use shared::wire::{
     Announcement, Chunk, Float32Array, Kind, Message, Millis, Missing, ModelContent, Outgoing,
-    PROTOCOL_VERSION, Receipt, RoundCall, Stage, Status, Telemetry, Topic, Topics, UpdateContent,
+    PROTOCOL_VERSION, Receipt, RoundCall, Stage, Status, Telemetry, Topic, Topics, TransferId, UpdateContent,
     content_limit, decode,
 };
 
@@ -146,7 +147,8 @@ impl Script {
     fn crafts(&mut self, round: u32, models: &[(DeviceId, f32)]) {
         let models =
             models.iter().map(|(device, value)| (*device, vec![*value; self.dimension].into())).collect();
-        self.handle(Event::Done(Outcome::Crafted { round, models }));
+        let from = Models { colluders: 3, benign: 0 };
+        self.handle(Event::Done(Outcome::Crafted { round, models, from, gave_up: false }));
     }
 
     /// The receipt of the update that was sent last.
@@ -232,6 +234,15 @@ impl Script {
 
     fn crafting(&self) -> Option<&CraftJob> {
         self.jobs().into_iter().find_map(|job| if let Job::Craft(craft) = job { Some(craft) } else { None })
+    }
+
+    /// What it has told of the attack.
+    fn told(&self) -> Vec<AttackStep> {
+        let told = |action: &Action| match action {
+            Action::Tell(AttackEvent { device, what, .. }) if *device == self.me => Some(*what),
+            _ => None,
+        };
+        self.said.iter().filter_map(told).collect()
     }
 
     fn trainings(&self) -> Vec<u32> {

@@ -132,3 +132,70 @@ fn a_new_run_begins_with_nothing_delivered() {
     script.receive(Topic::Round, &announcement);
     assert_eq!(script.statuses().pop().unwrap().delivered, None);
 }
+
+#[test]
+fn a_device_that_hears_rounds_called_without_it_says_again_that_it_is_here() {
+    let mut script = Script::benign(SMALL);
+    script.wait_until(9_000);
+    script.said.clear();
+    script.opens_for(1, &[0, 2].map(DeviceId));
+    assert_eq!(script.statuses(), [], "its status may be under way");
+    script.wait_until(10_000);
+    script.opens_for(2, &[0, 2].map(DeviceId));
+    assert!(matches!(&script.statuses()[..], [status] if status.online));
+    for round in 3..20 {
+        script.opens_for(round, &[0, 2].map(DeviceId));
+    }
+    assert_eq!(script.statuses(), [], "every ten seconds at most");
+    script.wait_until(20_000);
+    script.opens_for(20, &[0, 1].map(DeviceId));
+    assert_eq!(script.statuses(), [], "it is back");
+}
+
+#[test]
+fn a_device_that_is_not_drawn_for_a_round_does_not_miss_it() {
+    let scenario = scenario(&["attack.kind=none", "fleet.selected=3", "aggregation.trim=1"]);
+    let others = |round| {
+        let selection = scenario.selection(round);
+        (!selection.contains(&DeviceId(1))).then(|| selection.into_iter().collect::<Vec<_>>())
+    };
+    let (round, selection) = (1..9).find_map(|round| Some((round, others(round)?))).unwrap();
+    let mut script = Script::new(SMALL, DeviceId(1), &scenario);
+    script.wait_until(30_000);
+    script.said.clear();
+    script.opens_for(round, &selection);
+    assert_eq!(script.statuses(), []);
+}
+
+/// What stands in the status as having gone wrong, after so long.
+fn error_after(script: &mut Script, millis: u64) -> String {
+    script.wait_until(script.now.0 + millis);
+    script.handle(Event::Connected);
+    script.statuses().pop().and_then(|status| status.error).unwrap_or_default().into()
+}
+
+#[test]
+fn what_is_waited_for_in_vain_is_told() {
+    let mut script = Script::benign(LARGE);
+    let call = script.call(1, &[DeviceId(1)]);
+    script.announce(Stage::Round(call));
+    let first = script.model(1).chunk(0).unwrap();
+    script.wait_until(10_000);
+    script.receive(Topic::Model, &Message::Chunk(first));
+    assert_eq!(error_after(&mut script, 19_999), "", "a piece came after ten seconds");
+    let error = error_after(&mut script, 1);
+    assert!(error.starts_with("round 1: for 20 s nothing has come of the model"), "{error}");
+
+    let mut script = Script::benign(SMALL);
+    script.opens(1);
+    script.trains(1, 5.0);
+    assert_eq!(error_after(&mut script, 19_999), "");
+    let error = error_after(&mut script, 1);
+    assert!(error.starts_with("update of device-001 in round 1: not acknowledged for 20 s"), "{error}");
+
+    let mut script = Script::compromised(1, &[]);
+    script.opens(1);
+    script.trains(1, 5.0);
+    let error = error_after(&mut script, 20_000);
+    assert!(error.starts_with("round 1: for 20 s nothing has been crafted; device-"), "{error}");
+}

@@ -62,7 +62,8 @@ fn assert_crafted_alike(settings: &[&str]) {
     let everyone = Tensor::new(models.clone(), device).unwrap();
     let global_there = Tensor::new(&global[..], device).unwrap();
     let rules = Rules::new(&scenario, place());
-    let sent = collusion.attack(collusion.draw(D), everyone, &global_there, &rules).unwrap();
+    let (sent, events) = collusion.attack(collusion.draw(D), everyone, &global_there, &rules).unwrap();
+    assert_eq!(events.len(), colluders.len() + 1, "one crafts, all send: {settings:?}");
     let sent = sent.to_vec2::<f32>().unwrap();
     assert_eq!((sent.len(), expected.len()), (models.len(), colluders.len()), "{settings:?}");
     for row in benign {

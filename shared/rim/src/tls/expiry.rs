@@ -18,9 +18,11 @@ const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 /// # Errors
 /// If there is none, in one line.
 pub fn not_after(pem: &[u8]) -> Result<SystemTime, String> {
-    let certificate = CertificateDer::from_pem_slice(pem).map_err(|_| "holds no certificate in PEM".to_owned())?;
+    let certificate =
+        CertificateDer::from_pem_slice(pem).map_err(|_| "holds no certificate in PEM".to_owned())?;
     let certificate = Certificate::from_der(&certificate);
-    let certificate = certificate.map_err(|error| format!("holds a certificate that cannot be read: {error}"))?;
+    let certificate =
+        certificate.map_err(|error| format!("holds a certificate that cannot be read: {error}"))?;
     Ok(SystemTime::UNIX_EPOCH + certificate.tbs_certificate.validity.not_after.to_unix_duration())
 }
 

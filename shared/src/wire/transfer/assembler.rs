@@ -139,6 +139,13 @@ impl Assembler {
         self.transfers.get(id).filter(|transfer| !transfer.finished).map(|transfer| transfer.missing(*id))
     }
 
+    /// What is still missing of an unfinished transfer of `device` in `round`, if there is one.
+    pub fn missing_of(&self, device: &DeviceId, round: u32) -> Option<Missing> {
+        let wanted = |id: &TransferId| id.round == round && id.device.as_ref() == Some(device);
+        let mut unfinished = self.transfers.iter().filter(|(id, transfer)| wanted(id) && !transfer.finished);
+        unfinished.next().map(|(id, transfer)| transfer.missing(*id))
+    }
+
     /// What is missing of the transfers that have not got on for `quiet`. Each is reported at most once per
     /// `quiet`.
     pub fn stalled(&mut self, now: Millis, quiet: Millis) -> Vec<Missing> {

@@ -1,0 +1,89 @@
+//! What compromised devices do, as the clients of a bench write it down on this machine: never what a device claims.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::path::PathBuf;
+
+use shared::attack_record::{AttackEvent, AttackRecord};
+use shared::scenario::Scenario;
+use tracing::warn;
+
+/// So much is read at a time at most: some thousands of devices.
+const MAX_READ: u64 = 16 << 20;
+
+/// A file that clients append to, read on and on.
+#[derive(Debug)]
+pub struct AttackLog {
+    path: PathBuf,
+    position: u64,
+    /// What has been read of rounds that are not recorded yet.
+    events: Vec<AttackEvent>,
+}
+
+impl AttackLog {
+    /// The log at `path`, which need not be there yet.
+    pub fn new(path: PathBuf) -> Self {
+        AttackLog { path, position: 0, events: Vec::new() }
+    }
+
+    /// The attack on `round`, of which all is written: clients write first and send then.
+    pub fn take(&mut self, scenario: &Scenario, round: u32) -> Option<AttackRecord> {
+        if let Err(error) = self.read() {
+            warn!("--attack-log {}: {error}", self.path.display());
+        }
+        let record = AttackRecord::of(scenario, round, &self.events);
+        self.events.retain(|event| event.round > round);
+        record
+    }
+
+    fn read(&mut self) -> std::io::Result<()> {
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        file.seek(SeekFrom::Start(self.position))?;
+        let mut text = Vec::new();
+        file.take(MAX_READ).read_to_end(&mut text)?;
+        let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.position += complete as u64;
+        let lines = text[..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        self.events.extend(lines.filter_map(|line| serde_json::from_slice(line).ok()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use shared::attack_record::{AttackStep, Models};
+    use shared::identity::DeviceId;
+
+    use super::*;
+
+    #[test]
+    fn what_is_appended_joins_the_record_of_its_round() {
+        let text = "name = \"a\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n\
+                    [fleet]\ndevices = 5\ncompromised = 1\n[aggregation]\nrule = \"median\"\n\
+                    [attack]\nkind = \"trimmed-mean\"\n";
+        let scenario = Scenario::parse("a.toml", text, &[]).unwrap();
+        let device: DeviceId = scenario.attackers().into_iter().next().unwrap();
+        let line = |round, what| serde_json::to_string(&AttackEvent { device, round, what }).unwrap() + "\n";
+        let from = Models { colluders: 1, benign: 0 };
+        let crafted = |round| line(round, AttackStep::Crafted { from, gave_up: false });
+        let sent = |round| line(round, AttackStep::SentCrafted);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("attack.jsonl");
+        let mut log = AttackLog::new(path.clone());
+        assert!(!log.take(&scenario, 1).unwrap().is_as_meant(), "nothing has been written yet");
+        let mut text = crafted(1) + &sent(1) + "no JSON\n" + &crafted(2);
+        let torn = sent(2);
+        fs::write(&path, text.clone() + &torn[..9]).unwrap();
+        assert!(log.take(&scenario, 1).unwrap().is_as_meant());
+        text += &torn;
+        fs::write(&path, text + &crafted(3)).unwrap();
+        assert!(log.take(&scenario, 2).unwrap().is_as_meant(), "the rest of a line has come");
+        assert_eq!(log.take(&scenario, 3).unwrap().silent, [device]);
+    }
+}
