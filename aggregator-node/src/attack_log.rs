@@ -8,15 +8,15 @@ use shared::attack_record::{AttackEvent, AttackRecord};
 use shared::scenario::Scenario;
 use tracing::warn;
 
-/// So much is read at a time at most: some thousands of devices.
-const MAX_READ: u64 = 16 << 20;
+/// So much is read at a time at most; a line has some 80 bytes.
+const MAX_READ: u64 = 1 << 20;
 
 /// A file that clients append to, read on and on.
 #[derive(Debug)]
 pub struct AttackLog {
     path: PathBuf,
     position: u64,
-    /// What has been read of rounds that are not recorded yet.
+    /// What has been read of the last round that was asked for, and of later ones.
     events: Vec<AttackEvent>,
 }
 
@@ -28,18 +28,24 @@ impl AttackLog {
 
     /// The attack on `round`, of which all is written: clients write first and send then.
     pub fn take(&mut self, scenario: &Scenario, round: u32) -> Option<AttackRecord> {
-        if let Err(error) = self.read() {
-            warn!("--attack-log {}: {error}", self.path.display());
+        loop {
+            match self.read_on() {
+                Ok(true) => self.events.retain(|event| event.round >= round),
+                Ok(false) => break,
+                Err(error) => {
+                    warn!("--attack-log {}: {error}", self.path.display());
+                    break;
+                }
+            }
         }
-        let record = AttackRecord::of(scenario, round, &self.events);
-        self.events.retain(|event| event.round > round);
-        record
+        AttackRecord::of(scenario, round, &self.events)
     }
 
-    fn read(&mut self) -> std::io::Result<()> {
+    /// Reads what follows; false if there is no complete line.
+    fn read_on(&mut self) -> std::io::Result<bool> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
         file.seek(SeekFrom::Start(self.position))?;
@@ -49,7 +55,7 @@ impl AttackLog {
         self.position += complete as u64;
         let lines = text[..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         self.events.extend(lines.filter_map(|line| serde_json::from_slice(line).ok()));
-        Ok(())
+        Ok(complete > 0)
     }
 }
 

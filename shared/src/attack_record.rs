@@ -150,7 +150,7 @@ mod tests {
         let meant = |settings: &[&str]| scenario(settings).crafted_from(2);
         let models = |colluders, benign| Some(Models { colluders, benign });
         assert_eq!(meant(&["attack.kind=trimmed-mean"]), models(2, 0));
-        assert_eq!(meant(&["attack.kind=krum", "attack.knowledge=full"]), models(2, 4));
+        assert_eq!(meant(&["attack.kind=trimmed-mean", "attack.knowledge=full"]), models(2, 4));
         assert_eq!(meant(&["attack.kind=gaussian"]), models(2, 4));
         for kind in ["none", "label-flip", "back-gradient"] {
             assert_eq!(meant(&[&format!("attack.kind={kind}"), "fleet.non-iid=0.5"]), None, "{kind}");

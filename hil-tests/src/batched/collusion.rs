@@ -103,7 +103,10 @@ impl<'a> Collusion<'a> {
         if sent == AttackStep::SentCrafted {
             let benign = if self.needs == Needs::Everyone { benign.len() } else { 0 };
             let from = Models { colluders: colluders.len() as u32, benign: benign as u32 };
-            events.push(self.did(colluders[0], AttackStep::Crafted { from, gave_up: crafted.is_none() }));
+            // The first of all leads, selected or not.
+            let device = *self.attackers.first().unwrap_or(&self.devices[colluders[0] as usize]);
+            let what = AttackStep::Crafted { from, gave_up: crafted.is_none() };
+            events.push(AttackEvent { device, round: self.round, what });
         }
         Ok(match crafted {
             Some(crafted) => (with_rows(models, colluders, crafted)?, events),

@@ -10,7 +10,11 @@ fn assert_processes_agree_with_software(settings: &[&str]) {
     let lab = Lab::new(settings);
     let processes = lab.model_after(lab.hil("processes", "processes", &[]), "processes");
     assert_eq!(processes, lab.undisturbed());
-    assert_eq!(summary(&lab.path("processes")).bench, "processes");
+    let [here, there] = ["processes", "undisturbed"].map(|out| summary(&lab.path(out)));
+    assert_eq!((here.bench.as_str(), there.bench.as_str()), ("processes", "software"));
+    // What the clients append to a file is what software sees.
+    assert_eq!(here.attack, there.attack);
+    assert!(here.attack.is_none_or(|attack| attack.as_meant == attack.rounds), "{:?}", here.attack);
 }
 
 #[test]

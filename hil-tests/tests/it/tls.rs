@@ -36,6 +36,7 @@ fn agrees_with_software(settings: &[&str], full_knowledge: bool) {
     let summary = summary(&lab.path("run"));
     assert_eq!(summary.model_sha256, lab.undisturbed());
     assert!(summary.refused.is_empty(), "{:?}", summary.refused);
+    assert_eq!(summary.attack, None, "no bench tells of it, and no device is asked");
 }
 
 #[test]
