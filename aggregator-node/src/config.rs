@@ -38,7 +38,8 @@ pub struct Cli {
     /// Folder that holds the data sets
     #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS", default_value = "datasets")]
     pub datasets: PathBuf,
-    /// The shards.toml that was written beside the devices' shards: a device that trains on another one is refused
+    /// The shards.toml that was written beside the devices' shards: a device that trains on another one is refused, and a
+    /// run that was made with other training data, too
     #[arg(long, value_name = "FILE", env = "OUTPOST_SHARDS")]
     pub shards: Option<PathBuf>,
     /// Use this broker instead of the embedded one

@@ -30,9 +30,11 @@ fn main() -> ExitCode {
     match result {
         Ok(Ending::Finished(summary)) => {
             let error = summary.final_test_error.map_or_else(|| "unknown".to_owned(), |e| format!("{e:.4}"));
-            let Summary { name, rounds, .. } = *summary;
+            let Summary { name, rounds, aggregated_rounds, .. } = *summary;
             // It is in the record, too.
-            let _ = rim::print(format_args!("{name}: {rounds} rounds, final test error {error}"));
+            let _ = rim::print(format_args!(
+                "{name}: {rounds} rounds, {aggregated_rounds} of them aggregated, final test error {error}"
+            ));
             ExitCode::SUCCESS
         }
         Ok(Ending::Interrupted) => {

@@ -1,11 +1,10 @@
 //! The data of a scenario, and each device's shard of it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use anyhow::Context;
+use aggregator_node::record::write_atomically;
 use edge_client::attacks::back_gradient::{Poison, place};
 use rand::seq::index;
 use shared::data::{
@@ -27,8 +26,7 @@ pub struct FleetData {
     pub test: Arc<Dataset>,
     /// By seed: nothing else but the training data decides it.
     poison: Arc<Mutex<BTreeMap<u64, Arc<Poison>>>>,
-    /// Digest of the training data, once it has been asked for.
-    train_digest: Arc<OnceLock<Digest>>,
+    digests: Arc<OnceLock<(Digest, Digest)>>,
 }
 
 /// Why a scenario has no data.
@@ -84,8 +82,13 @@ impl FleetData {
             train: Arc::new(train),
             test: Arc::new(test),
             poison: Arc::default(),
-            train_digest: Arc::default(),
+            digests: Arc::default(),
         }
+    }
+
+    /// The digests of test and training data, before there is poison in it.
+    pub fn digests(&self) -> (Digest, Digest) {
+        *self.digests.get_or_init(|| (self.test.digest(), self.train.digest()))
     }
 
     /// The devices' shards in order of device: the paper's non-IID partition, and the poison of compromised devices
@@ -108,8 +111,7 @@ impl FleetData {
     }
 
     fn shard_source(&self, scenario: &Scenario) -> ShardSource {
-        let data = *self.train_digest.get_or_init(|| self.train.digest());
-        ShardSource { data, settings: scenario.shard_settings() }
+        ShardSource { data: self.digests().1, settings: scenario.shard_settings() }
     }
 
     /// The list of the `shards` of `scenario`, for its aggregator.
@@ -132,7 +134,7 @@ impl FleetData {
         folder: &Path,
     ) -> anyhow::Result<Vec<(DeviceId, PathBuf)>> {
         let write = |path: PathBuf, bytes: &[u8]| {
-            fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            write_atomically(&path, bytes)?;
             anyhow::Ok(path)
         };
         let shards = self.shards(scenario);

@@ -68,15 +68,18 @@ impl RunArgs {
         let bench = self.on.bench(self.faults, self.broker, &arch, &self.fleet, self.device)?;
         let name = scenario.name.clone();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{name}-{}", bench.name())));
-        if out.join("summary.json").exists() {
-            eprintln!("{} is already finished; give another --out to run it anew", out.display());
-        }
-        let progress = Progress::new(&name, scenario.rounds);
-        let on_round = |record: &_| progress.round(record);
         let task = Task { scenario, data, datasets, out };
-        let summary = bench.run(&task, &Watch { on_round: &on_round, stop })?;
-        progress.finish();
-        let Some(summary) = summary else { return Ok(Ending::Interrupted) };
+        let summary = if let Some(summary) = task.finished(bench.name())? {
+            eprintln!("{} is already finished; give another --out to run it anew", task.out.display());
+            summary
+        } else {
+            let progress = Progress::new(&name, task.scenario.rounds);
+            let on_round = |record: &_| progress.round(record);
+            let summary = bench.run(&task, &Watch { on_round: &on_round, stop })?;
+            progress.finish();
+            let Some(summary) = summary else { return Ok(Ending::Interrupted) };
+            summary
+        };
         if let Some(attack) = summary.attack.filter(|attack| attack.as_meant < attack.rounds) {
             let AttackSummary { rounds, as_meant, fell_back, silent, .. } = attack;
             eprintln!(

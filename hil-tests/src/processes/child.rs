@@ -1,12 +1,13 @@
 //! A process of the bench.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use aggregator_node::record::copy_file;
 use anyhow::{Context, bail, ensure};
 use rim::INTERRUPTED;
 use rustix::process::{Pid, Signal, kill_process};
@@ -140,7 +141,7 @@ impl Drop for Child {
 /// Copies a log, if there is one, to the file `to`.
 pub(super) fn keep_log(log: &Path, to: &Path) -> anyhow::Result<()> {
     if log.is_file() {
-        fs::copy(log, to).with_context(|| to.display().to_string())?;
+        copy_file(log, to)?;
     }
     Ok(())
 }

@@ -105,6 +105,9 @@ impl Bench for Processes {
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
         ensure!(!self.clients.is_empty(), "there is no program for the clients");
+        if let Some(summary) = task.finished(self.name)? {
+            return Ok(Some(summary));
+        }
         let fleet = Fleet::prepare(task)?;
         let mosquitto = self.faults.iter().any(Step::breaks_broker).then(Mosquitto::start).transpose()?;
         ensure!(
