@@ -10,6 +10,7 @@ mod deploy;
 mod fleet;
 mod paper;
 mod provision;
+mod report;
 mod run;
 mod shards;
 mod sweep;
@@ -28,6 +29,7 @@ use deploy::DeployArgs;
 use fleet::FleetCommand;
 use paper::PaperArgs;
 use provision::ProvisionArgs;
+use report::ReportArgs;
 use run::RunArgs;
 use shards::ShardsArgs;
 use sweep::SweepArgs;
@@ -56,6 +58,7 @@ enum Command {
     Demo(DemoArgs),
     /// Run one scenario
     Run(RunArgs),
+    Report(ReportArgs),
     Agree(AgreeArgs),
     Provision(ProvisionArgs),
     Deploy(DeployArgs),
@@ -81,6 +84,7 @@ impl Cli {
         match self.command {
             Command::Demo(args) => args.run(stop),
             Command::Run(args) => args.run(stop),
+            Command::Report(args) => args.run(),
             Command::Agree(args) => args.run(stop),
             Command::Provision(args) => args.run(),
             Command::Deploy(args) => args.run(stop),

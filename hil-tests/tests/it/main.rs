@@ -23,6 +23,7 @@ mod mosquitto;
 mod parting;
 mod process;
 mod resume;
+mod run_directory;
 mod secured;
 mod sshd;
 mod supervised;
