@@ -22,7 +22,8 @@ use crate::backend::DeviceChoice;
 ///   aggregator-node scenario.toml --out runs/second --broker mqtt://192.168.1.10:1883
 ///   aggregator-node scenario.toml --out runs/third --broker mqtts://192.168.1.10 --ca ca.pem --cert a.pem --key a.key
 ///
-/// Exit codes: 0 the run is finished, 1 failure, 2 wrong usage, 130 interrupted (run it again to go on).
+/// Exit codes: 0 the run is finished, 1 failure (also of a run in which nothing was aggregated), 2 wrong usage, 130
+/// interrupted (run it again to go on).
 #[derive(Clone, Debug, Parser)]
 #[command(name = "aggregator-node", version, verbatim_doc_comment)]
 pub struct Cli {

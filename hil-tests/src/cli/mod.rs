@@ -40,7 +40,8 @@ use sweep::SweepArgs;
 ///   cargo hil run hil-tests/scenarios/mnist-trimmed-mean.toml --on software
 ///   cargo hil run hil-tests/scenarios/mnist-trimmed-mean.toml --on processes --set fleet.devices=20 --set fleet.compromised=4
 ///
-/// Exit codes: 0 finished, 1 failure, 2 wrong usage, 130 interrupted (the same command goes on from there).
+/// Exit codes: 0 finished, 1 failure (also of a run in which nothing was aggregated), 2 wrong usage, 130 interrupted (the
+/// same command goes on from there).
 #[derive(Debug, Parser)]
 #[command(name = "hil", version, verbatim_doc_comment)]
 pub struct Cli {
