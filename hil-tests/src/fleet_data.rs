@@ -1,10 +1,12 @@
 //! The data of a scenario, and each device's shard of it.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use aggregator_node::record::write_atomically;
+use anyhow::Context;
 use edge_client::attacks::back_gradient::{Poison, place};
 use rand::seq::index;
 use shared::data::{
@@ -134,7 +136,13 @@ impl FleetData {
         folder: &Path,
     ) -> anyhow::Result<Vec<(DeviceId, PathBuf)>> {
         let write = |path: PathBuf, bytes: &[u8]| {
-            write_atomically(&path, bytes)?;
+            // Whatever has this name, a link perhaps, is not written through.
+            let created = match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+                _ => File::create_new(&path),
+            };
+            let written = created.and_then(|mut file| file.write_all(bytes));
+            written.with_context(|| format!("cannot write {}", path.display()))?;
             anyhow::Ok(path)
         };
         let shards = self.shards(scenario);
