@@ -43,7 +43,8 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             let usage = error.is::<ScenarioError>() || error.is::<TlsError>() || error.is::<DeviceError>();
-            fail(if usage { 2 } else { 1 }, &format!("{error:#}{}", rim::advice_at_bottom_of(error.as_ref())))
+            let said = rim::advised(format!("{error:#}"), error.as_ref());
+            fail(if usage { 2 } else { 1 }, &said)
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use rim::complain;
 use shared::scenario::Scenario;
 
 use super::common::{Common, Ending, UsageError};
@@ -73,12 +74,12 @@ impl ProvisionArgs {
         let provisioned = provision.write(&self.out)?;
         let (here, all) = (inventory.devices.len(), scenario.fleet.devices as usize);
         if here < all {
-            eprintln!(
+            complain(format_args!(
                 "{} lists {here} of the {all} devices of {}: the run will wait for the others, as long as \
                  timing.gather-seconds; --set fleet.devices={here} leaves them out",
                 self.fleet.display(),
                 scenario.name
-            );
+            ));
         }
         self.tell(&inventory, &provisioned);
         Ok(Ending::Finished)
@@ -108,6 +109,7 @@ impl ProvisionArgs {
         Ok(Some(FirstBoot { authorized_keys, wifi }))
     }
 
+    #[expect(clippy::print_stdout, reason = "TODO")]
     fn tell(&self, inventory: &Inventory, provisioned: &Provisioned) {
         let (out, manifest) = (provisioned.folder.display(), &provisioned.manifest);
         let fleet = self.fleet.display();

@@ -13,6 +13,7 @@ use rim::INTERRUPTED;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::child_output::end_of;
+use crate::children::NotStarted;
 
 /// Lines of a log that an error repeats, out of so many bytes at its end.
 const LAST_LINES: usize = 5;
@@ -48,8 +49,7 @@ impl Child {
     }
 
     fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
-        let process = command.spawn();
-        let process = process.with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let process = command.spawn().map_err(NotStarted::of(&command))?;
         Ok(Child { name: name.to_owned(), process, log: log.to_owned(), ended: None, told: false })
     }
 

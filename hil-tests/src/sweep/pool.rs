@@ -193,7 +193,8 @@ impl SweepProgress {
         if self.bar.is_hidden() {
             let error =
                 summary.final_test_error.map_or_else(|| "-".to_owned(), |error| format!("{error:.3}"));
-            eprintln!("[{done}/{}] {}: {error} ({:.0} s)", self.cells, cell.name(), summary.seconds);
+            let (cells, name) = (self.cells, cell.name());
+            rim::complain(format_args!("[{done}/{cells}] {name}: {error} ({:.0} s)", summary.seconds));
         }
     }
 
