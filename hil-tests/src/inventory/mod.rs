@@ -19,6 +19,7 @@
 //!
 //! `firmware-configs/fleets` has examples with every key explained. An unknown key is an error.
 
+mod names;
 mod text;
 mod validation;
 
@@ -31,6 +32,7 @@ use serde::{Deserialize, Deserializer};
 use shared::identity::DeviceId;
 
 use crate::boards::Board;
+pub(crate) use names::can_be_made;
 
 /// A fleet: see the module documentation.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

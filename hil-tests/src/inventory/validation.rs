@@ -9,6 +9,7 @@ use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 use shared::toml_file::FileError;
 
+use super::names::{check_host, is_user};
 use super::{Device, Inventory, Kind, Role};
 use crate::boards::Board;
 
@@ -25,6 +26,15 @@ impl Inventory {
                            start a broker";
             return self.wrong("broker.listen", message);
         }
+        let broker = &self.broker.url;
+        if let Err(why) = check_host(&broker.host) {
+            return self.wrong("broker.url", format!("`{}`: {why}", broker.host));
+        }
+        if broker.tls && broker.host.contains('%') {
+            let message =
+                "no certificate can be made out to a link-local address; name the broker by another one";
+            return self.wrong("broker.url", message);
+        }
         if self.devices.is_empty() {
             return self.wrong("device", "a fleet has at least one [[device]]");
         }
@@ -37,7 +47,9 @@ impl Inventory {
                 return self.wrong_of(device, "id", "given to two devices; each needs its own");
             }
             self.validate_device(device)?;
-            let place = (&device.address, device.port, &device.root);
+            // As resolvers compare names.
+            let host = device.address.as_ref().map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+            let place = (host, device.port, &device.root);
             if device.kind == Kind::Ssh && !places.insert(place) {
                 let message =
                     "another device has the same `address` and `port`; give one of them another `root`";
@@ -71,17 +83,17 @@ impl Inventory {
                     "missing; a device of kind `ssh` needs a host name or an IP address",
                 );
             }
-            Some(address) if !is_host(address) => {
-                return self.wrong_of(
-                    device,
-                    "address",
-                    format!("`{address}` is neither a host name nor an IP address"),
-                );
+            Some(address) => {
+                if let Err(why) = check_host(address) {
+                    return self.wrong_of(device, "address", format!("`{address}`: {why}"));
+                }
             }
-            _ => {}
+            None => {}
         }
         if !is_user(&device.user) {
-            return self.wrong_of(device, "user", format!("`{}` is no name of a user on Linux", device.user));
+            let message =
+                "not a user that ssh takes: letters, digits and `._-+\\@`, not `-` at its beginning";
+            return self.wrong_of(device, "user", format!("`{}`: {message}", device.user));
         }
         if device.port == Some(0) {
             return self.wrong_of(device, "port", "0 is no port");
@@ -160,18 +172,6 @@ impl Inventory {
     }
 }
 
-/// A host name or an IP address; never one that ssh would take for an option.
-fn is_host(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
-    !text.is_empty() && text.len() <= 253 && !text.starts_with('-') && text.chars().all(plain)
-}
-
-fn is_user(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
-    let starts = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    starts && text.len() <= 32 && text.chars().all(plain)
-}
-
 fn is_root(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let level = |level: &str| {
@@ -215,8 +215,9 @@ address = "192.168.1.21"
     fn what_is_wrong_with_a_device_is_named() {
         for (line, parts) in [
             ("address = \"192.168.1.21;reboot\"", ["device-000: address", "neither a host name"]),
+            ("address = \"127.0.0.1:22\"", ["device-000: address", "`port = 22`"]),
             ("address = \"-oProxyCommand=x\"", ["device-000: address", "neither a host name"]),
-            ("user = \"root; rm\"", ["device-000: user", "no name of a user"]),
+            ("user = \"root; rm\"", ["device-000: user", "not a user that ssh takes"]),
             ("port = 0", ["device-000: port", "0 is no port"]),
             ("root = \"opt\"", ["device-000: root", "absolute path"]),
             ("root = \"/opt/$(id)\"", ["device-000: root", "absolute path"]),
