@@ -30,11 +30,9 @@ fn main() -> ExitCode {
     match result {
         Ok(Ending::Finished(summary)) => {
             let error = summary.final_test_error.map_or_else(|| "unknown".to_owned(), |e| format!("{e:.4}"));
-            let Summary { name, rounds, aggregated_rounds, .. } = *summary;
+            let Summary { name, rounds, .. } = *summary;
             // It is in the record, too.
-            let _ = rim::print(format_args!(
-                "{name}: {rounds} rounds, {aggregated_rounds} of them aggregated, final test error {error}"
-            ));
+            let _ = rim::print(format_args!("{name}: {rounds} rounds, final test error {error}"));
             ExitCode::SUCCESS
         }
         Ok(Ending::Interrupted) => {
@@ -43,8 +41,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             let usage = error.is::<ScenarioError>() || error.is::<TlsError>() || error.is::<DeviceError>();
-            let said = rim::advised(format!("{error:#}"), error.as_ref());
-            fail(if usage { 2 } else { 1 }, &said)
+            fail(if usage { 2 } else { 1 }, &format!("{error:#}{}", rim::advice_at_bottom_of(error.as_ref())))
         }
     }
 }

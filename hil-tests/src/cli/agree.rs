@@ -13,7 +13,6 @@ use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::FleetData;
 use crate::progress::Progress;
 use crate::software::Faults;
-use crate::stop::Stop;
 
 /// Run one scenario on several benches, and say how far the results lie apart
 ///
@@ -54,7 +53,7 @@ impl AgreeArgs {
     ///
     /// # Errors
     /// If a run fails, or its result is too far from the first.
-    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         let arch = self.arch.of(&self.on)?;
         self.fleet.check(&self.on)?;
         if !self.on.iter().any(|on| on.is_simulation()) {
@@ -89,14 +88,14 @@ impl AgreeArgs {
                 datasets: datasets.clone(),
                 out: folder.join(label.replace(' ', "-")),
             };
-            let Some(outcome) = run(bench.as_ref(), &label, &task, stop.gently())? else {
+            let Some(outcome) = run(bench.as_ref(), &label, &task, stop)? else {
                 return Ok(Ending::Interrupted);
             };
             outcomes.push(outcome);
         }
-        let printed = rim::print(format_args!("{}\nruns: {}", table(&outcomes), folder.display()));
+        print!("{}", table(&outcomes));
+        println!("\nruns: {}", folder.display());
         check(&outcomes, self.tolerance)?;
-        printed?;
         Ok(Ending::Finished)
     }
 }
@@ -107,7 +106,7 @@ fn run(bench: &dyn Bench, label: &str, task: &Task, stop: &AtomicBool) -> anyhow
     let summary = bench.run(task, &Watch { on_round: &on_round, stop })?;
     progress.finish();
     let out: &Path = &task.out;
-    Ok(summary.map(|summary| Outcome::read(label, out, summary)).transpose()?)
+    summary.map(|summary| Outcome::read(label, &task.scenario, out, summary)).transpose()
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {

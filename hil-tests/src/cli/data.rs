@@ -1,6 +1,7 @@
 //! `hil data`.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Subcommand};
 use shared::data::DatasetName;
@@ -38,19 +39,19 @@ impl DataCommand {
     ///
     /// # Errors
     /// If a data set cannot be had.
-    pub(super) fn run(self) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         match self {
             DataCommand::List { folder } => {
-                rim::print(datasets::list(&folder.path()).trim_end())?;
+                print!("{}", datasets::list(&folder.path()));
                 Ok(Ending::Finished)
             }
-            DataCommand::Fetch(args) => args.run(),
+            DataCommand::Fetch(args) => args.run(stop),
         }
     }
 }
 
 impl FetchArgs {
-    fn run(self) -> anyhow::Result<Ending> {
+    fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         let source = match (self.from, self.url) {
             (Some(path), _) => datasets::Source::Path(path),
             (None, Some(url)) => datasets::Source::Url(url),
@@ -58,13 +59,17 @@ impl FetchArgs {
         };
         let published = datasets::published(self.name);
         let fetched = datasets::fetch(self.name, &published, &source, &self.folder.path());
+        // Ctrl-C reaches curl, too, which then fails.
+        if fetched.is_err() && stop.load(Ordering::Relaxed) {
+            return Ok(Ending::Interrupted);
+        }
         for file in fetched? {
             let note = match file.as_published {
                 Some(true) => ", as published",
                 Some(false) => ", not the published one",
                 None => "",
             };
-            rim::print(format_args!("{}: content has SHA-256 {}{note}", file.path.display(), file.digest))?;
+            println!("{}: content has SHA-256 {}{note}", file.path.display(), file.digest);
         }
         Ok(Ending::Finished)
     }

@@ -1,7 +1,8 @@
 //! `hil fleet`.
 
-use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use clap::{Args, Subcommand};
 use super::common::{Ending, Format};
 use crate::fleet::{Access, Statuses, states, table};
 use crate::inventory::Inventory;
+use crate::provision::{FirstToExpire, Manifest};
 
 /// How often `--watch` shows the fleet anew.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -49,25 +51,43 @@ impl FleetCommand {
     ///
     /// # Errors
     /// If the inventory is unusable, or the broker does not answer.
-    pub(super) fn run(self) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
         let FleetCommand::Status(args) = self;
         let inventory = Inventory::load(&args.fleet)?;
         let ids: Vec<_> = inventory.devices.iter().map(|device| device.id).collect();
+        let expiry = expiry(&inventory, args.folder.as_deref())?;
         let access = Access::new(&inventory.broker.url, args.folder.as_deref())?;
         let statuses = Statuses::watch(&access, &ids)?;
         statuses.settle(&ids, Duration::from_secs(args.wait));
-        let clear = if args.watch && std::io::stdout().is_terminal() { CLEAR } else { "" };
+        let mut out = std::io::stdout();
+        let clear = if args.watch && out.is_terminal() { CLEAR } else { "" };
         loop {
             let states = states(&inventory, &statuses.latest());
-            let shown = match args.format {
-                Format::Json if args.watch => serde_json::to_string(&states)?,
-                Format::Json => serde_json::to_string_pretty(&states)?,
-                Format::Table => format!("{clear}{}", table(&states).trim_end()),
-            };
-            if !rim::print(shown)? || !args.watch {
+            match args.format {
+                Format::Json if args.watch => writeln!(out, "{}", serde_json::to_string(&states)?)?,
+                Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&states)?)?,
+                Format::Table => write!(out, "{clear}{}{expiry}", table(&states))?,
+            }
+            out.flush()?;
+            if !args.watch || stop.load(Ordering::Relaxed) {
                 return Ok(Ending::Finished);
             }
             sleep(REFRESH);
         }
     }
+}
+
+/// Which certificate of the fleet ends first, for a line below the table.
+///
+/// # Errors
+/// If the operator's own is over.
+fn expiry(inventory: &Inventory, folder: Option<&Path>) -> anyhow::Result<String> {
+    let Some(folder) = folder.filter(|_| inventory.broker.url.tls) else { return Ok(String::new()) };
+    let manifest = Manifest::load(folder, &inventory.name)?;
+    manifest.check_dates(folder, &["operator"])?;
+    Ok(manifest.first_to_expire().map_or_else(String::new, |FirstToExpire { name, day, days_left }| {
+        let when =
+            if days_left < 0 { "expired".to_owned() } else { format!("expires, in {days_left} days,") };
+        format!("the first certificate, of {name}, {when} on {day}\n")
+    }))
 }

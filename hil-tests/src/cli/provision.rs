@@ -2,28 +2,29 @@
 
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand")]
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
 use clap::Args;
-use rim::complain;
 use shared::scenario::Scenario;
+use shared::toml_file;
 
 use super::common::{Common, Ending, UsageError};
+use super::next_steps::{Done, Programs, next_steps};
 use crate::fleet_data::FleetData;
-use crate::inventory::{Inventory, Kind};
-use crate::provision::{FirstBoot, Provision, Provisioned, Wifi};
+use crate::inventory::Inventory;
+use crate::provision::{
+    FirstBoot, FirstToExpire, Keys, Provision, Provisioned, RENEW_WITHIN_DAYS, Wifi, WifiError, login_keys,
+};
 
 /// Write everything a fleet needs to run a scenario: certificates, configurations, shards, SD card files
 ///
 ///   cargo hil provision shelf.toml scenario.toml --out fleet --ssh-key ~/.ssh/id_ed25519.pub
 ///   cargo hil deploy shelf.toml fleet
 ///
-/// The folder is closed to others and nothing secret leaves it. The same command again keeps the keys and replaces
-/// what has changed; --rotate replaces keys and authority, too, and keeps the old ones aside. docs/deploy.md goes
-/// through it step by step.
+/// The folder is closed to others and nothing secret leaves it. The same command again keeps the keys, renews
+/// certificates that end soon, removes devices that have left the inventory, and replaces what has changed; --rotate
+/// replaces keys and authority, too, and keeps the old ones aside. docs/deploy.md goes through it step by step.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct ProvisionArgs {
@@ -36,9 +37,18 @@ pub(super) struct ProvisionArgs {
     out: PathBuf,
     #[command(flatten)]
     common: Common,
-    /// Replace the certificate authority and all keys
+    /// Renew certificates that have fewer days left
+    #[arg(long, value_name = "DAYS", default_value_t = RENEW_WITHIN_DAYS)]
+    renew_within: u16,
+    /// Replace the certificate authority and all keys at once: nothing issued before is trusted any more
     #[arg(long)]
     rotate: bool,
+    /// Begin a transition to another authority: both are trusted until --end-transition
+    #[arg(long, conflicts_with = "rotate")]
+    new_authority: bool,
+    /// Trust the newer of two authorities alone, once every device has its certificate
+    #[arg(long, conflicts_with_all = ["rotate", "new_authority"])]
+    end_transition: bool,
     /// Write cloud-init files for the SD cards; the public keys in this file may log in
     #[arg(long, value_name = "FILE")]
     ssh_key: Option<PathBuf>,
@@ -69,94 +79,85 @@ impl ProvisionArgs {
             scenario: scenario.clone(),
             data: &data,
             first_boot,
-            rotate: self.rotate,
+            keys: match (self.rotate, self.new_authority, self.end_transition) {
+                (true, ..) => Keys::Rotate,
+                (_, true, _) => Keys::NewAuthority,
+                (.., true) => Keys::EndTransition,
+                _ => Keys::Keep,
+            },
+            renew_within_days: self.renew_within,
         };
         let provisioned = provision.write(&self.out)?;
         let (here, all) = (inventory.devices.len(), scenario.fleet.devices as usize);
         if here < all {
-            complain(format_args!(
-                "{} lists {here} of the {all} devices of {}: the run will wait for the others, as long as \
-                 timing.gather-seconds; --set fleet.devices={here} leaves them out",
+            eprintln!(
+                "{} lists {here} of the {all} devices of {}: a run will wait for the others, as long as \
+                 timing.gather-seconds, unless --without names them",
                 self.fleet.display(),
                 scenario.name
-            ));
+            );
         }
-        self.tell(&inventory, &provisioned);
+        self.tell(&inventory, &scenario, &provisioned);
         Ok(Ending::Finished)
     }
 
     fn first_boot(&self) -> anyhow::Result<Option<FirstBoot>> {
         let Some(path) = &self.ssh_key else { return Ok(None) };
-        let read = |path: &PathBuf| fs::read_to_string(path).with_context(|| path.display().to_string());
-        let authorized_keys = read(path)?;
-        if authorized_keys.contains("PRIVATE KEY") {
-            let message =
-                format!("--ssh-key {}: a private key; give the public one beside it", path.display());
-            return Err(UsageError(message).into());
-        }
-        let public = authorized_keys
-            .lines()
-            .any(|line| line.starts_with("ssh-") || line.starts_with("ecdsa-") || line.starts_with("sk-"));
-        ensure!(public, "{}: no public key of ssh, as in ~/.ssh/id_ed25519.pub", path.display());
+        let login_keys = login_keys(&toml_file::read(path)?)
+            .map_err(|error| UsageError(format!("--ssh-key {}: {error}", path.display())))?;
         let wifi = match (&self.wifi, &self.wifi_passphrase_file, &self.wifi_country) {
-            (Some(ssid), Some(file), Some(country)) => Some(Wifi {
-                ssid: ssid.clone(),
-                passphrase: read(file)?.trim_end_matches(['\r', '\n']).to_owned(),
-                country: country.clone(),
-            }),
+            (Some(ssid), Some(file), Some(country)) => {
+                let text = toml_file::read(file)?;
+                let passphrase = text.strip_suffix('\n').map_or(&*text, |line| line.trim_end_matches('\r'));
+                Some(Wifi::new(ssid, passphrase, country).map_err(|error| {
+                    UsageError(match error {
+                        WifiError::Ssid(_) => format!("--wifi {error}"),
+                        WifiError::Country(_) => format!("--wifi-country {error}"),
+                        _ => format!("--wifi-passphrase-file {}: {error}", file.display()),
+                    })
+                })?)
+            }
             _ => None,
         };
-        Ok(Some(FirstBoot { authorized_keys, wifi }))
+        Ok(Some(FirstBoot { login_keys, wifi }))
     }
 
-    #[expect(clippy::print_stdout, reason = "TODO")]
-    fn tell(&self, inventory: &Inventory, provisioned: &Provisioned) {
-        let (out, manifest) = (provisioned.folder.display(), &provisioned.manifest);
-        let fleet = self.fleet.display();
+    fn tell(&self, inventory: &Inventory, scenario: &Scenario, provisioned: &Provisioned) {
+        let manifest = &provisioned.manifest;
         println!("fleet        {}, {} devices", inventory.name, inventory.devices.len());
         println!("scenario     {} ({})", manifest.scenario, &manifest.scenario_sha256[..12]);
         println!("broker       {}", manifest.broker);
-        match manifest.certificates.values().map(|entry| entry.expires.as_str()).min() {
-            Some(first) => {
-                println!("certificates {}, the first expires on {first}", manifest.certificates.len());
+        match manifest.first_to_expire() {
+            Some(FirstToExpire { name, day, days_left }) => {
+                let (all, new) = (manifest.certificates.len(), provisioned.issued.len());
+                println!(
+                    "certificates {all}, {new} of them new; the first, of {name}, expires on {day}, in {days_left} days"
+                );
             }
             None => println!("certificates none: mqtt:// is neither encrypted nor authenticated"),
         }
         println!("files        {}, {} new or changed", manifest.files.len(), provisioned.changed.len());
+        if !provisioned.removed.is_empty() {
+            println!(
+                "removed      {}: not in the inventory any more; the broker shuts them out once it has its new files",
+                provisioned.removed.join(", ")
+            );
+        }
         if let Some(retired) = &provisioned.retired {
             println!("retired      {}: remove it once every device is online again", retired.display());
         }
+        if manifest.certificates.contains_key("earlier authority") {
+            println!(
+                "transition   two authorities are trusted: give the broker its new files, deploy to every device, then provision \
+                 with --end-transition"
+            );
+        }
         println!("\nNext:");
-        if inventory.broker.url.tls {
-            println!("  sudo install -D -m 644 {out}/broker/outpost.conf /etc/mosquitto/conf.d/outpost.conf");
-            println!("  sudo install -d /etc/mosquitto/outpost");
-            println!(
-                "  sudo install -o mosquitto -m 600 {out}/broker/ca.pem {out}/broker/broker.pem {out}/broker/broker.key {out}/broker/acl /etc/mosquitto/outpost/"
-            );
-            println!("  sudo systemctl restart mosquitto");
+        let datasets = self.common.folder.path();
+        let (fleet, cards) = (self.fleet.as_path(), self.ssh_key.is_some());
+        let done = Done { inventory, fleet, provisioned, scenario, datasets: &datasets, cards };
+        for step in next_steps(&done, &Programs::as_started()) {
+            println!("  {step}");
         }
-        if self.ssh_key.is_some() {
-            println!(
-                "  copy {out}/devices/DEVICE/cloud-init/* onto the boot partition of each device's SD card"
-            );
-        }
-        if inventory.devices.iter().any(|device| device.kind != Kind::Ssh) {
-            // Clients that are not deployed are started by the bench.
-            return println!(
-                "  hil run {out}/aggregator/scenario.toml --on boards --fleet {fleet} --provisioned {out}"
-            );
-        }
-        println!("  hil deploy {fleet} {out}");
-        println!("  hil fleet status {fleet} {out}");
-        let broker = &inventory.broker.url;
-        let tls = format!(
-            " --ca {out}/aggregator/ca.pem --cert {out}/aggregator/aggregator.pem --key {out}/aggregator/aggregator.key"
-        );
-        let tls = if broker.tls { tls.as_str() } else { "" };
-        println!(
-            "  aggregator-node {out}/aggregator/scenario.toml --shards {out}/aggregator/shards.toml --out runs/{} --broker \
-             {broker}{tls}",
-            manifest.scenario
-        );
     }
 }

@@ -82,7 +82,14 @@ impl Deploy {
         stop: &AtomicBool,
         told: &(dyn Fn(&str, &str) + Sync),
     ) -> anyhow::Result<Vec<Deployed>> {
-        Manifest::load(folder, &inventory.name)?.check_broker(folder, inventory)?;
+        let manifest = Manifest::load(folder, &inventory.name)?;
+        manifest.check_broker(folder, inventory)?;
+        let names: Vec<String> = devices.iter().map(|device| device.id.to_string()).collect();
+        let names: Vec<&str> =
+            ["broker", "operator"].into_iter().chain(names.iter().map(String::as_str)).collect();
+        if let Some(warning) = manifest.check_dates(folder, &names)? {
+            tracing::warn!("{warning}");
+        }
         let broker = &inventory.broker.url;
         let mut work = Vec::new();
         for &device in devices {

@@ -9,7 +9,7 @@ use super::architecture::{Architecture, advice};
 use super::release::{Release, ReleaseFile};
 use super::ssh::Ssh;
 use crate::boards::Board;
-use crate::inventory::Device;
+use crate::inventory::{Device, Service};
 
 /// Room that must be left beside the upload.
 const SPARE_KIB: u64 = 4096;
@@ -19,6 +19,8 @@ const SPARE_KIB: u64 = 4096;
 pub(crate) struct Look {
     machine: String,
     free_kib: u64,
+    /// Whether its kernel limits no program's memory.
+    memory_unlimited: bool,
     /// The release in use.
     pub(super) current: Option<String>,
     /// Name and digest of the files of the release in use.
@@ -34,6 +36,12 @@ pub(crate) fn place(
     stop: &AtomicBool,
     tell: &dyn Fn(&str),
 ) -> anyhow::Result<Option<(String, usize)>> {
+    if look.memory_unlimited && device.service == Service::Systemd {
+        tell(
+            "warning: its kernel runs without the memory cgroup, so MemoryMax of the unit limits nothing: add \
+             `cgroup_enable=memory cgroup_memory=1` to the line in /boot/firmware/cmdline.txt, and start it anew",
+        );
+    }
     let is_there = |file: &&ReleaseFile| {
         look.files.iter().any(|(name, digest)| name == file.name && *digest == file.digest)
     };
@@ -98,6 +106,7 @@ impl Look {
             match line.split(' ').collect::<Vec<_>>().as_slice() {
                 ["machine", machine] => (*machine).clone_into(&mut look.machine),
                 ["free", free] => look.free_kib = free.parse().ok()?,
+                ["memory", "unlimited"] => look.memory_unlimited = true,
                 ["current", release] => look.current = Some(plain(release)?),
                 ["file", digest, name] => look.files.push(((*name).to_owned(), (*digest).to_owned())),
                 _ => {}
@@ -119,11 +128,12 @@ mod tests {
 
     #[test]
     fn what_a_device_says_is_read_and_nothing_else_believed() {
-        let said = "Welcome to device-000\nmachine aarch64\nfree 1000\ncurrent 20260101-000000-0a1b2c3d\n\
+        let said = "Welcome to device-000\nmachine aarch64\nfree 1000\nmemory unlimited\ncurrent 20260101-000000-0a1b2c3d\n\
                     file 00ff client.toml\n";
         let look = Look {
             machine: "aarch64".to_owned(),
             free_kib: 1000,
+            memory_unlimited: true,
             current: Some("20260101-000000-0a1b2c3d".to_owned()),
             files: vec![("client.toml".to_owned(), "00ff".to_owned())],
         };

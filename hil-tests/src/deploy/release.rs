@@ -75,21 +75,21 @@ impl Release {
                 format!("{}: provision the fleet again with `hil provision`", path.display())
             })
         };
-        let mut names = vec![("scenario.toml", "0644"), ("shard.safetensors", "0644")];
+        let mut names = vec!["scenario.toml", "shard.safetensors"];
         if broker.tls {
-            names.extend([("ca.pem", "0644"), ("device.pem", "0644"), ("device.key", "0600")]);
+            names.extend(["ca.pem", "device.pem", "device.key"]);
         }
         let configuration = readdressed(&read("client.toml")?, broker)?;
-        let mut files = vec![file("client.toml", "0644", configuration.into())];
-        for (name, mode) in names {
-            files.push(file(name, mode, read(name)?.into()));
+        let mut files = vec![file("client.toml", configuration.into())];
+        for name in names {
+            files.push(file(name, read(name)?.into()));
         }
         if device.service == Service::Systemd {
-            files.push(file(UNIT, "0644", unit(device).into_bytes().into()));
+            files.push(file(UNIT, unit(device).into_bytes().into()));
         }
         files.push(ReleaseFile {
             name: "edge-client",
-            mode: "0755",
+            mode: "0700",
             bytes: binary.bytes.clone(),
             digest: binary.digest.to_string(),
         });
@@ -123,17 +123,15 @@ fn readdressed(configuration: &[u8], broker: &BrokerAddress) -> anyhow::Result<V
     Ok(toml::to_string(&File { broker, ..file })?.into_bytes())
 }
 
-fn file(name: &'static str, mode: &'static str, bytes: Arc<[u8]>) -> ReleaseFile {
+/// A file that is of nobody's concern but the client's.
+fn file(name: &'static str, bytes: Arc<[u8]>) -> ReleaseFile {
     let digest = Digest::of(&bytes).to_string();
-    ReleaseFile { name, mode, bytes, digest }
+    ReleaseFile { name, mode: "0600", bytes, digest }
 }
 
 /// The unit, for where and as whom the client runs on this device.
 fn unit(device: &Device) -> String {
-    UNIT_TEXT
-        .replace("/opt/outpost", &device.root)
-        .replace("User=outpost", &format!("User={}", device.user))
-        .replace("Group=outpost", &format!("Group={}", device.user))
+    UNIT_TEXT.replace("/opt/outpost", &device.root).replace("User=outpost", &format!("User={}", device.user))
 }
 
 #[cfg(test)]
@@ -149,13 +147,33 @@ mod tests {
         (device.root, device.user) = ("/srv/fl".to_owned(), "pi".to_owned());
         let unit = unit(&device);
         assert!(unit.contains("ExecStart=/srv/fl/current/edge-client --config /srv/fl/current/client.toml"));
-        assert!(unit.contains("\nUser=pi\nGroup=pi\n") && !unit.contains("/opt/outpost"), "{unit}");
+        assert!(unit.contains("\nUser=pi\n") && !unit.contains("/opt/outpost"), "{unit}");
+    }
+
+    #[test]
+    fn no_file_of_a_release_is_open_to_others() {
+        let text = include_str!("../../../firmware-configs/fleets/shelf.toml");
+        let device = Inventory::parse("shelf.toml", text).unwrap().devices.remove(0);
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("devices").join(device.id.to_string());
+        fs::create_dir_all(&own).unwrap();
+        let broker: BrokerAddress = "mqtts://192.168.1.10".parse().unwrap();
+        fs::write(own.join("client.toml"), format!("broker = \"{broker}\"\n")).unwrap();
+        for name in ["scenario.toml", "shard.safetensors", "ca.pem", "device.pem", "device.key"] {
+            fs::write(own.join(name), name).unwrap();
+        }
+        let binary = Binary::read(&std::env::current_exe().unwrap()).unwrap();
+        let release = Release::of(folder.path(), &device, &broker, &binary).unwrap();
+        assert_eq!(release.contents().count(), 8);
+        for (name, mode, _) in release.contents() {
+            assert_eq!(mode, if name == "edge-client" { 0o700 } else { 0o600 }, "{name}");
+        }
     }
 
     #[test]
     fn names_sort_by_age_and_tell_contents_apart() {
         let release = |content: &[u8]| Release {
-            files: vec![file("client.toml", "0644", content.to_vec().into())],
+            files: vec![file("client.toml", content.to_vec().into())],
             architecture: None,
         };
         let (early, late) =

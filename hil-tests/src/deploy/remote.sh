@@ -1,7 +1,8 @@
 # What a deployment and the bench do on a device: sh -c THIS hil MARK ACTION ROOT ... Every argument is a plain word; the
 # caller sees to it. A release is complete before it gets its name, and `current` always points to a complete one.
 set -eu
-umask 022
+# A device's key and its share of the data are nobody else's.
+umask 077
 mark=$1
 action=$2
 root=$3
@@ -16,6 +17,15 @@ unit=outpost-edge-client.service
 fail() {
     printf '%s\n' "$*" >&2
     exit 1
+}
+
+# Whether the kernel can hold a unit to its MemoryMax.
+limits_memory() {
+    if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+        grep -qw memory /sys/fs/cgroup/cgroup.controllers
+    else
+        awk '$1 == "memory" && $4 == 1 { limits = 1 } END { exit !limits }' /proc/cgroups
+    fi
 }
 
 is_client() {
@@ -307,10 +317,13 @@ case $action in
 look)
     mkdir -p "$releases" 2>/dev/null || cannot_write
     command -v sha256sum >/dev/null || fail "there is no sha256sum"
+    # An earlier version of this left it open.
+    chmod go= "$releases"
     # Of a deployment that was cut off.
     rm -rf "$releases"/.partial-*
     printf 'machine %s\n' "$(uname -m)"
     printf 'free %s\n' "$(df -Pk "$releases" | awk 'NR == 2 { print $4 }')"
+    limits_memory 2>/dev/null || printf 'memory unlimited\n'
     if [ -L "$current" ]; then
         printf 'current %s\n' "$(basename "$(readlink "$current")")"
         digests
@@ -326,7 +339,6 @@ stage) # RELEASE UNCHANGED...
     ;;
 put) # RELEASE NAME MODE SHA256 <content
     file=$releases/.partial-$1/$2
-    umask 077
     cat >"$file.part"
     got=$(sha256sum <"$file.part" | cut -c1-64)
     if [ "$got" != "$4" ]; then

@@ -17,7 +17,7 @@ use crate::emulated::emulated_client;
 use crate::emulated_board::{EmulatedBoard, EmulatedSeat, Kernel};
 use crate::inventory::{Device, Kind};
 use crate::processes::{ClientProgram, LocalSeat, Seat};
-use crate::provision::{Manifest, Provision};
+use crate::provision::{Keys, Manifest, Provision, RENEW_WITHIN_DAYS};
 use crate::toolchain::{Program, Target, build};
 
 /// A provisioned fleet, and a place for what only this run needs.
@@ -42,7 +42,9 @@ impl<'a> Fleet<'a> {
             let folder = beside(&task.out)?;
             let scenario = task.scenario.clone();
             let (inventory, data) = (&bench.inventory, &task.data);
-            Provision { inventory, scenario, data, first_boot: None, rotate: false }.write(&folder)?;
+            let (keys, renew_within_days) = (Keys::Keep, RENEW_WITHIN_DAYS);
+            Provision { inventory, scenario, data, first_boot: None, keys, renew_within_days }
+                .write(&folder)?;
             folder
         };
         // Clients need not run in the directory that this was started in.
@@ -155,6 +157,11 @@ fn check_provisioned(bench: &Boards, task: &Task, folder: &Path) -> anyhow::Resu
         "{shown}: provisioned for another scenario ({}); run `hil provision` again with this one and its --set",
         manifest.scenario
     );
+    let devices: Vec<String> = inventory.devices.iter().map(|device| device.id.to_string()).collect();
+    let names = ["broker", "aggregator"].into_iter().chain(devices.iter().map(String::as_str));
+    if let Some(warning) = manifest.check_dates(folder, &names.collect::<Vec<_>>())? {
+        eprintln!("{warning}");
+    }
     Ok(())
 }
 

@@ -1,11 +1,12 @@
 //! Following a run's record while it is written.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::{RecordError, RoundRecord, open_file};
+use aggregator_node::record::RoundRecord;
+use anyhow::Context;
 
 /// The rounds that another process records in a run's directory.
 #[derive(Debug)]
@@ -44,10 +45,10 @@ impl Rounds {
     /// Reads on. Done many times a second; reads nothing twice.
     fn read(&mut self) -> anyhow::Result<()> {
         let path = self.directory.join("rounds.jsonl");
-        let mut file = match open_file(&path, OpenOptions::new().read(true)) {
+        let mut file = match File::open(&path) {
             Ok(file) => file,
-            Err(RecordError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
         // Resuming cuts the file: what is behind the cut comes again.
         let length = file.metadata()?.len();

@@ -1,6 +1,7 @@
 //! What Mosquitto is given: its certificate, its configuration, and who may say and hear what.
 
 use edge_client::attacks::{self, Needs};
+use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 
 use super::certificates::Certificates;
@@ -11,6 +12,8 @@ use crate::inventory::{Inventory, Kind};
 const CONFIGURATION: &str = include_str!("../../../firmware-configs/mosquitto/outpost.conf");
 const LISTENER: &str = "listener 8883";
 const ACCESS: &str = include_str!("../../../firmware-configs/mosquitto/acl");
+const LIMITS: &str = include_str!("../../../firmware-configs/mosquitto/limits.conf");
+const DEVICE: &str = include_str!("../../../firmware-configs/mosquitto/acl.device");
 const COLLUDER: &str = include_str!("../../../firmware-configs/mosquitto/acl.colluder");
 const FULL_KNOWLEDGE: &str = include_str!("../../../firmware-configs/mosquitto/acl.full-knowledge");
 
@@ -25,13 +28,15 @@ pub(super) fn write(
     certificates.issue(folder, "broker", "broker/broker", &hosts(inventory))?;
     let configuration = CONFIGURATION.replace(LISTENER, &format!("listener {}", address.port));
     folder.write("broker/outpost.conf", configuration.as_bytes(), Secrecy::Open)?;
-    folder.write("broker/acl", access(scenario).as_bytes(), Secrecy::Open)
+    folder.write("broker/limits.conf", LIMITS.as_bytes(), Secrecy::Open)?;
+    folder.write("broker/acl", access(inventory, scenario).as_bytes(), Secrecy::Open)
 }
 
 /// The names under which devices find the broker, which its certificate must bear.
 fn hosts(inventory: &Inventory) -> Vec<String> {
     let address = &inventory.broker.url;
-    let mut hosts = vec![address.host.clone()];
+    // A certificate names a host without the dot that says that a name is complete.
+    let mut hosts = vec![address.host.trim_end_matches('.').to_owned()];
     if inventory.devices.iter().any(|device| device.kind == Kind::QemuSystem) {
         hosts.push(as_seen_within(address.clone()).host);
         hosts.dedup();
@@ -39,14 +44,18 @@ fn hosts(inventory: &Inventory) -> Vec<String> {
     hosts
 }
 
-/// What everyone may, and what the scenario's attack needs beyond that: `docs/protocol.md`, "Collusion".
-fn access(scenario: &Scenario) -> String {
+/// What the fleet's own may, and what the scenario's attack needs beyond that: `docs/protocol.md`, "Collusion".
+fn access(inventory: &Inventory, scenario: &Scenario) -> String {
     let mut text = ACCESS.to_owned();
+    for device in &inventory.devices {
+        text.push_str(&DEVICE.replace("{device}", &device.id.to_string()));
+    }
     let needs = attacks::build(scenario).map_or(Needs::Nothing, |attack| attack.needs());
     if needs == Needs::Nothing {
         return text;
     }
-    for device in scenario.attackers() {
+    let listed = |attacker: &DeviceId| inventory.devices.iter().any(|device| device.id == *attacker);
+    for device in scenario.attackers().into_iter().filter(listed) {
         text.push_str(&COLLUDER.replace("{device}", &device.to_string()));
         if needs == Needs::Everyone {
             text.push_str(FULL_KNOWLEDGE);
@@ -59,29 +68,44 @@ fn access(scenario: &Scenario) -> String {
 mod tests {
     use super::*;
 
-    /// What is granted beyond the rights of everyone.
-    fn granted(settings: &[&str]) -> String {
+    /// What a fleet of so many devices is granted beyond the rights of aggregator and operator.
+    fn granted(devices: usize, settings: &[&str]) -> String {
         let text = "name = \"s\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
                     [fleet]\ndevices = 10\ncompromised = 2\n";
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         let scenario = Scenario::parse("s.toml", text, &settings).unwrap();
-        access(&scenario).strip_prefix(ACCESS).unwrap().to_owned()
+        let mut fleet = "name = \"f\"\n[broker]\nurl = \"mqtts://pi\"\n".to_owned();
+        for device in scenario.devices().take(devices) {
+            fleet += &format!("[[device]]\nid = \"{device}\"\nkind = \"native\"\n");
+        }
+        let inventory = Inventory::parse("f.toml", &fleet).unwrap();
+        access(&inventory, &scenario).strip_prefix(ACCESS).unwrap().to_owned()
     }
 
     #[test]
     fn colluders_hear_each_other_and_only_full_knowledge_reads_updates() {
-        let partial = granted(&["attack.kind=krum", "attack.knowledge=partial", "fleet.compromised=3"]);
-        assert_eq!(partial.matches("\nuser device-").count(), 3, "{partial}");
-        assert_eq!(partial.matches("topic read outpost/collusion/device-").count(), 3, "{partial}");
-        assert!(!partial.contains("/update"), "{partial}");
-        let full = granted(&["attack.kind=trimmed-mean", "attack.knowledge=full"]);
+        let partial = granted(10, &["attack.kind=krum", "attack.knowledge=partial", "fleet.compromised=3"]);
+        assert_eq!(partial.matches("\nuser device-").count(), 10 + 3, "{partial}");
+        assert_eq!(partial.matches("topic write outpost/collusion/+").count(), 3, "{partial}");
+        assert!(!partial.contains("read outpost/devices/+/update"), "{partial}");
+        let full = granted(10, &["attack.kind=trimmed-mean", "attack.knowledge=full"]);
         assert_eq!(full.matches("topic read outpost/devices/+/update").count(), 2, "{full}");
     }
 
     #[test]
     fn nobody_gets_a_right_that_the_attack_does_not_need() {
-        assert_eq!(granted(&[]), "");
-        assert_eq!(granted(&["attack.kind=label-flip"]), "");
+        for settings in [&[][..], &["attack.kind=label-flip"]] {
+            let granted = granted(10, settings);
+            assert_eq!(granted.matches("\nuser device-").count(), 10, "{granted}");
+            assert!(!granted.contains('+') && !granted.contains("write outpost/collusion"), "{granted}");
+        }
+    }
+
+    #[test]
+    fn who_is_not_of_the_fleet_has_no_right() {
+        assert!(ACCESS.lines().all(|line| !line.starts_with("pattern")), "a pattern holds for everybody");
+        let granted = granted(1, &["attack.kind=trimmed-mean", "fleet.compromised=4"]);
+        assert!(granted.contains("\nuser device-000\n") && !granted.contains("user device-001"), "{granted}");
     }
 
     #[test]
@@ -96,6 +120,7 @@ mod tests {
         assert_eq!(hosts_of("127.0.0.1", "qemu-system"), ["127.0.0.1", "10.0.2.2"]);
         assert_eq!(hosts_of("192.168.1.10", "qemu-system"), ["192.168.1.10"]);
         assert_eq!(hosts_of("127.0.0.1", "qemu-user"), ["127.0.0.1"]);
+        assert_eq!(hosts_of("bench.local.", "qemu-user"), ["bench.local"]);
     }
 
     #[test]

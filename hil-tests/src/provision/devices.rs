@@ -22,7 +22,7 @@ pub(super) fn write(
     let place = |name: &str| format!("devices/{}/{name}", device.id);
     folder.write(&place("client.toml"), configuration(device, inventory)?.as_bytes(), Secrecy::Open)?;
     folder.write(&place("scenario.toml"), scenario.to_toml().as_bytes(), Secrecy::Open)?;
-    folder.write(&place("shard.safetensors"), shard, Secrecy::Open)
+    folder.write(&place("shard.safetensors"), shard, Secrecy::Secret)
 }
 
 fn configuration(device: &Device, inventory: &Inventory) -> anyhow::Result<String> {
@@ -61,7 +61,10 @@ fn environment(inventory: &Inventory, scenario: &Scenario) -> String {
     let url = &inventory.broker.url;
     let line = |line: &str| match line.split_once('=') {
         Some(("OUTPOST_BROKER", _)) => Some(format!("OUTPOST_BROKER={url}\n")),
-        Some(("OUTPOST_OUT", _)) => Some(format!("OUTPOST_OUT=runs/{}\n", scenario.name)),
+        Some(("OUTPOST_OUT", _)) => {
+            let digest = scenario.digest().to_string();
+            Some(format!("OUTPOST_OUT=runs/{}-{}\n", scenario.name, &digest[..8]))
+        }
         Some(("OUTPOST_CA" | "OUTPOST_CERT" | "OUTPOST_KEY", _)) if !url.tls => None,
         _ => Some(format!("{line}\n")),
     };

@@ -14,32 +14,43 @@ use crate::process::PATIENCE;
 use crate::secured::{Grants, Secured};
 
 const COLLUDER: &str = "device-003";
-/// Who is tried out: a device, a colluder, the two with names of their own, and a name that nothing is granted.
-const WHO: [&str; 5] = ["device-000", COLLUDER, "aggregator", "operator", "visitor"];
-/// Published last, where each is heard, so that what is not there by then does not come.
+/// A device with a certificate of the authority that is not of the fleet any more.
+const REMOVED: &str = "device-005";
+/// Who is tried out: a device, a colluder, the two with names of their own, and two whom nothing is granted.
+const WHO: [&str; 6] = ["device-000", COLLUDER, "aggregator", "operator", REMOVED, "visitor"];
 const CHANNELS: [&str; 4] = ["update", "ask", "inbox", "status"];
 
-/// Every topic of the protocol that makes a difference to `who`; its own status comes last.
+/// What each may hear and say besides, in these tests only: what is answered there shows that the broker has come to it.
+fn echo(who: &str) -> String {
+    format!("echo/{who}")
+}
+
+/// Every topic of the protocol that makes a difference to `who`; its echo comes last.
 fn topics(who: &str) -> Vec<String> {
     let mut topics =
         vec!["outpost/round".to_owned(), "outpost/model".to_owned(), "outpost/elsewhere".to_owned()];
     topics.extend(["device-000", "device-001", COLLUDER].map(|device| format!("outpost/collusion/{device}")));
-    let others = WHO.into_iter().filter(|other| *other != who);
-    for device in others.chain([who]) {
+    for device in WHO {
         topics.extend(CHANNELS.map(|channel| format!("outpost/devices/{device}/{channel}")));
     }
+    topics.push(echo(who));
     topics
 }
 
 /// What the access control is meant to let `who` do with `topic`: read, write.
 fn meant(who: &str, topic: &str, full_knowledge: bool) -> (bool, bool) {
+    if topic == echo(who) {
+        return (true, true);
+    }
     let levels: Vec<_> = topic.split('/').skip(1).collect();
     let colluder = who == COLLUDER;
+    let member = colluder || who == "device-000";
     match *levels {
-        ["round" | "model"] => (true, who == "aggregator"),
-        ["collusion", device] => (device == who, colluder),
+        ["round"] => (member || who == "operator", who == "aggregator"),
+        ["model"] => (member, who == "aggregator"),
+        ["collusion", device] => (member && device == who, colluder),
         ["devices", device, channel] => {
-            let (own, aggregator) = (device == who, who == "aggregator");
+            let (own, aggregator) = (member && device == who, who == "aggregator");
             match channel {
                 "status" => (own || aggregator || colluder || who == "operator", own),
                 "update" => (aggregator || (colluder && full_knowledge), own),
@@ -59,7 +70,6 @@ async fn listening(broker: &Secured, name: &str, topics: &[String]) -> Link {
     for topic in topics {
         link.send(Command::Subscribe(topic.clone())).await;
     }
-    // What is answered on the last one shows that the broker has come to it.
     let own = topics.last().unwrap();
     link.send(publication(own, "ready")).await;
     collect(&mut link, own, "ready").await;

@@ -14,6 +14,7 @@ use crate::mosquitto;
 
 const CONFIG: &str = include_str!("../../../firmware-configs/mosquitto/outpost.conf");
 const ACL: &str = include_str!("../../../firmware-configs/mosquitto/acl");
+const DEVICE: &str = include_str!("../../../firmware-configs/mosquitto/acl.device");
 const COLLUDER: &str = include_str!("../../../firmware-configs/mosquitto/acl.colluder");
 const FULL_KNOWLEDGE: &str = include_str!("../../../firmware-configs/mosquitto/acl.full-knowledge");
 
@@ -30,12 +31,17 @@ pub(crate) struct Secured {
 }
 
 impl Secured {
-    /// `None`, having said so, where Mosquitto is not installed. The user `observer` may do everything.
+    /// `None`, having said so, where Mosquitto is not installed. The user `observer` may do everything, and each has an
+    /// echo: `echo/NAME`.
     pub(crate) fn start(grants: &Grants, validity: Validity) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new(folder.path(), "ca");
         authority.issue_for("broker", validity);
-        let mut acl = format!("{ACL}\nuser observer\ntopic readwrite outpost/#\n");
+        let mut acl = format!("{ACL}\nuser observer\ntopic readwrite #\n\npattern readwrite echo/%u\n");
+        // As many devices as a lab has.
+        for device in (0..5).map(DeviceId) {
+            acl += &DEVICE.replace("{device}", &device.to_string());
+        }
         for device in &grants.colluders {
             acl += &COLLUDER.replace("{device}", &device.to_string());
             acl += if grants.full_knowledge { FULL_KNOWLEDGE } else { "" };
