@@ -8,6 +8,8 @@
 //! Before that it checks, on fewer parameters, that the GPU computes the same bits as the processors. The updates are on
 //! the GPU; the way there, and that of the results back, do not count.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is all that it does")]
+
 use std::process::ExitCode;
 
 use aggregator_node::cuda::{Cuda, Statistic};

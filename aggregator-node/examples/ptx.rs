@@ -8,6 +8,8 @@
 //! The statistics: mean, median, trimmed-mean (a fifth at each end), mean-around-median (a fifth of the values),
 //! distances; with `-without-each` after its name, of all others for each row.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is all that it does")]
+
 use std::process::ExitCode;
 
 use aggregator_node::cuda::{Program, Statistic, compile};

@@ -22,7 +22,8 @@ use crate::backend::DeviceChoice;
 ///   aggregator-node scenario.toml --out runs/second --broker mqtt://192.168.1.10:1883
 ///   aggregator-node scenario.toml --out runs/third --broker mqtts://192.168.1.10 --ca ca.pem --cert a.pem --key a.key
 ///
-/// Exit codes: 0 the run is finished, 1 failure, 2 wrong usage, 130 interrupted (run it again to go on).
+/// Exit codes: 0 the run is finished, 1 failure (also of a run in which nothing was aggregated), 2 wrong usage, 130
+/// interrupted (run it again to go on).
 #[derive(Clone, Debug, Parser)]
 #[command(name = "aggregator-node", version, verbatim_doc_comment)]
 pub struct Cli {
@@ -38,7 +39,8 @@ pub struct Cli {
     /// Folder that holds the data sets
     #[arg(long, value_name = "DIR", env = "OUTPOST_DATASETS", default_value = "datasets")]
     pub datasets: PathBuf,
-    /// The shards.toml that was written beside the devices' shards: a device that trains on another one is refused
+    /// The shards.toml that was written beside the devices' shards: a device that trains on another one is refused, and a
+    /// run that was made with other training data, too
     #[arg(long, value_name = "FILE", env = "OUTPOST_SHARDS")]
     pub shards: Option<PathBuf>,
     /// Use this broker instead of the embedded one

@@ -30,9 +30,11 @@ fn main() -> ExitCode {
     match result {
         Ok(Ending::Finished(summary)) => {
             let error = summary.final_test_error.map_or_else(|| "unknown".to_owned(), |e| format!("{e:.4}"));
-            let Summary { name, rounds, .. } = *summary;
+            let Summary { name, rounds, aggregated_rounds, .. } = *summary;
             // It is in the record, too.
-            let _ = rim::print(format_args!("{name}: {rounds} rounds, final test error {error}"));
+            let _ = rim::print(format_args!(
+                "{name}: {rounds} rounds, {aggregated_rounds} of them aggregated, final test error {error}"
+            ));
             ExitCode::SUCCESS
         }
         Ok(Ending::Interrupted) => {
@@ -41,7 +43,8 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             let usage = error.is::<ScenarioError>() || error.is::<TlsError>() || error.is::<DeviceError>();
-            fail(if usage { 2 } else { 1 }, &format!("{error:#}{}", rim::advice_at_bottom_of(error.as_ref())))
+            let said = rim::advised(format!("{error:#}"), error.as_ref());
+            fail(if usage { 2 } else { 1 }, &said)
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use rim::{Command, Link, LinkEvent, LinkOptions, Supervisor, Tls, nonce};
 use shared::data::{ShardEntry, ShardList};
-use shared::identity::DeviceId;
+use shared::identity::{DeviceId, Digest};
 use shared::scenario::Scenario;
 use shared::toml_file::FileError;
 use shared::wire::Millis;
@@ -22,8 +22,8 @@ use crate::backend::{self, DeviceChoice};
 use crate::broker;
 use crate::config::Cli;
 use crate::machine::{Action, Event, Machine, Start};
-use crate::record::{RoundRecord, Summary};
-use crate::run::Run;
+use crate::record::{RecordError, RoundRecord, Summary};
+use crate::run::{self, Opened, Run};
 use crate::worker::{Job, Outcome, Worker};
 
 /// How long leaving may take.
@@ -50,14 +50,14 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     let tls = cli.tls.load(cli.broker.as_ref().unwrap_or(&cli.listen.into()))?;
     let scenario = Arc::new(Scenario::load(&cli.scenario, &cli.settings)?);
     let listed = cli.shards.as_deref().map(|path| listed_shards(path, &scenario)).transpose()?;
+    let (training, listed) = listed.unzip();
     let test = Arc::new(data::load_test(scenario.dataset, &cli.datasets, scenario.seed)?);
     let model: Arc<dyn models::Model> = models::build(scenario.model, test.shape(), test.classes())?.into();
-    // Every round: on a fleet a round is worth more than the write.
-    let mut run = Run::open(&cli.out, &scenario, &cli.bench, model.as_ref(), &test, Duration::ZERO)?;
-    if run.is_complete() {
-        info!("every round of this run is there already");
-        return Ok(Ending::Finished(Box::new(run.finish()?)));
-    }
+    let data = run::data_digests(scenario.dataset, test.digest(), training);
+    let mut run = match open_run(&cli, &scenario, model.as_ref(), data)? {
+        Opened::Unfinished(run) => run,
+        Opened::Finished(summary) => return Ok(Ending::Finished(summary)),
+    };
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
     let mut link = open_link(&cli, tls)?;
     let mut attack_log = cli.attack_log.map(AttackLog::new);
@@ -127,9 +127,9 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                 }
                 Action::Finish(Ok(())) => {
                     supervisor.stopping();
-                    let summary = run.finish()?;
+                    let summary = run.finish();
                     link.close(PARTING).await;
-                    return Ok(Ending::Finished(Box::new(summary)));
+                    return Ok(Ending::Finished(Box::new(summary?)));
                 }
                 Action::Finish(Err(failure)) => {
                     supervisor.stopping();
@@ -142,8 +142,11 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     }
 }
 
-/// What the devices of `scenario` should train on, by the list at `path`.
-fn listed_shards(path: &Path, scenario: &Scenario) -> Result<BTreeMap<DeviceId, ShardEntry>, FileError> {
+/// The digest of the training data of `scenario`, and what of it each device should train on, by the list at `path`.
+fn listed_shards(
+    path: &Path,
+    scenario: &Scenario,
+) -> Result<(Digest, BTreeMap<DeviceId, ShardEntry>), FileError> {
     ShardList::load(path, scenario.fleet.devices, &scenario.shard_settings())
 }
 
@@ -161,6 +164,21 @@ fn compute(job: Job, worker: Arc<Worker>, report: mpsc::Sender<Outcome>) {
         // The node may be gone meanwhile; then nobody waits for the outcome.
         let _ = report.blocking_send(outcome);
     });
+}
+
+fn open_run(
+    cli: &Cli,
+    scenario: &Arc<Scenario>,
+    model: &dyn models::Model,
+    data: BTreeMap<String, String>,
+) -> Result<Opened, RecordError> {
+    let made_of = run::manifest(scenario, &cli.bench, model, data);
+    // Every round: on a fleet a round is worth more than the write.
+    let opened = Run::open(&cli.out, scenario, model, &made_of, Duration::ZERO)?;
+    if matches!(opened, Opened::Finished(_)) {
+        info!("every round of this run is there already");
+    }
+    Ok(opened)
 }
 
 fn open_link(cli: &Cli, tls: Option<Tls>) -> anyhow::Result<Link> {

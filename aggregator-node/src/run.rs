@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rim::nonce;
-use shared::data::{Dataset, ShardEntry};
+use shared::data::{DatasetName, ShardEntry};
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::models::Model;
 use shared::parameters::{Layout, Parameters};
 use shared::random::{Purpose, stream};
 use shared::scenario::{ResultModel, Scenario};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::machine::Start;
 use crate::record::{
-    AttackSummary, FORMAT, Manifest, RecordError, RoundRecord, RunDirectory, Summary, TensorShape,
+    Checkpoint, FORMAT, Manifest, RecordError, RoundRecord, RunDirectory, State, StoredRun, Summary,
+    TensorShape,
 };
 
 /// A run and its directory.
@@ -37,60 +38,59 @@ pub struct Run {
     last_record: Instant,
 }
 
+/// What there is to do.
+#[derive(Debug)]
+pub enum Opened {
+    /// Nothing: every round is there already.
+    Finished(Box<Summary>),
+    /// The rounds that are not there yet.
+    Unfinished(Box<Run>),
+}
+
 impl Run {
-    /// Begins a run of `scenario` in the directory `path`, or goes on with the one that is there.
+    /// Begins a run in the directory `path` of a `model` under `scenario`, or goes on with the one that is there. `made_of`
+    /// says of what: [`manifest`].
     ///
     /// A checkpoint is written with a round if the last one is `checkpoint_every` ago: what is computed again after a
     /// crash ends in the same bytes, so this trades time for time only.
     ///
     /// # Errors
-    /// [`RecordError`] if the directory holds something else, is damaged, or cannot be written.
+    /// [`RecordError`] if the directory holds something else, lacks something, is damaged, or cannot be written; and if
+    /// its run is over and came to nothing.
     pub fn open(
         path: &Path,
         scenario: &Arc<Scenario>,
-        bench: &str,
         model: &dyn Model,
-        test: &Dataset,
+        made_of: &Manifest,
         checkpoint_every: Duration,
-    ) -> Result<Self, RecordError> {
-        let layout = model.layout().clone();
-        let manifest = Manifest {
-            format: FORMAT,
-            run: RunId(nonce()),
-            scenario_sha256: scenario.digest().to_string(),
-            seed: scenario.seed,
-            bench: bench.to_owned(),
-            created_unix: unix_time().as_secs(),
-            versions: versions(),
-            data: BTreeMap::from([(format!("{} test", scenario.dataset), test.digest().to_string())]),
-            layout: TensorShape::list(&layout),
-        };
-        let mut directory = RunDirectory::create(path, &scenario.to_toml(), &manifest)?;
-        let mut best_error = f64::INFINITY;
-        let mut trained_on = BTreeMap::new();
-        let latest = if let Some((round, parameters, records)) = directory.resume()? {
-            best_error = errors(&records).fold(best_error, f64::min);
-            trained_on =
-                records.iter().flat_map(|record| &record.shards).map(|it| (it.device, *it)).collect();
+    ) -> Result<Opened, RecordError> {
+        if let Some(summary) = finished(path, scenario, made_of)? {
+            return Ok(Opened::Finished(summary.into()));
+        }
+        let initial = || model.initial(&mut stream(scenario.seed, Purpose::Weights, None, 0));
+        let mut directory = RunDirectory::create(path, scenario, made_of, initial)?;
+        let (Checkpoint { round, parameters, .. }, records) = directory.resume()?;
+        if round > 0 {
             info!("going on after round {round} of {}", scenario.rounds);
-            (round, parameters.into_values().into())
-        } else {
-            let mut random = stream(scenario.seed, Purpose::Weights, None, 0);
-            (0, model.initial(&mut random).into_values().into())
-        };
+        }
         let now = Instant::now();
-        Ok(Run {
-            checkpointed: latest.0,
+        let run = Run {
+            checkpointed: round,
             directory,
             scenario: scenario.clone(),
-            layout,
-            latest,
-            best_error,
-            trained_on,
+            layout: parameters.layout().clone(),
+            best_error: records.iter().filter_map(|record| record.test_error).fold(f64::INFINITY, f64::min),
+            trained_on: records.iter().flat_map(|record| &record.shards).map(|it| (it.device, *it)).collect(),
+            latest: (round, parameters.into_values().into()),
             checkpoint_every,
             last_checkpoint: now,
             last_record: now,
-        })
+        };
+        if round < scenario.rounds {
+            Ok(Opened::Unfinished(run.into()))
+        } else {
+            Ok(Opened::Finished(run.finish()?.into()))
+        }
     }
 
     /// From where the round machine is to start, in a term of its own.
@@ -100,18 +100,13 @@ impl Run {
     pub fn start(&mut self) -> Result<Start, RecordError> {
         let term = self.directory.next_term(unix_time().as_millis() as u64)?;
         let (finished, global) = self.latest.clone();
-        let run = self.directory.manifest().run;
+        let run = self.directory.stored().manifest().run;
         Ok(Start { run, term, finished, global, trained_on: self.trained_on.clone(), listed: None })
     }
 
     /// What it is a run of.
     pub fn scenario(&self) -> &Scenario {
         &self.scenario
-    }
-
-    /// Whether every round is recorded.
-    pub fn is_complete(&self) -> bool {
-        self.latest.0 >= self.scenario.rounds
     }
 
     /// Writes a finished round down, with the time since the last one.
@@ -125,14 +120,17 @@ impl Run {
         let (round, error) = (record.round, record.test_error.unwrap_or(f64::INFINITY));
         self.directory.append(&RoundRecord { seconds, ..record })?;
         self.latest = (round, global);
-        if error < self.best_error {
+        let is_best = error < self.best_error;
+        if is_best {
             self.best_error = error;
-            if self.scenario.evaluation.model == ResultModel::Best {
-                self.directory.keep_best(round, &self.parameters())?;
-            }
         }
-        if now.duration_since(self.last_checkpoint) >= self.checkpoint_every {
+        let keep = is_best && self.scenario.evaluation.model == ResultModel::Best;
+        if keep || now.duration_since(self.last_checkpoint) >= self.checkpoint_every {
             self.checkpoint()?;
+        }
+        if keep {
+            // After the checkpoint, from which it is had if this is not reached.
+            self.directory.keep_best(round, &self.parameters())?;
         }
         Ok(())
     }
@@ -153,37 +151,10 @@ impl Run {
     /// Ends the run: metrics, report and summary.
     ///
     /// # Errors
-    /// [`RecordError`] if they cannot be written.
+    /// [`RecordError`] if they cannot be written, or the run came to nothing.
     pub fn finish(mut self) -> Result<Summary, RecordError> {
         self.checkpoint()?;
-        let records = self.directory.records()?;
-        let result = match self.scenario.evaluation.model {
-            ResultModel::Last => None,
-            ResultModel::Best => self.directory.best()?.map(|(_, parameters)| parameters),
-        };
-        let seconds: f64 = records.iter().map(|record| record.seconds).sum();
-        let mut refused = BTreeMap::new();
-        for (reason, count) in records.iter().flat_map(|record| &record.refused) {
-            *refused.entry(*reason).or_default() += u64::from(*count);
-        }
-        let summary = Summary {
-            name: self.scenario.name.clone(),
-            seed: self.scenario.seed,
-            bench: self.directory.manifest().bench.clone(),
-            rounds: self.scenario.rounds,
-            final_test_error: errors(&records).next_back(),
-            best_test_error: errors(&records).reduce(f64::min),
-            model_sha256: Digest::of(&result.unwrap_or_else(|| self.parameters()).to_le_bytes()).to_string(),
-            seconds,
-            rounds_per_second: if seconds > 0.0 { f64::from(self.scenario.rounds) / seconds } else { 0.0 },
-            bytes_up: records.iter().map(|record| record.bytes_up).sum(),
-            bytes_down: records.iter().map(|record| record.bytes_down).sum(),
-            devices: self.scenario.fleet.devices,
-            refused,
-            attack: AttackSummary::of(&records),
-        };
-        self.directory.finish(&summary)?;
-        Ok(summary)
+        self.directory.finish()
     }
 
     fn parameters(&self) -> Parameters {
@@ -191,9 +162,72 @@ impl Run {
     }
 }
 
-/// The testing errors of the rounds that were evaluated.
-fn errors(records: &[RoundRecord]) -> impl DoubleEndedIterator<Item = f64> + '_ {
-    records.iter().filter_map(|record| record.test_error)
+/// What the finished run of `scenario` in the directory `path` came to; `None` if there is none, or one that has fewer
+/// rounds yet. Nothing is written, and everything that is there is held against its digests and against `made_of`.
+///
+/// # Errors
+/// [`RecordError`] if the directory holds something else, lacks something, is damaged or in use, or the run came to nothing.
+pub fn finished(
+    path: &Path,
+    scenario: &Scenario,
+    made_of: &Manifest,
+) -> Result<Option<Summary>, RecordError> {
+    if !StoredRun::exists(path) {
+        return Ok(None);
+    }
+    let stored = StoredRun::open(path)?;
+    stored.check(scenario, made_of)?;
+    if stored.state()? == State::InProgress {
+        return Err(RecordError::Locked { path: path.to_owned() });
+    }
+    let summary = stored.finished();
+    if stored.scenario().rounds < scenario.rounds {
+        return if let Err(RecordError::NothingAggregated { .. }) = summary {
+            Ok(None)
+        } else {
+            summary.map(|_| None)
+        };
+    }
+    if !stored.is_complete() && matches!(&summary, Ok(Some(_)) | Err(RecordError::NothingAggregated { .. })) {
+        warn!(
+            "{}: metrics.csv or report.html is missing; both are written again from the rounds",
+            path.display()
+        );
+        return Ok(None);
+    }
+    summary
+}
+
+/// What a run of `scenario` on `bench` is made of: its `model`, and `data` by digest ([`data_digests`]).
+pub fn manifest(
+    scenario: &Scenario,
+    bench: &str,
+    model: &dyn Model,
+    data: BTreeMap<String, String>,
+) -> Manifest {
+    Manifest {
+        format: FORMAT,
+        run: RunId(nonce()),
+        scenario_sha256: scenario.digest().to_string(),
+        rounds: scenario.rounds,
+        seed: scenario.seed,
+        bench: bench.to_owned(),
+        created_unix: unix_time().as_secs(),
+        versions: versions(),
+        data,
+        layout: TensorShape::list(model.layout()),
+    }
+}
+
+/// The digests of the data of a run, as its manifest has them. Who trains on shards need not know the training data.
+pub fn data_digests(
+    dataset: DatasetName,
+    test: Digest,
+    training: Option<Digest>,
+) -> BTreeMap<String, String> {
+    let training = training.map(|digest| ("training", digest));
+    let parts = [("test", test)].into_iter().chain(training);
+    parts.map(|(part, digest)| (format!("{dataset} {part}"), digest.to_string())).collect()
 }
 
 fn versions() -> BTreeMap<String, String> {

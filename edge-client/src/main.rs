@@ -32,8 +32,8 @@ fn main() -> ExitCode {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(rim::INTERRUPTED),
         Err(error) => {
-            let advice = rim::advice_at_bottom_of(error.as_ref());
-            fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &format!("{error:#}{advice}"))
+            let said = rim::advised(format!("{error:#}"), error.as_ref());
+            fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &said)
         }
     }
 }

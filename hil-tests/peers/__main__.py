@@ -4,7 +4,7 @@
     python3 hil-tests/peers                           everything
     python3 hil-tests/peers network --clients 10      one table
 
-The peers need `pip install numpy torch byzfl byzpy flwr`. Outpost is built first. Times on one thread are CPU times.
+The peers need `pip install numpy torch byzfl byzpy flwr`; one that is not installed is left out, which is said. Outpost is built first. Times on one thread are CPU times.
 """
 
 import argparse

@@ -7,14 +7,15 @@ import time
 
 import programs
 
+NEEDED = {"numpy": ["numpy"], "ByzFL": ["numpy", "byzfl", "torch"], "byzpy": ["numpy", "byzpy", "torch"], "Flower": ["numpy", "flwr"]}
 RULES = ["mean", "median", "trimmed-mean", "krum", "bulyan"]
 
 
 def print_table(arguments):
     os.environ.update(programs.ONE_THREAD)
     program = programs.build_bench()
-    peers = {} if arguments.ours else {"numpy": numpy_rules, "ByzFL": byzfl_rules, "byzpy": byzpy_rules, "Flower": flower_rules}
-    unit = "summing passes" if arguments.ours else "np.sum"
+    peers = {peer: PEERS[peer] for peer in programs.installed(NEEDED, arguments)}
+    unit = "np.sum" if peers else "summing passes"
     programs.head("m x d", "rule", f"Outpost, {unit}", *peers, "two threads", "leave one out")
     for shape in arguments.shapes.split(","):
         measure = Measure(shape, peers.values(), arguments.patience)
@@ -156,3 +157,6 @@ def flower_rules(matrix, byzantine):
         "krum": lambda: flower.aggregate_krum(results, byzantine, 0),
         "bulyan": lambda: flower.aggregate_bulyan(list(results), fewer, flower.aggregate_krum, to_keep=0),
     }
+
+
+PEERS = {"numpy": numpy_rules, "ByzFL": byzfl_rules, "byzpy": byzpy_rules, "Flower": flower_rules}

@@ -31,11 +31,12 @@ evaluation.every = 1000000
 
 def print_table(arguments):
     program = programs.build()
+    there = programs.installed({"Flower": ["numpy", "flwr"]}, arguments)
     print(f"{FLOATS:,} floats to each client and back:\n")
     programs.head("clients", "program", "seconds a round", "fastest to slowest", "client MiB", "server MiB", "bytes up / 4d")
     for clients in map(int, arguments.clients.split(",")):
         # Before and after: a machine that is slow for a while shows.
-        for measure in [outpost] if arguments.ours else [outpost, flower, outpost]:
+        for measure in [outpost, flower, outpost] if there else [outpost]:
             measure(clients, program)
 
 
@@ -45,7 +46,7 @@ def outpost(clients, program):
         (folder / "scenario.toml").write_text(SCENARIO)
         command = [program, "run", folder / "scenario.toml", "--on", "processes", "--out", folder / "run"]
         process = subprocess.Popen([*command, "--set", f"fleet.devices={clients}"], cwd=programs.ROOT, stdout=subprocess.DEVNULL)
-        memory = watch(process, lambda child: "client" if "edge-client" in child else "server")
+        memory = watch(process, lambda child: "client" if "edge-client" in child else "server" if "aggregator-node" in child else "other")
         rounds = [json.loads(line) for line in (folder / "run/rounds.jsonl").read_text().splitlines()]
     assert all(one["accepted"] == clients for one in rounds), "a client missed a round"
     up = statistics.median(one["bytes_up"] for one in rounds) / (4 * FLOATS * clients)

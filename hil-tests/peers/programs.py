@@ -1,5 +1,6 @@
 """Running programs, Outpost's among them, and what they use."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -22,6 +23,20 @@ def run(command, **environment):
         sys.exit(f"{' '.join(map(str, command))} failed")
     cpu = usage.ru_utime + usage.ru_stime
     return output, dict(wall=time.perf_counter() - begun, cpu=cpu, memory=usage.ru_maxrss / 1024)
+
+
+def installed(peers, arguments):
+    """Those of `peers`, names with the packages that each needs, that can be measured here; says which are left out and why."""
+    if arguments.ours:
+        return []
+    there = []
+    for peer, packages in peers.items():
+        missing = [package for package in packages if importlib.util.find_spec(package) is None]
+        if missing:
+            print(f"{peer} is left out: not installed: {', '.join(missing)} (pip install)", file=sys.stderr, flush=True)
+        else:
+            there.append(peer)
+    return there
 
 
 def build():

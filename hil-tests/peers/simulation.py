@@ -26,13 +26,14 @@ evaluation.every = 1000000
 
 def print_table(arguments):
     program = programs.build()
+    there = programs.installed({"torch, batched": ["numpy", "torch"], "ByzFL": ["numpy", "torch", "byzfl"]}, arguments)
     print(f"MNIST, logistic regression, {DEVICES} devices, batch {BATCH}, one thread:\n")
     programs.head("rule", "program", "rounds", "rounds per CPU second", "peak MiB", "test error")
     for rule in RULES:
         programs.row(rule, "Outpost", arguments.rounds, *ours(program, rule, arguments.rounds))
         # ByzFL takes its time.
         peers = {"torch, batched": arguments.rounds, "ByzFL": max(arguments.rounds // 25, 10)}
-        for peer, rounds in ({} if arguments.ours else peers).items():
+        for peer, rounds in ((peer, peers[peer]) for peer in there):
             command = [sys.executable, __file__, peer, rule, str(rounds)]
             output, usage = programs.run(command, **programs.ONE_THREAD)
             speed, error = json.loads(output.splitlines()[-1])

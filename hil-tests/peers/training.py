@@ -12,8 +12,9 @@ MODELS = {"logistic-regression": (28, 10), "dnn": (28, 10), "resnet20": (64, 8)}
 
 def print_table(arguments):
     program = programs.build_bench()
+    torch = programs.installed({"torch": ["torch"]}, arguments)
     columns = ["model", "Outpost, ms", "peak MiB"]
-    programs.head(*columns, *([] if arguments.ours else ["torch, ms", "peak MiB", "Outpost / torch"]))
+    programs.head(*columns, *(["torch, ms", "peak MiB", "Outpost / torch"] if torch else []))
     for model in MODELS:
         cells = []
         # In turns: a machine that is slow for a while is slow for both.
@@ -21,13 +22,13 @@ def print_table(arguments):
         for _ in range(3):
             rows, memory = programs.bench(program, model, "step")
             ours.append((rows[0][1][0], memory))
-            if not arguments.ours:
+            if torch:
                 output, usage = programs.run([sys.executable, __file__, model], **programs.ONE_THREAD)
                 theirs.append((json.loads(output), usage["memory"]))
         for times in filter(None, (ours, theirs)):
             cells += [statistics.median(time for time, _ in times), max(memory for _, memory in times)]
         texts = [f"{time:.2f}" if index % 2 == 0 else f"{time:.0f}" for index, time in enumerate(cells)]
-        programs.row(model, *texts, *([] if arguments.ours else [f"**{cells[0] / cells[2]:.2f}**"]))
+        programs.row(model, *texts, *([f"**{cells[0] / cells[2]:.2f}**"] if torch else []))
 
 
 def torch_step(name):

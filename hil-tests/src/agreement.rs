@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use aggregator_node::record::{RunDirectory, Summary};
+use aggregator_node::record::{RecordError, StoredRun, Summary};
 use shared::parameters::Parameters;
-use shared::scenario::{ResultModel, Scenario};
 
 use crate::table::align;
 
@@ -26,14 +25,9 @@ impl Outcome {
     /// Reads the finished run in `folder`.
     ///
     /// # Errors
-    /// If the run is damaged, or has no model.
-    pub fn read(label: &str, scenario: &Scenario, folder: &Path, summary: Summary) -> anyhow::Result<Self> {
-        let mut run = RunDirectory::open(folder)?;
-        let model = match scenario.evaluation.model {
-            ResultModel::Best => run.best()?.map(|(_, model)| model),
-            ResultModel::Last => run.resume()?.map(|(_, model, _)| model),
-        };
-        let model = model.ok_or_else(|| anyhow::anyhow!("{}: no model in this run", folder.display()))?;
+    /// If the run is damaged.
+    pub fn read(label: &str, folder: &Path, summary: Summary) -> Result<Self, RecordError> {
+        let model = StoredRun::open(folder)?.model()?.parameters;
         Ok(Outcome { label: label.to_owned(), summary, model })
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aggregator_node::record::{RoundRecord, Summary};
+use aggregator_node::record::{Manifest, RoundRecord, Summary};
+use aggregator_node::run::{self, Opened, Run};
+use shared::models::{self, Model};
 use shared::scenario::Scenario;
 
 use crate::fleet_data::FleetData;
@@ -39,6 +41,36 @@ pub struct Task {
     pub datasets: PathBuf,
     /// The run's directory.
     pub out: PathBuf,
+}
+
+impl Task {
+    /// What came of it on `bench`, if all its rounds are there already. What is there of them is held against its digests,
+    /// and against the scenario, the bench and the data of this task.
+    ///
+    /// # Errors
+    /// If the directory holds something else, lacks something or is damaged, or its run came to nothing.
+    pub fn finished(&self, bench: &str) -> anyhow::Result<Option<Summary>> {
+        let made_of = self.made_of(bench, self.model()?.as_ref());
+        Ok(run::finished(&self.out, &self.scenario, &made_of)?)
+    }
+
+    /// Begins its run on `bench`, or goes on with it.
+    pub(crate) fn open(&self, bench: &str, model: &dyn Model) -> anyhow::Result<Opened> {
+        let made_of = self.made_of(bench, model);
+        Ok(Run::open(&self.out, &self.scenario, model, &made_of, CHECKPOINT_EVERY)?)
+    }
+
+    /// Its model.
+    pub(crate) fn model(&self) -> anyhow::Result<Arc<dyn Model>> {
+        let test = &self.data.test;
+        Ok(models::build(self.scenario.model, test.shape(), test.classes())?.into())
+    }
+
+    fn made_of(&self, bench: &str, model: &dyn Model) -> Manifest {
+        let (test, training) = self.data.digests();
+        let data = run::data_digests(self.scenario.dataset, test, Some(training));
+        run::manifest(&self.scenario, bench, model, data)
+    }
 }
 
 /// How a run is watched and stopped.

@@ -10,6 +10,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use shared::advice::advice_on_starting;
+
 /// How long a program may go on once this one is to stop.
 const GRACE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
@@ -34,7 +36,7 @@ impl Limits<'_> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
     /// It does not start.
-    #[error("it cannot be started: {0}")]
+    #[error("it cannot be started: {}{}", .0, advice_on_starting(.0))]
     Start(io::Error),
     /// It printed more than it may.
     #[error("it printed more than {0} KiB and was ended")]
@@ -142,7 +144,7 @@ mod tests {
     use super::*;
 
     fn run(script: &str, input: &[u8], limits: Limits<'_>) -> Result<Output, OutputError> {
-        output(Command::new("sh").args(["-c", script]), input.to_vec(), limits)
+        output(crate::children::command("sh").args(["-c", script]), input.to_vec(), limits)
     }
 
     #[test]

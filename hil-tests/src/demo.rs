@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use aggregator_node::record::{Arm, RunDirectory, Summary, render, write_atomically};
+use aggregator_node::record::{Arm, StoredRun, Summary, render, write_atomically};
 use anyhow::Context;
 use shared::scenario::Scenario;
 
@@ -65,7 +65,7 @@ pub fn run(
     }
     let arms: Vec<Arm> = ARMS
         .iter()
-        .map(|(label, folder, _)| RunDirectory::open(&out.join(folder))?.arm(label))
+        .map(|(label, folder, _)| StoredRun::open(&out.join(folder))?.arm(label))
         .collect::<Result<_, _>>()?;
     let report = out.join("report.html");
     write_atomically(

@@ -8,10 +8,9 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aggregator_node::record::{RoundRecord, Summary};
-use rim::BrokerAddress;
 
 use crate::bench::{Bench, Task, Watch};
-use crate::processes::{Binaries, ClientProgram, Processes};
+use crate::processes::{Binaries, ClientProgram, Processes, RunningBroker};
 use crate::toolchain::{Program, Target, ToolchainError, build, built};
 
 /// The processor of a device.
@@ -79,7 +78,7 @@ impl Emulated {
     ///
     /// # Errors
     /// If a client does not build or is not there, or its emulator is not; the error says what to install.
-    pub fn new(architectures: &[Architecture], broker: Option<BrokerAddress>) -> anyhow::Result<Self> {
+    pub fn new(architectures: &[Architecture], broker: Option<RunningBroker>) -> anyhow::Result<Self> {
         let Binaries { edge_client, aggregator_node } = Binaries::find()?;
         let program = |architecture: &Architecture| match architecture.target()? {
             Some(target) => emulated_client(target, std::env::var_os("CARGO").is_some()),

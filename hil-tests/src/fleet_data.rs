@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -29,8 +29,7 @@ pub struct FleetData {
     pub test: Arc<Dataset>,
     /// By seed: nothing else but the training data decides it.
     poison: Arc<Mutex<BTreeMap<u64, Arc<Poison>>>>,
-    /// Digest of the training data, once it has been asked for.
-    train_digest: Arc<OnceLock<Digest>>,
+    digests: Arc<OnceLock<(Digest, Digest)>>,
 }
 
 /// Why a scenario has no data.
@@ -86,8 +85,13 @@ impl FleetData {
             train: Arc::new(train),
             test: Arc::new(test),
             poison: Arc::default(),
-            train_digest: Arc::default(),
+            digests: Arc::default(),
         }
+    }
+
+    /// The digests of test and training data, before there is poison in it.
+    pub fn digests(&self) -> (Digest, Digest) {
+        *self.digests.get_or_init(|| (self.test.digest(), self.train.digest()))
     }
 
     /// The devices' shards in order of device: the paper's non-IID partition, and the poison of compromised devices
@@ -110,8 +114,7 @@ impl FleetData {
     }
 
     fn shard_source(&self, scenario: &Scenario) -> ShardSource {
-        let data = *self.train_digest.get_or_init(|| self.train.digest());
-        ShardSource { data, settings: scenario.shard_settings() }
+        ShardSource { data: self.digests().1, settings: scenario.shard_settings() }
     }
 
     /// The list of the `shards` of `scenario`, for its aggregator.
@@ -134,7 +137,13 @@ impl FleetData {
         folder: &Path,
     ) -> anyhow::Result<Vec<(DeviceId, PathBuf)>> {
         let write = |path: PathBuf, bytes: &[u8]| {
-            write_private(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            // Whatever has this name, a link perhaps, is not written through.
+            let created = match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+                _ => OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path),
+            };
+            let written = created.and_then(|mut file| file.write_all(bytes));
+            written.with_context(|| format!("cannot write {}", path.display()))?;
             anyhow::Ok(path)
         };
         let shards = self.shards(scenario);
@@ -181,14 +190,6 @@ fn training_subset(scenario: &Scenario, train: Dataset) -> Result<Dataset, Fleet
     let mut drawn: Vec<u32> = index::sample(random, available, asked).iter().map(|i| i as u32).collect();
     drawn.sort_unstable();
     Ok(train.select(&drawn))
-}
-
-/// Writes what only its owner may read.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // One that was there already may be open to others.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(bytes)
 }
 
 #[cfg(test)]

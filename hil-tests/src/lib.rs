@@ -17,6 +17,7 @@
 //! - [`fleet`]: what the devices of a fleet say of themselves.
 //! - [`faults`]: what goes wrong between real processes, on purpose.
 //! - [`cases`]: hardware tests as data.
+//! - [`children`]: what this program starts, and how none of it outlives this program; [`stop`]: being asked to stop.
 //! - [`held_port`]: ports of this machine for processes that are yet to start.
 //! - [`fleet_data`]: the data of a scenario, and each device's shard of it.
 //! - [`datasets`]: listing and fetching data sets.
@@ -35,6 +36,7 @@ pub mod bench;
 pub mod boards;
 pub mod cases;
 mod child_output;
+pub mod children;
 pub mod cli;
 pub mod datasets;
 pub mod demo;
@@ -55,6 +57,7 @@ pub mod progress;
 pub mod provision;
 pub mod skipped;
 pub mod software;
+pub mod stop;
 pub mod sweep;
 pub mod table;
 pub mod toolchain;

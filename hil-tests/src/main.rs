@@ -1,33 +1,42 @@
 //! The `hil` binary; see [`hil_tests`].
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use aggregator_node::backend::DeviceError;
 use clap::Parser;
 use hil_tests::cli::{Cli, Ending, UsageError};
+use hil_tests::stop::{self, Stop};
 use hil_tests::sweep::GridError;
-use rim::INTERRUPTED;
+use rim::{INTERRUPTED, complain};
 use shared::scenario::ScenarioError;
 use shared::toml_file::FileError;
 
+/// Threads of its own at most, beside those that compute.
+const THREADS: usize = 12;
+
 fn main() -> ExitCode {
+    // Before anything is printed: where that fails, Ctrl-C must still work.
+    let stop = Stop::listen();
     let cli = Cli::parse();
     rim::log_to_stderr(cli.log);
-    let stop = Arc::new(AtomicBool::new(false));
-    if let Err(error) = listen_for_signals(stop.clone()) {
-        eprintln!("hil: Ctrl-C will stop this program at once: {error}");
-    }
-    match cli.run(&stop) {
+    rim::raise_file_limit();
+    let stop = stop.unwrap_or_else(|error| {
+        let advice = shared::advice::advice_on_starting(&error);
+        complain(format_args!("hil: Ctrl-C will stop this program at once: {error}{advice}"));
+        Stop::default().into()
+    });
+    let checked = rim::check_threads(THREADS).map_err(anyhow::Error::from);
+    match checked.and_then(|()| cli.run(&stop)) {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => {
-            eprintln!("hil: interrupted; the same command goes on from here");
+            complain(stop::WORDS);
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
-            eprintln!("hil: {error:#}");
+            complain(rim::advised(format!("hil: {error:#}"), error.as_ref()));
+            if stop.asked() {
+                return ExitCode::from(INTERRUPTED);
+            }
             let usage = error.is::<ScenarioError>()
                 || error.is::<GridError>()
                 || error.is::<FileError>()
@@ -36,17 +45,4 @@ fn main() -> ExitCode {
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }
-}
-
-/// Sets `stop` at the first signal, and ends the process at the second.
-fn listen_for_signals(stop: Arc<AtomicBool>) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(rim::stop_signal());
-        eprintln!("hil: stopping after the current round; once more to stop at once");
-        stop.store(true, Ordering::Relaxed);
-        runtime.block_on(rim::stop_signal());
-        std::process::exit(i32::from(INTERRUPTED));
-    })?;
-    Ok(())
 }

@@ -46,7 +46,7 @@ impl Progress {
         if self.bar.is_hidden() && percent >= state.told + STEP_PERCENT {
             state.told = percent - percent % STEP_PERCENT;
             let error = state.test_error.map_or_else(String::new, |error| format!(", test error {error:.3}"));
-            eprintln!("{}: round {} of {}{error}", self.label, record.round, self.rounds);
+            rim::complain(format_args!("{}: round {} of {}{error}", self.label, record.round, self.rounds));
         }
     }
 

@@ -4,13 +4,28 @@ use aggregator_node::record::Summary;
 
 /// A table of labelled summaries, one line each, for a terminal.
 pub fn summaries(rows: &[(String, Summary)]) -> String {
-    let header = ["run", "bench", "rounds", "final error", "best error", "rounds/s", "up", "down", "refused"];
+    let header = [
+        "run",
+        "bench",
+        "rounds",
+        "aggregated",
+        "updates",
+        "final error",
+        "best error",
+        "rounds/s",
+        "up",
+        "down",
+        "refused",
+    ];
     let mut lines = vec![header.map(ToOwned::to_owned).to_vec()];
     lines.extend(rows.iter().map(|(label, summary)| {
         vec![
             label.clone(),
             summary.bench.clone(),
             summary.rounds.to_string(),
+            summary.aggregated_rounds.to_string(),
+            // The fewest of a round, and the mean.
+            format!("{} / {:.1}", summary.least_updates, summary.mean_updates),
             error(summary.final_test_error),
             error(summary.best_test_error),
             format!("{:.1}", summary.rounds_per_second),
@@ -50,6 +65,15 @@ fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples;
+
+    #[test]
+    fn aggregated_rounds_and_updates_are_shown() {
+        let summary =
+            Summary { aggregated_rounds: 7, least_updates: 3, mean_updates: 4.25, ..examples::summary() };
+        let text = summaries(&[("a".to_owned(), summary)]);
+        assert!(text.contains("rounds  aggregated  updates") && text.contains("  7  3 / 4.2  "), "{text}");
+    }
 
     #[test]
     fn columns_line_up() {

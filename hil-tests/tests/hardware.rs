@@ -7,6 +7,13 @@
 //! `OUTPOST_MATRIX=full` runs all cases instead of the quick ones, `OUTPOST_JUNIT=FILE` writes a report that CI servers
 //! read. One case runs at a time, since all of them use the whole fleet. `hil-tests/README.md` has the rest.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test is no child's parent for long, and says what it found"
+)]
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -9,6 +9,8 @@
 //! and one that runs it once, by two: start and input cancel out. The first run is not counted with them, so neither
 //! is what a kernel prepares once.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is all that it does")]
+
 #[path = "instructions/cases.rs"]
 mod cases;
 

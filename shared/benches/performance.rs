@@ -6,6 +6,8 @@
 //! turns with it. A passing sum is timed before and after each row.
 //! `aggregations` tells what all m aggregates of m - 1 updates, which ERR and LFR need, cost beside one.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is all that it does")]
+
 use std::env;
 use std::hint::black_box;
 use std::sync::Mutex;

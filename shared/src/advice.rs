@@ -18,7 +18,9 @@ impl fmt::Display for Advised<'_> {
 
 /// What follows the words of an error, from the semicolon on; nothing where it says no more than they do.
 pub fn advice(error: &io::Error) -> String {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    // The standard library says so of memory of its own, without a number.
+    let number = error.raw_os_error().map(Errno::from_raw_os_error);
+    let errno = if error.kind() == io::ErrorKind::OutOfMemory { Some(Errno::NOMEM) } else { number };
     let advice = match errno {
         Some(Errno::NOSPC | Errno::DQUOT) => "check that the disk has room".to_owned(),
         Some(Errno::ACCESS | Errno::PERM) => "check whose it is, and what its permissions allow".to_owned(),
@@ -54,6 +56,7 @@ pub fn advice_on_starting(error: &io::Error) -> String {
             "; this user may have {} processes and threads: raise that limit (ulimit -u), or end other programs",
             limit(Resource::Nproc, 1)
         ),
+        Some(Errno::NOENT) => "; is it installed?".to_owned(),
         _ => advice(error),
     }
 }
@@ -98,6 +101,7 @@ mod tests {
         let files = getrlimit(Resource::Nofile).current.unwrap();
         assert!(said(Errno::MFILE).contains(&format!("{files} files")), "{}", said(Errno::MFILE));
         assert!(said(Errno::MFILE).contains("ulimit -n"));
+        assert!(Advised(&io::ErrorKind::OutOfMemory.into()).to_string().contains("ulimit -v"));
         let starting = advice_on_starting(&Errno::AGAIN.into());
         assert!(starting.contains("ulimit -u"), "{starting}");
     }

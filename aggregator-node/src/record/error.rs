@@ -19,6 +19,57 @@ pub enum RecordError {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// A file that must be there is not.
+    #[error(
+        "{} is missing, and the run needs it: nothing has been changed; restore it from a copy, or choose another directory",
+        path.display()
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something that is no file has the name of one.
+    #[error("{} is {what}, and not a file: nothing is read or written through it; remove it, or choose another directory", path.display())]
+    NotAFile {
+        /// What is in the way.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A run that was made with other data than is there now.
+    #[error(
+        "{} was made with other data: its {name} has the SHA-256 {recorded}, and {source_name} has {given}; give the data \
+         that it was made with, or choose another directory",
+        path.display()
+    )]
+    OtherData {
+        /// The run's directory.
+        path: PathBuf,
+        /// Which data: `mnist test`.
+        name: String,
+        /// The digest that the run's manifest has.
+        recorded: String,
+        /// What it is held against.
+        source_name: String,
+        /// The digest of that.
+        given: String,
+    },
+    /// A run whose model is still the one that it began with.
+    #[error(
+        "{}: in none of the {rounds} rounds were updates aggregated, so that the model is still the initial one: at most \
+         {most} of {selected} updates were accepted in a round; report.html there says who was absent and what was refused",
+        path.display()
+    )]
+    NothingAggregated {
+        /// The run's directory.
+        path: PathBuf,
+        /// How many rounds it has.
+        rounds: u32,
+        /// The most updates that were accepted in a round.
+        most: u32,
+        /// How many were asked for in that round.
+        selected: u32,
+    },
     /// There is no run here.
     #[error("{} is not a run directory: it has no manifest.json; name the directory of an earlier run", path.display())]
     NotARun {
@@ -38,6 +89,22 @@ pub enum RecordError {
     Locked {
         /// The directory.
         path: PathBuf,
+    },
+    /// Another process writes this directory, on a file system without locks.
+    #[error(
+        "{} is being written by process {pid} on {host}; wait for it to end, or choose another directory; should it be \
+         there no more, remove {}",
+        path.display(), file.display()
+    )]
+    LockedFrom {
+        /// The directory.
+        path: PathBuf,
+        /// The machine that the process is on.
+        host: String,
+        /// The process.
+        pid: u32,
+        /// The file that says so.
+        file: PathBuf,
     },
     /// A file's content is not what this program wrote.
     #[error("{} is damaged: {what}; restore it from a copy, or start the run again in an empty directory", path.display())]

@@ -6,11 +6,18 @@ use std::sync::Arc;
 use shared::attack_record::{AttackRecord, Crafted, Models};
 use shared::identity::{DeviceId, RunId};
 use shared::parameters::{Layout, Parameters};
+use shared::scenario::Scenario;
 use shared::wire::{Refusal, Telemetry, Throttling};
 
-use super::{Arm, DeviceRecord, FORMAT, Manifest, RefusedDevice, RoundRecord, Summary, TensorShape};
+use super::{Arm, DeviceRecord, FORMAT, Manifest, RefusedDevice, RoundRecord, State, Summary, TensorShape};
 
-pub(super) const SCENARIO_TOML: &str = "name = \"example\"\nseed = 1\n";
+/// Three rounds of ten devices, with `settings` on top.
+pub(super) fn scenario(settings: &[&str]) -> Scenario {
+    let text = "name = \"example\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n\
+                [fleet]\ndevices = 10\ncompromised = 2\n";
+    let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+    Scenario::parse("example.toml", text, &settings).unwrap()
+}
 
 pub(super) fn parameters(value: f32) -> Parameters {
     let layout = Layout::new([("weight", vec![2, 3]), ("bias", vec![2])]);
@@ -18,15 +25,20 @@ pub(super) fn parameters(value: f32) -> Parameters {
 }
 
 pub(super) fn manifest() -> Manifest {
+    manifest_of(&scenario(&[]))
+}
+
+pub(super) fn manifest_of(scenario: &Scenario) -> Manifest {
     Manifest {
         format: FORMAT,
         run: RunId(0xfedc_ba98_7654_3210),
-        scenario_sha256: "5c".repeat(32),
+        scenario_sha256: scenario.digest().to_string(),
+        rounds: scenario.rounds,
         seed: 1,
         bench: "software".into(),
         created_unix: 1_800_000_000,
         versions: BTreeMap::from([("outpost".into(), "0.1.0".into())]),
-        data: BTreeMap::from([("mnist".into(), "ab".repeat(32))]),
+        data: BTreeMap::from([("mnist test".into(), "ab".repeat(32))]),
         layout: TensorShape::list(parameters(0.0).layout()),
     }
 }
@@ -99,6 +111,9 @@ pub(super) fn summary(name: &str) -> Summary {
         seed: 1,
         bench: "software".into(),
         rounds: 3,
+        aggregated_rounds: 3,
+        least_updates: 7,
+        mean_updates: 8.5,
         final_test_error: Some(0.25),
         best_test_error: Some(0.125),
         model_sha256: "0f".repeat(32),
@@ -115,9 +130,11 @@ pub(super) fn summary(name: &str) -> Summary {
 pub(super) fn arm(label: &str, records: Vec<RoundRecord>) -> Arm {
     Arm {
         label: label.into(),
+        state: State::Finished,
+        rounds: 3,
         summary: summary(label),
         manifest: manifest(),
         records,
-        scenario_toml: SCENARIO_TOML.into(),
+        scenario_toml: scenario(&[]).to_toml(),
     }
 }

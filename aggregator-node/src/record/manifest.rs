@@ -1,13 +1,16 @@
 //! What a run is made of.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shared::identity::RunId;
 use shared::parameters::Layout;
 
+use super::RecordError;
+
 /// Version of the run directory's format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a run is made of: enough to tell whether two runs are comparable, and to read the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +22,8 @@ pub struct Manifest {
     pub run: RunId,
     /// Digest of the resolved scenario, in hexadecimal.
     pub scenario_sha256: String,
+    /// The scenario's number of rounds, which may be raised later.
+    pub rounds: u32,
     /// Seed of every random draw.
     pub seed: u64,
     /// Where the devices run: `software`, `processes`, `emulated` or `boards`.
@@ -27,7 +32,7 @@ pub struct Manifest {
     pub created_unix: u64,
     /// Versions of what computed the run: program, compiler, operating system.
     pub versions: BTreeMap<String, String>,
-    /// SHA-256 of each data file, in hexadecimal.
+    /// SHA-256 of the data, in hexadecimal: `mnist test`, and `mnist training` where it is known.
     pub data: BTreeMap<String, String>,
     /// The model's tensors, in the order of the flat parameter vector.
     pub layout: Vec<TensorShape>,
@@ -51,6 +56,45 @@ impl TensorShape {
 }
 
 impl Manifest {
+    /// Makes sure that the run in the directory `path`, whose manifest this is, is one of `given`, but for the scenario.
+    pub(super) fn check(&self, path: &Path, given: &Manifest) -> Result<(), RecordError> {
+        let occupied = |holds: String| Err(RecordError::Occupied { path: path.to_owned(), holds });
+        if self.bench != given.bench {
+            return occupied(format!("a run of this scenario on the bench `{}`", self.bench));
+        }
+        if self.seed != given.seed || self.layout != given.layout {
+            return occupied("a run of another model".to_owned());
+        }
+        self.check_data(path, &given.data, "that which is given now")
+    }
+
+    /// Makes sure that the run in the directory `path`, whose manifest this is, was made with the data whose digests are
+    /// `given`, which `source` has, as far as both are known.
+    ///
+    /// # Errors
+    /// [`RecordError::OtherData`].
+    pub fn check_data(
+        &self,
+        path: &Path,
+        given: &BTreeMap<String, String>,
+        source: &str,
+    ) -> Result<(), RecordError> {
+        for (name, recorded) in &self.data {
+            if let Some(given) = given.get(name).filter(|given| *given != recorded) {
+                let (recorded, given) = (recorded.clone(), given.clone());
+                let (path, source_name) = (path.to_owned(), source.to_owned());
+                return Err(RecordError::OtherData {
+                    path,
+                    name: name.clone(),
+                    recorded,
+                    source_name,
+                    given,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The model's layout; `None` if its number of parameters overflows, which no model's does.
     pub(super) fn model_layout(&self) -> Option<Layout> {
         let size =
@@ -83,6 +127,18 @@ mod tests {
         let json = serde_json::to_value(&manifest).unwrap();
         assert_eq!(json["run"], manifest.run.to_string());
         assert_eq!(serde_json::from_value::<Manifest>(json).unwrap(), manifest);
+    }
+
+    #[test]
+    fn other_data_is_named_with_both_digests() {
+        let (manifest, path) = (examples::manifest(), Path::new("runs/first"));
+        let given = |digest: &str| BTreeMap::from([("mnist test".to_owned(), digest.repeat(32))]);
+        manifest.check_data(path, &given("ab"), "the other").unwrap();
+        manifest.check_data(path, &BTreeMap::new(), "the other").unwrap();
+        let error = manifest.check_data(path, &given("cd"), "the other").unwrap_err().to_string();
+        for part in ["runs/first", "mnist test", &"ab".repeat(32), "the other has", &"cd".repeat(32)] {
+            assert!(error.contains(part), "no `{part}` in: {error}");
+        }
     }
 
     #[test]

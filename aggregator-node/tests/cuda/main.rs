@@ -5,6 +5,8 @@
 //! builds from `emulator/`, whose GPU is the processors. So the kernels' text and all that hands work to them are tested
 //! everywhere; that a GPU computes the same is not. `sources` compiles the kernels with NVRTC, where that is installed.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says what it found")]
+
 mod blocks;
 mod emulated;
 mod matrices;

@@ -32,13 +32,10 @@ mod tests;
 mod trainer;
 mod updates;
 
-use std::sync::Arc;
-
 use aggregator_node::record::Summary;
-use aggregator_node::run::Run;
-use shared::models::{self, Model};
+use aggregator_node::run::Opened;
 
-use crate::bench::{Bench, CHECKPOINT_EVERY, Task, Watch};
+use crate::bench::{Bench, Task, Watch};
 pub use place::Place;
 use round::Simulation;
 
@@ -64,13 +61,11 @@ impl Bench for Batched {
     }
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
-        let Task { scenario, data, .. } = task;
-        let model: Arc<dyn Model> =
-            models::build(scenario.model, data.test.shape(), data.test.classes())?.into();
-        let mut run = Run::open(&task.out, scenario, self.name(), &*model, &data.test, CHECKPOINT_EVERY)?;
-        if run.is_complete() {
-            return Ok(Some(run.finish()?));
-        }
+        let (scenario, model) = (&task.scenario, task.model()?);
+        let mut run = match task.open(self.name(), model.as_ref())? {
+            Opened::Unfinished(run) => run,
+            Opened::Finished(summary) => return Ok(Some(*summary)),
+        };
         let start = run.start()?;
         let mut simulation = Simulation::new(task, &model, start.global, &self.place)?;
         for round in start.finished + 1..=scenario.rounds {

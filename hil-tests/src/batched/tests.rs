@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use aggregator_node::record::{RoundRecord, RunDirectory};
+use aggregator_node::record::{RoundRecord, StoredRun};
 use shared::scenario::Scenario;
 use shared::wire::Refusal;
 
@@ -50,7 +50,7 @@ fn run_in(
         stop.store(done.fetch_add(1, Ordering::Relaxed) + 1 >= rounds, Ordering::Relaxed);
     };
     let summary = bench.run(&task, &Watch { on_round: &on_round, stop: &stop })?;
-    Ok((RunDirectory::open(out)?.records()?, summary))
+    Ok((StoredRun::open(out)?.records()?, summary))
 }
 
 fn run(bench: &dyn Bench, settings: &[&str]) -> (Vec<RoundRecord>, Summary) {
@@ -165,7 +165,7 @@ fn a_round_of_too_few_devices_with_examples_ends_the_run() {
     let rounds = |name: &str, bench: &dyn Bench| {
         let out = folder.path().join(name);
         let failed = run_in(&out, bench, &settings, usize::MAX).unwrap_err();
-        (RunDirectory::open(&out).unwrap().records().unwrap().len(), format!("{failed:#}"))
+        (StoredRun::open(&out).unwrap().records().unwrap().len(), format!("{failed:#}"))
     };
     let (recorded, failed) = rounds("batched", &batched());
     assert!(failed.contains("of the 100 devices drawn for it have training examples: "), "{failed}");

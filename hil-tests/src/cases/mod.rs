@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use aggregator_node::record::RunDirectory;
+use aggregator_node::record::StoredRun;
 use anyhow::{Context, bail};
 
 pub use case::{Case, Expect, Matrix, Needs};
@@ -56,7 +56,7 @@ pub fn run(case: &Case, fleet: &Inventory, rig: &Rig, datasets: &Path, out: &Pat
     let (here, there) = (task(out.join("run")), task(out.join("undisturbed")));
     let Some(summary) = bench.run(&here, &watch)? else { bail!("the run was stopped") };
     let undisturbed = if case.expect.same_model { Software::default().run(&there, &watch)? } else { None };
-    let records = RunDirectory::open(&here.out).and_then(|run| run.records()).context("the run's record")?;
+    let records = StoredRun::open(&here.out).and_then(|run| run.records()).context("the run's record")?;
     let to_the_bit = fleet.devices.iter().all(is_of_this_architecture);
     let undisturbed = undisturbed.as_ref().map(|summary| Reference { summary, to_the_bit });
     judge(&case.expect, fleet, &scenario, &steps, &summary, &records, undisturbed)

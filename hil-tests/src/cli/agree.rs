@@ -13,6 +13,7 @@ use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::FleetData;
 use crate::progress::Progress;
 use crate::software::Faults;
+use crate::stop::Stop;
 
 /// Run one scenario on several benches, and say how far the results lie apart
 ///
@@ -53,7 +54,7 @@ impl AgreeArgs {
     ///
     /// # Errors
     /// If a run fails, or its result is too far from the first.
-    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
         let arch = self.arch.of(&self.on)?;
         self.fleet.check(&self.on)?;
         if !self.on.iter().any(|on| on.is_simulation()) {
@@ -88,14 +89,14 @@ impl AgreeArgs {
                 datasets: datasets.clone(),
                 out: folder.join(label.replace(' ', "-")),
             };
-            let Some(outcome) = run(bench.as_ref(), &label, &task, stop)? else {
+            let Some(outcome) = run(bench.as_ref(), &label, &task, stop.gently())? else {
                 return Ok(Ending::Interrupted);
             };
             outcomes.push(outcome);
         }
-        print!("{}", table(&outcomes));
-        println!("\nruns: {}", folder.display());
+        let printed = rim::print(format_args!("{}\nruns: {}", table(&outcomes), folder.display()));
         check(&outcomes, self.tolerance)?;
+        printed?;
         Ok(Ending::Finished)
     }
 }
@@ -106,7 +107,7 @@ fn run(bench: &dyn Bench, label: &str, task: &Task, stop: &AtomicBool) -> anyhow
     let summary = bench.run(task, &Watch { on_round: &on_round, stop })?;
     progress.finish();
     let out: &Path = &task.out;
-    summary.map(|summary| Outcome::read(label, &task.scenario, out, summary)).transpose()
+    Ok(summary.map(|summary| Outcome::read(label, out, summary)).transpose()?)
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {

@@ -37,7 +37,7 @@ impl BoardKernelArgs {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
         let folder = folder(self.out.as_deref())?;
         fetch(&folder, self.sources.as_deref())?;
-        println!("{}", folder.display());
+        rim::print(folder.display())?;
         Ok(Ending::Finished)
     }
 }

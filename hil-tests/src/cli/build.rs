@@ -54,7 +54,7 @@ impl BuildArgs {
         let target = Target::find(&triple).map_err(usage)?;
         if self.env {
             for (name, value) in target.environment_to_run()? {
-                println!("export {name}='{value}'");
+                rim::print(format_args!("export {name}='{value}'"))?;
             }
             return Ok(Ending::Finished);
         }
@@ -63,7 +63,7 @@ impl BuildArgs {
         for program in build(target, &programs)? {
             let path = program.path.display();
             let size = fs::metadata(&program.path).with_context(|| path.to_string())?.len();
-            println!("{path}: {}, for {triple}", BinaryBytes(size));
+            rim::print(format_args!("{path}: {}, for {triple}", BinaryBytes(size)))?;
         }
         Ok(Ending::Finished)
     }

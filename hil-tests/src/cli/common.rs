@@ -11,14 +11,14 @@ use aggregator_node::backend::{self, Chosen, DeviceChoice};
 use anyhow::Context;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
-use rim::BrokerAddress;
+use rim::complain;
 
 use crate::batched::{Batched, Place};
 use crate::bench::Bench;
 use crate::emulated::{Architecture, Emulated};
 use crate::inventory::Inventory;
 use crate::on_boards::Boards;
-use crate::processes::{Binaries, JOBS, Processes};
+use crate::processes::{Binaries, JOBS, Processes, RunningBroker};
 use crate::software::{Faults, Software};
 
 #[derive(Debug, Args)]
@@ -75,7 +75,7 @@ impl On {
     pub(super) fn bench(
         self,
         faults: Faults,
-        broker: Option<BrokerAddress>,
+        broker: Option<RunningBroker>,
         arch: &[Architecture],
         fleet: &FleetArgs,
         device: DeviceArg,
@@ -113,7 +113,7 @@ impl DeviceArg {
     fn rules(self) -> anyhow::Result<Chosen> {
         let rules = backend::open(self.device.unwrap_or_default())?;
         if self.device.is_some() {
-            eprintln!("{rules}");
+            complain(&rules);
         }
         Ok(rules)
     }
@@ -135,7 +135,7 @@ impl DeviceArg {
     fn batched(self) -> anyhow::Result<Batched> {
         match self.device {
             None | Some(DeviceChoice::Cpu) => {}
-            Some(DeviceChoice::Auto) => eprintln!("computing on cpu: built without --features cuda-training"),
+            Some(DeviceChoice::Auto) => complain("computing on cpu: built without --features cuda-training"),
             Some(device @ DeviceChoice::Cuda(_)) => {
                 let what = format!(
                     "--device {device}: this program was built without what the batched bench needs there: build it with \
@@ -234,7 +234,7 @@ impl FleetArgs {
             kernel: self.kernel.clone(),
             fresh: std::env::var_os("CARGO").is_some(),
             faults: Vec::new(),
-            told: |device, what| eprintln!("{device}: {what}"),
+            told: |device, what| complain(format_args!("{device}: {what}")),
             without: self.without.clone(),
             jobs: self.jobs,
             take_over: self.take_over,

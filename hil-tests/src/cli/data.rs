@@ -1,7 +1,6 @@
 //! `hil data`.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Subcommand};
 use shared::data::DatasetName;
@@ -39,19 +38,19 @@ impl DataCommand {
     ///
     /// # Errors
     /// If a data set cannot be had.
-    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    pub(super) fn run(self) -> anyhow::Result<Ending> {
         match self {
             DataCommand::List { folder } => {
-                print!("{}", datasets::list(&folder.path()));
+                rim::print(datasets::list(&folder.path()).trim_end())?;
                 Ok(Ending::Finished)
             }
-            DataCommand::Fetch(args) => args.run(stop),
+            DataCommand::Fetch(args) => args.run(),
         }
     }
 }
 
 impl FetchArgs {
-    fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    fn run(self) -> anyhow::Result<Ending> {
         let source = match (self.from, self.url) {
             (Some(path), _) => datasets::Source::Path(path),
             (None, Some(url)) => datasets::Source::Url(url),
@@ -59,17 +58,13 @@ impl FetchArgs {
         };
         let published = datasets::published(self.name);
         let fetched = datasets::fetch(self.name, &published, &source, &self.folder.path());
-        // Ctrl-C reaches curl, too, which then fails.
-        if fetched.is_err() && stop.load(Ordering::Relaxed) {
-            return Ok(Ending::Interrupted);
-        }
         for file in fetched? {
             let note = match file.as_published {
                 Some(true) => ", as published",
                 Some(false) => ", not the published one",
                 None => "",
             };
-            println!("{}: content has SHA-256 {}{note}", file.path.display(), file.digest);
+            rim::print(format_args!("{}: content has SHA-256 {}{note}", file.path.display(), file.digest))?;
         }
         Ok(Ending::Finished)
     }

@@ -1,12 +1,12 @@
 //! `hil demo`.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On};
 use crate::software::Faults;
+use crate::stop::Stop;
 use crate::{demo, table};
 
 #[derive(Debug, Args)]
@@ -26,16 +26,24 @@ pub(super) struct DemoArgs {
 }
 
 impl DemoArgs {
-    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
         let out = self.out.unwrap_or_else(free_demo_folder);
         self.fleet.check(&[self.on])?;
         let arch = self.arch.of(&[self.on])?;
         let bench = self.on.bench(Faults::default(), None, &arch, &self.fleet, DeviceArg::default())?;
-        let outcome =
-            demo::run(bench.as_ref(), &out, &self.common.folder.path(), &self.common.settings, stop)?;
+        let outcome = demo::run(
+            bench.as_ref(),
+            &out,
+            &self.common.folder.path(),
+            &self.common.settings,
+            stop.gently(),
+        )?;
         let Some(outcome) = outcome else { return Ok(Ending::Interrupted) };
-        print!("\n{}", table::summaries(&outcome.arms));
-        println!("\nreport: {}", outcome.report.display());
+        rim::print(format_args!(
+            "\n{}\nreport: {}",
+            table::summaries(&outcome.arms),
+            outcome.report.display()
+        ))?;
         Ok(Ending::Finished)
     }
 }

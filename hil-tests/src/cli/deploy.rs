@@ -2,15 +2,16 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
+use rim::complain;
 
 use super::common::{Ending, UsageError};
 use crate::deploy::{Deploy, table};
 use crate::inventory::{Device, Inventory, Kind};
 use crate::processes::JOBS;
+use crate::stop::Stop;
 
 /// Bring a provisioned fleet's devices up to date over ssh, and wait until each is online
 ///
@@ -56,7 +57,7 @@ impl DeployArgs {
     ///
     /// # Errors
     /// What stands in the way of all devices, or that some do not run what was deployed.
-    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
         let inventory = Inventory::load(&self.fleet)?;
         let devices = self.devices(&inventory)?;
         let deploy = Deploy {
@@ -66,14 +67,15 @@ impl DeployArgs {
             jobs: self.jobs,
             take_over: self.take_over,
         };
-        let told = |device: &str, what: &str| eprintln!("{device}: {what}");
-        let outcomes = deploy.run(&inventory, &devices, &self.folder, stop, &told)?;
-        print!("{}", table(&outcomes));
+        let told = |device: &str, what: &str| complain(format_args!("{device}: {what}"));
+        let outcomes = deploy.run(&inventory, &devices, &self.folder, stop.gently(), &told)?;
+        let printed = rim::print(table(&outcomes).trim_end());
         let failed = outcomes.iter().filter(|(_, outcome)| !outcome.succeeded()).count();
         if failed == 0 {
+            printed?;
             return Ok(Ending::Finished);
         }
-        if stop.load(Ordering::Relaxed) {
+        if stop.asked() {
             return Ok(Ending::Interrupted);
         }
         anyhow::bail!("{failed} of {} devices do not run what was deployed", outcomes.len())

@@ -1,8 +1,7 @@
 //! `hil fleet`.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -51,7 +50,7 @@ impl FleetCommand {
     ///
     /// # Errors
     /// If the inventory is unusable, or the broker does not answer.
-    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    pub(super) fn run(self) -> anyhow::Result<Ending> {
         let FleetCommand::Status(args) = self;
         let inventory = Inventory::load(&args.fleet)?;
         let ids: Vec<_> = inventory.devices.iter().map(|device| device.id).collect();
@@ -59,17 +58,15 @@ impl FleetCommand {
         let access = Access::new(&inventory.broker.url, args.folder.as_deref())?;
         let statuses = Statuses::watch(&access, &ids)?;
         statuses.settle(&ids, Duration::from_secs(args.wait));
-        let mut out = std::io::stdout();
-        let clear = if args.watch && out.is_terminal() { CLEAR } else { "" };
+        let clear = if args.watch && std::io::stdout().is_terminal() { CLEAR } else { "" };
         loop {
             let states = states(&inventory, &statuses.latest());
-            match args.format {
-                Format::Json if args.watch => writeln!(out, "{}", serde_json::to_string(&states)?)?,
-                Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&states)?)?,
-                Format::Table => write!(out, "{clear}{}{expiry}", table(&states))?,
-            }
-            out.flush()?;
-            if !args.watch || stop.load(Ordering::Relaxed) {
+            let shown = match args.format {
+                Format::Json if args.watch => serde_json::to_string(&states)?,
+                Format::Json => serde_json::to_string_pretty(&states)?,
+                Format::Table => format!("{clear}{}{expiry}", table(&states)).trim_end().to_owned(),
+            };
+            if !rim::print(shown)? || !args.watch {
                 return Ok(Ending::Finished);
             }
             sleep(REFRESH);

@@ -11,11 +11,10 @@ mod fleet;
 mod next_steps;
 mod paper;
 mod provision;
+mod report;
 mod run;
 mod shards;
 mod sweep;
-
-use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
 
@@ -29,9 +28,13 @@ use deploy::DeployArgs;
 use fleet::FleetCommand;
 use paper::PaperArgs;
 use provision::ProvisionArgs;
+use report::ReportArgs;
 use run::RunArgs;
 use shards::ShardsArgs;
 use sweep::SweepArgs;
+
+use crate::children::{Watcher, end_orphans};
+use crate::stop::Stop;
 
 /// The bench: runs federated-learning scenarios with attacks and defenses, in software or as real processes.
 ///
@@ -39,7 +42,8 @@ use sweep::SweepArgs;
 ///   cargo hil run hil-tests/scenarios/mnist-trimmed-mean.toml --on software
 ///   cargo hil run hil-tests/scenarios/mnist-trimmed-mean.toml --on processes --set fleet.devices=20 --set fleet.compromised=4
 ///
-/// Exit codes: 0 finished, 1 failure, 2 wrong usage, 130 interrupted (the same command goes on from there).
+/// Exit codes: 0 finished, 1 failure (also of a run in which nothing was aggregated), 2 wrong usage, 130 interrupted by
+/// Ctrl-C, SIGTERM or SIGHUP (the same command goes on from there).
 #[derive(Debug, Parser)]
 #[command(name = "hil", version, verbatim_doc_comment)]
 pub struct Cli {
@@ -57,6 +61,7 @@ enum Command {
     Demo(DemoArgs),
     /// Run one scenario
     Run(RunArgs),
+    Report(ReportArgs),
     Agree(AgreeArgs),
     Provision(ProvisionArgs),
     Deploy(DeployArgs),
@@ -71,6 +76,12 @@ enum Command {
     /// List the data sets, or get one
     #[command(subcommand)]
     Data(DataCommand),
+    /// What watches over another process of this program; see `children`
+    #[command(hide = true)]
+    EndOrphans {
+        /// What its children have in their environment
+        mark: String,
+    },
 }
 
 impl Cli {
@@ -78,20 +89,50 @@ impl Cli {
     ///
     /// # Errors
     /// A scenario, file or process that fails, in one line.
-    pub fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
-        match self.command {
+    pub fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
+        let watcher = self.command.starts_programs().then(Watcher::start).transpose()?;
+        let ending = self.command.run(stop);
+        if let Some(watcher) = watcher {
+            watcher.dismiss();
+        }
+        ending
+    }
+}
+
+impl Command {
+    /// Whether it starts other programs.
+    fn starts_programs(&self) -> bool {
+        match self {
+            Command::Run(args) => args.starts_programs(),
+            Command::Demo(_)
+            | Command::Agree(_)
+            | Command::Deploy(_)
+            | Command::Build(_)
+            | Command::BoardKernel(_)
+            | Command::Data(DataCommand::Fetch(_)) => true,
+            _ => false,
+        }
+    }
+
+    fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
+        match self {
             Command::Demo(args) => args.run(stop),
             Command::Run(args) => args.run(stop),
+            Command::Report(args) => args.run(),
             Command::Agree(args) => args.run(stop),
             Command::Provision(args) => args.run(),
             Command::Deploy(args) => args.run(stop),
-            Command::Fleet(command) => command.run(stop),
+            Command::Fleet(command) => command.run(),
             Command::Shards(args) => args.run(),
             Command::Sweep(args) => args.run(stop),
             Command::Paper(args) => args.run(stop),
             Command::Build(args) => args.run(),
             Command::BoardKernel(args) => args.run(),
-            Command::Data(command) => command.run(stop),
+            Command::Data(command) => command.run(),
+            Command::EndOrphans { mark } => {
+                end_orphans(&mark);
+                Ok(Ending::Finished)
+            }
         }
     }
 }

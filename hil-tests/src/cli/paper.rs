@@ -1,12 +1,12 @@
 //! `hil paper`.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
 use super::common::{DatasetsFolder, Ending, SimulationArgs, UsageError};
 use crate::paper::{self, Options, to_text};
+use crate::stop::Stop;
 use crate::sweep::{Finished, Pool};
 
 /// Reproduce a table or figure of the paper, beside the paper's figures
@@ -50,10 +50,11 @@ impl PaperArgs {
     ///
     /// # Errors
     /// An unknown experiment, or a cell that fails.
-    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
         if self.experiments == ["list"] {
             for experiment in paper::all() {
-                println!("{:12}  {} ({} cells)", experiment.id, experiment.title, experiment.cases.len());
+                let paper::Experiment { id, title, cases, .. } = experiment;
+                rim::print(format_args!("{id:12}  {title} ({} cells)", cases.len()))?;
             }
             return Ok(Ending::Finished);
         }
@@ -67,17 +68,16 @@ impl PaperArgs {
         let datasets = self.folder.path();
         let pool = Pool { out: self.out.clone(), datasets, jobs: self.jobs, bench: self.simulation.bench()? };
         for experiment in experiments {
-            eprintln!("{}", experiment.title);
+            rim::complain(experiment.title);
             let cells = experiment.cells(&options)?;
-            let Finished::All(results) = pool.run(cells, stop)? else { return Ok(Ending::Interrupted) };
+            let Finished::All(results) = pool.run(cells, stop.gently())? else {
+                return Ok(Ending::Interrupted);
+            };
             let id = experiment.id;
             let reproduction = experiment.collect(&results, options.seeds);
             reproduction.write(&self.out, &options)?;
-            println!(
-                "{}\npage: {}\n",
-                to_text(&reproduction, &options),
-                self.out.join(format!("{id}.html")).display()
-            );
+            let page = self.out.join(format!("{id}.html"));
+            rim::print(format_args!("{}\npage: {}\n", to_text(&reproduction, &options), page.display()))?;
         }
         Ok(Ending::Finished)
     }

@@ -2,10 +2,12 @@
 
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand")]
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use rim::complain;
 use shared::scenario::Scenario;
 use shared::toml_file;
 
@@ -90,14 +92,14 @@ impl ProvisionArgs {
         let provisioned = provision.write(&self.out)?;
         let (here, all) = (inventory.devices.len(), scenario.fleet.devices as usize);
         if here < all {
-            eprintln!(
+            complain(format_args!(
                 "{} lists {here} of the {all} devices of {}: a run will wait for the others, as long as \
                  timing.gather-seconds, unless --without names them",
                 self.fleet.display(),
                 scenario.name
-            );
+            ));
         }
-        self.tell(&inventory, &scenario, &provisioned);
+        rim::print(self.summary(&inventory, &scenario, &provisioned).trim_end())?;
         Ok(Ending::Finished)
     }
 
@@ -122,42 +124,58 @@ impl ProvisionArgs {
         Ok(Some(FirstBoot { login_keys, wifi }))
     }
 
-    fn tell(&self, inventory: &Inventory, scenario: &Scenario, provisioned: &Provisioned) {
+    /// What was done, and what to do next.
+    fn summary(&self, inventory: &Inventory, scenario: &Scenario, provisioned: &Provisioned) -> String {
         let manifest = &provisioned.manifest;
-        println!("fleet        {}, {} devices", inventory.name, inventory.devices.len());
-        println!("scenario     {} ({})", manifest.scenario, &manifest.scenario_sha256[..12]);
-        println!("broker       {}", manifest.broker);
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        _ = writeln!(text, "fleet        {}, {} devices", inventory.name, inventory.devices.len());
+        _ = writeln!(text, "scenario     {} ({})", manifest.scenario, &manifest.scenario_sha256[..12]);
+        _ = writeln!(text, "broker       {}", manifest.broker);
         match manifest.first_to_expire() {
             Some(FirstToExpire { name, day, days_left }) => {
                 let (all, new) = (manifest.certificates.len(), provisioned.issued.len());
-                println!(
+                _ = writeln!(
+                    text,
                     "certificates {all}, {new} of them new; the first, of {name}, expires on {day}, in {days_left} days"
                 );
             }
-            None => println!("certificates none: mqtt:// is neither encrypted nor authenticated"),
+            None => _ = writeln!(text, "certificates none: mqtt:// is neither encrypted nor authenticated"),
         }
-        println!("files        {}, {} new or changed", manifest.files.len(), provisioned.changed.len());
+        _ = writeln!(
+            text,
+            "files        {}, {} new or changed",
+            manifest.files.len(),
+            provisioned.changed.len()
+        );
         if !provisioned.removed.is_empty() {
-            println!(
+            _ = writeln!(
+                text,
                 "removed      {}: not in the inventory any more; the broker shuts them out once it has its new files",
                 provisioned.removed.join(", ")
             );
         }
         if let Some(retired) = &provisioned.retired {
-            println!("retired      {}: remove it once every device is online again", retired.display());
+            _ = writeln!(
+                text,
+                "retired      {}: remove it once every device is online again",
+                retired.display()
+            );
         }
         if manifest.certificates.contains_key("earlier authority") {
-            println!(
+            _ = writeln!(
+                text,
                 "transition   two authorities are trusted: give the broker its new files, deploy to every device, then provision \
                  with --end-transition"
             );
         }
-        println!("\nNext:");
+        _ = writeln!(text, "\nNext:");
         let datasets = self.common.folder.path();
         let (fleet, cards) = (self.fleet.as_path(), self.ssh_key.is_some());
         let done = Done { inventory, fleet, provisioned, scenario, datasets: &datasets, cards };
         for step in next_steps(&done, &Programs::as_started()) {
-            println!("  {step}");
+            _ = writeln!(text, "  {step}");
         }
+        text
     }
 }

@@ -2,18 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use aggregator_node::record::AttackSummary;
 use clap::Args;
-use rim::BrokerAddress;
+use rim::{BrokerAddress, TlsFiles, complain};
 use shared::scenario::Scenario;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, Format, On, UsageError};
 use crate::bench::{Task, Watch};
 use crate::fleet_data::FleetData;
+use crate::processes::RunningBroker;
 use crate::progress::Progress;
 use crate::software::Faults;
+use crate::stop::Stop;
 use crate::table;
 
 #[derive(Debug, Args)]
@@ -35,6 +36,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "URL", env = "OUTPOST_BROKER")]
     broker: Option<BrokerAddress>,
     #[command(flatten)]
+    tls: TlsFiles,
+    #[command(flatten)]
     device: DeviceArg,
     #[command(flatten)]
     arch: ArchArgs,
@@ -45,7 +48,12 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
-    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    /// Whether it starts other programs.
+    pub(super) fn starts_programs(&self) -> bool {
+        !self.on.is_simulation()
+    }
+
+    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
         if self.on != On::Software && self.faults.any() {
             return Err(UsageError("faults can be injected --on software only".to_owned()).into());
         }
@@ -55,42 +63,50 @@ impl RunArgs {
         if self.on == On::Boards && self.broker.is_some() {
             return Err(UsageError("--on boards uses the broker of the inventory".to_owned()).into());
         }
-        if self.broker.as_ref().is_some_and(|broker| broker.tls) && std::env::var_os("OUTPOST_CA").is_none() {
-            let message = "mqtts:// wants OUTPOST_CA=FILE (and OUTPOST_CERT, OUTPOST_KEY), which all processes take; where \
-                           each device has a certificate of its own, use --on boards with devices of kind `native`";
-            return Err(UsageError(message.to_owned()).into());
+        if let Some(broker) = &self.broker {
+            self.tls.load(broker).map_err(|error| UsageError(error.to_string()))?;
         }
         self.fleet.check(&[self.on])?;
         let arch = self.arch.of(&[self.on])?;
         let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
         let datasets = self.common.folder.path();
         let data = FleetData::load(&scenario, &datasets)?;
-        let bench = self.on.bench(self.faults, self.broker, &arch, &self.fleet, self.device)?;
+        let tls = self.tls;
+        let broker = self.broker.map(|address| RunningBroker { address, tls });
+        let bench = self.on.bench(self.faults, broker, &arch, &self.fleet, self.device)?;
         let name = scenario.name.clone();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{name}-{}", bench.name())));
-        if out.join("summary.json").exists() {
-            eprintln!("{} is already finished; give another --out to run it anew", out.display());
-        }
-        let progress = Progress::new(&name, scenario.rounds);
-        let on_round = |record: &_| progress.round(record);
         let task = Task { scenario, data, datasets, out };
-        let summary = bench.run(&task, &Watch { on_round: &on_round, stop })?;
-        progress.finish();
-        let Some(summary) = summary else { return Ok(Ending::Interrupted) };
+        let summary = if let Some(summary) = task.finished(bench.name())? {
+            let out = task.out.display();
+            complain(format_args!("{out} is already finished; give another --out to run it anew"));
+            summary
+        } else {
+            let progress = Progress::new(&name, task.scenario.rounds);
+            let on_round = |record: &_| progress.round(record);
+            let summary = bench.run(&task, &Watch { on_round: &on_round, stop: stop.gently() })?;
+            progress.finish();
+            let Some(summary) = summary else { return Ok(Ending::Interrupted) };
+            summary
+        };
         if let Some(attack) = summary.attack.filter(|attack| attack.as_meant < attack.rounds) {
             let AttackSummary { rounds, as_meant, fell_back, silent, .. } = attack;
-            eprintln!(
+            complain(format_args!(
                 "the attack took place as the scenario means it in {as_meant} of {rounds} rounds only: compromised devices \
                  sent {fell_back} honest updates and no update {silent} times; the report lists the rounds"
-            );
+            ));
         }
         match self.format {
-            Format::Json => println!("{}", serde_json::to_string_pretty(&summary)?),
+            Format::Json => rim::print(serde_json::to_string_pretty(&summary)?)?,
             Format::Table => {
-                print!("{}", table::summaries(&[(name, summary)]));
-                println!("\nreport: {}", task.out.join("report.html").display());
+                let report = task.out.join("report.html");
+                rim::print(format_args!(
+                    "{}\nreport: {}",
+                    table::summaries(&[(name, summary)]),
+                    report.display()
+                ))?
             }
-        }
+        };
         Ok(Ending::Finished)
     }
 }

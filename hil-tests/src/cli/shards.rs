@@ -39,9 +39,9 @@ impl ShardsArgs {
         let data = FleetData::load(&scenario, &self.folder.path())?;
         fs::create_dir_all(&self.out).with_context(|| format!("cannot create {}", self.out.display()))?;
         for (_, path) in data.write_shards(&scenario, &self.out)? {
-            println!("{}", path.display());
+            rim::print(path.display())?;
         }
-        println!("{}", self.out.join(ShardList::FILE).display());
+        rim::print(self.out.join(ShardList::FILE).display())?;
         Ok(Ending::Finished)
     }
 }

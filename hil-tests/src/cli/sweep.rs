@@ -3,11 +3,11 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "clap prints these comments as they stand")]
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
 
 use super::common::{DatasetsFolder, Ending, SimulationArgs, UsageError};
+use crate::stop::Stop;
 use crate::sweep::{Finished, Grid, Pool, Share, merge, write_csv};
 
 /// Run every cell of a grid over scenario keys, or join the parts of one
@@ -67,11 +67,11 @@ impl SweepArgs {
     ///
     /// # Errors
     /// A grid, cell or folder that is unusable.
-    pub(super) fn run(self, stop: &AtomicBool) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
         if let Some(SweepCommand::Merge { grid, parts, out }) = self.command {
             let results = merge(Grid::load(&grid)?.cells()?, &parts, &out)?;
             write_csv(&out.join("results.csv"), &results)?;
-            println!("{} cells: {}", results.len(), out.join("results.csv").display());
+            rim::print(format_args!("{} cells: {}", results.len(), out.join("results.csv").display()))?;
             return Ok(Ending::Finished);
         }
         let path = self.grid.unwrap_or_default();
@@ -84,7 +84,7 @@ impl SweepArgs {
         if let Some(share) = share {
             let all = cells.len();
             cells = share.of(cells);
-            eprintln!("part {share}: {} of {all} cells", cells.len());
+            rim::complain(format_args!("part {share}: {} of {all} cells", cells.len()));
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/sweep-{stem}")));
@@ -94,11 +94,11 @@ impl SweepArgs {
             jobs: self.jobs,
             bench: self.simulation.bench()?,
         };
-        match pool.run(cells, stop)? {
+        match pool.run(cells, stop.gently())? {
             Finished::Interrupted => Ok(Ending::Interrupted),
             Finished::All(results) => {
                 write_csv(&out.join("results.csv"), &results)?;
-                println!("{} cells: {}", results.len(), out.join("results.csv").display());
+                rim::print(format_args!("{} cells: {}", results.len(), out.join("results.csv").display()))?;
                 Ok(Ending::Finished)
             }
         }

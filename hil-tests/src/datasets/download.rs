@@ -8,6 +8,10 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use shared::advice::advice_on_starting;
+
+use crate::children;
+
 /// How often a transfer that breaks off is taken up again.
 const ATTEMPTS: u32 = 5;
 /// No file of a data set is larger, in bytes.
@@ -25,7 +29,7 @@ const BROKEN_OFF: i32 = 56;
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     /// curl cannot be run.
-    #[error("cannot run curl: {0}; install it, or get the files by hand and give them to --from")]
+    #[error("cannot run curl: {}{}; or get the files by hand and give them to --from", .0, advice_on_starting(.0))]
     Curl(io::Error),
     /// curl gave up.
     #[error("{url}: curl ended with {status}; run the same command to go on, or give another --url")]
@@ -71,7 +75,7 @@ pub fn download(url: &str, target: &Path) -> Result<bool, DownloadError> {
 }
 
 fn curl(url: &str, target: &Path) -> Command {
-    let mut curl = Command::new("curl");
+    let mut curl = children::command("curl");
     // A user's curlrc could change what any of the following means.
     curl.args(["--disable", "--fail", "--location", "--continue-at", "-"]);
     curl.args(["--proto", "=http,https", "--proto-redir", "=https", "--max-filesize", MAX_SIZE]);

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use shared::advice::Advised;
 use shared::data::{DataError, DatasetName, load};
 use shared::identity::Digest;
 
@@ -78,7 +79,7 @@ pub enum FetchError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// The system refused something.
-    #[error("{path}: cannot {what}: {source}", path = path.display())]
+    #[error("{path}: cannot {what}: {}", Advised(source), path = path.display())]
     Io {
         /// What was to be done.
         what: &'static str,
@@ -172,11 +173,13 @@ fn download_all(
         }
         let partial = staging.join(format!("{file}.gz.part"));
         let url = format!("{}/{file}.gz", base.trim_end_matches('/'));
-        eprintln!("{url}");
+        rim::complain(&url);
         let resumed = download(&url, &partial)?;
         let mut checked = check(published, index, &url, &partial);
         if checked.is_err() && resumed {
-            eprintln!("{url}: changed since the download began; once more from the beginning");
+            rim::complain(format_args!(
+                "{url}: changed since the download began; once more from the beginning"
+            ));
             remove(&partial)?;
             download(&url, &partial)?;
             checked = check(published, index, &url, &partial);

@@ -16,8 +16,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rim::nonce;
+use shared::advice::advice_on_starting;
 
 use crate::child_output::{Limits, OutputError, output};
+use crate::children;
 use crate::inventory::Device;
 
 pub(super) const SCRIPT: &str = include_str!("remote.sh");
@@ -35,7 +37,7 @@ const LONGEST_PATH: usize = 80;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SshError {
     /// There is no ssh here.
-    #[error("cannot start ssh: {0}; install the OpenSSH client")]
+    #[error("cannot start ssh, the OpenSSH client: {}{}", .0, advice_on_starting(.0))]
     NoSsh(std::io::Error),
     /// The device was not reached.
     #[error("{place} cannot be reached: {said}{advice}")]
@@ -191,7 +193,7 @@ impl Ssh {
         let mut words = vec!["sh", "-c", SCRIPT, "hil", mark, action, &self.root];
         words.extend(arguments);
         let line = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
-        let mut ssh = Command::new("ssh");
+        let mut ssh = children::command("ssh");
         ssh.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"]);
         // A connection that has died must not be waited for for ever.
         ssh.args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"]);
@@ -250,6 +252,7 @@ fn advice(said: &str) -> &'static str {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a device's shell, not this program's child")]
 mod tests {
     use std::io::Write as _;
     use std::process::Stdio;

@@ -3,9 +3,11 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, bail, ensure};
+
+use crate::children;
 
 /// The script that gets a kernel.
 const FETCH: &str = include_str!("../../../firmware-configs/qemu/fetch-kernel");
@@ -68,7 +70,7 @@ pub fn folder(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// If it cannot be had; then `folder` is as it was.
 pub fn fetch(folder: &Path, sources: Option<&Path>) -> anyhow::Result<()> {
-    let mut script = Command::new("sh");
+    let mut script = children::command("sh");
     script.args(["-c", FETCH, "fetch-kernel"]).arg(folder).args(sources).stdin(Stdio::null());
     let status = script.stdout(std::io::stderr()).status().context("cannot start sh")?;
     if !status.success() {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command};
+use std::process::ChildStdin;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use shared::identity::DeviceId;
 use super::said::Said;
 use crate::boards::Board;
 use crate::child_output::end_of;
+use crate::children;
 use crate::deploy::last_words;
 use crate::processes::Child;
 use crate::toolchain::find_program;
@@ -59,7 +60,7 @@ pub fn qemu() -> anyhow::Result<PathBuf> {
 impl Hardware {
     /// Switches the board on; with `start` it starts its client by itself.
     pub(super) fn switch_on(&self, start: bool) -> anyhow::Result<Machine> {
-        let mut command = Command::new(&self.qemu);
+        let mut command = children::command(&self.qemu);
         // Ctrl-C is for this program, which lets the clients leave.
         command.args(self.arguments(start)).process_group(0);
         let name = format!("the emulator of {}", self.device);

@@ -3,13 +3,13 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rim::BrokerAddress;
 use tempfile::TempDir;
 
+use crate::children;
 use crate::held_port::HeldPort;
 use crate::processes::{Child, reachable, wait_for};
 use crate::toolchain::find_program;
@@ -85,7 +85,7 @@ impl Mosquitto {
     /// # Errors
     /// If it does not answer.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
-        let mut command = Command::new(&self.program);
+        let mut command = children::command(&self.program);
         command.arg("-c").arg(self.folder.path().join("mosquitto.conf"));
         let child = Child::start("mosquitto", command, &self.folder.path().join("mosquitto.log"))?;
         let address = self.address();

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 use crate::child_output::{Limits, output};
+use crate::children;
 
 /// Variables and words that go before a program. By default none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Surroundings {
         let mut wrapped = match self.words.split_first() {
             None => command,
             Some((first, others)) => {
-                let mut wrapped = Command::new(first);
+                let mut wrapped = children::command(first);
                 wrapped.args(others).arg(command.get_program()).args(command.get_args());
                 for (name, value) in command.get_envs() {
                     match value {
@@ -80,7 +81,7 @@ impl Surroundings {
 /// The library that the program `faketime` loads, if it takes `offset`.
 fn faketime(offset: &str) -> anyhow::Result<String> {
     // The wrapper forks, and a signal would hit it instead of the program; what it loads into its child is enough.
-    let output = output(Command::new("faketime").args(["-f", offset, "env"]), Vec::new(), Limits::BRIEF);
+    let output = output(children::command("faketime").args(["-f", offset, "env"]), Vec::new(), Limits::BRIEF);
     let output = output.context("it is not installed")?;
     let said = String::from_utf8_lossy(&output.stdout);
     let library = said.lines().find_map(|line| line.strip_prefix("LD_PRELOAD="));
@@ -94,7 +95,7 @@ mod tests {
     use crate::skipped::skipped;
 
     fn run(surroundings: &Surroundings, script: &str) -> (bool, String) {
-        let mut command = Command::new("sh");
+        let mut command = children::command("sh");
         command.args(["-c", script]).env("KEPT", "yes");
         let output = surroundings.around(command).output().unwrap();
         (output.status.success(), String::from_utf8(output.stdout).unwrap())

@@ -160,7 +160,7 @@ fn check_provisioned(bench: &Boards, task: &Task, folder: &Path) -> anyhow::Resu
     let devices: Vec<String> = inventory.devices.iter().map(|device| device.id.to_string()).collect();
     let names = ["broker", "aggregator"].into_iter().chain(devices.iter().map(String::as_str));
     if let Some(warning) = manifest.check_dates(folder, &names.collect::<Vec<_>>())? {
-        eprintln!("{warning}");
+        rim::complain(warning);
     }
     Ok(())
 }

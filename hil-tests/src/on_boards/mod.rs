@@ -23,7 +23,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use aggregator_node::record::{RunDirectory, Summary};
+use aggregator_node::record::Summary;
 use anyhow::{Context, anyhow, bail, ensure};
 use shared::identity::DeviceId;
 use tempfile::TempDir;
@@ -175,7 +175,7 @@ impl Bench for Boards {
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
         let mut absent = self.left_out(task)?;
-        if let Some(summary) = finished(task)? {
+        if let Some(summary) = task.finished(self.name())? {
             return Ok(Some(summary));
         }
         let way = Way::of(&self.inventory.broker)?;
@@ -205,24 +205,4 @@ impl Bench for Boards {
         let running = Running { aggregator, seats, links, mosquitto, rounds, jobs: self.jobs };
         conduct(running, &way.here, &self.faults, watch)
     }
-}
-
-/// The summary of the run in the task's directory, if it is finished. An error if the directory is in use, or is no place for
-/// this run: what would be found out too late if others' clients had been ended for it.
-fn finished(task: &Task) -> anyhow::Result<Option<Summary>> {
-    if !RunDirectory::exists(&task.out) {
-        return Ok(None);
-    }
-    let run = RunDirectory::open(&task.out)?;
-    let shown = task.out.display();
-    ensure!(
-        run.manifest().scenario_sha256 == task.scenario.digest().to_string(),
-        "{shown}: holds a run of another scenario; give another --out"
-    );
-    let path = task.out.join("summary.json");
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let text = fs::read(&path).with_context(|| path.display().to_string())?;
-    Ok(Some(serde_json::from_slice(&text).with_context(|| path.display().to_string())?))
 }

@@ -1,10 +1,9 @@
 //! Switching the power of a device.
 
-use std::process::Command;
-
 use anyhow::{Context, ensure};
 
 use crate::child_output::{Limits, output};
+use crate::children;
 use crate::deploy::last_words;
 use crate::inventory::{Device, Power};
 
@@ -17,7 +16,7 @@ pub(super) fn switch(device: &Device, action: Power) -> anyhow::Result<()> {
     let words = device.power(action);
     let words = words.with_context(|| format!("{id} has no `power` command in the inventory"))?;
     let (program, arguments) = words.split_first().context("an empty `power` command")?;
-    let output = output(Command::new(program).args(arguments), Vec::new(), Limits::BRIEF);
+    let output = output(children::command_for_what_stays(program).args(arguments), Vec::new(), Limits::BRIEF);
     let output = output.with_context(|| format!("{id}: the power command {program}"))?;
     let said = last_words(&String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "{id}: `{}` has not switched it {name}: {said}", words.join(" "));

@@ -10,6 +10,7 @@ use shared::data::ShardList;
 use super::child::{Child, keep_log};
 use super::wait_for;
 use crate::bench::Task;
+use crate::children;
 
 /// All that the aggregator is started with, and its process.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Aggregator {
 impl Aggregator {
     /// What every aggregator of a bench is started with; `folder` holds its scenario and the list of shards.
     pub(crate) fn command(program: &Path, folder: &Path, task: &Task, bench: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = children::command(program);
         command.arg(folder.join("scenario.toml")).arg("--shards").arg(folder.join(ShardList::FILE));
         command.arg("--out").arg(&task.out).arg("--datasets").arg(&task.datasets).args(["--bench", bench]);
         command
@@ -38,7 +39,7 @@ impl Aggregator {
 
     /// Starts it, or starts it again.
     pub(super) fn start(&mut self) -> anyhow::Result<()> {
-        let mut command = Command::new(&self.program);
+        let mut command = children::command(&self.program);
         command.args(&self.arguments);
         self.process = Some(Child::start("aggregator-node", command, &self.log)?);
         Ok(())

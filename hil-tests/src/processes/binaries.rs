@@ -1,9 +1,10 @@
 //! Finding the programs to run.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, ensure};
+
+use crate::children;
 
 /// The programs of a fleet.
 #[derive(Clone, Debug)]
@@ -54,8 +55,9 @@ fn build(cargo: &Path, folder: &Path) -> anyhow::Result<()> {
         Some(profile) => profile,
     };
     let target = folder.parent().context("no target folder")?;
-    let status = Command::new(cargo)
-        .args(["build", "--quiet", "--bins", "--profile", profile, "--target-dir"])
+    rim::complain("bringing edge-client and aggregator-node up to date, which takes minutes the first time");
+    let status = children::command(cargo)
+        .args(["build", "--bins", "--profile", profile, "--target-dir"])
         .arg(target)
         .args(["-p", "hil-tests", "-p", "edge-client", "-p", "aggregator-node"])
         .status()

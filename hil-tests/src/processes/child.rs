@@ -1,17 +1,19 @@
 //! A process of the bench.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use aggregator_node::record::copy_file;
 use anyhow::{Context, bail, ensure};
 use rim::INTERRUPTED;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::child_output::end_of;
+use crate::children::NotStarted;
 
 /// Lines of a log that an error repeats, out of so many bytes at its end.
 const LAST_LINES: usize = 5;
@@ -47,8 +49,7 @@ impl Child {
     }
 
     fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
-        let process = command.spawn();
-        let process = process.with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let process = command.spawn().map_err(NotStarted::of(&command))?;
         Ok(Child { name: name.to_owned(), process, log: log.to_owned(), ended: None, told: false })
     }
 
@@ -140,7 +141,7 @@ impl Drop for Child {
 /// Copies a log, if there is one, to the file `to`.
 pub(super) fn keep_log(log: &Path, to: &Path) -> anyhow::Result<()> {
     if log.is_file() {
-        fs::copy(log, to).with_context(|| to.display().to_string())?;
+        copy_file(log, to)?;
     }
     Ok(())
 }

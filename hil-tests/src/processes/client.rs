@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::children;
+
 /// A program, what comes before the client's own arguments, and what it has in its environment: a client of this
 /// machine, or an emulator with a client of another.
 #[derive(Clone, Debug)]
@@ -30,7 +32,7 @@ impl ClientProgram {
     }
 
     pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = children::command(&self.program);
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use edge_client::config::File;
-use rim::nonce;
+use rim::{TlsFiles, nonce};
 use shared::identity::DeviceId;
 use tempfile::TempDir;
 
@@ -18,11 +18,12 @@ pub(super) struct Fleet {
     folder: TempDir,
     clients: Vec<(DeviceId, PathBuf)>,
     topic_prefix: String,
+    tls: TlsFiles,
 }
 
 impl Fleet {
-    /// Writes it all down.
-    pub(super) fn prepare(task: &Task) -> anyhow::Result<Self> {
+    /// Writes it all down; `tls` is for the broker.
+    pub(super) fn prepare(task: &Task, tls: TlsFiles) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("outpost-").context("no temporary folder")?;
         let scenario = &task.scenario;
         let scenario_path = folder.path().join("scenario.toml");
@@ -37,13 +38,16 @@ impl Fleet {
                 shard: Some(shard),
                 topic_prefix: Some(topic_prefix.clone()),
                 attack_log: Some(folder.path().join(ATTACK_LOG)),
+                ca: tls.ca.clone(),
+                cert: tls.cert.clone(),
+                key: tls.key.clone(),
                 ..File::default()
             };
             let config_path = folder.path().join(format!("{device}.toml"));
             write(&config_path, toml::to_string(&config)?.as_bytes())?;
             clients.push((device, config_path));
         }
-        Ok(Fleet { folder, clients, topic_prefix })
+        Ok(Fleet { folder, clients, topic_prefix, tls })
     }
 
     /// Where all that is.
@@ -63,6 +67,10 @@ impl Fleet {
     /// Where the clients write what they do of an attack.
     pub(super) fn attack_log(&self) -> PathBuf {
         self.folder.path().join(ATTACK_LOG)
+    }
+
+    pub(super) fn tls(&self) -> &TlsFiles {
+        &self.tls
     }
 
     /// Where the process called `name` logs to.

@@ -51,7 +51,7 @@ impl LocalSeat {
         let mut command = self.program.command();
         command.arg("--config").arg(&self.config).args(["--broker", &self.broker.to_string()]);
         // A client for itself, as on a board of one core: they share this machine's cores already.
-        command.env("RAYON_NUM_THREADS", "1");
+        command.env("RAYON_NUM_THREADS", "1").env("CANDLE_NUM_THREADS", "1");
         Child::start(name, surroundings.around(command), &self.log)
     }
 

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use aggregator_node::record::Summary;
 use anyhow::{bail, ensure};
-use rim::BrokerAddress;
+use rim::{BrokerAddress, TlsFiles};
 
 use crate::bench::{Bench, Task, Watch};
 use crate::faults::{Mosquitto, Proxy, Step};
@@ -48,6 +48,15 @@ const PARTING: Duration = Duration::from_secs(10);
 /// How long a broker may take until it answers.
 const START: Duration = Duration::from_secs(30);
 
+/// A broker that is already running, and the files for its TLS, which all processes take.
+#[derive(Clone, Debug)]
+pub struct RunningBroker {
+    /// Where it is.
+    pub address: BrokerAddress,
+    /// The files.
+    pub tls: TlsFiles,
+}
+
 /// The process bench.
 #[derive(Clone, Debug)]
 pub struct Processes {
@@ -58,14 +67,14 @@ pub struct Processes {
     /// The clients: the devices take one after the other, in order of device, and begin anew at the end.
     pub clients: Vec<ClientProgram>,
     /// A broker that is already running, in place of the aggregator's own.
-    pub broker: Option<BrokerAddress>,
+    pub broker: Option<RunningBroker>,
     /// What goes wrong.
     pub faults: Vec<Step>,
 }
 
 impl Processes {
     /// All of them this machine's own.
-    pub fn native(binaries: Binaries, broker: Option<BrokerAddress>) -> Self {
+    pub fn native(binaries: Binaries, broker: Option<RunningBroker>) -> Self {
         let Binaries { edge_client, aggregator_node } = binaries;
         Processes {
             name: "processes",
@@ -88,7 +97,7 @@ impl Processes {
         let mut command = Aggregator::command(&self.aggregator_node, fleet.folder(), task, self.name);
         command.args(["--topic-prefix", fleet.topic_prefix()]).arg("--attack-log").arg(fleet.attack_log());
         let broker = if let Some(broker) = given {
-            command.arg("--broker").arg(broker.to_string());
+            command.arg("--broker").arg(broker.to_string()).args(fleet.tls().arguments());
             broker
         } else {
             command.args(["--listen", &port.address().to_string()]);
@@ -105,13 +114,18 @@ impl Bench for Processes {
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
         ensure!(!self.clients.is_empty(), "there is no program for the clients");
-        let fleet = Fleet::prepare(task)?;
+        if let Some(summary) = task.finished(self.name)? {
+            return Ok(Some(summary));
+        }
+        let tls = self.broker.as_ref().map(|broker| broker.tls.clone()).unwrap_or_default();
+        let fleet = Fleet::prepare(task, tls)?;
         let mosquitto = self.faults.iter().any(Step::breaks_broker).then(Mosquitto::start).transpose()?;
         ensure!(
             mosquitto.is_none() || self.broker.is_none(),
             "a broker that is already running cannot be made to fail"
         );
-        let given = self.broker.clone().or_else(|| mosquitto.as_ref().map(Mosquitto::address));
+        let given = self.broker.as_ref().map(|broker| broker.address.clone());
+        let given = given.or_else(|| mosquitto.as_ref().map(Mosquitto::address));
         let port = HeldPort::local()?;
         let (broker, aggregator) = self.aggregator(task, &fleet, given, &port);
         let links = links(&self.faults, &broker)?;

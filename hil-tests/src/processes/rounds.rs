@@ -1,12 +1,11 @@
 //! Following a run's record while it is written.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::RoundRecord;
-use anyhow::Context;
+use aggregator_node::record::{RecordError, RoundRecord, open_file};
 
 /// The rounds that another process records in a run's directory.
 #[derive(Debug)]
@@ -45,10 +44,10 @@ impl Rounds {
     /// Reads on. Done many times a second; reads nothing twice.
     fn read(&mut self) -> anyhow::Result<()> {
         let path = self.directory.join("rounds.jsonl");
-        let mut file = match File::open(&path) {
+        let mut file = match open_file(&path, OpenOptions::new().read(true)) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+            Err(RecordError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error.into()),
         };
         // Resuming cuts the file: what is behind the cut comes again.
         let length = file.metadata()?.len();

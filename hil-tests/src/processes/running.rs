@@ -1,13 +1,12 @@
 //! A fleet at work: its aggregator, its clients where they sit, and what faults can do to them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use aggregator_node::record::RunDirectory;
+use aggregator_node::record::{State, StoredRun, make_folder};
 use anyhow::{Context, bail};
 use rim::BrokerAddress;
 use shared::identity::DeviceId;
@@ -112,12 +111,13 @@ impl Running {
 
     /// Copies the logs into the run's directory.
     pub(super) fn keep_logs(&mut self) -> anyhow::Result<()> {
-        // A folder that the aggregator has refused is none of this run's.
-        if !RunDirectory::exists(self.rounds.directory()) {
+        // A folder that the aggregator has refused, or that another one writes, is none of this run's.
+        let state = StoredRun::open(self.rounds.directory()).and_then(|run| run.state());
+        if !state.is_ok_and(|state| state != State::InProgress) {
             return Ok(());
         }
         let logs = self.rounds.directory().join("logs");
-        fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
+        make_folder(&logs)?;
         let place = |name: &str| logs.join(name).with_extension("log");
         self.aggregator.keep_log(&place("aggregator-node"))?;
         self.each(|seat| seat.keep_log(&place(&seat.device().to_string())))

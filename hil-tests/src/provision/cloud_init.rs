@@ -100,11 +100,11 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
-    use std::process::Command;
 
     use yaml_rust2::{Yaml, YamlLoader};
 
     use super::*;
+    use crate::children::command;
     use crate::skipped::skipped;
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMKuT1sjTgACZjNRXBcLiokslez3dkYM+rIjViy1MY24";
@@ -175,7 +175,7 @@ mod tests {
         let script = script
             .replace("/boot/firmware/cmdline.txt", line.to_str().unwrap())
             .replace("/run/outpost-reboot", again.to_str().unwrap());
-        let run = || assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+        let run = || assert!(command("sh").args(["-c", &script]).status().unwrap().success());
         run();
         assert!(!again.exists(), "a machine without such a file is left alone");
         fs::write(&line, "console=tty1 root=PARTUUID=1-02 rootwait \n").unwrap();
@@ -225,7 +225,7 @@ mod tests {
 
     /// Runs a program of a board's own; `None`, having said so, where it is not installed.
     fn accepts(program: &str, words: &[&str], file: &Path) -> Option<String> {
-        let output = Command::new(program).args(words).arg(file).output();
+        let output = command(program).args(words).arg(file).output();
         let Ok(output) = output else {
             skipped(format_args!("{program} is not installed"));
             return None;

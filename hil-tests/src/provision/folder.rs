@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::write_atomically_as;
+use aggregator_node::record::{read_if_there, write_atomically_as};
 use anyhow::{Context, ensure};
 use shared::identity::Digest;
 use shared::scenario::Scenario;
@@ -97,12 +97,7 @@ impl Folder {
 
     /// The content of a file; `None` if there is none.
     pub(super) fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        let path = self.path.join(name);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        }
+        Ok(read_if_there(&self.path.join(name))?)
     }
 
     /// Writes a file, if it is not as it should be, and enters it into the manifest.
@@ -208,15 +203,10 @@ impl Folder {
 pub(super) fn read_manifest(path: &Path) -> anyhow::Result<Option<Manifest>> {
     let path = path.join(MANIFEST);
     let shown = path.display().to_string();
-    match fs::read(&path) {
-        Ok(json) => {
-            let manifest: Manifest = serde_json::from_slice(&json).with_context(|| shown.clone())?;
-            ensure!(manifest.format == FORMAT, "{shown}: written by another version of this program");
-            Ok(Some(manifest))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).context(shown),
-    }
+    let Some(json) = read_if_there(&path)? else { return Ok(None) };
+    let manifest: Manifest = serde_json::from_slice(&json).with_context(|| shown.clone())?;
+    ensure!(manifest.format == FORMAT, "{shown}: written by another version of this program");
+    Ok(Some(manifest))
 }
 
 fn find_keys(root: &Path, below: &str, found: &mut Vec<String>) -> anyhow::Result<()> {

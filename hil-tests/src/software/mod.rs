@@ -15,17 +15,17 @@ use std::sync::Arc;
 use aggregator_node::backend::Chosen;
 use aggregator_node::machine::Machine;
 use aggregator_node::record::Summary;
-use aggregator_node::run::Run;
+use aggregator_node::run::{Opened, Run};
 use aggregator_node::worker::Worker;
 use anyhow::{bail, ensure};
 use edge_client::agent::{Agent, Identity};
 use rayon::prelude::*;
 use shared::attack_record::{AttackEvent, AttackRecord};
 use shared::identity::DeviceId;
-use shared::models::{self, Model};
+use shared::models::Model;
 use shared::wire::{Millis, Topics};
 
-use crate::bench::{Bench, CHECKPOINT_EVERY, Task, Watch};
+use crate::bench::{Bench, Task, Watch};
 pub use faults::Faults;
 use network::Network;
 use seats::{AggregatorSeat, DeviceSeat, Effect, Seat};
@@ -46,13 +46,11 @@ impl Bench for Software {
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
         let Task { scenario, data, .. } = task;
-        let (shape, classes) = (data.test.shape(), data.test.classes());
-        let model: Arc<dyn Model> = models::build(scenario.model, shape, classes)?.into();
-        let mut run =
-            Run::open(&task.out, scenario, self.name(), model.as_ref(), &data.test, CHECKPOINT_EVERY)?;
-        if run.is_complete() {
-            return Ok(Some(run.finish()?));
-        }
+        let model = task.model()?;
+        let mut run = match task.open(self.name(), model.as_ref())? {
+            Opened::Unfinished(run) => run,
+            Opened::Finished(summary) => return Ok(Some(*summary)),
+        };
         let topics = Topics::default();
         let machine = Machine::new(scenario.clone(), topics.clone(), run.start()?, Millis(0));
         let worker = Worker::new(scenario, &model, data.test.clone(), self.rules.backend.as_ref())?;

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aggregator_node::record::Summary;
-use anyhow::Context;
+use aggregator_node::record::{RecordError, StoredRun, Summary};
 use shared::scenario::Scenario;
 
 /// Hexadecimal digits of the scenario's digest that name a cell's folder.
@@ -26,17 +25,21 @@ impl Cell {
         out.join("cells").join(&digest[..DIGITS])
     }
 
-    /// Its summary, if it is finished.
+    /// Its run and what came of it, if it is finished.
     ///
     /// # Errors
-    /// If there is a summary that cannot be read.
-    pub fn summary(&self, out: &Path) -> anyhow::Result<Option<Summary>> {
-        let path = self.folder(out).join("summary.json");
-        if !path.exists() {
+    /// If its directory lacks something, is damaged, or holds the run of another scenario, or its run came to nothing.
+    pub fn finished(&self, out: &Path) -> Result<Option<(StoredRun, Summary)>, RecordError> {
+        let folder = self.folder(out);
+        if !StoredRun::exists(&folder) {
             return Ok(None);
         }
-        let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        serde_json::from_slice(&text).map(Some).with_context(|| path.display().to_string())
+        let run = StoredRun::open(&folder)?;
+        if run.scenario().digest() != self.scenario.digest() {
+            let holds = "a run of another scenario".to_owned();
+            return Err(RecordError::Occupied { path: folder, holds });
+        }
+        Ok(run.finished()?.map(|summary| (run, summary)))
     }
 
     /// Its labels in one line, for people.

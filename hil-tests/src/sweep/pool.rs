@@ -1,13 +1,13 @@
 //! Running cells in parallel.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use aggregator_node::record::Summary;
+use aggregator_node::record::{StoredRun, Summary};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -46,19 +46,24 @@ impl Pool {
     /// # Errors
     /// If cells fail: all others are run first, and the error names the first that failed and how many did.
     pub fn run(&self, cells: Vec<Cell>, stop: &AtomicBool) -> anyhow::Result<Finished> {
-        let mut summaries: Vec<Option<Summary>> =
-            cells.iter().map(|cell| cell.summary(&self.out)).collect::<Result<_, _>>()?;
+        let data = DataCache::default();
+        let (failures, summaries) = (Mutex::new(Vec::new()), Mutex::new(HashMap::new()));
         // Cells that stand in the grid twice, such as "no attack" of several attacks, are run once.
         let mut waiting = Vec::new();
-        let mut folders = std::collections::HashSet::new();
+        let mut folders = HashSet::new();
         for (index, cell) in cells.iter().enumerate() {
-            if summaries[index].is_none() && folders.insert(cell.folder(&self.out)) {
-                waiting.push(index);
+            let folder = cell.folder(&self.out);
+            if !folders.insert(folder.clone()) {
+                continue;
+            }
+            match self.finished(cell, &data) {
+                Ok(Some(summary)) => keep(&summaries, folder, summary),
+                Ok(None) => waiting.push(index),
+                Err(error) => push(&failures, (cell.name(), error)),
             }
         }
         let progress = SweepProgress::new(&cells, &waiting, cells.len());
-        let failures = Mutex::new(Vec::new());
-        let (next, data) = (AtomicUsize::new(0), DataCache::default());
+        let next = AtomicUsize::new(0);
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let jobs = self.jobs.unwrap_or(cores).clamp(1, waiting.len().max(1));
         thread::scope(|scope| {
@@ -69,7 +74,10 @@ impl Pool {
                             return;
                         }
                         match self.run_cell(&cells[index], &data, &progress, stop) {
-                            Ok(Some(summary)) => progress.finished(&cells[index], &summary),
+                            Ok(Some(summary)) => {
+                                progress.finished(&cells[index], &summary);
+                                keep(&summaries, cells[index].folder(&self.out), summary);
+                            }
                             Ok(None) => return,
                             Err(error) => push(&failures, (cells[index].name(), error)),
                         }
@@ -86,15 +94,22 @@ impl Pool {
                 error.context(format!("{count} of {} cells failed; the first, `{cell}`", cells.len()))
             );
         }
-        for (index, cell) in cells.iter().enumerate() {
-            if summaries[index].is_none() {
-                summaries[index] = cell.summary(&self.out)?;
-            }
+        let summaries = summaries.into_inner().unwrap_or_default();
+        let of = |cell: Cell| {
+            let summary = summaries.get(&cell.folder(&self.out)).cloned();
+            summary.map(|summary| (cell, summary))
+        };
+        let all: Option<Vec<_>> = cells.into_iter().map(of).collect();
+        Ok(all.map_or(Finished::Interrupted, Finished::All))
+    }
+
+    /// What came of a cell, if it is finished: of the scenario, the bench and the data that it would run with now.
+    fn finished(&self, cell: &Cell, data: &DataCache) -> anyhow::Result<Option<Summary>> {
+        // Data is loaded only to be held against.
+        if !StoredRun::exists(&cell.folder(&self.out)) {
+            return Ok(None);
         }
-        if summaries.iter().any(Option::is_none) {
-            return Ok(Finished::Interrupted);
-        }
-        Ok(Finished::All(cells.into_iter().zip(summaries.into_iter().flatten()).collect()))
+        self.task(cell, data)?.finished(self.bench.name())
     }
 
     fn run_cell(
@@ -104,17 +119,20 @@ impl Pool {
         progress: &SweepProgress,
         stop: &AtomicBool,
     ) -> anyhow::Result<Option<Summary>> {
-        let scenario = cell.scenario.clone();
-        let task = Task {
-            data: self.load(data, cell)?,
-            scenario,
-            datasets: self.datasets.clone(),
-            out: cell.folder(&self.out),
-        };
+        let task = self.task(cell, data)?;
         let on_round = |_: &_| progress.round();
         let watch = Watch { on_round: &on_round, stop };
         let thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().context("no thread")?;
         thread.install(|| self.bench.run(&task, &watch))
+    }
+
+    fn task(&self, cell: &Cell, data: &DataCache) -> anyhow::Result<Task> {
+        Ok(Task {
+            data: self.load(data, cell)?,
+            scenario: cell.scenario.clone(),
+            datasets: self.datasets.clone(),
+            out: cell.folder(&self.out),
+        })
     }
 
     fn load(&self, cache: &DataCache, cell: &Cell) -> anyhow::Result<FleetData> {
@@ -127,6 +145,12 @@ impl Pool {
         let data = FleetData::load(scenario, &self.datasets)?;
         cache.insert(key, data.clone());
         Ok(data)
+    }
+}
+
+fn keep(summaries: &Mutex<HashMap<PathBuf, Summary>>, folder: PathBuf, summary: Summary) {
+    if let Ok(mut summaries) = summaries.lock() {
+        summaries.insert(folder, summary);
     }
 }
 
@@ -169,7 +193,8 @@ impl SweepProgress {
         if self.bar.is_hidden() {
             let error =
                 summary.final_test_error.map_or_else(|| "-".to_owned(), |error| format!("{error:.3}"));
-            eprintln!("[{done}/{}] {}: {error} ({:.0} s)", self.cells, cell.name(), summary.seconds);
+            let (cells, name) = (self.cells, cell.name());
+            rim::complain(format_args!("[{done}/{cells}] {name}: {error} ({:.0} s)", summary.seconds));
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde::Deserialize;
 
 use super::{Target, ToolchainError};
+use crate::children;
 
 /// The profile of the programs that boards get.
 pub const FLEET_PROFILE: &str = "fleet";
@@ -47,7 +48,7 @@ pub struct Built {
 pub fn build(target: &Target, programs: &[Program]) -> Result<Vec<Built>, ToolchainError> {
     target.check()?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(&cargo);
+    let mut command = children::command(&cargo);
     command.current_dir(sources()?);
     command.args(["build", "--profile", FLEET_PROFILE, "--target", target.triple]);
     command.args(["--message-format", "json-render-diagnostics"]);
@@ -57,6 +58,10 @@ pub fn build(target: &Target, programs: &[Program]) -> Result<Vec<Built>, Toolch
     programs.iter().for_each(|program| {
         command.args(["-p", program.name()]);
     });
+    rim::complain(format_args!(
+        "bringing the client for {} up to date, which takes minutes the first time",
+        target.triple
+    ));
     let output = command
         .envs(target.environment())
         .stdin(Stdio::null())

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use shared::advice::advice_on_starting;
+
 /// Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
@@ -60,7 +62,7 @@ pub enum ToolchainError {
         triple: &'static str,
     },
     /// A program that does not start.
-    #[error("cannot start {program}: {cause}")]
+    #[error("cannot start {program}: {cause}{}", advice_on_starting(cause))]
     Start {
         /// The program.
         program: String,

@@ -3,10 +3,10 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
 
 use super::ToolchainError;
 use super::lookup::find_program;
+use crate::children;
 
 /// What is built by `cross` alone.
 const ARMV6: &str = "arm-unknown-linux-gnueabihf";
@@ -164,7 +164,7 @@ impl Target {
 
     fn has_standard_library(&self) -> Result<bool, ToolchainError> {
         let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let output = Command::new(&rustc)
+        let output = children::command(&rustc)
             .args(["--print", "target-libdir", "--target", self.triple])
             .output()
             .map_err(|cause| ToolchainError::Start { program: rustc.display().to_string(), cause })?;

@@ -175,8 +175,8 @@ fn a_run_directory_of_another_scenario_is_left_alone() {
     lab.undisturbed();
     let manifest = fs::read(lab.path("undisturbed/manifest.json")).unwrap();
     let name = lab.path("undisturbed").display().to_string();
-    run(lab.hil("software", "shorter", &["--set", "rounds=1"])).succeeded();
-    let outcome = run(lab.hil("software", "shorter", &[]));
+    run(lab.hil("software", "other", &["--set", "seed=2"])).succeeded();
+    let outcome = run(lab.hil("software", "other", &[]));
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
     let last = outcome.stderr.lines().last().unwrap();
     assert!(last.contains("a run of another scenario; choose another directory"), "{last}");

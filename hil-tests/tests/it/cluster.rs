@@ -179,6 +179,28 @@ fn a_slurm_task_that_is_killed_goes_on() {
     lab.assert_parts_add_up_to_the_whole();
 }
 
+#[test]
+fn parts_that_were_made_with_other_data_are_not_joined_and_cells_of_other_data_are_not_used_again() {
+    let lab = Lab::new("");
+    let other = lab.path("datasets/breast-cancer-wisconsin");
+    fs::create_dir_all(&other).unwrap();
+    let text = fs::read_to_string(datasets().join("breast-cancer-wisconsin/wdbc.csv")).unwrap();
+    fs::write(other.join("wdbc.csv"), text.replacen("0.1", "0.2", 1)).unwrap();
+    for (part, data) in [("1/3", datasets()), ("2/3", lab.path("datasets")), ("3/3", lab.path("datasets"))] {
+        let mut sweep = lab.sweep(&format!("results/{}", &part[..1]));
+        sweep.args(["--shard", part]).env("OUTPOST_DATASETS", data);
+        run(sweep).succeeded();
+    }
+    let words = ["breast-cancer t", "SHA-256", "choose another directory"];
+    run(lab.merge()).complains(1, &words);
+    let mut again = lab.sweep("results/2");
+    again.args(["--shard", "2/3"]);
+    let outcome = run(again);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    let last = outcome.stderr.lines().last().unwrap();
+    assert!(words.iter().all(|word| last.contains(word)), "{last}");
+}
+
 /// The manifest as a cluster reads it; `None`, having said so, where Python cannot read YAML.
 fn manifest(file: &str) -> Option<Value> {
     let read = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";

@@ -4,6 +4,13 @@
 //! `cargo test --workspace` builds the programs that these tests start. Those that need something else, such as
 //! Mosquitto, sshd, QEMU or Python to read YAML, say so and pass where it is not there.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test is no child's parent for long, and says what it found"
+)]
+
 mod access;
 mod agreement;
 mod bad_input;
@@ -11,10 +18,10 @@ mod boards;
 mod budget;
 mod certificates;
 mod cluster;
-mod containers;
 mod demo;
 mod deploy;
 mod disks;
+mod documents;
 mod emulated;
 mod emulated_boards;
 mod faults;
@@ -25,8 +32,10 @@ mod parting;
 mod process;
 mod provision;
 mod resume;
+mod run_directory;
 mod secured;
 mod sshd;
+mod stopping;
 mod supervised;
 mod takeover;
 mod telemetry;

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use hil_tests::faults::Mosquitto;
@@ -16,7 +15,7 @@ use rim::{BrokerAddress, Link, LinkEvent, LinkOptions, TlsFiles};
 use crate::deploy::{PUBLIC_KEY, broker_configuration};
 use crate::lab::Lab;
 use crate::mosquitto;
-use crate::process::{Outcome, Process, datasets, program, run, summary};
+use crate::process::{Outcome, Process, datasets, program, run, summary, undisturbed};
 use crate::secured::equip;
 use crate::sshd::Sshd;
 
@@ -275,7 +274,7 @@ fn next_steps(stdout: &str) -> Vec<String> {
 
 /// As a shell runs it in `folder`, with the programs in its folder `bin` first.
 fn typed(folder: &Path, line: &str) -> Outcome {
-    let mut shell = crate::process::undisturbed("sh");
+    let mut shell = undisturbed("sh");
     let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
     shell.args(["-c", line]).current_dir(folder).env("PATH", path);
     run(shell)
@@ -349,7 +348,7 @@ fn mosquitto_takes_what_its_drop_in_says() {
     let folder = tempfile::tempdir().unwrap();
     let unit = folder.path().join("mosquitto.service");
     fs::write(&unit, format!("{limits}ExecStart=/bin/true\n")).unwrap();
-    let Ok(output) = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output() else {
+    let Ok(output) = undisturbed("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output() else {
         skipped("systemd-analyze is not installed");
         return;
     };

@@ -22,7 +22,7 @@ pub use address::{BrokerAddress, InvalidBrokerAddress};
 pub use limits::{NoThreads, check_threads, raise_file_limit};
 pub use link::{Command, LastWill, Link, LinkError, LinkEvent, LinkOptions};
 pub use log::log_to_stderr;
-pub use output::{PrintError, advice_at_bottom_of, complain, print};
+pub use output::{PrintError, advised, complain, print};
 pub use signal::{INTERRUPTED, StopSignals, stop_signal};
 pub use supervisor::Supervisor;
 pub use tls::{Tls, TlsError, TlsFiles, not_after};

@@ -31,11 +31,32 @@ pub fn complain(line: impl Display) {
     let _ = stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// What to do about `error`, if an error of the operating system is at the bottom of it and nothing above has said so.
-pub fn advice_at_bottom_of(error: &(dyn Error + 'static)) -> String {
+/// What is `said` of `error`, and what to do about it, if an error of the operating system is at the bottom of it and
+/// nothing above has said that.
+pub fn advised(mut said: String, error: &(dyn Error + 'static)) -> String {
     let mut bottom = error;
     while let Some(source) = bottom.source() {
         bottom = source;
     }
-    bottom.downcast_ref().map(advice).unwrap_or_default()
+    let advice = bottom.downcast_ref().map(advice).unwrap_or_default();
+    if !said.contains(&advice) {
+        said += &advice;
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn advice_is_said_once() {
+        let full = io::Error::from_raw_os_error(28);
+        let said = advised("report.html: No space left".to_owned(), &full);
+        assert_eq!(said, "report.html: No space left; check that the disk has room");
+        assert_eq!(advised(said.clone(), &full), said);
+        assert_eq!(advised("torn".to_owned(), &io::Error::other("torn")), "torn");
+    }
 }

@@ -52,7 +52,7 @@ pub async fn stop_signal() {
             tracing::warn!(
                 "signals cannot be caught, so that Ctrl-C will stop this process at once: {error}"
             );
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

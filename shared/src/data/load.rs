@@ -130,12 +130,28 @@ fn read_file(
 }
 
 fn content(path: PathBuf, cause: impl Into<ContentError>) -> DataError {
-    DataError::Content { path, cause: cause.into() }
+    match cause.into() {
+        // Nothing is wrong with the file.
+        ContentError::Idx(IdxError::Gzip(cause))
+        | ContentError::ChMnist(ChMnistError::Gzip { source: cause, .. })
+            if cause.kind() == io::ErrorKind::OutOfMemory =>
+        {
+            DataError::Unreadable { path, cause }
+        }
+        cause => DataError::Content { path, cause },
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_for_which_there_is_no_memory_is_not_called_damaged() {
+        let error = IdxError::from(io::Error::from(io::ErrorKind::OutOfMemory));
+        let said = content("pictures".into(), error).to_string();
+        assert!(said.contains("ulimit -v") && !said.contains("remove the file"), "{said}");
+    }
 
     fn repository() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets")

@@ -51,7 +51,7 @@ impl ShardList {
         toml::to_string(self).expect("texts and small numbers")
     }
 
-    /// Reads the file `path`, which must list the shards of `devices` devices that were made by `settings`.
+    /// Reads the digest of the training data and the shards from the file `path`, which must list the shards of `devices` devices that were made by `settings`.
     ///
     /// # Errors
     /// [`FileError`] names the file, what is wrong with it and what to do.
@@ -59,7 +59,7 @@ impl ShardList {
         path: &Path,
         devices: u32,
         settings: &BTreeMap<String, String>,
-    ) -> Result<BTreeMap<DeviceId, ShardEntry>, FileError> {
+    ) -> Result<(Digest, BTreeMap<DeviceId, ShardEntry>), FileError> {
         let file = path.display().to_string();
         let list: ShardList = toml_file::load(path)?;
         let wrong = |key: &str, what: String| {
@@ -79,7 +79,7 @@ impl ShardList {
         if list.shard.len() != devices as usize || !entries.keys().copied().eq((0..devices).map(DeviceId)) {
             return wrong("shard", format!("not one for each of the {devices} devices"));
         }
-        Ok(entries)
+        Ok((list.source.data, entries))
     }
 }
 
@@ -105,7 +105,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(ShardList::FILE);
         std::fs::write(&path, text).unwrap();
-        ShardList::load(&path, 2, &settings()).map_err(|error| error.to_string())
+        let (data, entries) = ShardList::load(&path, 2, &settings()).map_err(|error| error.to_string())?;
+        assert_eq!(data, Digest([0xcd; 32]));
+        Ok(entries)
     }
 
     #[test]

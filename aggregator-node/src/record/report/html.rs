@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::plot::{self, Series};
 use super::{attack, devices, participation, text};
-use crate::record::{Manifest, RecordError, RoundRecord, Summary};
+use crate::record::{Manifest, RecordError, RoundRecord, State, Summary};
 
 const CSS: &str = include_str!("report.css");
 
@@ -13,7 +13,11 @@ const CSS: &str = include_str!("report.css");
 pub struct Arm {
     /// What tells it from the other runs: `mean, attacked`.
     pub label: String,
-    /// Its summary.
+    /// How far it is.
+    pub state: State,
+    /// How many rounds it is to have.
+    pub rounds: u32,
+    /// Its summary, of the rounds so far.
     pub summary: Summary,
     /// What it is made of.
     pub manifest: Manifest,
@@ -21,6 +25,20 @@ pub struct Arm {
     pub records: Vec<RoundRecord>,
     /// Its resolved scenario.
     pub scenario_toml: String,
+}
+
+impl Arm {
+    /// How far it is, in words.
+    pub fn progress(&self) -> String {
+        let (done, rounds) = (self.records.len(), self.rounds);
+        match self.state {
+            State::Finished => format!("finished, with all of its {rounds} rounds"),
+            State::InProgress => format!("in progress, with {done} of {rounds} rounds so far"),
+            State::Interrupted => format!(
+                "interrupted after {done} of {rounds} rounds; the command that it was started with goes on with it"
+            ),
+        }
+    }
 }
 
 /// Renders the report of one run, or of several that are compared, as one page of HTML that loads nothing.
@@ -51,6 +69,9 @@ pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
             body {
                 h1 { (title) }
                 p.note { (subtitle(arms)) }
+                @for arm in arms.iter().filter(|arm| !compared || arm.state != State::Finished) {
+                    p { @if compared { (arm.label) ": " } @else { "This run is " } (arm.progress()) "." }
+                }
                 h2 { "Summary" }
                 (summary_table(arms))
                 (figure("Testing error", "Share of test examples that the global model gets wrong.", &labels, &error)?)
@@ -88,25 +109,38 @@ fn subtitle(arms: &[Arm]) -> String {
 }
 
 fn summary_table(arms: &[Arm]) -> Markup {
-    let columns =
-        ["Run", "Final error", "Best error", "Rounds", "Time", "Rounds/s", "Up", "Down", "Refused", "Absent"];
+    let columns = [
+        "Run",
+        "Final error",
+        "Best error",
+        "Rounds",
+        "Aggregated",
+        "Least updates",
+        "Mean updates",
+        "Time",
+        "Rounds/s",
+        "Up",
+        "Down",
+        "Refused",
+        "Absent",
+    ];
     let removed = |arm: &Arm| arm.records.iter().map(|record| record.removed.len()).sum::<usize>();
-    let skipped = |arm: &Arm| arm.records.iter().filter(|record| !record.aggregated).count();
     // Rarely anything: room for the others.
     let any_removed = arms.iter().any(|arm| removed(arm) > 0);
-    let any_skipped = arms.iter().any(|arm| skipped(arm) > 0);
     html! {
         div.scroll { table {
             thead { tr {
                 @for column in columns { th scope="col" { (column) } }
                 @if any_removed { th scope="col" { "Removed" } }
-                @if any_skipped { th scope="col" { "Skipped" } }
             } }
             tbody { @for arm @ Arm { label, summary, records, .. } in arms { tr {
                 th scope="row" { (label) }
                 td { (text::rate(summary.final_test_error)) }
                 td { (text::rate(summary.best_test_error)) }
                 td { (summary.rounds) }
+                td { (summary.aggregated_rounds) }
+                td { (summary.least_updates) }
+                td { (format!("{:.1}", summary.mean_updates)) }
                 td { (text::duration(summary.seconds)) }
                 td { (format!("{:.2}", summary.rounds_per_second)) }
                 td { (text::bytes(summary.bytes_up)) }
@@ -114,15 +148,13 @@ fn summary_table(arms: &[Arm]) -> Markup {
                 td { (summary.refused.values().sum::<u64>()) }
                 td { (records.iter().map(|record| record.absent.len()).sum::<usize>()) }
                 @if any_removed { td { (removed(arm)) } }
-                @if any_skipped { td { (skipped(arm)) } }
             } } }
         } }
         p.note {
-            "Errors are shares of the test examples. Up: from devices to aggregator. Refused and absent count updates."
+            "Errors are shares of the test examples. Aggregated: rounds that changed the model; in the others there were too "
+            "few updates for the rule. Least and mean updates: accepted in a round. Up: from devices to aggregator. Refused "
+            "and absent count updates."
             @if any_removed { " Removed: updates that the defense kept from the rule." }
-            @if any_skipped {
-                " Skipped: rounds with too few updates for the rule, which leave the model unchanged."
-            }
         }
     }
 }
@@ -191,6 +223,24 @@ mod tests {
         assert_eq!(page.matches("role=\"img\"").count(), 2);
         assert_eq!(page.matches("<th scope=\"row\">").count(), 2);
         assert!(page.contains("<td>0.2500</td><td>0.1250</td>"));
+    }
+
+    #[test]
+    fn the_page_says_how_far_the_run_is_and_how_many_updates_there_were() {
+        let mut arm = examples::arm("a", vec![examples::record(1), examples::record(2)]);
+        assert!(
+            render("t", &[arm.clone()]).unwrap().contains("This run is finished, with all of its 3 rounds.")
+        );
+        assert!(render("t", &[arm.clone()]).unwrap().contains("<td>3</td><td>3</td><td>7</td><td>8.5</td>"));
+        arm.state = State::InProgress;
+        assert!(
+            render("t", &[arm.clone()])
+                .unwrap()
+                .contains("This run is in progress, with 2 of 3 rounds so far.")
+        );
+        arm.state = State::Interrupted;
+        let page = render("t", &[arm.clone(), examples::arm("b", vec![])]).unwrap();
+        assert!(page.contains("<p>a: interrupted after 2 of 3 rounds;") && !page.contains("<p>b: "));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod expiry;
 mod failure;
 mod files;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,6 +91,14 @@ impl TlsFiles {
     #[must_use]
     pub fn or(self, others: TlsFiles) -> TlsFiles {
         TlsFiles { ca: self.ca.or(others.ca), cert: self.cert.or(others.cert), key: self.key.or(others.key) }
+    }
+
+    /// The same, as options of a program.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let options = [("--ca", &self.ca), ("--cert", &self.cert), ("--key", &self.key)];
+        let given =
+            options.into_iter().filter_map(|(option, file)| Some([option.into(), file.clone()?.into()]));
+        given.flatten().collect()
     }
 
     /// The name of the first option that is given.
