@@ -36,7 +36,7 @@ mod lock;
 mod manifest;
 mod metrics;
 mod model_file;
-mod report;
+pub mod report;
 mod round_record;
 mod rounds_file;
 mod store;

@@ -1,12 +1,11 @@
 //! A reproduction beside the paper: as text, as CSV, and as a page.
 
+use aggregator_node::record::report::page::{page, wide_table};
 use anyhow::Context;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::experiment::{Options, Reproduction, Shape};
 use crate::table::align;
-
-const CSS: &str = include_str!("page.css");
 
 /// One line for each case: ours, its spread, the paper's, and whether they differ by more than 0.05.
 ///
@@ -72,25 +71,14 @@ pub fn render(reproduction: &Reproduction, options: &Options) -> anyhow::Result<
         Shape::Figure { axis } => Some(super::svg(reproduction, axis)?),
         Shape::Table => None,
     };
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (experiment.title) }
-                style { (PreEscaped(CSS)) }
-            }
-            body {
-                h1 { (experiment.title) }
-                p { (experiment.note) }
-                p { (conditions(reproduction, options)) }
-                @if let Some(figure) = figure { figure { (PreEscaped(figure)) } }
-                (table(reproduction))
-            }
+    let header = html! { p { (experiment.note) } p { (conditions(reproduction, options)) } };
+    let content = html! {
+        @if let Some(figure) = figure {
+            figure { div role="img" aria-label=(experiment.title) { (PreEscaped(figure)) } }
         }
+        (table(reproduction))
     };
-    Ok(page.into_string())
+    Ok(page(experiment.title, &header, &content))
 }
 
 fn conditions(reproduction: &Reproduction, options: &Options) -> String {
@@ -108,21 +96,25 @@ fn conditions(reproduction: &Reproduction, options: &Options) -> String {
 fn table(reproduction: &Reproduction) -> Markup {
     let experiment = &reproduction.experiment;
     let columns = experiment.columns.len();
-    html! {
-        table {
-            thead { tr { th {} @for column in &experiment.columns { th scope="col" { (column.label) } } } }
-            tbody {
-                @for (row, line) in experiment.rows.iter().enumerate() {
-                    tr {
-                        th scope="row" { (line.label) }
-                        @for column in 0..columns { (cell(reproduction, row * columns + column)) }
-                    }
+    let table = html! {
+        thead { tr { td {} @for column in &experiment.columns { th scope="col" { (column.label) } } } }
+        tbody {
+            @for (row, line) in experiment.rows.iter().enumerate() {
+                tr {
+                    th scope="row" { (line.label) }
+                    @for column in 0..columns { (cell(reproduction, row * columns + column)) }
                 }
             }
         }
-        p.legend {
-            "Mean ± standard deviation over the seeds; below it the paper's figure. "
-            "Marked cells differ from it by more than 0.05."
+    };
+    let spread = reproduction.errors.iter().any(|errors| errors.len() > 1);
+    let published = experiment.cases.iter().any(|case| case.paper.is_some());
+    html! {
+        (wide_table(experiment.title, &table))
+        p.note {
+            (if spread { "Mean ± standard deviation of the testing error over the seeds" } else { "Testing error" })
+            @if published { "; below it the paper's figure. Cells with * differ from it by more than 0.05" }
+            "."
         }
     }
 }
@@ -132,9 +124,9 @@ fn cell(reproduction: &Reproduction, case: usize) -> Markup {
     let paper = reproduction.experiment.cases[case].paper;
     html! {
         td.differs[reproduction.differs(case)] {
-            strong { (format!("{mean:.3}")) }
+            strong { (format!("{mean:.3}")) @if reproduction.differs(case) { "*" } }
             @if let Some(deviation) = deviation { " ± " (format!("{deviation:.3}")) }
-            @if let Some(paper) = paper { span.paper { (format!("{paper:.2}")) } }
+            @if let Some(paper) = paper { span.published { (format!("{paper:.2}")) } }
         }
     }
 }

@@ -6,6 +6,7 @@ use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 
 use super::html::Arm;
+use super::page::wide_table;
 use crate::record::AttackSummary;
 
 /// Rounds that are listed at most.
@@ -22,6 +23,14 @@ pub(super) fn section(arm: &Arm, compared: bool) -> Option<Markup> {
     }
     let attacks = arm.records.iter().filter_map(|record| Some((record.round, record.attack.as_ref()?)));
     let short: Vec<_> = attacks.filter(|(_, attack)| !attack.is_as_meant()).collect();
+    let table = html! {
+        thead { tr {
+            th scope="col" { "Round" } th.text scope="col" { "Crafted by" } th.text scope="col" { "From" }
+            th.text scope="col" { "Meant" } th.text scope="col" { "Sent honest updates" }
+            th.text scope="col" { "Sent nothing" }
+        } }
+        tbody { @for (round, attack) in short.iter().take(LISTED) { (row(*round, attack)) } }
+    };
     Some(html! {
         @if compared { h3 { (arm.label) } }
         @match summary {
@@ -35,14 +44,7 @@ pub(super) fn section(arm: &Arm, compared: bool) -> Option<Markup> {
             }
         }
         @if !short.is_empty() {
-            div.scroll { table {
-                thead { tr {
-                    th scope="col" { "Round" } th.text scope="col" { "Crafted by" } th.text scope="col" { "From" }
-                    th.text scope="col" { "Meant" } th.text scope="col" { "Sent honest updates" }
-                    th.text scope="col" { "Sent nothing" }
-                } }
-                tbody { @for (round, attack) in short.iter().take(LISTED) { (row(*round, attack)) } }
-            } }
+            (wide_table("Rounds in which the attack fell short", &table))
             @if short.len() > LISTED { p.note { "and " (short.len() - LISTED) " more; rounds.jsonl lists all" } }
         }
     })

@@ -8,6 +8,7 @@ use shared::scenario::Scenario;
 use shared::wire::Throttling;
 
 use super::html::{Arm, legend_and_plot};
+use super::page::wide_table;
 use super::plot::Series;
 use super::text;
 use crate::record::{DeviceRecord, RecordError, RoundRecord};
@@ -114,14 +115,15 @@ fn table(devices: &BTreeMap<DeviceId, Device>, attackers: &BTreeSet<DeviceId>) -
     let is_told = |column: &&Column| devices.values().any(|device| (column.show)(device).is_some());
     let (columns, silent): (Vec<_>, Vec<_>) = COLUMNS.iter().partition(is_told);
     let silent: Vec<_> = silent.into_iter().map(|column| column.title).collect();
+    let table = html! {
+        thead { tr { th scope="col" { "Device" } @for column in &columns { th scope="col" { (column.title) } } } }
+        tbody { @for (id, device) in devices.iter().take(LISTED) { tr {
+            th scope="row" { (id) @if attackers.contains(id) { " " span.tag { "compromised" } } }
+            @for column in &columns { td { (cell(column, device)) } }
+        } } }
+    };
     html! {
-        div.scroll { table {
-            thead { tr { th scope="col" { "Device" } @for column in &columns { th scope="col" { (column.title) } } } }
-            tbody { @for (id, device) in devices.iter().take(LISTED) { tr {
-                th scope="row" { (id) @if attackers.contains(id) { " " span.tag { "compromised" } } }
-                @for column in &columns { td { (cell(column, device)) } }
-            } } }
-        } }
+        (wide_table("Devices", &table))
         @if devices.len() > LISTED {
             p.note { "and " (devices.len() - LISTED) " more; rounds.jsonl lists all" }
         }

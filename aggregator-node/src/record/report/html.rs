@@ -1,12 +1,11 @@
 //! The page. maud escapes every text; only plots and style sheets, which hold nothing from outside, are not.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 
+use super::page::{page, section, wide_table};
 use super::plot::{self, Series};
 use super::{attack, devices, participation, text};
 use crate::record::{Manifest, RecordError, RoundRecord, State, Summary};
-
-const CSS: &str = include_str!("report.css");
 
 /// One run of a report.
 #[derive(Clone, Debug)]
@@ -56,42 +55,30 @@ pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
     let attacks: Vec<_> = arms.iter().filter_map(|arm| attack::section(arm, compared)).collect();
     let devices = arms.iter().map(|arm| devices::section(arm, compared));
     let devices = devices.collect::<Result<Vec<_>, _>>()?;
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
-                title { (title) }
-                style { (PreEscaped(CSS)) (PreEscaped(plot::style_sheet())) }
-            }
-            body {
-                h1 { (title) }
-                p.note { (subtitle(arms)) }
-                @for arm in arms.iter().filter(|arm| !compared || arm.state != State::Finished) {
-                    p { @if compared { (arm.label) ": " } @else { "This run is " } (arm.progress()) "." }
-                }
-                h2 { "Summary" }
-                (summary_table(arms))
-                (figure("Testing error", "Share of test examples that the global model gets wrong.", &labels, &error)?)
-                (figure("Training loss", "Mean cross-entropy that the devices report.", &labels, &loss)?)
-                @if !participation.is_empty() {
-                    h2 id="participation" { "Participation" }
-                    @for plot in &participation { (plot) }
-                }
-                @if !attacks.is_empty() {
-                    h2 id="attack" { "Attack" }
-                    @for section in &attacks { (section) }
-                }
-                h2 id="devices" { "Devices" }
-                @for section in &devices { (section) }
-                h2 { (if compared { "Runs" } else { "Run" }) }
-                @for arm in arms { (details(arm, compared)) }
-            }
+    let content = html! {
+        (section("Summary", &summary_table(arms)))
+        (figure("Testing error", "Share of test examples that the global model gets wrong.", &labels, &error)?)
+        (figure("Training loss", "Mean cross-entropy that the devices report.", &labels, &loss)?)
+        @if !participation.is_empty() {
+            h2 id="participation" { "Participation" }
+            @for plot in &participation { (plot) }
+        }
+        @if !attacks.is_empty() {
+            h2 id="attack" { "Attack" }
+            @for section in &attacks { (section) }
+        }
+        h2 id="devices" { "Devices" }
+        @for section in &devices { (section) }
+        h2 { (if compared { "Runs" } else { "Run" }) }
+        @for arm in arms { (details(arm, compared)) }
+    };
+    let header = html! {
+        p.note { (subtitle(arms)) }
+        @for arm in arms.iter().filter(|arm| !compared || arm.state != State::Finished) {
+            p { @if compared { (arm.label) ": " } @else { "This run is " } (arm.progress()) "." }
         }
     };
-    Ok(page.into_string())
+    Ok(page(title, &header, &content))
 }
 
 fn subtitle(arms: &[Arm]) -> String {
@@ -127,29 +114,30 @@ fn summary_table(arms: &[Arm]) -> Markup {
     let removed = |arm: &Arm| arm.records.iter().map(|record| record.removed.len()).sum::<usize>();
     // Rarely anything: room for the others.
     let any_removed = arms.iter().any(|arm| removed(arm) > 0);
-    html! {
-        div.scroll { table {
-            thead { tr {
-                @for column in columns { th scope="col" { (column) } }
-                @if any_removed { th scope="col" { "Removed" } }
-            } }
-            tbody { @for arm @ Arm { label, summary, records, .. } in arms { tr {
-                th scope="row" { (label) }
-                td { (text::rate(summary.final_test_error)) }
-                td { (text::rate(summary.best_test_error)) }
-                td { (summary.rounds) }
-                td { (summary.aggregated_rounds) }
-                td { (summary.least_updates) }
-                td { (format!("{:.1}", summary.mean_updates)) }
-                td { (text::duration(summary.seconds)) }
-                td { (format!("{:.2}", summary.rounds_per_second)) }
-                td { (text::bytes(summary.bytes_up)) }
-                td { (text::bytes(summary.bytes_down)) }
-                td { (summary.refused.values().sum::<u64>()) }
-                td { (records.iter().map(|record| record.absent.len()).sum::<usize>()) }
-                @if any_removed { td { (removed(arm)) } }
-            } } }
+    let table = html! {
+        thead { tr {
+            @for column in columns { th scope="col" { (column) } }
+            @if any_removed { th scope="col" { "Removed" } }
         } }
+        tbody { @for arm @ Arm { label, summary, records, .. } in arms { tr {
+            th scope="row" { (label) }
+            td { (text::rate(summary.final_test_error)) }
+            td { (text::rate(summary.best_test_error)) }
+            td { (summary.rounds) }
+            td { (summary.aggregated_rounds) }
+            td { (summary.least_updates) }
+            td { (format!("{:.1}", summary.mean_updates)) }
+            td { (text::duration(summary.seconds)) }
+            td { (format!("{:.2}", summary.rounds_per_second)) }
+            td { (text::bytes(summary.bytes_up)) }
+            td { (text::bytes(summary.bytes_down)) }
+            td { (summary.refused.values().sum::<u64>()) }
+            td { (records.iter().map(|record| record.absent.len()).sum::<usize>()) }
+            @if any_removed { td { (removed(arm)) } }
+        } } }
+    };
+    html! {
+        (wide_table("Summary of the runs", &table))
         p.note {
             "Errors are shares of the test examples. Aggregated: rounds that changed the model; in the others there were too "
             "few updates for the rule. Least and mean updates: accepted in a round. Up: from devices to aggregator. Refused "
@@ -168,7 +156,7 @@ fn lines(arms: &[Arm], value: impl Fn(&RoundRecord) -> Option<f64>) -> Vec<Serie
 
 /// A titled plot of `series`, which `labels` names one by one.
 fn figure(title: &str, explanation: &str, labels: &[&str], series: &[Series]) -> Result<Markup, RecordError> {
-    Ok(html! { h2 { (title) } p.note { (explanation) } (legend_and_plot(title, labels, series)?) })
+    Ok(section(title, &html! { p.note { (explanation) } (legend_and_plot(title, labels, series)?) }))
 }
 
 pub(super) fn legend_and_plot(

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use shared::identity::DeviceId;
 
 use super::html::{Arm, legend_and_plot};
+use super::page::wide_table;
 use super::plot::Series;
 use crate::record::{RecordError, RoundRecord};
 
@@ -68,14 +69,15 @@ fn senders(title: &str, updates: impl Iterator<Item = (Option<DeviceId>, String)
     // Stable: equal counts stay in the order of devices.
     rows.sort_by_key(|&(_, count)| Reverse(count));
     let sender = |device: &Option<DeviceId>| device.map_or("unknown".to_owned(), |device| device.to_string());
+    let table = html! {
+        thead { tr { th scope="col" { "Sender" } th.text scope="col" { "Reason" } th scope="col" { (title) } } }
+        tbody { @for ((device, reason), count) in rows.iter().take(LISTED_SENDERS) { tr {
+            td { (sender(device)) } td.text { (reason) } td { (count) }
+        } } }
+    };
     html! {
         @if !rows.is_empty() {
-            div.scroll { table {
-                thead { tr { th scope="col" { "Sender" } th.text scope="col" { "Reason" } th scope="col" { (title) } } }
-                tbody { @for ((device, reason), count) in rows.iter().take(LISTED_SENDERS) { tr {
-                    td { (sender(device)) } td.text { (reason) } td { (count) }
-                } } }
-            } }
+            (wide_table(title, &table))
             @if rows.len() > LISTED_SENDERS {
                 p.note { "and " (rows.len() - LISTED_SENDERS) " more; rounds.jsonl lists all" }
             }

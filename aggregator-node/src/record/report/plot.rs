@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use plotters::style::RelativeSize;
 
 /// How a series is drawn, and how its legend shows it.
-pub(super) struct Stroke {
+struct Stroke {
     colour: RGBColor,
     dashes: &'static str,
 }
@@ -22,15 +22,21 @@ const STROKES: [Stroke; 6] = [
     Stroke { colour: RGBColor(0x56, 0xb4, 0xe9), dashes: "14 5 4 5 4 5" },
 ];
 
-/// Stand-ins for the page's colours: the style sheet replaces them, by light or dark.
-const INK: RGBColor = RGBColor(0x55, 0x55, 0x56);
-const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xde);
+/// Stand-in for the colour of axes and text: the style sheet replaces it, by light or dark.
+pub const INK: RGBColor = RGBColor(0x55, 0x55, 0x56);
+/// Stand-in for the colour of the grid.
+pub const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xde);
 
 /// Pixels are integers to the drawing library: drawn at twice the size it is shown at, curves stay smooth.
 const SIZE: (u32, u32) = (1520, 620);
 const FONT_SIZE: u32 = 30;
 /// Up to this many points a series shows each.
 const MARKED: usize = 30;
+
+/// The colour of a stroke; beyond the number of strokes they repeat.
+pub fn colour(stroke: usize) -> RGBColor {
+    STROKES[stroke % STROKES.len()].colour
+}
 
 /// Values over rounds, in ascending order of rounds. A value that is not finite interrupts the line.
 pub(super) struct Series {
@@ -41,7 +47,7 @@ pub(super) struct Series {
 }
 
 /// The rules that give the plots of a page the page's colours, and each stroke its dashes.
-pub(super) fn style_sheet() -> String {
+pub fn style_sheet() -> String {
     let mut css = format!(
         "svg [fill=\"{ink}\"]{{fill:var(--muted)}}svg [stroke=\"{ink}\"]{{stroke:var(--muted)}}\
          svg [stroke=\"{grid}\"]{{stroke:var(--line)}}",
@@ -57,7 +63,7 @@ pub(super) fn style_sheet() -> String {
 
 /// The line that stands for a stroke in a legend, as SVG.
 pub(super) fn legend_line(stroke: usize) -> String {
-    let colour = hex(STROKES[stroke % STROKES.len()].colour);
+    let colour = hex(colour(stroke));
     format!(
         "<svg class=\"key\" viewBox=\"0 0 88 12\" aria-hidden=\"true\"><polyline points=\"0,6 88,6\" \
          fill=\"none\" stroke=\"{colour}\" stroke-width=\"5\"/></svg>"
@@ -110,7 +116,7 @@ fn draw(
         .y_label_formatter(&|value| tick(*value, top))
         .draw()?;
     for Series { stroke, points } in series {
-        let style = STROKES[stroke % STROKES.len()].colour.stroke_width(5);
+        let style = colour(*stroke).stroke_width(5);
         let marked = points.len() <= MARKED;
         for segment in points.split(|(_, value)| !value.is_finite()) {
             // A line of one point would be invisible.
