@@ -37,6 +37,15 @@ fn settings_override_keys_and_need_no_quotes() {
 }
 
 #[test]
+fn a_key_that_wants_text_gets_it_whatever_the_text_looks_like() {
+    for name in ["2024", "1e5", "true", "1979-05-27"] {
+        assert_eq!(parse("", &[&format!("name={name}")]).unwrap().name, name);
+    }
+    assert_eq!(parse("", &["name=\"quoted\""]).unwrap().name, "quoted");
+    assert_eq!(parse("", &["seed=9223372036854775807"]).unwrap().seed, i64::MAX as u64);
+}
+
+#[test]
 fn errors_name_file_line_key_and_setting() {
     let cases: &[(&str, &[&str], &[&str])] = &[
         ("[fleet]\ndevcies = 3\n", &[], &["s.toml:6:", "`devcies`", "`devices`"]),
@@ -49,10 +58,49 @@ fn errors_name_file_line_key_and_setting() {
         ("", &["fleet.compromised=100"], &["fleet.compromised", "no benign"]),
         ("", &["training.learning-rate=nan"], &["training.learning-rate", "positive"]),
         ("", &["rounds=0"], &["rounds", "at least 1"]),
+        ("", &["rounds=-1"], &["--set rounds=-1", "-1", "u32"]),
+        ("", &["rounds=4294967296"], &["--set rounds=4294967296", "u32"]),
+        ("", &["rounds=1.5"], &["--set rounds=1.5", "floating point", "u32"]),
+        ("", &["rounds="], &["--set rounds=", "u32"]),
+        ("", &["rounds=2\nseed = 3"], &["--set rounds=2", "u32"]),
+        ("", &["=3"], &["--set =3", "unknown field"]),
+        (
+            "",
+            &["seed=9223372036854775808"],
+            &["seed", "9223372036854775808 is out of range", "9223372036854775807"],
+        ),
+        ("", &["seed=-9223372036854775809"], &["seed", "out of range"]),
+        ("", &["seed=-1"], &["seed", "-1", "u64"]),
+        ("seed = 18446744073709551615\n", &[], &["s.toml:5:"]),
+        ("seed = \"1\"\n", &[], &["s.toml:5:", "u64"]),
+        ("seed = 1\nseed = 2\n", &[], &["s.toml:6:", "duplicate key"]),
+        ("[fleet]\ndevices = 3\n[fleet]\ncompromised = 0\n", &[], &["s.toml:7:", "duplicate key"]),
+        ("", &["training.learning-rate=inf"], &["training.learning-rate", "positive"]),
+        ("", &["training.learning-rate=1e39"], &["training.learning-rate", "32-bit float"]),
+        ("", &["training.learning-rate=1e-60"], &["training.learning-rate", "32-bit float"]),
+        ("", &["attack.spread=1e300"], &["attack.spread", "32-bit float"]),
+        ("", &["attack.epsilon=nan"], &["attack.epsilon", "at least 0"]),
+        ("", &["fleet.non-iid=nan"], &["fleet.non-iid", "between 0 and 1"]),
+        ("", &["attack.round-fraction=nan"], &["attack.round-fraction", "between 0 and 1"]),
+        ("", &["timing.round-seconds=4294968"], &["timing.round-seconds", "4294968", "2592000"]),
+        ("", &["timing.gather-seconds=4294967295"], &["timing.gather-seconds", "2592000"]),
+        ("", &["aggregation.byzantine=101"], &["aggregation.byzantine", "101", "100"]),
+        ("", &["name="], &["name", "1 to 64"]),
+        ("", &["name=../escape"], &["name", "a-z"]),
+        ("", &["name=a\u{1b}[2J"], &["name", "a-z"]),
+        ("", &["dataset="], &["--set dataset=", "unknown variant"]),
+        ("", &["seed=1", "seed=2"], &["--set seed=2: `seed=1` sets seed already"]),
+        (
+            "",
+            &["fleet={ devices = 40 }", "fleet.devices=50"],
+            &["`fleet={ devices = 40 }` sets fleet.devices already"],
+        ),
+        ("", &["fleet.devices=50", "fleet={ devices = 40 }"], &["`fleet.devices=50` sets fleet already"]),
         ("", &["fleet.selected=101"], &["fleet.selected"]),
         ("", &["attack.kind=krumm"], &["--set attack.kind=krumm", "`krumm`", "`gaussian`"]),
         ("", &["name=A b"], &["name", "a-z"]),
         ("", &["data.train-examples=60001"], &["data.train-examples", "60001", "60000", "mnist"]),
+        ("", &["fleet.devices=60001"], &["fleet.devices", "60001", "60000", "mnist"]),
         ("", &["data.train-examples=99"], &["data.train-examples", "99", "fleet.devices = 100"]),
         (
             "[attack]\nkind = \"back-gradient\"\n",

@@ -99,11 +99,7 @@ impl Simulation {
     /// # Errors
     /// If candle or the GPU fails.
     pub(super) fn round(&mut self, round: u32) -> anyhow::Result<(RoundRecord, Arc<[f32]>)> {
-        let selected = self.selection(round);
-        if let Err(too_few) = self.scenario.check_updates(selected.len()) {
-            let drawn = self.scenario.selected();
-            bail!("{} of the {drawn} devices drawn for it have training examples: {too_few}", selected.len());
-        }
+        let selected: Vec<DeviceId> = self.scenario.selection(round).into_iter().collect();
         let (sent, attack) = self.sent(round, &selected)?;
         let finite = are_finite(&sent.values)?;
         let not_finite = selected.iter().zip(&finite).filter(|(_, finite)| !**finite);
@@ -142,12 +138,6 @@ impl Simulation {
             shards: Vec::new(),
         };
         Ok((record, self.values.clone()))
-    }
-
-    /// The devices that take part in `round`: those that have examples, of those that were drawn.
-    fn selection(&self, round: u32) -> Vec<DeviceId> {
-        let has_examples = |device: &DeviceId| self.weights[device.0 as usize] > 0.0;
-        self.scenario.selection(round).into_iter().filter(has_examples).collect()
     }
 
     /// What `devices` send, at least one: what they trained, or what was crafted for them. And how that came about.

@@ -148,31 +148,6 @@ fn updates_that_are_not_finite_are_refused_by_name_and_the_round_goes_on() {
 }
 
 #[test]
-fn devices_without_examples_take_no_part() {
-    let settings = ["attack.kind=gaussian", "fleet.devices=600", "rounds=2", "evaluation.every=2"];
-    let (records, of_devices) = (run(&batched(), &settings).0, run(&Software::default(), &settings).0);
-    assert_eq!(records.len(), of_devices.len());
-    for (batched, alone) in records.iter().zip(&of_devices) {
-        assert_eq!((batched.selected, batched.accepted), (455, 455), "of so many examples");
-        assert_eq!((batched.selected, batched.accepted), (alone.selected, alone.accepted));
-    }
-}
-
-#[test]
-fn a_round_of_too_few_devices_with_examples_ends_the_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = ["attack.kind=none", "fleet.devices=600", "fleet.selected=100", "aggregation.trim=37"];
-    let rounds = |name: &str, bench: &dyn Bench| {
-        let out = folder.path().join(name);
-        let failed = run_in(&out, bench, &settings, usize::MAX).unwrap_err();
-        (StoredRun::open(&out).unwrap().records().unwrap().len(), format!("{failed:#}"))
-    };
-    let (recorded, failed) = rounds("batched", &batched());
-    assert!(failed.contains("of the 100 devices drawn for it have training examples: "), "{failed}");
-    assert_eq!(recorded, rounds("software", &Software::default()).0);
-}
-
-#[test]
 fn devices_with_poisoned_data_train_as_on_devices() {
     // 40 examples, to which the attack adds two.
     let data = ["dataset=mnist", "data.train-examples=40", "attack.kind=back-gradient"];

@@ -67,6 +67,13 @@ impl AgreeArgs {
                 _ => places.push((*on, None)),
             }
         }
+        for (position, (on, arch)) in places.iter().enumerate() {
+            if places[..position].contains(&(*on, *arch)) {
+                let message =
+                    "--on and --arch: a bench is named twice, and the same run would be held against itself";
+                return Err(UsageError(message.to_owned()).into());
+            }
+        }
         if places.len() < 2 {
             return Err(UsageError("one bench agrees with itself; name two with --on".to_owned()).into());
         }

@@ -25,12 +25,12 @@ pub(super) struct PaperArgs {
     #[arg(required = true)]
     experiments: Vec<String>,
     /// Repetitions, with seeds 1, 2, ... [default: 5, with --quick 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: Option<u64>,
     /// One seed, and a tenth of the rounds
     #[arg(long)]
     quick: bool,
-    /// Override one key in every cell; may be repeated
+    /// Set one key in every cell, which must be none that the experiment varies or is named after; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Where cells and results go
@@ -67,9 +67,12 @@ impl PaperArgs {
         let options = Options { seeds, quick: self.quick, settings: self.settings };
         let datasets = self.folder.path();
         let pool = Pool { out: self.out.clone(), datasets, jobs: self.jobs, bench: self.simulation.bench()? };
-        for experiment in experiments {
+        // All of them first: what is wrong with the last is not to be found out after hours.
+        let laid_out =
+            experiments.into_iter().map(|experiment| Ok((experiment.cells(&options)?, experiment)));
+        let laid_out = laid_out.collect::<anyhow::Result<Vec<_>>>()?;
+        for (cells, experiment) in laid_out {
             rim::complain(experiment.title);
-            let cells = experiment.cells(&options)?;
             let Finished::All(results) = pool.run(cells, stop.gently())? else {
                 return Ok(Ending::Interrupted);
             };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aggregator_node::record::Summary;
 use anyhow::Context;
-use shared::scenario::{ResultModel, Scenario};
+use shared::scenario::{ResultModel, Scenario, key_of};
 
 use crate::sweep::Cell;
 
@@ -71,7 +71,7 @@ pub struct Options {
     pub seeds: u64,
     /// A tenth of the rounds.
     pub quick: bool,
-    /// Settings on top of everything.
+    /// Settings of every cell; beside `rounds` none that the experiment has itself.
     pub settings: Vec<String>,
 }
 
@@ -128,14 +128,17 @@ impl Experiment {
 
 impl Case {
     fn scenario(&self, seed: u64, options: &Options) -> anyhow::Result<Scenario> {
+        let sets_rounds = |setting: &String| key_of(setting) == "rounds";
         let mut settings = self.settings.clone();
+        if options.settings.iter().any(sets_rounds) {
+            // The one key of an experiment that neither its title nor a row or column names.
+            settings.retain(|setting| !sets_rounds(setting));
+        }
         settings.push(format!("seed={seed}"));
         settings.extend(options.settings.iter().cloned());
         let mut scenario = Scenario::parse("the paper's defaults", BASE, &settings)?;
         if options.quick {
-            let rounds = (scenario.rounds / QUICK_DIVISOR).max(QUICK_AT_LEAST.min(scenario.rounds));
-            settings.push(format!("rounds={rounds}"));
-            scenario = Scenario::parse("the paper's defaults", BASE, &settings)?;
+            scenario.rounds = (scenario.rounds / QUICK_DIVISOR).max(QUICK_AT_LEAST.min(scenario.rounds));
         }
         Ok(scenario)
     }
@@ -221,6 +224,28 @@ mod tests {
         };
         assert_eq!((rounds("table2b", false), rounds("table2b", true)), (2000, 200));
         assert_eq!(rounds("table2a", true), 50);
+    }
+
+    #[test]
+    fn a_setting_that_would_make_a_title_row_or_column_untrue_is_refused() {
+        let cells = |id, setting: &str| {
+            let options = Options { settings: vec![setting.to_owned()], ..options(2, false) };
+            crate::paper::find(id).unwrap().cells(&options)
+        };
+        for (id, setting) in [
+            ("table2a", "aggregation.rule=median"),
+            ("table2a", "attack.kind=none"),
+            ("table2b", "model=logistic-regression"),
+            ("table2a", "seed=4"),
+        ] {
+            let error = format!("{:#}", cells(id, setting).unwrap_err());
+            assert!(
+                error.contains(setting) && error.contains("already; leave one of the two out"),
+                "{error}"
+            );
+        }
+        assert_eq!(cells("table2b", "rounds=20").unwrap()[0].scenario.rounds, 20);
+        assert_eq!(cells("table2a", "training.batch-size=16").unwrap()[0].scenario.training.batch_size, 16);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The paper's figures. It gives their values as curves only, so these stand alone.
 
-use shared::scenario::ResultModel;
+use shared::scenario::{ResultModel, key_of};
 
 use super::experiment::{Case, Experiment, Line, Shape};
 use super::tables::settings;
@@ -152,7 +152,10 @@ fn figure_of(
                 format!("attack.kind={attack}"),
                 format!("attack.knowledge={knowledge}"),
             ]);
-            all.extend(settings_at(position));
+            // What a position says counts, as where nobody is compromised and nobody attacks.
+            let own = settings_at(position);
+            all.retain(|setting| own.iter().all(|other| key_of(other) != key_of(setting)));
+            all.extend(own);
             cases.push(Case { settings: all, result: ResultModel::Last, paper: None });
         }
     }

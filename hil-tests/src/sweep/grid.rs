@@ -1,13 +1,15 @@
 //! The file that describes a grid.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use shared::scenario::{Scenario, ScenarioError};
+use shared::scenario::{Scenario, ScenarioError, key_of};
 use shared::toml_file::{self, FileError};
 
 use super::Cell;
+use super::results::RESULTS;
 
 /// A grid: a scenario, and what is varied of it.
 ///
@@ -49,6 +51,9 @@ struct Axis {
     cases: Vec<Case>,
 }
 
+/// All are laid out before the first is run.
+const MOST_CELLS: usize = 100_000;
+
 /// Labels and settings of a point of the grid.
 type Point = (Vec<(String, String)>, Vec<String>);
 
@@ -86,16 +91,49 @@ impl Grid {
     /// [`GridError::File`] names the file, and what is wrong.
     pub fn load(path: &Path) -> Result<Self, GridError> {
         let mut grid: Grid = toml_file::load(path)?;
-        let wrong = |key, what| Err(FileError::invalid(&path.display().to_string(), key, what).into());
+        let wrong = |key, what: &str| Err(FileError::invalid(&path.display().to_string(), key, what).into());
+        let mut columns = vec!["seed".to_owned()];
+        columns.extend(RESULTS.map(ToOwned::to_owned));
+        let mut cells = 1usize;
         for axis in &grid.axes {
             let named = axis.key.is_some() && !axis.values.is_empty() && axis.cases.is_empty();
             let listed = axis.key.is_none() && axis.values.is_empty() && !axis.cases.is_empty();
             if !(named || listed && axis.name.is_some()) {
                 return wrong("axes", "each needs `key` and `values`, or `name` and `cases`");
             }
+            let (name, positions) = axis.positions();
+            if positions.iter().flat_map(|(_, settings)| settings).any(|setting| key_of(setting) == "seed") {
+                return wrong("axes", "`seed` is no axis; give the seeds as `seeds = [1, 2, 3]`");
+            }
+            if name.is_empty() || columns.contains(&name) {
+                let what =
+                    format!("results.csv has a column `{name}` already; give each axis a `name` of its own");
+                return wrong("axes", &what);
+            }
+            let mut shown = positions.iter().map(|(label, _)| label).chain([&name]);
+            if let Some(bad) = shown.find(|text| text.is_empty() || text.chars().any(char::is_control)) {
+                return wrong("axes", &format!("{bad:?} is no name; give one of printable characters"));
+            }
+            cells = cells.saturating_mul(positions.len());
+            if let Some(label) = repeated(positions.iter().map(|(label, _)| label)) {
+                return wrong(
+                    "axes",
+                    &format!("{name}: `{label}` stands there twice; one of the two is enough"),
+                );
+            }
+            columns.push(name);
         }
         if grid.seeds.is_empty() {
             return wrong("seeds", "give at least one");
+        }
+        if cells.saturating_mul(grid.seeds.len()) > MOST_CELLS {
+            return wrong(
+                "axes",
+                &format!("with the seeds they make more than {MOST_CELLS} cells; split the grid"),
+            );
+        }
+        if let Some(seed) = repeated(grid.seeds.iter()) {
+            return wrong("seeds", &format!("{seed} stands there twice; one of the two is enough"));
         }
         grid.scenario = path.parent().unwrap_or(Path::new("")).join(&grid.scenario);
         Ok(grid)
@@ -136,6 +174,12 @@ impl Grid {
             })
             .collect()
     }
+}
+
+/// An item that comes a second time.
+fn repeated<T: Ord + Copy>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    let mut seen = BTreeSet::new();
+    items.find(|item| !seen.insert(*item))
 }
 
 impl Axis {
@@ -189,6 +233,47 @@ mod tests {
         assert!(error.contains("`15, trimmed-mean, 1`") && error.contains("aggregation.rule"), "{error}");
         for wrong in ["[[axes]]\nkey = \"a\"\n", "[[axes]]\nvalues = [1]\n", "axis = 1\n", "seeds = []\n"] {
             assert!(grid(wrong).unwrap_err().to_string().contains("grid.toml"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_two_places_set_is_refused_and_named() {
+        let axis = |key: &str, values: &str| format!("[[axes]]\nkey = \"{key}\"\nvalues = {values}\n");
+        let cases = "[[axes]]\nname = \"attack\"\n[[axes.cases]]\nlabel = \"a\"\n";
+        for (wrong, named) in [
+            (axis("seed", "[1, 2]"), "give the seeds as `seeds"),
+            (axis("seed", "[1, 2]") + "name = \"s\"\n", "give the seeds as `seeds"),
+            (format!("{cases}set = [\"seed = 4\"]\n"), "give the seeds as `seeds"),
+            (axis("rounds", "[1, 2]") + &axis("rounds", "[3]"), "a column `rounds` already"),
+            (
+                axis("rounds", "[1, 2]") + &axis("rounds", "[3]") + "name = \"r\"\n",
+                "`rounds=1` sets rounds already",
+            ),
+            (axis("rounds", "[1, 2, 1]"), "rounds: `1` stands there twice"),
+            (axis("rounds", "[1, 2]") + "name = \"seed\"\n", "a column `seed` already"),
+            (axis("rounds", "[1, 2]") + "name = \"seconds\"\n", "a column `seconds` already"),
+            (cases.replace("\"a\"", "\"\"") + "set = []\n", "\"\" is no name"),
+            (cases.replace("\"a\"", "\"\\u001b[2J\"") + "set = []\n", "is no name; give one of printable"),
+            (
+                format!("seeds = {:?}\n", (0..400).collect::<Vec<u64>>())
+                    + &axis("rounds", &format!("{:?}", (1..300).collect::<Vec<u64>>())),
+                "more than 100000 cells",
+            ),
+            ("seeds = [-1]\n".to_owned(), "grid.toml:2: "),
+            ("seeds = [9223372036854775808]\n".to_owned(), "grid.toml:2: "),
+            ("seeds = [1.5]\n".to_owned(), "grid.toml:2: "),
+            ("seeds = [1]\nseeds = [2]\n".to_owned(), "grid.toml:3: "),
+            (axis("", "[1]"), "give each axis a `name`"),
+            ("seeds = [1, 2, 1]\n".to_owned(), "seeds: 1 stands there twice"),
+            (format!("{cases}set = []\n[[axes.cases]]\nlabel = \"a\"\nset = []\n"), "`a` stands there twice"),
+            (format!("{cases}set = [\"rounds=1\", \"rounds=2\"]\n"), "`rounds=1` sets rounds already"),
+            (
+                format!("{cases}set = [\"fleet.devices=40\"]\n") + &axis("fleet", "[{ devices = 30 }]"),
+                "`fleet.devices=40` sets fleet already",
+            ),
+        ] {
+            let error = grid(&wrong).expect_err(&wrong).to_string();
+            assert!(error.contains(named) && !error.contains('\n'), "{wrong}{error}");
         }
     }
 }

@@ -8,6 +8,10 @@ use anyhow::Context;
 
 use super::Cell;
 
+/// The columns that follow the axes.
+pub(super) const RESULTS: [&str; 5] =
+    ["final_test_error", "best_test_error", "seconds", "refused", "model_sha256"];
+
 /// One line for each cell: its labels, and what came of it.
 ///
 /// # Errors
@@ -16,13 +20,7 @@ pub fn to_csv(results: &[(Cell, Summary)]) -> anyhow::Result<String> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     if let Some((first, _)) = results.first() {
         let axes = first.labels.iter().map(|(axis, _)| axis.as_str());
-        csv.write_record(axes.chain([
-            "final_test_error",
-            "best_test_error",
-            "seconds",
-            "refused",
-            "model_sha256",
-        ]))?;
+        csv.write_record(axes.chain(RESULTS))?;
     }
     let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     for (cell, summary) in results {

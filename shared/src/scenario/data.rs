@@ -20,8 +20,15 @@ pub struct Data {
 impl Data {
     /// Checks that there are as many of `dataset`, and one for each of `devices`.
     pub(super) fn check(&self, dataset: DatasetName, devices: u32) -> Result<(), (&'static str, String)> {
-        let Some(examples) = self.train_examples else { return Ok(()) };
         let available = dataset.spec().max_examples;
+        let Some(examples) = self.train_examples else {
+            return require(devices as usize <= available, "fleet.devices", || {
+                format!(
+                    "{devices} is more than the {available} training examples that {dataset} has, so that devices \
+                         would have none; lower it"
+                )
+            });
+        };
         require(examples as usize <= available, "data.train-examples", || {
             format!("{examples} is more than the {available} that {dataset} has at most")
         })?;

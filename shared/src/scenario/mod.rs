@@ -42,6 +42,7 @@ pub use sections::{
     Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Goal, Knowledge, Placement, ResultModel,
     Timing, Training,
 };
+pub use text::key_of;
 
 use crate::data::DatasetName;
 use crate::models::ModelName;

@@ -25,12 +25,12 @@ impl Scenario {
     pub fn parse(file: &str, text: &str, settings: &[String]) -> Result<Self, ScenarioError> {
         let mut table: Table = toml_file::parse(file, text)?;
         let mut scenario: Scenario = toml_file::parse(file, text)?;
-        for setting in settings {
+        for (position, setting) in settings.iter().enumerate() {
             // One at a time, so that an error names the setting that caused it.
-            apply(&mut table, setting)
-                .and_then(|()| Scenario::deserialize_table(&table))
-                .map(|read| scenario = read)
-                .map_err(|message| ScenarioError::Setting { setting: setting.clone(), message })?;
+            let read = unique(setting, &settings[..position])
+                .and_then(|()| with_setting(&table, setting))
+                .map_err(|message| ScenarioError::Setting { setting: one_line(setting), message })?;
+            (table, scenario) = read;
         }
         scenario.resolve();
         scenario.validate(file)?;
@@ -50,10 +50,6 @@ impl Scenario {
         Digest::of(self.to_toml().as_bytes())
     }
 
-    fn deserialize_table(table: &Table) -> Result<Self, String> {
-        table.clone().try_into().map_err(|e: toml::de::Error| one_line(e.message()))
-    }
-
     fn resolve(&mut self) {
         self.fleet.selected.get_or_insert(self.fleet.devices);
         let byzantine = self.byzantine();
@@ -63,24 +59,67 @@ impl Scenario {
     }
 }
 
-/// Puts the value of `key=value` into `table`, making tables on the way.
-fn apply(table: &mut Table, setting: &str) -> Result<(), String> {
-    let (key, value) = setting.split_once('=').ok_or("expected key=value, as in fleet.devices=20")?;
-    let (parents, name) = match key.trim().rsplit_once('.') {
+/// Makes sure that no other of the settings has the key of this one: what counted would be the order in which they were
+/// given, and one of the two who gave them would not have what they said.
+fn unique(setting: &str, earlier: &[String]) -> Result<(), String> {
+    let key = key_of(setting);
+    let inside = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'));
+    let same = |other: &&String| {
+        let other = key_of(other);
+        key == other || inside(key, other) || inside(other, key)
+    };
+    match earlier.iter().find(same) {
+        Some(other) => Err(format!("`{}` sets {key} already; leave one of the two out", one_line(other))),
+        None => Ok(()),
+    }
+}
+
+/// The dotted key of `key=value`.
+pub fn key_of(setting: &str) -> &str {
+    setting.split_once('=').map_or(setting, |(key, _)| key).trim()
+}
+
+/// `table` with the value of `key=value` in its place, and the scenario that it then is.
+fn with_setting(table: &Table, setting: &str) -> Result<(Table, Scenario), String> {
+    let (_, text) = setting.split_once('=').ok_or("expected key=value, as in fleet.devices=20")?;
+    let read = |value: Value| {
+        let mut table = table.clone();
+        insert(&mut table, key_of(setting), value)?;
+        let scenario = table.clone().try_into().map_err(|e: toml::de::Error| one_line(e.message()))?;
+        Ok((table, scenario))
+    };
+    let text = text.trim();
+    let as_text = || read(Value::String(text.to_owned()));
+    match parse_value(text)? {
+        Some(Value::String(value)) => read(Value::String(value)),
+        // Of a key that wants text, `2024` is one.
+        Some(value) => read(value).or_else(|error: String| as_text().map_err(|_| error)),
+        None => as_text(),
+    }
+}
+
+/// Puts `value` where the dotted `key` says, making tables on the way.
+fn insert(table: &mut Table, key: &str, value: Value) -> Result<(), String> {
+    let (parents, name) = match key.rsplit_once('.') {
         Some((parents, name)) => (parents.split('.').collect(), name),
-        None => (Vec::new(), key.trim()),
+        None => (Vec::new(), key),
     };
     let mut place = table;
     for parent in parents {
         let entry = place.entry(parent).or_insert_with(|| Value::Table(Table::new()));
         place = entry.as_table_mut().ok_or_else(|| format!("`{parent}` is not a table"))?;
     }
-    place.insert(name.to_owned(), parse_value(value.trim()));
+    place.insert(name.to_owned(), value);
     Ok(())
 }
 
-/// A TOML value where it is one, else a string, so that `rule=median` needs no quotes.
-fn parse_value(text: &str) -> Value {
+/// The TOML value that `text` is; `None` if it is none, so that `rule=median` needs no quotes.
+fn parse_value(text: &str) -> Result<Option<Value>, String> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<i64>().is_err()
+    {
+        return Err(format!("{text} is out of range: numbers go up to {}", i64::MAX));
+    }
     let parsed: Result<Table, _> = toml::from_str(&format!("value = {text}"));
-    parsed.ok().and_then(|mut t| t.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
+    Ok(parsed.ok().filter(|table| table.len() == 1).and_then(|mut table| table.remove("value")))
 }

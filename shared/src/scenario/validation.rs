@@ -1,6 +1,6 @@
 //! What must hold for a scenario to make sense.
 
-use super::{AttackKind, Goal, Knowledge, Scenario, TooFewUpdates};
+use super::{AttackKind, Goal, Knowledge, Scenario, Timing, TooFewUpdates};
 use crate::rules::{Krum, Rule};
 use crate::toml_file::FileError;
 
@@ -38,6 +38,10 @@ impl Scenario {
 
         self.data.check(self.dataset, fleet.devices)?;
 
+        require(self.byzantine() <= fleet.devices, "aggregation.byzantine", || {
+            format!("{} is more than fleet.devices = {}", self.byzantine(), fleet.devices)
+        })?;
+
         at_least_one("defense.validation-examples", self.defense.validation_examples)?;
         self.check_updates(self.selected() as usize).map_err(|reason| match &reason {
             TooFewUpdates::Rule(_) => ("aggregation.rule", reason.to_string()),
@@ -53,16 +57,25 @@ impl Scenario {
         self.check_attack()?;
         at_least_one("evaluation.every", self.evaluation.every)?;
         at_least_one("timing.gather-seconds", self.timing.gather_seconds)?;
-        at_least_one("timing.round-seconds", self.timing.round_seconds)
+        at_least_one("timing.round-seconds", self.timing.round_seconds)?;
+        let Timing { gather_seconds, round_seconds } = self.timing;
+        for (key, seconds) in
+            [("timing.gather-seconds", gather_seconds), ("timing.round-seconds", round_seconds)]
+        {
+            require(seconds <= LONGEST_WAIT, key, || {
+                format!("{seconds} is more than the {LONGEST_WAIT} seconds, 30 days, that may be waited")
+            })?;
+        }
+        Ok(())
     }
 
     fn check_attack(&self) -> Result<(), (&'static str, String)> {
         let attack = &self.attack;
-        require(attack.spread.is_finite() && attack.spread >= 1.0, "attack.spread", || {
-            format!("{} must be a number of at least 1", attack.spread)
+        require(fits_f32(attack.spread) && attack.spread >= 1.0, "attack.spread", || {
+            format!("{} must be a number of at least 1 that a 32-bit float holds", attack.spread)
         })?;
-        require(attack.epsilon.is_finite() && attack.epsilon >= 0.0, "attack.epsilon", || {
-            format!("{} must be a distance of at least 0", attack.epsilon)
+        require(fits_f32(attack.epsilon) && attack.epsilon >= 0.0, "attack.epsilon", || {
+            format!("{} must be a distance of at least 0 that a 32-bit float holds", attack.epsilon)
         })?;
         positive("attack.threshold", attack.threshold)?;
         require((0.0..=1.0).contains(&attack.round_fraction), "attack.round-fraction", || {
@@ -98,6 +111,9 @@ impl Scenario {
 /// What the Krum attack under partial knowledge takes: with two, no neighbour is left for Krum to count.
 const FEWEST_COLLUDERS: u32 = 3;
 
+/// A deadline travels in milliseconds, as 32 bits.
+const LONGEST_WAIT: u32 = 30 * 24 * 60 * 60;
+
 /// More would not fit the selection of one announcement.
 const MAX_DEVICES: u32 = 100_000;
 
@@ -114,5 +130,12 @@ fn at_least_one(key: &'static str, value: u32) -> Result<(), (&'static str, Stri
 }
 
 fn positive(key: &'static str, value: f64) -> Result<(), (&'static str, String)> {
-    require(value.is_finite() && value > 0.0, key, || format!("{value} must be a positive number"))
+    // What is computed with is the value as a 32-bit float, where a tiny one is 0.
+    require(fits_f32(value) && value as f32 > 0.0, key, || {
+        format!("{value} must be a positive number that a 32-bit float holds")
+    })
+}
+
+fn fits_f32(value: f64) -> bool {
+    (value as f32).is_finite()
 }
