@@ -165,6 +165,10 @@ fn load_shard(path: &Path, scenario: &Scenario, device: DeviceId) -> anyhow::Res
         owner == device,
         "shard {shown}: is for {owner}, but this is {device}; give each device its own --shard"
     );
+    ensure!(
+        !file.shard.is_empty(),
+        "shard {shown}: holds no example; have fewer devices, or more training examples"
+    );
     if let Some(difference) = file.info.source.differs_from(&scenario.shard_settings()) {
         bail!("shard {shown}: {difference}; make the shards anew from this scenario");
     }

@@ -50,6 +50,19 @@ pub enum FleetDataError {
         /// The data set.
         dataset: DatasetName,
     },
+    /// Fewer training examples than devices.
+    #[error(
+        "fleet.devices: {devices} is more than the {examples} training examples of {dataset} that there are, so that \
+         devices would have none; lower it"
+    )]
+    FewerThanDevices {
+        /// How many devices there are.
+        devices: u32,
+        /// How many examples there are.
+        examples: usize,
+        /// The data set.
+        dataset: DatasetName,
+    },
 }
 
 /// What decides the data of a scenario: scenarios with the same key have the same.
@@ -77,7 +90,10 @@ impl FleetData {
     /// [`FleetDataError`] names the file or the key, what is wrong with it and what to do.
     pub fn load(scenario: &Scenario, datasets: &Path) -> Result<Self, FleetDataError> {
         let split = data::load(scenario.dataset, datasets, scenario.seed)?;
-        Ok(FleetData::new(training_subset(scenario, split.train)?, split.test))
+        let train = training_subset(scenario, split.train)?;
+        let data = FleetData::new(train, split.test);
+        data.check(scenario)?;
+        Ok(data)
     }
 
     fn new(train: Dataset, test: Dataset) -> Self {
@@ -92,6 +108,18 @@ impl FleetData {
     /// The digests of test and training data, before there is poison in it.
     pub fn digests(&self) -> (Digest, Digest) {
         *self.digests.get_or_init(|| (self.test.digest(), self.train.digest()))
+    }
+
+    /// Makes sure that each device of `scenario` has an example: data may be loaded once for several scenarios.
+    ///
+    /// # Errors
+    /// [`FleetDataError::FewerThanDevices`].
+    pub fn check(&self, scenario: &Scenario) -> Result<(), FleetDataError> {
+        let (devices, examples, dataset) = (scenario.fleet.devices, self.train.len(), scenario.dataset);
+        if devices as usize > examples {
+            return Err(FleetDataError::FewerThanDevices { devices, examples, dataset });
+        }
+        Ok(())
     }
 
     /// The devices' shards in order of device: the paper's non-IID partition, and the poison of compromised devices
@@ -260,6 +288,18 @@ mod tests {
         assert_eq!(drawn(&[]), train());
         let pixels = subset.batches(100).next().unwrap().features.to_floats().into_owned();
         assert!(pixels.is_sorted_by(|a, b| a < b), "each once, in order");
+    }
+
+    #[test]
+    fn more_devices_than_training_examples_are_refused_with_both_numbers() {
+        let fleet = |devices: u32| scenario(&[&format!("fleet.devices={devices}")]);
+        assert!(data().check(&fleet(250)).is_ok());
+        assert!(data().shards(&fleet(250)).iter().all(|shard| shard.len() == 1));
+        assert_eq!(
+            data().check(&fleet(251)).unwrap_err().to_string(),
+            "fleet.devices: 251 is more than the 250 training examples of mnist that there are, so that devices would \
+             have none; lower it"
+        );
     }
 
     #[test]

@@ -1,21 +1,22 @@
 //! Getting one data set.
 //!
-//! Files are collected in a folder of their own, checked there as loading would read them, and only then renamed
-//! into place: a folder of data sets never holds half a file. What was downloaded stays there if the rest fails,
-//! and is not downloaded again.
+//! Files are collected in a folder of their own, checked there as loading would read them, and only then that folder
+//! takes the place of the data set's: the whole set is there at once, or not at all. What was downloaded stays if the
+//! rest fails, and is not downloaded again. Of two who fetch into the same folder, one waits for the other.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use shared::advice::Advised;
-use shared::data::{DataError, DatasetName, load};
+use shared::data::{ContentError, DataError, DatasetName, find_file, is_name_of, load};
 use shared::identity::Digest;
 
 use super::download::{DownloadError, download};
+use super::folder;
 use super::published::{Mirror, Published};
-use super::{existing, folder};
 
 /// No file of a data set is larger after decompression, in bytes.
 const MAX_CONTENT: u64 = 1 << 28;
@@ -27,7 +28,7 @@ pub enum Source {
     Mirror,
     /// Another address: each file is at it, a slash, and the file's name with `.gz`.
     Url(String),
-    /// A folder that holds the files, gzipped or plain; or the file itself of a data set that has but one.
+    /// A folder that holds the files, as loading would find them; or the file itself of a data set that has but one.
     Path(PathBuf),
 }
 
@@ -43,7 +44,7 @@ pub enum FetchError {
         how: &'static str,
     },
     /// The given folder lacks a file.
-    #[error("{path}: there is neither {file}.gz nor {file}; give the folder that holds the files of {name}", path = path.display())]
+    #[error("{path}: there is no {file}, gzipped or plain; give the folder that holds the files of {name}", path = path.display())]
     NotThere {
         /// The folder.
         path: PathBuf,
@@ -75,9 +76,17 @@ pub enum FetchError {
         /// What it is.
         actual: String,
     },
+    /// A file that makes no data set with the others.
+    #[error("{origin}: {cause}; have another one in its place")]
+    Unfit {
+        /// Where it is from.
+        origin: String,
+        /// What is wrong with it.
+        cause: ContentError,
+    },
     /// The files make no data set.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(DataError),
     /// The system refused something.
     #[error("{path}: cannot {what}: {}", Advised(source), path = path.display())]
     Io {
@@ -101,7 +110,7 @@ pub struct Fetched {
     pub as_published: Option<bool>,
 }
 
-/// Gets the files of `name` from `source` into their folder below `datasets`; one that is there is replaced.
+/// Gets the files of `name` from `source` into their folder below `datasets`; those that are there are replaced.
 ///
 /// A download must have the digests of `published`; what the user has at hand must only make a data set.
 ///
@@ -120,26 +129,56 @@ pub fn fetch(
         (Source::Mirror, Mirror::Url(url)) => Ok(*url),
         (Source::Mirror, Mirror::ByHand(how)) => return Err(FetchError::ByHand { name, how }),
     };
+    fs::create_dir_all(datasets).map_err(failed("create the folder", datasets))?;
+    let _lock = lock(datasets)?;
+    // The folder may be a link to where there is room; then that is where everything happens.
+    let target = folder(datasets, name);
+    let target = fs::canonicalize(&target).unwrap_or(target);
+    let home = target.parent().unwrap_or(datasets);
     // Two folders, because a download goes on with what an earlier one left, unchecked files never.
-    let staging = datasets.join(format!(".{}-{name}", if source.is_ok() { "download" } else { "copy" }));
+    let staging = home.join(format!(".{}-{name}", if source.is_ok() { "download" } else { "copy" }));
     let staged = folder(&staging, name);
-    fs::create_dir_all(&staged).map_err(failed("create the folder", &staged))?;
-    match source {
-        Ok(url) => download_all(name, published, url, &staging)?,
-        Err(from) => copy(name, from, &staged)?,
+    if source.is_err() {
+        remove_folder(&staging)?;
     }
+    fs::create_dir_all(&staged).map_err(failed("create the folder", &staged))?;
+    let origins = match source {
+        Ok(url) => download_all(name, published, url, &staging)?,
+        Err(from) => copy(name, from, &staged).inspect_err(|_| drop(remove_folder(&staging)))?,
+    };
     // The seed decides the split, which does not matter here.
     let checked = load(name, &staging, 1);
     let fetched = match checked {
-        Ok(_) => install(name, published, &staged, &folder(datasets, name)),
-        Err(error) => Err(error.into()),
+        Ok(_) => install(name, published, &staged, &target),
+        Err(error) => Err(unfit(error, origins)),
     };
-    fs::remove_dir_all(&staging).map_err(failed("remove the folder", &staging))?;
+    remove_folder(&staging)?;
     fetched
 }
 
+/// Where each file in the staging folder is from.
+type Origins = Vec<(PathBuf, String)>;
+
+/// The error, about the file as its owner knows it: the one in the staging folder is gone when it is read.
+fn unfit(error: DataError, origins: Origins) -> FetchError {
+    let DataError::Content { path, cause } = error else { return FetchError::Data(error) };
+    let origin = origins.into_iter().find(|(staged, _)| *staged == path).map(|(_, origin)| origin);
+    FetchError::Unfit { origin: origin.unwrap_or_else(|| path.display().to_string()), cause }
+}
+
+/// The right to change `datasets`, as long as the result is kept; where the file system knows no locks, nobody's.
+fn lock(datasets: &Path) -> Result<File, FetchError> {
+    let folder = File::open(datasets).map_err(failed("open the folder", datasets))?;
+    if let Err(TryLockError::WouldBlock) = folder.try_lock() {
+        rim::complain(format_args!("{}: another program fetches a data set; waiting for it", datasets.display()));
+        folder.lock().map_err(failed("lock the folder", datasets))?;
+    }
+    Ok(folder)
+}
+
 /// Copies each file of `from` to `staged`, under the name that says whether it is gzipped.
-fn copy(name: DatasetName, from: &Path, staged: &Path) -> Result<(), FetchError> {
+fn copy(name: DatasetName, from: &Path, staged: &Path) -> Result<Origins, FetchError> {
+    let mut origins = Vec::new();
     let files = name.spec().files;
     if !from.is_dir() && files.len() > 1 {
         return Err(FetchError::OneFile { path: from.to_owned(), name, count: files.len() });
@@ -147,16 +186,16 @@ fn copy(name: DatasetName, from: &Path, staged: &Path) -> Result<(), FetchError>
     for &file in files {
         let origin = if from.is_dir() {
             let missing = || FetchError::NotThere { path: from.to_owned(), file, name };
-            existing(from, file).ok_or_else(missing)?
+            find_file(from, file).ok_or_else(missing)?
         } else {
             from.to_owned()
         };
         let gzipped = is_gzip(&origin).map_err(failed("read the file", &origin))?;
-        remove_both(staged, file)?;
         let copy = staged.join(if gzipped { format!("{file}.gz") } else { file.to_owned() });
         fs::copy(&origin, &copy).map_err(failed("copy the file", &origin))?;
+        origins.push((copy, origin.display().to_string()));
     }
-    Ok(())
+    Ok(origins)
 }
 
 /// Downloads each file to `staging`, and moves it to its folder there once it is whole and the published one.
@@ -165,14 +204,16 @@ fn download_all(
     published: &Published,
     base: &str,
     staging: &Path,
-) -> Result<(), FetchError> {
+) -> Result<Origins, FetchError> {
+    let mut origins = Vec::new();
     for (index, file) in name.spec().files.iter().enumerate() {
         let whole = folder(staging, name).join(format!("{file}.gz"));
+        let url = format!("{}/{file}.gz", base.trim_end_matches('/'));
+        origins.push((whole.clone(), url.clone()));
         if whole.is_file() {
             continue;
         }
         let partial = staging.join(format!("{file}.gz.part"));
-        let url = format!("{}/{file}.gz", base.trim_end_matches('/'));
         rim::complain(&url);
         let resumed = download(&url, &partial)?;
         let mut checked = check(published, index, &url, &partial);
@@ -190,7 +231,7 @@ fn download_all(
         checked?;
         fs::rename(&partial, &whole).map_err(failed("rename the file", &partial))?;
     }
-    Ok(())
+    Ok(origins)
 }
 
 /// Holds the digests of a downloaded file against the published ones, as far as these are known.
@@ -206,33 +247,57 @@ fn check(published: &Published, index: usize, url: &str, file: &Path) -> Result<
     Ok(())
 }
 
-/// Moves all files from `staged` to `target`, on the same file system.
+/// Puts the folder `staged` in the place of `target`, which keeps what is not of the data set.
 fn install(
     name: DatasetName,
     published: &Published,
     staged: &Path,
     target: &Path,
 ) -> Result<Vec<Fetched>, FetchError> {
-    fs::create_dir_all(target).map_err(failed("create the folder", target))?;
     let mut fetched = Vec::new();
     for (index, &file) in name.spec().files.iter().enumerate() {
-        let Some(from) = existing(staged, file) else { continue };
+        let Some(from) = find_file(staged, file) else { continue };
+        File::open(&from).and_then(|file| file.sync_all()).map_err(failed("write the file", &from))?;
         let digest = content_digest(&from).map_err(failed("read the file", &from))?;
         let path = from.file_name().map_or_else(|| target.join(file), |name| target.join(name));
-        fs::rename(&from, &path).map_err(failed("rename the file", &from))?;
-        // Loading prefers the gzipped file, so an older one would hide a plain one.
-        let other =
-            if path == target.join(file) { target.join(format!("{file}.gz")) } else { target.join(file) };
-        remove(&other)?;
         let as_published = published.content.get(index).map(|expected| *expected == digest.to_string());
         fetched.push(Fetched { path, digest, as_published });
+    }
+    if !target.exists() {
+        fs::rename(staged, target).map_err(failed("rename the folder", staged))?;
+        return Ok(fetched);
+    }
+    // Now the older files are in `staged`.
+    exchange(staged, target).map_err(failed("replace the folder", target))?;
+    let of_the_set = |entry: &str| name.spec().files.iter().any(|file| is_name_of(entry, file));
+    for entry in fs::read_dir(staged).map_err(failed("read the folder", staged))? {
+        let entry = entry.map_err(failed("read the folder", staged))?;
+        if entry.file_name().to_str().is_none_or(|entry| !of_the_set(entry)) {
+            let from = entry.path();
+            fs::rename(&from, target.join(entry.file_name())).map_err(failed("keep the file", &from))?;
+        }
     }
     Ok(fetched)
 }
 
-fn remove_both(folder: &Path, file: &str) -> Result<(), FetchError> {
-    remove(&folder.join(file))?;
-    remove(&folder.join(format!("{file}.gz")))
+/// Exchanges two folders at once; where the file system cannot, one after the other.
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    if renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok() {
+        return Ok(());
+    }
+    let aside = one.with_extension("old");
+    fs::rename(other, &aside)?;
+    fs::rename(one, other)?;
+    fs::rename(&aside, one)
+}
+
+fn remove_folder(path: &Path) -> Result<(), FetchError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove the folder", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn remove(path: &Path) -> Result<(), FetchError> {

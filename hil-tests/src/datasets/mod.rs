@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use shared::data::DatasetName;
+use shared::data::{DatasetName, find_file};
 
 pub mod download;
 pub mod fetch;
@@ -24,7 +24,7 @@ pub fn list(datasets: &Path) -> String {
     lines.extend(DatasetName::ALL.map(|name| {
         let source = published(name);
         let present: Option<Vec<PathBuf>> =
-            name.spec().files.iter().map(|file| existing(&folder(datasets, name), file)).collect();
+            name.spec().files.iter().map(|file| find_file(&folder(datasets, name), file)).collect();
         [
             name.to_string(),
             folder(datasets, name).display().to_string(),
@@ -49,11 +49,6 @@ pub fn list(datasets: &Path) -> String {
 /// Where the files of a data set belong.
 fn folder(datasets: &Path, name: DatasetName) -> PathBuf {
     datasets.join(name.spec().folder)
-}
-
-/// The file of that name in `folder`, gzipped or plain, as loading would take it.
-fn existing(folder: &Path, file: &str) -> Option<PathBuf> {
-    [folder.join(format!("{file}.gz")), folder.join(file)].into_iter().find(|path| path.is_file())
 }
 
 fn size(files: &[PathBuf]) -> String {

@@ -51,9 +51,13 @@ fn leftovers(datasets: &Path) -> Vec<String> {
     names.filter(|name| name != NAME.spec().folder).collect()
 }
 
-fn assert_complete(fetched: &[Fetched], datasets: &Path) {
+fn assert_complete_files(fetched: &[Fetched]) {
     let digests: Vec<Digest> = contents().iter().map(|content| Digest::of(content)).collect();
     assert_eq!(fetched.iter().map(|file| file.digest).collect::<Vec<_>>(), digests);
+}
+
+fn assert_complete(fetched: &[Fetched], datasets: &Path) {
+    assert_complete_files(fetched);
     assert!(fetched.iter().all(|file| file.as_published == Some(true) && file.path.is_file()));
     assert_eq!(load(NAME, datasets, 1).unwrap().test.labels(), [5, 6]);
     assert_eq!(leftovers(datasets), Vec::<String>::new());
@@ -143,7 +147,12 @@ fn files_that_make_no_data_set_change_nothing() {
     write_files(&datasets.path().join("mnist"));
     fs::write(from.path().join(NAME.spec().files[3]), "<html>").unwrap();
     let source = Source::Path(from.path().to_owned());
-    assert!(matches!(fetch(NAME, &known(), &source, datasets.path()), Err(FetchError::Data(_))));
+    let unfit = fetch(NAME, &known(), &source, datasets.path()).unwrap_err().to_string();
+    let given = from.path().join(NAME.spec().files[3]);
+    assert!(
+        unfit.starts_with(&format!("{}: starts with ", given.display())),
+        "not the copy, which is gone: {unfit}"
+    );
     assert_eq!(leftovers(datasets.path()), Vec::<String>::new());
     assert_eq!(load(NAME, datasets.path(), 1).unwrap().test.labels(), [5, 6]);
 
@@ -155,6 +164,76 @@ fn files_that_make_no_data_set_change_nothing() {
         fetch(NAME, &known(), &one, datasets.path()),
         Err(FetchError::OneFile { count: 4, .. })
     ));
+}
+
+#[test]
+fn files_are_taken_by_the_names_under_which_they_are_about() {
+    let (from, datasets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (index, (file, content)) in NAME.spec().files.iter().zip(contents()).enumerate() {
+        let name = file.replace("-idx", ".idx");
+        let folder = if index % 2 == 0 { from.path().to_owned() } else { from.path().join(file) };
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), content).unwrap();
+    }
+    let place = |folder: &Path| load(NAME, folder, 1).unwrap().test.labels().to_vec();
+    let moved = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(from.path(), moved.path().join("mnist")).unwrap();
+    assert_eq!(place(moved.path()), [5, 6]);
+    assert!(list(moved.path()).lines().nth(1).unwrap().contains("  yes  "), "{}", list(moved.path()));
+    let source = Source::Path(from.path().to_owned());
+    assert_complete(&fetch(NAME, &known(), &source, datasets.path()).unwrap(), datasets.path());
+}
+
+#[test]
+fn what_else_lies_in_the_folder_stays_and_other_spellings_of_the_files_go() {
+    let (from, datasets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_files(from.path());
+    let folder = datasets.path().join("mnist");
+    fs::create_dir_all(folder.join("mine")).unwrap();
+    fs::write(folder.join("mine/notes"), "mine").unwrap();
+    fs::write(folder.join("t10k-labels.idx1-ubyte.gz"), "old").unwrap();
+    let source = Source::Path(from.path().to_owned());
+    assert_complete(&fetch(NAME, &known(), &source, datasets.path()).unwrap(), datasets.path());
+    assert_eq!(fs::read_to_string(folder.join("mine/notes")).unwrap(), "mine");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1 + NAME.spec().files.len());
+}
+
+#[test]
+fn of_two_that_fetch_at_once_each_leaves_the_whole_set() {
+    let (from, datasets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_files(from.path());
+    let source = Source::Path(from.path().to_owned());
+    for _ in 0..20 {
+        thread::scope(|scope| {
+            let fetches: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| fetch(NAME, &known(), &source, datasets.path()))).collect();
+            for fetched in fetches {
+                assert_complete_files(&fetched.join().unwrap().unwrap());
+            }
+        });
+        assert_eq!(load(NAME, datasets.path(), 1).unwrap().test.labels(), [5, 6]);
+        assert_eq!(leftovers(datasets.path()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_tables_of_uci_are_listed_read_and_fetched_gzipped_too() {
+    let name = DatasetName::BreastCancer;
+    let table =
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets/breast-cancer-wisconsin/wdbc.csv"));
+    let (datasets, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = datasets.path().join(name.spec().folder);
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("wdbc.csv.gz"), gzip(&table.unwrap())).unwrap();
+    let listed = list(datasets.path());
+    let line = listed.lines().find(|line| line.starts_with(name.as_str())).unwrap();
+    assert!(line.contains("  yes  "), "{line}");
+    let read = load(name, datasets.path(), 1).unwrap();
+    for from in [folder.clone(), folder.join("wdbc.csv.gz")] {
+        let fetched = fetch(name, &published(name), &Source::Path(from), other.path()).unwrap();
+        assert_eq!(fetched[0].as_published, Some(true));
+        assert!(load(name, other.path(), 1).unwrap() == read);
+    }
 }
 
 #[test]

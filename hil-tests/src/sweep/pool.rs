@@ -140,6 +140,7 @@ impl Pool {
         let key = DataKey::of(scenario);
         let Ok(mut cache) = cache.lock() else { bail!("another cell failed while it loaded data") };
         if let Some(data) = cache.get(&key) {
+            data.check(scenario)?;
             return Ok(data.clone());
         }
         let data = FleetData::load(scenario, &self.datasets)?;

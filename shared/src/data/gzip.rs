@@ -1,8 +1,23 @@
-//! What tells compressed files from plain ones.
+//! What tells compressed files from plain ones, and reading either.
+
+use std::borrow::Cow;
+use std::io::{self, Read as _};
+
+use flate2::bufread::MultiGzDecoder;
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Whether `bytes` begin like a gzip file; no file of a data set does by itself.
 pub(super) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
+}
+
+/// The content of a file, plain or gzipped; of what is gzipped no more than `most` bytes.
+pub(super) fn unpacked(bytes: &[u8], most: u64) -> io::Result<Cow<'_, [u8]>> {
+    if !is_gzip(bytes) {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let mut content = Vec::new();
+    MultiGzDecoder::new(bytes).take(most).read_to_end(&mut content)?;
+    Ok(Cow::Owned(content))
 }

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use super::{
     BreastCancerError, ChMnistError, Dataset, DatasetError, DatasetName, Features, IdxError, Split,
-    read_breast_cancer, read_ch_mnist, read_idx,
+    find_file, read_breast_cancer, read_ch_mnist, read_idx,
 };
 use crate::advice::Advised;
 
@@ -57,8 +57,8 @@ pub enum ContentError {
 
 /// Loads both parts of a data set from its folder below `datasets`.
 ///
-/// `seed` decides the split of data sets that come unsplit; the others come as they are. Files of pictures may
-/// be gzipped (then their name ends in `.gz`, and they are preferred) or plain.
+/// `seed` decides the split of data sets that come unsplit; the others come as they are. [`find_file`] says under which
+/// names files are found.
 ///
 /// # Errors
 /// If a file is missing, unreadable or has other content than expected.
@@ -88,7 +88,7 @@ pub fn load_test(name: DatasetName, datasets: &Path, seed: u64) -> Result<Datase
 fn load_images(name: DatasetName, datasets: &Path, part: &str) -> Result<Dataset, DataError> {
     let spec = name.spec();
     let read = |file: &str, shape: &[usize]| {
-        let (path, bytes) = read_file(name, datasets, &format!("{part}-{file}"), &[".gz", ""])?;
+        let (path, bytes) = read_file(name, datasets, &format!("{part}-{file}"))?;
         match read_idx(&bytes, shape, spec.max_examples) {
             Ok(values) => Ok((path, values)),
             Err(error) => Err(content(path, error)),
@@ -101,32 +101,25 @@ fn load_images(name: DatasetName, datasets: &Path, part: &str) -> Result<Dataset
 }
 
 fn load_ch_mnist(datasets: &Path, seed: u64) -> Result<Split, DataError> {
-    let (path, table) = read_file(DatasetName::ChMnist, datasets, "hmnist_64_64_L.csv", &[".gz", ""])?;
+    let (path, table) = read_file(DatasetName::ChMnist, datasets, "hmnist_64_64_L.csv")?;
     read_ch_mnist(&table, seed).map_err(|error| content(path, error))
 }
 
 fn load_breast_cancer(datasets: &Path, seed: u64) -> Result<Split, DataError> {
-    let (path, text) = read_file(DatasetName::BreastCancer, datasets, "wdbc.csv", &[""])?;
+    let (path, text) = read_file(DatasetName::BreastCancer, datasets, "wdbc.csv")?;
     read_breast_cancer(&text, seed).map_err(|error| content(path, error))
 }
 
-/// Reads the first file that is there of `folder/file` with each of `suffixes`, and says which it was.
-fn read_file(
-    dataset: DatasetName,
-    datasets: &Path,
-    file: &str,
-    suffixes: &[&str],
-) -> Result<(PathBuf, Vec<u8>), DataError> {
+/// Reads a file of a data set, and says where it was.
+fn read_file(dataset: DatasetName, datasets: &Path, file: &str) -> Result<(PathBuf, Vec<u8>), DataError> {
     let folder = datasets.join(dataset.spec().folder);
-    for suffix in suffixes {
-        let candidate = folder.join(format!("{file}{suffix}"));
-        match fs::read(&candidate) {
-            Ok(bytes) => return Ok((candidate, bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(cause) => return Err(DataError::Unreadable { path: candidate, cause }),
-        }
+    let Some(path) = find_file(&folder, file) else {
+        return Err(DataError::Missing { path: folder.join(file), dataset });
+    };
+    match fs::read(&path) {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(cause) => Err(DataError::Unreadable { path, cause }),
     }
-    Err(DataError::Missing { path: folder.join(file), dataset })
 }
 
 fn content(path: PathBuf, cause: impl Into<ContentError>) -> DataError {
@@ -229,7 +222,8 @@ mod tests {
         let error = test_error(datasets.path());
         assert_eq!(error, format!("{}: {label}{remedy}", file("t10k-labels-idx1-ubyte")));
 
-        fs::create_dir(datasets.path().join("mnist/t10k-images-idx3-ubyte.gz")).unwrap();
+        let loop_of_links = datasets.path().join("mnist/t10k-images-idx3-ubyte.gz");
+        std::os::unix::fs::symlink(&loop_of_links, &loop_of_links).unwrap();
         let error = test_error(datasets.path());
         assert!(
             error.starts_with(&format!("{}: cannot be read", file("t10k-images-idx3-ubyte.gz"))),

@@ -30,7 +30,7 @@ pub struct Spec {
     pub folder: &'static str,
     /// The most examples that either part of the split may have.
     pub max_examples: usize,
-    /// Its files in the folder, by their names without the `.gz` that those of pictures may also have.
+    /// Its files in the folder, by their first names ([`find_file`](super::find_file)).
     pub files: &'static [&'static str],
 }
 
