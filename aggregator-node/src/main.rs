@@ -6,15 +6,15 @@ use aggregator_node::backend::DeviceError;
 use aggregator_node::config::Cli;
 use aggregator_node::node::{self, Ending};
 use aggregator_node::record::Summary;
-use clap::Parser;
 use rim::TlsError;
 use shared::scenario::ScenarioError;
+use shared::toml_file::FileError;
 
 /// Threads of its own at most: of the link, its broker, and jobs.
 const THREADS: usize = 16;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = rim::arguments();
     rim::log_to_stderr(cli.log);
     rim::raise_file_limit();
     if let Err(error) = rim::check_threads(THREADS) {
@@ -42,7 +42,10 @@ fn main() -> ExitCode {
             ExitCode::from(rim::INTERRUPTED)
         }
         Err(error) => {
-            let usage = error.is::<ScenarioError>() || error.is::<TlsError>() || error.is::<DeviceError>();
+            let usage = error.is::<ScenarioError>()
+                || error.is::<FileError>()
+                || error.is::<TlsError>()
+                || error.is::<DeviceError>();
             let said = rim::advised(format!("{error:#}"), error.as_ref());
             fail(if usage { 2 } else { 1 }, &said)
         }

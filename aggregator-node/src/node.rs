@@ -58,6 +58,8 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         Opened::Unfinished(run) => run,
         Opened::Finished(summary) => return Ok(Ending::Finished(summary)),
     };
+    let start = Start { listed, ..run.start()? };
+    check_shards(&cli, &start)?;
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
     let mut link = open_link(&cli, tls)?;
     let mut attack_log = cli.attack_log.map(AttackLog::new);
@@ -65,14 +67,6 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
 
     let origin = Instant::now();
     let clock = move || Millis(origin.elapsed().as_millis() as u64);
-    let start = Start { listed, ..run.start()? };
-    if let Some(changed) = changed_shard(&start) {
-        bail!(
-            "{}: {changed} trained on another shard in the rounds that {} holds; choose another directory for --out",
-            cli.shards.unwrap_or_default().display(),
-            cli.out.display()
-        );
-    }
     let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, start, clock());
     machine.expect_without(&cli.without);
     let (report, mut reports) = mpsc::channel(4);
@@ -150,11 +144,18 @@ fn listed_shards(
     ShardList::load(path, scenario.fleet.devices, &scenario.shard_settings())
 }
 
-/// A device that the recorded rounds have with another shard than the list.
-fn changed_shard(start: &Start) -> Option<DeviceId> {
-    let listed = start.listed.as_ref()?;
+/// The list of shards must not contradict the rounds that are recorded.
+fn check_shards(cli: &Cli, start: &Start) -> anyhow::Result<()> {
+    let (Some(path), Some(listed)) = (&cli.shards, &start.listed) else { return Ok(()) };
     let mut recorded = start.trained_on.values();
-    recorded.find(|entry| listed.get(&entry.device) != Some(entry)).map(|entry| entry.device)
+    match recorded.find(|entry| listed.get(&entry.device) != Some(entry)) {
+        Some(ShardEntry { device, .. }) => bail!(
+            "{}: {device} trained on another shard in the rounds that {} holds; choose another directory for --out",
+            path.display(),
+            cli.out.display()
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Has `worker` do `job` on a thread of its own, and reports the outcome.

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use edge_client::client::{self, Ending};
 use edge_client::config::Cli;
 use shared::scenario::ScenarioError;
@@ -11,7 +10,7 @@ use shared::scenario::ScenarioError;
 const THREADS: usize = 8;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = rim::arguments();
     rim::log_to_stderr(cli.log);
     rim::raise_file_limit();
     let config = match cli.resolve() {

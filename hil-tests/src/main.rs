@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use aggregator_node::backend::DeviceError;
-use clap::Parser;
 use hil_tests::cli::{Cli, Ending, UsageError};
 use hil_tests::stop::{self, Stop};
 use hil_tests::sweep::GridError;
@@ -17,7 +16,7 @@ const THREADS: usize = 12;
 fn main() -> ExitCode {
     // Before anything is printed: where that fails, Ctrl-C must still work.
     let stop = Stop::listen();
-    let cli = Cli::parse();
+    let cli: Cli = rim::arguments();
     rim::log_to_stderr(cli.log);
     rim::raise_file_limit();
     let stop = stop.unwrap_or_else(|error| {

@@ -43,7 +43,7 @@ enum Outcome {
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let Some(fleet) = env::var_os("OUTPOST_FLEET") else {
+    let Some(fleet) = env::var_os("OUTPOST_FLEET").filter(|file| !file.is_empty()) else {
         // Not among what `--list` prints, which other programs read.
         eprintln!("the hardware tests are off: OUTPOST_FLEET=FILE names a fleet to run them on");
         return libtest_mimic::run(&arguments, Vec::new()).exit_code();
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments, fleet: &Path) -> anyhow::Result<ExitCode> {
     let fleet = Arc::new(Inventory::load(&from_here_or_the_root(fleet))?);
     let matrix = match env::var("OUTPOST_MATRIX").as_deref() {
-        Err(_) | Ok("quick") => Matrix::Quick,
+        Err(_) | Ok("" | "quick") => Matrix::Quick,
         Ok("full") => Matrix::Full,
         Ok(other) => anyhow::bail!("OUTPOST_MATRIX: `{other}` is no matrix; give quick or full"),
     };
@@ -85,7 +85,7 @@ fn run(arguments: &Arguments, fleet: &Path) -> anyhow::Result<ExitCode> {
     let folder = root().join("hil-tests/cases");
     let trials = Case::load_all(&folder, matrix)?.into_iter().map(trial).collect();
     let conclusion = libtest_mimic::run(arguments, trials);
-    if let Some(file) = env::var_os("OUTPOST_JUNIT") {
+    if let Some(file) = env::var_os("OUTPOST_JUNIT").filter(|file| !file.is_empty()) {
         let results = results.lock().expect("nobody panics with it");
         write_report(&fleet, &results, Path::new(&file))?;
     }

@@ -17,6 +17,14 @@ pub enum FileError {
         /// What the operating system says.
         cause: std::io::Error,
     },
+    /// Text in another encoding than UTF-8, or no text at all.
+    #[error("{file}: {what}; save it as UTF-8")]
+    Encoding {
+        /// The file.
+        file: String,
+        /// What it is instead.
+        what: String,
+    },
     /// Not TOML, an unknown key, or a value of the wrong type.
     #[error("{file}:{line}: {message}")]
     Text {
@@ -49,10 +57,28 @@ impl FileError {
 /// The text of the file `path`.
 ///
 /// # Errors
-/// [`FileError::Unreadable`].
+/// [`FileError::Unreadable`], [`FileError::Encoding`].
 pub fn read(path: &Path) -> Result<String, FileError> {
-    std::fs::read_to_string(path)
-        .map_err(|cause| FileError::Unreadable { file: path.display().to_string(), cause })
+    let file = path.display().to_string();
+    match std::fs::read(path) {
+        Ok(bytes) => text(bytes).map_err(|what| FileError::Encoding { file, what }),
+        Err(cause) => Err(FileError::Unreadable { file, cause }),
+    }
+}
+
+/// `bytes` as text, without the mark that some editors put before it; or what they are instead.
+fn text(bytes: Vec<u8>) -> Result<String, String> {
+    match bytes[..] {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err("it is text in UTF-16".to_owned()),
+        _ if bytes.contains(&0) => return Err("it holds a zero byte, as text in UTF-16 does".to_owned()),
+        _ => {}
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
+        format!("line {} is not text in UTF-8", 1 + before.matches('\n').count())
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text))
 }
 
 /// What `text` says; `file` is what errors call it.
@@ -77,4 +103,30 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
 
 pub(crate) fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_is_not_utf_8_is_named_and_its_mark_is_no_obstacle() {
+        let utf16 = |text: &str, mark: &[u8]| {
+            [mark, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat()
+        };
+        assert_eq!(text(b"\xef\xbb\xbfa = 1\n".to_vec()).unwrap(), "a = 1\n");
+        for (bytes, what) in [
+            (utf16("a = 1", b"\xff\xfe"), "it is text in UTF-16"),
+            (b"\xfe\xff\0a".to_vec(), "it is text in UTF-16"),
+            (utf16("a = 1", b""), "it holds a zero byte, as text in UTF-16 does"),
+            (b"a = 1\nb = \"caf\xe9\"\n".to_vec(), "line 2 is not text in UTF-8"),
+        ] {
+            assert_eq!(text(bytes).unwrap_err(), what);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.toml");
+        std::fs::write(&path, b"\xff\xfea\0").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert_eq!(error, format!("{}: it is text in UTF-16; save it as UTF-8", path.display()));
+    }
 }

@@ -78,7 +78,7 @@ impl SweepArgs {
         let mut cells = Grid::load(&path)?.cells()?;
         let share = match self.shard {
             Some(share) => Some(share),
-            None => Share::from_scheduler(|name| std::env::var(name).ok())
+            None => Share::from_scheduler(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
                 .map_err(|unclear| UsageError(unclear.to_string()))?,
         };
         if let Some(share) = share {

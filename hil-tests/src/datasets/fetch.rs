@@ -170,7 +170,10 @@ fn unfit(error: DataError, origins: Origins) -> FetchError {
 fn lock(datasets: &Path) -> Result<File, FetchError> {
     let folder = File::open(datasets).map_err(failed("open the folder", datasets))?;
     if let Err(TryLockError::WouldBlock) = folder.try_lock() {
-        rim::complain(format_args!("{}: another program fetches a data set; waiting for it", datasets.display()));
+        rim::complain(format_args!(
+            "{}: another program fetches a data set; waiting for it",
+            datasets.display()
+        ));
         folder.lock().map_err(failed("lock the folder", datasets))?;
     }
     Ok(folder)

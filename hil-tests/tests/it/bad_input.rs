@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::lab::{Lab, all_succeed};
-use crate::process::{Process, no_broker, program, run};
+use crate::lab::{Lab, all_succeed, records};
+use crate::process::{Process, datasets, no_broker, program, run};
 
 /// `hil run` in software with data sets from `folder`.
 fn hil_with_data(lab: &Lab, folder: &Path) -> Command {
@@ -131,6 +131,143 @@ fn a_shard_of_another_data_set_is_named() {
     client.args(["--device", "device-000", "--log", "error"]);
     client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(other.shard(0));
     run(client).complains(1, &["edge-client: shard ", "breast-cancer", "mnist"]);
+}
+
+#[test]
+fn a_shard_made_by_other_settings_is_refused_and_they_are_named() {
+    let (lab, other) = (Lab::new(&["fleet.non-iid=0.9"]), Lab::new(&["fleet.non-iid=0.5"]));
+    let mut client = program("edge-client");
+    client.args(["--device", "device-000", "--log", "error"]);
+    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(other.shard(0));
+    let differs = "made with fleet.non-iid = 0.5, but the scenario says fleet.non-iid = 0.9";
+    run(client).complains(1, &["edge-client: shard ", differs, "make the shards anew from this scenario"]);
+}
+
+#[test]
+fn a_shard_with_a_flipped_bit_is_named() {
+    let lab = Lab::new(&[]);
+    let path = lab.shard(0);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let mut client = program("edge-client");
+    client.args(["--device", "device-000", "--log", "error"]);
+    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(path);
+    run(client).complains(1, &["edge-client: shard ", "damaged: its digest is"]);
+}
+
+/// The shards that `hil shards` writes for this lab, and their list.
+fn written_shards(lab: &Lab, settings: &[&str]) -> PathBuf {
+    let folder = lab.path("shards");
+    let mut hil = program("hil");
+    hil.arg("shards").arg(lab.scenario_path()).arg("--out").arg(&folder).arg("--datasets").arg(datasets());
+    hil.args(settings.iter().flat_map(|setting| ["--set", setting]));
+    let outcome = run(hil);
+    outcome.succeeded();
+    folder
+}
+
+#[test]
+fn an_aggregator_refuses_a_device_with_another_shard_than_the_listed_one() {
+    let lab = Lab::new(&["rounds=3", "timing.gather-seconds=5", "aggregation.rule=mean"]);
+    let list = written_shards(&lab, &[]).join("shards.toml");
+    // As if device 1 had the right settings, but other data.
+    let text = fs::read_to_string(&list).unwrap();
+    let (device_0, rest) = text.split_once("device = 1").unwrap();
+    let (before, after) = rest.split_once("blake3 = \"").unwrap();
+    fs::write(&list, format!("{device_0}device = 1{before}blake3 = \"{}{}", "0".repeat(64), &after[64..]))
+        .unwrap();
+    let mut aggregator = lab.aggregator("run");
+    aggregator.arg("--shards").arg(&list);
+    let aggregator = Process::start(aggregator);
+    let clients = lab.clients(0..5);
+    let outcome = aggregator.outcome().succeeded();
+    assert!(outcome.stderr.contains("refused from device-001: WrongShard"), "{}", outcome.stderr);
+    drop(clients);
+    let records = records(&lab.path("run"));
+    assert!(records.iter().all(|record| record.accepted == 4));
+    let recorded: Vec<u32> = records[0].shards.iter().map(|entry| entry.device.0).collect();
+    assert_eq!((recorded, records[1].shards.len()), (vec![0, 2, 3, 4], 0));
+}
+
+#[test]
+fn a_list_of_shards_of_another_scenario_is_refused() {
+    let lab = Lab::new(&[]);
+    let list = written_shards(&lab, &["seed=2"]).join("shards.toml");
+    let mut aggregator = quiet(lab.aggregator("run"));
+    aggregator.arg("--shards").arg(&list);
+    run(aggregator)
+        .complains(2, &["shards.toml: source: made with seed = 2, but the scenario says seed = 1"]);
+}
+
+#[test]
+fn more_devices_than_examples_are_refused_before_anything_is_written() {
+    let lab = Lab::new(&[]);
+    let devices = ["--set", "fleet.devices=456", "--set", "fleet.selected=456"];
+    let mut shards = program("hil");
+    shards.arg("shards").arg(lab.scenario_path()).args(devices).arg("--out").arg(lab.path("shards"));
+    for command in [lab.hil("software", "run", &devices), lab.hil("batched", "run", &devices), shards] {
+        run(command).complains(2, &["fleet.devices: 456 is more than the 455 training examples"]);
+    }
+    assert!(!lab.path("run").exists() && !lab.path("shards").exists());
+}
+
+#[test]
+fn an_empty_environment_variable_counts_as_not_set() {
+    let lab = Lab::new(&["rounds=1"]);
+    let mut hil = lab.hil("software", "run", &[]);
+    hil.envs(["OUTPOST_BROKER", "OUTPOST_LOG", "SLURM_ARRAY_TASK_ID"].map(|name| (name, "")));
+    run(hil).succeeded();
+    let mut aggregator = lab.aggregator("other");
+    aggregator.envs(
+        ["OUTPOST_BROKER", "OUTPOST_SHARDS", "OUTPOST_CA", "OUTPOST_PATIENCE", "OUTPOST_TOPIC_PREFIX"]
+            .map(|name| (name, "")),
+    );
+    let aggregator = Process::start(aggregator);
+    let clients = (0..5).map(|device| {
+        let mut client = lab.client(device);
+        client.envs(
+            ["OUTPOST_CONFIG", "OUTPOST_KEY", "OUTPOST_PATIENCE", "OUTPOST_LOG"].map(|name| (name, "")),
+        );
+        Process::start(client)
+    });
+    let clients: Vec<_> = clients.collect();
+    aggregator.outcome().succeeded();
+    all_succeed(clients);
+}
+
+#[test]
+fn a_scenario_in_another_encoding_is_named_and_a_mark_before_it_is_no_obstacle() {
+    let lab = Lab::new(&["rounds=1"]);
+    let text = fs::read_to_string(lab.scenario_path()).unwrap();
+    let utf16: Vec<u8> =
+        "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    fs::write(lab.scenario_path(), utf16).unwrap();
+    run(lab.hil("software", "run", &[]))
+        .complains(2, &["scenario.toml: it is text in UTF-16; save it as UTF-8"]);
+    fs::write(lab.scenario_path(), format!("\u{feff}{text}")).unwrap();
+    run(lab.hil("software", "run", &[])).succeeded();
+}
+
+#[test]
+fn a_key_that_is_set_twice_is_named() {
+    let lab = Lab::new(&[]);
+    let twice = ["--set", "seed=1", "--set", "seed=2"];
+    run(lab.hil("software", "run", &twice)).complains(2, &["--set seed=2: `seed=1` sets seed already"]);
+    let grid = lab.path("grid.toml");
+    fs::write(&grid, "scenario = \"scenario.toml\"\n[[axes]]\nkey = \"seed\"\nvalues = [1, 2, 3]\n").unwrap();
+    let mut sweep = program("hil");
+    sweep.arg("sweep").arg(&grid).arg("--out").arg(lab.path("sweep"));
+    run(sweep).complains(2, &["grid.toml: axes: `seed` is no axis", "seeds = [1, 2, 3]"]);
+    let mut paper = program("hil");
+    paper.args(["paper", "table2a", "--set", "aggregation.rule=median"]).arg("--out").arg(lab.path("paper"));
+    run(paper).complains(2, &["aggregation.rule=median", "leave one of the two out"]);
+    let mut demo = program("hil");
+    demo.args(["demo", "--on", "software", "--set", "aggregation.rule=median"])
+        .arg("--out")
+        .arg(lab.path("demo"));
+    run(demo).complains(2, &["aggregation.rule=median", "leave one of the two out"]);
 }
 
 #[test]

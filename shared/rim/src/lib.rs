@@ -9,6 +9,7 @@
 //! application's own acknowledgements, never by the broker's.
 
 mod address;
+mod arguments;
 mod backoff;
 mod limits;
 mod link;
@@ -19,6 +20,7 @@ mod supervisor;
 mod tls;
 
 pub use address::{BrokerAddress, InvalidBrokerAddress};
+pub use arguments::arguments;
 pub use limits::{NoThreads, check_threads, raise_file_limit};
 pub use link::{Command, LastWill, Link, LinkError, LinkEvent, LinkOptions};
 pub use log::log_to_stderr;
