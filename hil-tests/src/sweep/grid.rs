@@ -110,8 +110,8 @@ impl Grid {
                     format!("results.csv has a column `{name}` already; give each axis a `name` of its own");
                 return wrong("axes", &what);
             }
-            let mut shown = positions.iter().map(|(label, _)| label).chain([&name]);
-            if let Some(bad) = shown.find(|text| text.is_empty() || text.chars().any(char::is_control)) {
+            let is_unfit = |text: &&String| text.is_empty() || text.chars().any(char::is_control);
+            if let Some(bad) = positions.iter().map(|(label, _)| label).chain([&name]).find(is_unfit) {
                 return wrong("axes", &format!("{bad:?} is no name; give one of printable characters"));
             }
             cells = cells.saturating_mul(positions.len());
