@@ -69,6 +69,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     let clock = move || Millis(origin.elapsed().as_millis() as u64);
     let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, start, clock());
     machine.expect_without(&cli.without);
+    run.leave_out(&cli.without)?;
     let (report, mut reports) = mpsc::channel(4);
     tokio::pin!(stop);
     loop {
@@ -113,6 +114,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                 }
                 Action::Take { .. } => {}
                 Action::Compute(job) => compute(job, worker.clone(), report.clone()),
+                Action::Describe { device, version, hardware } => run.describe(device, &version, &hardware),
                 Action::Record { mut record, global } => {
                     record.attack = attack_log.as_mut().and_then(|log| log.take(&scenario, record.round));
                     log_round(&record, &scenario);

@@ -12,11 +12,12 @@ use shared::models::Model;
 use shared::parameters::{Layout, Parameters};
 use shared::random::{Purpose, stream};
 use shared::scenario::{ResultModel, Scenario};
+use shared::wire::Hardware;
 use tracing::{info, warn};
 
 use crate::machine::Start;
 use crate::record::{
-    Checkpoint, FORMAT, Manifest, RecordError, RoundRecord, RunDirectory, State, StoredRun, Summary,
+    Checkpoint, Devices, FORMAT, Manifest, RecordError, RoundRecord, RunDirectory, State, StoredRun, Summary,
     TensorShape,
 };
 
@@ -36,6 +37,9 @@ pub struct Run {
     checkpoint_every: Duration,
     last_checkpoint: Instant,
     last_record: Instant,
+    /// What the devices are, and whether that has changed since it was written.
+    devices: Devices,
+    news_of_devices: bool,
 }
 
 /// What there is to do.
@@ -73,6 +77,7 @@ impl Run {
         if round > 0 {
             info!("going on after round {round} of {}", scenario.rounds);
         }
+        let devices = Devices::load(path)?;
         let now = Instant::now();
         let run = Run {
             checkpointed: round,
@@ -85,6 +90,8 @@ impl Run {
             checkpoint_every,
             last_checkpoint: now,
             last_record: now,
+            devices,
+            news_of_devices: false,
         };
         if round < scenario.rounds {
             Ok(Opened::Unfinished(run.into()))
@@ -109,11 +116,34 @@ impl Run {
         &self.scenario
     }
 
+    /// Nobody waits for `devices` at this start.
+    ///
+    /// # Errors
+    /// [`RecordError`] if it cannot be written.
+    pub fn leave_out(&mut self, devices: &[DeviceId]) -> Result<(), RecordError> {
+        self.news_of_devices |= self.devices.leave_out(devices);
+        self.save_devices()
+    }
+
+    /// What `device` says that it is; written down with the next round.
+    pub fn describe(&mut self, device: DeviceId, version: &str, hardware: &Hardware) {
+        self.news_of_devices |= self.devices.told(device, self.latest.0 + 1, version, hardware);
+    }
+
+    fn save_devices(&mut self) -> Result<(), RecordError> {
+        if std::mem::take(&mut self.news_of_devices) {
+            self.devices.save(self.directory.stored().path())
+        } else {
+            Ok(())
+        }
+    }
+
     /// Writes a finished round down, with the time since the last one.
     ///
     /// # Errors
     /// [`RecordError`] if it cannot be written.
     pub fn record(&mut self, record: RoundRecord, global: Arc<[f32]>) -> Result<(), RecordError> {
+        self.save_devices()?;
         let now = Instant::now();
         let seconds = now.duration_since(self.last_record).as_secs_f64();
         self.last_record = now;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use rim::{Command, LastWill, Link, LinkEvent, LinkOptions, Supervisor, nonce};
@@ -19,7 +19,7 @@ use crate::agent::{Action, Agent, Event, Farewell, Identity};
 use crate::attack_log::AttackLog;
 use crate::config::Config;
 use crate::echo::Echo;
-use crate::telemetry::{Gauge, Sources};
+use crate::telemetry::{Gauge, Sources, hardware};
 use crate::worker::{Job, Outcome, Worker};
 
 /// How long leaving may take.
@@ -49,7 +49,13 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     );
     let ShardFile { shard, digest, .. } = load_shard(&config.shard, &scenario, device)?;
     let model = models::build(scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
-    let identity = Identity { device, boot: nonce(), shard: digest, examples: shard.len() as u32 };
+    let identity = Identity {
+        device,
+        boot: nonce(),
+        shard: digest,
+        examples: shard.len() as u32,
+        hardware: hardware().into(),
+    };
     let start = Instant::now();
     let clock = move || Millis(start.elapsed().as_millis() as u64);
     let dimension = model.layout().dimension();
@@ -82,6 +88,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                     supervisor.ready();
                     supervisor.status("connected");
                     echo.called();
+                    agent.handle(clock(), Event::Time(unix_time()));
                     agent.handle(clock(), Event::Connected)
                 }
                 Some(LinkEvent::Message { topic, payload, retained }) => {
@@ -96,7 +103,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                 Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
                 Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
             },
-            telemetry = gauge.next() => agent.handle(clock(), Event::Measured(telemetry)),
+            telemetry = gauge.next() => {
+                agent.handle(clock(), Event::Time(unix_time()));
+                agent.handle(clock(), Event::Measured(telemetry))
+            }
             Some(outcome) = reports.recv() => agent.handle(clock(), Event::Done(outcome)),
             () = sleep_until(alarm.unwrap_or(start)), if alarm.is_some() => agent.handle(clock(), Event::Tick),
             () = echo.warn_if_lost() => Vec::new(),
@@ -129,16 +139,25 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                 Action::Leave(farewell) => {
                     supervisor.stopping();
                     link.close(PARTING).await;
-                    return match farewell {
-                        Farewell::Finished => Ok(Ending::Finished),
-                        Farewell::DuplicateId => bail!(
-                            "another running client has the name {device}; give each device its own --device"
-                        ),
-                    };
+                    return ending(&farewell, device);
                 }
             }
         }
     }
+}
+
+fn ending(farewell: &Farewell, device: DeviceId) -> anyhow::Result<Ending> {
+    match farewell {
+        Farewell::Finished => Ok(Ending::Finished),
+        Farewell::DuplicateId => {
+            bail!("another running client has the name {device}; give each device its own --device")
+        }
+    }
+}
+
+/// What the board's clock shows, in seconds since 1970.
+fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Has `worker` do `job` on a thread of its own, and reports the outcome, of a training with what was measured meanwhile.

@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_program_is_heard_whole() {
-        let output = run("cat; echo no >&2; exit 3", &[b'x'; 100_000], Limits::BRIEF).unwrap();
+        let output = run("cat; echo no >&2; exit 3", &vec![b'x'; 100_000], Limits::BRIEF).unwrap();
         assert_eq!((output.stdout.len(), output.stderr), (100_000, b"no\n".to_vec()));
         assert_eq!(output.status.code(), Some(3));
     }

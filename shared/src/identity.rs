@@ -1,6 +1,7 @@
 //! Names of devices, runs and content.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,22 @@ impl Digest {
     /// SHA-256 of `content`: what files, scenarios and results are named by, for `sha256sum` to check.
     pub fn of(content: &[u8]) -> Self {
         Digest(Sha256::digest(content).into())
+    }
+
+    /// SHA-256 of all that `content` has, which is never in memory as a whole.
+    ///
+    /// # Errors
+    /// If it cannot be read to its end.
+    pub fn of_content(mut content: impl Read) -> io::Result<Self> {
+        let (mut hash, mut bytes) = (Sha256::new(), vec![0; 64 << 10]);
+        loop {
+            match content.read(&mut bytes) {
+                Ok(0) => return Ok(Digest(hash.finalize().into())),
+                Ok(read) => hash.update(&bytes[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// BLAKE3 of `content`: what transfers are named by. Every one is digested at both ends, and few boards have
@@ -153,5 +170,7 @@ mod tests {
             Digest::of(b"abc").to_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+        let long = vec![3; 200_000];
+        assert_eq!(Digest::of_content(&long[..]).unwrap(), Digest::of(&long));
     }
 }

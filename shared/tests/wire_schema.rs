@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::wire::{
-    Announcement, Chunk, CodecError, Content, Float32Array, Kind, MAX_MESSAGE_BYTES, Message, Missing,
-    ModelContent, PROTOCOL_VERSION, Receipt, Refusal, RollCall, RoundCall, Stage, Status, Telemetry,
+    Announcement, Chunk, CodecError, Content, Float32Array, Hardware, Kind, MAX_MESSAGE_BYTES, Message,
+    Missing, ModelContent, PROTOCOL_VERSION, Receipt, Refusal, RollCall, RoundCall, Stage, Status, Telemetry,
     Throttling, TransferId, UpdateContent, decode, encode, short_text,
 };
 
@@ -68,11 +68,25 @@ fn messages() -> Vec<(&'static str, Message)> {
         delivered: None,
         telemetry: Telemetry::default(),
         error: None,
+        error_time: None,
+        run: None,
+        time: None,
+        hardware: Box::default(),
     };
     let told = Status {
         delivered: Some(19),
         telemetry: telemetry(),
         error: Some("round 18: update refused: late".into()),
+        error_time: Some(1_800_000_000),
+        run: Some(RUN),
+        time: Some(1_800_000_060),
+        hardware: Box::new(Hardware {
+            model: Some("Raspberry Pi 4 Model B Rev 1.4".into()),
+            architecture: Some("aarch64".into()),
+            kernel: Some("6.12.25+rpt-rpi-v8".into()),
+            client: Some(DIGEST),
+            release: Some("20260102-101500-1a2b3c4d".into()),
+        }),
         ..status.clone()
     };
     let data = b"piece".to_vec().into();
@@ -237,10 +251,24 @@ fn a_second_decoder_reads_the_same_status() {
         ("delivered", 19.into()),
         ("telemetry", told_telemetry()),
         ("error", "round 18: update refused: late".into()),
+        ("error_time", 1_800_000_000.into()),
+        ("run", RUN.0.into()),
+        ("time", 1_800_000_060.into()),
+        ("hardware", told_hardware()),
     ]);
     for (name, fields) in [("status", status), ("status-told", told)] {
         assert_eq!(second_decoder(&golden(name)), map([("status", map(fields))]), "{name}");
     }
+}
+
+fn told_hardware() -> Value {
+    map([
+        ("model", "Raspberry Pi 4 Model B Rev 1.4".into()),
+        ("arch", "aarch64".into()),
+        ("kernel", "6.12.25+rpt-rpi-v8".into()),
+        ("client", Bytes(vec![0xab; 32])),
+        ("release", "20260102-101500-1a2b3c4d".into()),
+    ])
 }
 
 fn told_telemetry() -> Value {
@@ -335,6 +363,10 @@ fn schema_and_decoder_refuse_the_same_wrong_messages() {
         ("a temperature beyond 16 bits", set("status-told", "telemetry", map([("temp", 32_768.into())]))),
         ("negative energy", set("status-told", "telemetry", map([("uj", (-1).into())]))),
         ("a number for an error", set("status-told", "error", 7.into())),
+        ("a time before 1970", set("status-told", "time", (-1).into())),
+        ("hardware that is no map", set("status-told", "hardware", "Pi".into())),
+        ("unknown hardware", set("status-told", "hardware", map([("gpu", "H200".into())]))),
+        ("a short digest of a client", set("status-told", "hardware", map([("client", Bytes(vec![1]))]))),
         ("an unknown message", second_encoder(&map([("gossip", map([]))]))),
     ] {
         assert!(described_by("message", &bytes).is_err(), "the schema allows {what}");
@@ -367,9 +399,16 @@ fn hostile_text_in_a_status_arrives_short_and_printable() {
             assert!(key.is_text());
             *value = hostile.as_str().into();
         }
+        fields.last_mut().unwrap().1 =
+            map(["model", "arch", "kernel", "release"].map(|key| (key, hostile.as_str().into())));
     });
     let Ok(Message::Status(status)) = decode_message(&bytes) else { panic!("not a status") };
     let short = short_text(&hostile);
+    let Hardware { model, architecture, kernel, client, release } = *status.hardware;
+    assert!(
+        [model, architecture, kernel, release].iter().all(|text| text.as_deref() == Some(short.as_str()))
+    );
+    assert_eq!(client, None);
     assert_eq!((status.version.as_str(), status.error.as_deref()), (short.as_str(), Some(short.as_str())));
 }
 

@@ -49,7 +49,7 @@ use shared::data::ShardEntry;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::Scenario;
 use shared::wire::{
-    Assembler, Limits, Millis, Payload, Publication, Refusal, Topics, TransferId, content_limit,
+    Assembler, Hardware, Limits, Millis, Payload, Publication, Refusal, Topics, TransferId, content_limit,
 };
 
 use crate::record::RoundRecord;
@@ -95,6 +95,15 @@ pub enum Action {
     },
     /// Compute, and report back with [`Event::Done`].
     Compute(Job),
+    /// Keep what a device says that it is, from the next round on; it may have said the same before.
+    Describe {
+        /// The device.
+        device: DeviceId,
+        /// Version of its client.
+        version: String,
+        /// What it runs on.
+        hardware: Box<Hardware>,
+    },
     /// Write a finished round down.
     Record {
         /// What happened; `seconds` is left for the driver, who has the clock.

@@ -30,14 +30,14 @@ impl Machine {
             }
         };
         match (parsed, message) {
-            (Some(Topic::Status(_)), Message::Status(status)) => self.status(device, status),
+            (Some(Topic::Status(_)), Message::Status(status)) => self.status(device, status, out),
             (Some(Topic::Update(_)), Message::Chunk(chunk)) => self.update_chunk(now, device, chunk, out),
             (Some(Topic::Ask(_)), Message::Missing(missing)) => self.send_model(now, device, missing, out),
             _ => self.ledger.refuse(Some(device), None, Refusal::Malformed, "a message of another topic"),
         }
     }
 
-    fn status(&mut self, device: DeviceId, status: &Status) {
+    fn status(&mut self, device: DeviceId, status: &Status, out: &mut Vec<Action>) {
         let mut refuse = |reason, detail: &str| self.ledger.refuse(Some(device), None, reason, detail);
         if status.device != device {
             return refuse(Refusal::Impostor, "a status of another device");
@@ -52,6 +52,9 @@ impl Machine {
             self.roster.leave(device);
         } else if let Err((reason, detail)) = self.roster.enter(status) {
             refuse(reason, &detail);
+        } else if status.online && !status.hardware.is_unknown() {
+            let (version, hardware) = (status.version.clone(), status.hardware.clone());
+            out.push(Action::Describe { device, version, hardware });
         }
     }
 

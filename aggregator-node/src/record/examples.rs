@@ -9,7 +9,9 @@ use shared::parameters::{Layout, Parameters};
 use shared::scenario::Scenario;
 use shared::wire::{Refusal, Telemetry, Throttling};
 
-use super::{Arm, DeviceRecord, FORMAT, Manifest, RefusedDevice, RoundRecord, State, Summary, TensorShape};
+use super::{
+    Arm, DeviceRecord, Devices, FORMAT, Manifest, RefusedDevice, RoundRecord, State, Summary, TensorShape,
+};
 
 /// Three rounds of ten devices, with `settings` on top.
 pub(super) fn scenario(settings: &[&str]) -> Scenario {
@@ -136,5 +138,6 @@ pub(super) fn arm(label: &str, records: Vec<RoundRecord>) -> Arm {
         manifest: manifest(),
         records,
         scenario_toml: scenario(&[]).to_toml(),
+        devices: Devices::default(),
     }
 }

@@ -8,6 +8,7 @@
 //! | `rounds.jsonl` | one [`RoundRecord`] a line, each with a running digest |
 //! | `checkpoint.safetensors` | the global model after the last checkpointed round; at first the initial one |
 //! | `best.safetensors` | that of lowest test error, if the scenario wants it |
+//! | `devices.json` | [`Devices`]: what each device said that it is, and who was left out |
 //! | `term` | grows with every start of the aggregator |
 //! | `metrics.csv`, `summary.json`, `report.html` | written by [`RunDirectory::finish`] |
 //! | `logs/` | what the processes of a bench logged, which puts it there |
@@ -30,6 +31,7 @@
 //! `files.rs`: reading and replacing files.
 
 mod device_record;
+mod devices_file;
 mod error;
 mod files;
 mod lock;
@@ -44,6 +46,7 @@ mod stored;
 mod summary;
 
 pub use device_record::DeviceRecord;
+pub use devices_file::{DeviceEntry, Devices, Told};
 pub use error::RecordError;
 pub use files::{copy_file, make_folder, open_file, read_if_there, write_atomically, write_atomically_as};
 pub use manifest::{FORMAT, Manifest, TensorShape};

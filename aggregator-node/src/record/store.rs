@@ -180,7 +180,7 @@ impl RunDirectory {
     pub fn finish(&self) -> Result<Summary, RecordError> {
         let so_far = self.stored.so_far()?;
         let name = &self.stored.scenario().name;
-        let arm = self.stored.arm_of(name, State::Finished, so_far);
+        let arm = self.stored.arm_of(name, State::Finished, so_far)?;
         write_atomically(&self.stored.file(METRICS), metrics::to_csv(&arm.records).as_bytes())?;
         let page = report::render(name, std::slice::from_ref(&arm))?;
         write_atomically(&self.stored.file(REPORT), page.as_bytes())?;

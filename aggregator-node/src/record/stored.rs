@@ -6,10 +6,11 @@ use std::sync::Arc;
 use shared::parameters::Layout;
 use shared::scenario::{ResultModel, Scenario};
 
+use super::devices_file::DEVICES;
 use super::files::{parse, read, read_if_there, refuse_no_file};
 use super::lock::{LOCK, Lock, WRITER};
 use super::rounds_file::{Recorded, recorded_up_to};
-use super::{Arm, Checkpoint, FORMAT, Manifest, RecordError, RoundRecord, Summary};
+use super::{Arm, Checkpoint, Devices, FORMAT, Manifest, RecordError, RoundRecord, Summary};
 
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const SCENARIO: &str = "scenario.toml";
@@ -24,8 +25,8 @@ pub(super) const SUMMARY: &str = "summary.json";
 pub(super) const REPORT: &str = "report.html";
 
 /// Every file that this program reads or writes in a run directory.
-pub(super) const FILES: [&str; 11] =
-    [LOCK, WRITER, MANIFEST, SCENARIO, ROUNDS, CHECKPOINT, BEST, TERM, METRICS, SUMMARY, REPORT];
+pub(super) const FILES: [&str; 12] =
+    [LOCK, WRITER, MANIFEST, SCENARIO, ROUNDS, CHECKPOINT, BEST, TERM, METRICS, SUMMARY, REPORT, DEVICES];
 
 /// A run as its directory holds it, to be looked at: nothing is locked, and nothing is written.
 #[derive(Clone, Debug)]
@@ -201,11 +202,11 @@ impl StoredRun {
         let state = self.state()?;
         // Of a run in progress, the model of lowest error may be newer than the checkpoint by now.
         let so_far = if state == State::InProgress { self.checkpointed()? } else { self.so_far()? };
-        Ok(self.arm_of(label, state, so_far))
+        self.arm_of(label, state, so_far)
     }
 
-    pub(super) fn arm_of(&self, label: &str, state: State, so_far: SoFar) -> Arm {
-        Arm {
+    pub(super) fn arm_of(&self, label: &str, state: State, so_far: SoFar) -> Result<Arm, RecordError> {
+        Ok(Arm {
             label: label.to_owned(),
             state,
             rounds: self.scenario.rounds,
@@ -213,7 +214,8 @@ impl StoredRun {
             manifest: self.manifest.clone(),
             records: so_far.recorded.records,
             scenario_toml: self.scenario.to_toml(),
-        }
+            devices: Devices::load(&self.path)?,
+        })
     }
 
     /// The checkpoint and the rounds up to it.

@@ -70,6 +70,7 @@ impl Agent {
         if self.run != Some(run) {
             info!("run {run} begins");
             self.forget_run();
+            self.presence.begin_run(run);
             self.run = Some(run);
         }
         self.term = term;
@@ -77,7 +78,6 @@ impl Agent {
 
     fn forget_run(&mut self) {
         self.forget_rounds();
-        self.presence.begin_run();
         self.model = None;
         self.round = None;
         self.term = 0;

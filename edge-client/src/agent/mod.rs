@@ -34,8 +34,8 @@ use shared::attack_record::{AttackEvent, AttackStep};
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::Scenario;
 use shared::wire::{
-    Assembler, Kind, Limits, Message, Millis, Missing, Payload, Publication, Receipt, Telemetry, Topic,
-    Topics,
+    Assembler, Hardware, Kind, Limits, Message, Millis, Missing, Payload, Publication, Receipt, Telemetry,
+    Topic, Topics,
 };
 use tracing::{debug, warn};
 
@@ -65,6 +65,8 @@ pub enum Event<'a> {
     Disconnected,
     /// The board was read.
     Measured(Telemetry),
+    /// The time by the board's clock, in seconds since 1970; it may be set at any time.
+    Time(u64),
     /// A job is done.
     Done(Outcome),
     /// The time of [`Agent::wake_at`] has come.
@@ -73,6 +75,7 @@ pub enum Event<'a> {
 
 /// What a device wants done.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "actions are few, and carried out at once")]
 pub enum Action {
     /// Subscribe to a topic filter.
     Subscribe(String),
@@ -106,6 +109,8 @@ pub struct Identity {
     pub shard: Digest,
     /// Number of examples in it.
     pub examples: u32,
+    /// What it runs on.
+    pub hardware: Box<Hardware>,
 }
 
 /// One device.
@@ -174,6 +179,7 @@ impl Agent {
     /// Takes an event at `now` and says what to do, in order.
     pub fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
         let mut out = Vec::new();
+        self.presence.now(now);
         match event {
             Event::Connected => self.connected(now, &mut out),
             Event::Message { topic, payload, retained } => {
@@ -181,6 +187,7 @@ impl Agent {
             }
             Event::Disconnected => self.presence.disconnected(now),
             Event::Measured(telemetry) => self.presence.measured(telemetry),
+            Event::Time(unix) => self.presence.set_time(unix),
             Event::Done(outcome) => self.done(now, outcome, &mut out),
             Event::Tick => self.tick(now, &mut out),
         }

@@ -1,6 +1,6 @@
 //! Being here, and being the only one of one's name.
 
-use shared::identity::Digest;
+use shared::identity::{Digest, RunId};
 use shared::wire::{
     Message, Millis, PROTOCOL_VERSION, Publication, Status, Telemetry, Topic, Topics, short_text,
 };
@@ -24,6 +24,9 @@ pub(super) struct Presence {
     status: Status,
     topic: String,
     started: Millis,
+    now: Millis,
+    /// What the board's clock showed at the time 0, in milliseconds since 1970; `None` if it was never asked.
+    epoch: Option<i64>,
     /// When the status was said last.
     said: Millis,
     /// Whether another round was delivered, or something went wrong, since then.
@@ -49,11 +52,17 @@ impl Presence {
             delivered: None,
             telemetry: Telemetry::default(),
             error: None,
+            error_time: None,
+            run: None,
+            time: None,
+            hardware: me.hardware.clone(),
         };
         Presence {
             status,
             topic: topics.name(Topic::Status(me.device)),
             started: now,
+            now,
+            epoch: None,
             said: now,
             news: false,
             away: None,
@@ -61,16 +70,32 @@ impl Presence {
         }
     }
 
+    /// It is `now`.
+    pub(super) fn now(&mut self, now: Millis) {
+        self.now = now;
+    }
+
+    /// The board's clock shows `unix`, in seconds since 1970.
+    pub(super) fn set_time(&mut self, unix: u64) {
+        let milliseconds = |unsigned: u64| i64::try_from(unsigned).unwrap_or(i64::MAX);
+        self.epoch = Some(milliseconds(unix.saturating_mul(1000)).saturating_sub(milliseconds(self.now.0)));
+    }
+
+    /// What the board's clock shows now.
+    fn time(&self) -> Option<u64> {
+        u64::try_from(self.epoch?.saturating_add(i64::try_from(self.now.0).ok()?) / 1000).ok()
+    }
+
     /// "I am here."
     pub(super) fn online(&mut self, now: Millis) -> Publication {
         (self.said, self.news) = (now, false);
-        let status = Status { up_ms: self.up(now), ..self.status.clone() };
+        let status = Status { up_ms: self.up(now), time: self.time(), ..self.status.clone() };
         Publication::retained(self.topic.clone(), &Message::Status(status))
     }
 
     /// "I am gone", also as the last will.
     pub(super) fn offline(&self) -> Publication {
-        let status = Status { online: false, ..self.status.clone() };
+        let status = Status { online: false, time: self.time(), ..self.status.clone() };
         Publication::retained(self.topic.clone(), &Message::Status(status))
     }
 
@@ -94,17 +119,19 @@ impl Presence {
     /// The aggregator has accepted the update of `round`.
     pub(super) fn delivered(&mut self, round: u32) {
         self.news |= self.status.delivered.replace(round) != Some(round);
+        // Whatever it was, it has been made up for.
+        (self.status.error, self.status.error_time) = (None, None);
     }
 
-    /// Another run begins.
-    pub(super) fn begin_run(&mut self) {
-        self.status.delivered = None;
+    /// It takes part in another run.
+    pub(super) fn begin_run(&mut self, run: RunId) {
+        (self.status.run, self.status.delivered) = (Some(run), None);
     }
 
     pub(super) fn went_wrong(&mut self, what: &str) {
         let what = Some(short_text(what).into());
         self.news |= self.status.error != what;
-        self.status.error = what;
+        (self.status.error, self.status.error_time) = (what, self.time());
     }
 
     /// The board was read; its energy stays that of the last training.

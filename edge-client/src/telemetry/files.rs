@@ -58,7 +58,7 @@ fn number_in<T: FromStr>(path: &Path) -> Option<T> {
 }
 
 /// The beginning of a text file; anything else, a pipe that would block among it, is nothing.
-fn read(path: &Path) -> Option<String> {
+pub(super) fn read(path: &Path) -> Option<String> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
     }

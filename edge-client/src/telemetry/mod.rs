@@ -8,6 +8,8 @@
 //! | throttling | `get_throttled` in sysfs where the kernel has it, else `vcgencmd get_throttled` | |
 //! | power | `vcgencmd pmic_read_adc` | Pi 5: the sum over the rails |
 //!
+//! What the board is, and which client this is, [`hardware`] reads once.
+//!
 //! A [`Gauge`] reads every few seconds on a thread of its own, so that no round ever waits for a sensor or a program.
 //! What cannot be read, or is no sensible value, is unknown.
 
@@ -17,6 +19,8 @@ mod examples;
 mod files;
 mod firmware;
 mod gauge;
+mod hardware;
 
 pub use board::{Board, Reading, Sources};
 pub use gauge::{Gauge, Measuring};
+pub use hardware::hardware;

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 
@@ -26,6 +26,9 @@ pub(super) enum FleetCommand {
 ///
 ///   cargo hil fleet status shelf.toml fleet
 ///
+/// A terminal that is too narrow for all columns gets fewer; a file or a pipe gets all, and --format json has more. `heard`
+/// is how long ago a device said something: of what was lying at the broker, by the device's own clock. An error is shown
+/// until an update of a later round is accepted.
 /// `never seen` is a device of which the broker has nothing: it has not connected since the broker was started.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -64,7 +67,10 @@ impl FleetCommand {
             let shown = match args.format {
                 Format::Json if args.watch => serde_json::to_string(&states)?,
                 Format::Json => serde_json::to_string_pretty(&states)?,
-                Format::Table => format!("{clear}{}{expiry}", table(&states)).trim_end().to_owned(),
+                Format::Table => {
+                    let table = table(&states, width(), SystemTime::now());
+                    format!("{clear}{table}{expiry}").trim_end().to_owned()
+                }
             };
             if !rim::print(shown)? || !args.watch {
                 return Ok(Ending::Finished);
@@ -87,4 +93,12 @@ fn expiry(inventory: &Inventory, folder: Option<&Path>) -> anyhow::Result<String
             if days_left < 0 { "expired".to_owned() } else { format!("expires, in {days_left} days,") };
         format!("the first certificate, of {name}, {when} on {day}\n")
     }))
+}
+
+/// Characters in a line of the terminal that standard output is; `None` if it is none.
+fn width() -> Option<usize> {
+    let out = std::io::stdout();
+    let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten()?;
+    // A terminal that does not know says 0.
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rim::{BrokerAddress, TlsFiles};
 
-pub use statuses::Statuses;
+pub use statuses::{Said, Statuses};
 pub use table::{DeviceState, Presence, states, table};
 
 /// How the operator reaches the fleet's broker.

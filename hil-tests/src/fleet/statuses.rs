@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::bail;
 use rim::{Command, Link, LinkEvent, LinkOptions, nonce};
@@ -19,6 +19,18 @@ use super::Access;
 const CONNECTING: Duration = Duration::from_secs(10);
 /// How long it may be away later.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// Processes of one device that are remembered; a hostile one may be another every time.
+const PROCESSES: usize = 64;
+
+/// What a device said last.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// That.
+    pub status: Status,
+    /// When it came; `None` for what was lying at the broker.
+    pub at: Option<SystemTime>,
+}
 
 /// The statuses of a fleet's devices, kept up to date until this is dropped.
 pub struct Statuses {
@@ -36,7 +48,7 @@ struct Heard {
 struct State {
     connected: bool,
     failure: Option<String>,
-    latest: BTreeMap<DeviceId, Status>,
+    latest: BTreeMap<DeviceId, Said>,
     /// All processes of a device that have spoken, and whether they came online since this program listens.
     boots: BTreeMap<DeviceId, BTreeMap<u64, bool>>,
 }
@@ -66,7 +78,7 @@ impl Statuses {
     }
 
     /// What each device said last.
-    pub fn latest(&self) -> BTreeMap<DeviceId, Status> {
+    pub fn latest(&self) -> BTreeMap<DeviceId, Said> {
         self.state().latest.clone()
     }
 
@@ -142,8 +154,12 @@ async fn listen(options: LinkOptions, devices: Vec<DeviceId>, heard: Arc<Heard>)
                     Ok(Message::Status(status)) if status.device == device => heard.change(|state| {
                         // What lay at the broker when this program came is of old, however late it is delivered.
                         let came = status.online && !(retained && connections == 1);
-                        *state.boots.entry(device).or_default().entry(status.boot).or_default() |= came;
-                        state.latest.insert(device, status);
+                        let boots = state.boots.entry(device).or_default();
+                        if boots.len() < PROCESSES || boots.contains_key(&status.boot) {
+                            *boots.entry(status.boot).or_default() |= came;
+                        }
+                        let at = (!retained).then(SystemTime::now);
+                        state.latest.insert(device, Said { status, at });
                     }),
                     _ => tracing::debug!("{topic}: no status of {device}"),
                 }

@@ -193,6 +193,8 @@ fn is_plain(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::super::Power;
     use super::*;
 
@@ -285,8 +287,11 @@ address = "192.168.1.21"
         let mut text = "name = \"home\"\n[broker]\nurl = \"mqtt://pi\"\n".to_owned();
         for (id, name) in [(0, "pi-kitchen"), (2, "pi-attic"), (3, "pi-cellar")] {
             let tags = if id == 0 { "" } else { "tags = [\"cold\"]\n" };
-            text +=
-                &format!("[[device]]\nid = \"device-00{id}\"\nkind = \"native\"\nname = \"{name}\"\n{tags}");
+            writeln!(
+                text,
+                "[[device]]\nid = \"device-00{id}\"\nkind = \"native\"\nname = \"{name}\"\n{tags}"
+            )
+            .unwrap();
         }
         let inventory = Inventory::parse("home.toml", &text).unwrap();
         let choose = |words: &[&str]| {

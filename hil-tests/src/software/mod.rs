@@ -86,7 +86,13 @@ fn seat_devices(task: &Task, model: &Arc<dyn Model>, topics: &Topics) -> Vec<Dev
     let seat = |(index, shard): (usize, shared::data::Shard)| {
         let device = DeviceId(index as u32);
         let digest = shard.digest(&task.data.shard_info(scenario, device));
-        let me = Identity { device, boot: u64::from(device.0), shard: digest, examples: shard.len() as u32 };
+        let me = Identity {
+            device,
+            boot: u64::from(device.0),
+            shard: digest,
+            examples: shard.len() as u32,
+            hardware: Box::default(),
+        };
         let agent = Agent::new(me, topics.clone(), scenario, dimension, Millis(0));
         let worker = edge_client::worker::Worker::new(scenario.clone(), device, model.clone(), shard);
         DeviceSeat::new(agent, worker)

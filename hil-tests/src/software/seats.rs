@@ -147,6 +147,8 @@ impl AggregatorSeat {
                 machine::Action::Subscribe(filter) => effects.push(Effect::Subscribe(filter)),
                 machine::Action::Publish(publication) => effects.push(Effect::Publish(publication)),
                 machine::Action::Record { record, global } => effects.push(Effect::Record { record, global }),
+                // There are no boards.
+                machine::Action::Describe { .. } => {}
                 machine::Action::Finish(result) => effects.push(Effect::Finish(result)),
                 machine::Action::Take { round, update } => self.worker.take(round, &update),
                 machine::Action::Compute(job) => {

@@ -220,6 +220,14 @@ fn one_board_out_of_reach_is_named_and_the_run_goes_without_it() {
     for record in records(&shelf.lab.path("run")) {
         assert_eq!((record.accepted, record.absent.len()), (4, 0), "round {}", record.round);
     }
+    let devices = fs::read(shelf.lab.path("run/devices.json")).unwrap();
+    let devices: serde_json::Value = serde_json::from_slice(&devices).unwrap();
+    assert_eq!(devices["device-001"], serde_json::json!({ "left_out": true }));
+    let release = devices["device-003"]["told"][0]["release"].as_str().unwrap();
+    let current = fs::read_link(shelf.root(DeviceId(3)).join("current")).unwrap();
+    assert!(current.ends_with(release), "{release} is not {}", current.display());
+    let report = fs::read_to_string(shelf.lab.path("run/report.html")).unwrap();
+    assert!(report.contains("Left out: device-001."));
 }
 
 #[test]

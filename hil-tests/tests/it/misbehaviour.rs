@@ -198,6 +198,10 @@ impl Rogue {
             delivered: None,
             telemetry: Telemetry::default(),
             error: None,
+            error_time: None,
+            run: None,
+            time: None,
+            hardware: Box::default(),
         }
     }
 

@@ -30,12 +30,17 @@ fn devices_that_have_left_are_known_by_their_last_words_and_not_by_their_last_wi
     let latest = statuses.latest();
     assert_eq!(latest.len(), devices.len());
     let rounds = summary(&lab.path("run")).rounds;
-    for (device, status) in latest {
+    for (device, said) in latest {
+        let status = &said.status;
         assert!(!status.online, "{device} is online");
         assert_eq!(
             status.delivered,
             Some(rounds),
             "{device} left with a last will instead of its last words"
+        );
+        assert!(
+            status.run.is_some() && status.time.is_some() && status.hardware.client.is_some(),
+            "{status:?}"
         );
         assert!(status.telemetry.rss_kib.is_some(), "{device}: {:?}", status.telemetry);
     }

@@ -1,7 +1,7 @@
 //! What real clients tell of themselves.
 
 use crate::lab::{Lab, records};
-use crate::process::run;
+use crate::process::{program, run};
 
 #[test]
 fn clients_tell_their_memory_and_their_bytes_with_every_update() {
@@ -26,6 +26,20 @@ fn clients_tell_their_memory_and_their_bytes_with_every_update() {
         assert!(of_devices <= record.bytes_up, "round {}", record.round);
     }
     let read = |file: &str| std::fs::read_to_string(lab.path("run").join(file)).unwrap();
+    let devices: serde_json::Value = serde_json::from_str(&read("devices.json")).unwrap();
+    assert_eq!(devices.as_object().unwrap().len() as u32, lab.scenario.fleet.devices);
+    let client = std::fs::read(program("edge-client").get_program()).unwrap();
+    for (name, device) in devices.as_object().unwrap() {
+        let told = &device["told"][0];
+        assert_eq!(told["client_sha256"], shared::identity::Digest::of(&client).to_string(), "{name}");
+        assert_eq!(
+            (&told["from_round"], &told["version"]),
+            (&1.into(), &env!("CARGO_PKG_VERSION").into()),
+            "{name}"
+        );
+        assert!(told["kernel"].is_string() && told["architecture"].is_string(), "{name}: {told}");
+    }
+    assert!(read("report.html").contains(">Kernel<"));
     assert!(read("report.html").contains("Peak memory"));
     assert!(read("metrics.csv").starts_with("round,") && read("metrics.csv").contains(",max_rss_kib,"));
 }

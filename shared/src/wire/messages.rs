@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::blob::Blob;
 use super::codec::encode_with_room;
 use super::float32_array::Float32Array;
+use super::hardware::Hardware;
 use super::short_text;
 use super::telemetry::Telemetry;
 use crate::identity::{DeviceId, Digest, RunId};
@@ -285,6 +286,18 @@ pub struct Status {
     /// What went wrong last, in at most 160 printable characters ([`short_text`](fn@super::short_text)).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "short_text::optional")]
     pub error: Option<Box<str>>,
+    /// When that was, in seconds since 1970 by the device's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_time: Option<u64>,
+    /// The run that it takes part in, or took part in last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// When this was said, in seconds since 1970 by the device's clock; a last will was said when its connection began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<u64>,
+    /// What it runs on.
+    #[serde(default, skip_serializing_if = "Hardware::is_unknown")]
+    pub hardware: Box<Hardware>,
 }
 
 /// Content of a [`Kind::Model`], [`Kind::BeforeAttack`] or [`Kind::Crafted`] transfer.

@@ -8,6 +8,7 @@
 mod blob;
 mod codec;
 mod float32_array;
+mod hardware;
 mod messages;
 mod millis;
 mod payload;
@@ -20,6 +21,7 @@ mod transfer;
 pub use blob::Blob;
 pub use codec::{CodecError, MAX_MESSAGE_BYTES, decode, encode};
 pub use float32_array::Float32Array;
+pub use hardware::Hardware;
 pub use messages::*;
 pub use millis::Millis;
 pub use payload::Payload;

@@ -131,6 +131,10 @@ impl Script {
             delivered: None,
             telemetry: Telemetry::default(),
             error: None,
+            error_time: None,
+            run: None,
+            time: None,
+            hardware: Box::default(),
         }
     }
 

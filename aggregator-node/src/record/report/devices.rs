@@ -11,10 +11,12 @@ use super::html::{Arm, legend_and_plot};
 use super::page::wide_table;
 use super::plot::Series;
 use super::text;
-use crate::record::{DeviceRecord, RecordError, RoundRecord};
+use crate::record::{DeviceRecord, Devices, RecordError, RoundRecord};
 
 /// So many devices are listed.
 const LISTED: usize = 200;
+/// And of one kind so many are named.
+const NAMED: usize = 8;
 
 /// One device over all rounds of a run. What was never told is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -108,7 +110,44 @@ pub(super) fn section(arm: &Arm, compared: bool) -> Result<Markup, RecordError> 
     let scenario = Scenario::parse("scenario.toml", &arm.scenario_toml, &[]);
     let attackers = scenario.map(|scenario| scenario.attackers()).unwrap_or_default();
     let plot = spread(arm)?;
-    Ok(html! { (title) (plot) (table(&devices, &attackers)) })
+    Ok(html! { (title) (plot) (table(&devices, &attackers)) (hardware(&arm.devices)) })
+}
+
+/// What the devices said that they are: a row for each kind.
+fn hardware(devices: &Devices) -> Markup {
+    let unknown = || "unknown".to_owned();
+    let text = |text: &Option<Box<str>>| text.as_deref().map_or_else(unknown, ToOwned::to_owned);
+    let mut kinds = BTreeMap::<[String; 4], Vec<&str>>::new();
+    for (name, entry) in &devices.0 {
+        for told in &entry.told {
+            let client =
+                told.client_sha256.as_deref().and_then(|digest| digest.get(..8)).unwrap_or("unknown");
+            let client = format!("{} {client}", told.version);
+            let kind = [text(&told.model), text(&told.architecture), text(&told.kernel), client];
+            kinds.entry(kind).or_default().push(name);
+        }
+    }
+    let left_out: Vec<&str> = devices.left_out().collect();
+    html! {
+        @if !kinds.is_empty() {
+            div.scroll { table {
+                thead { tr { @for title in ["Board", "Processor", "Kernel", "Client", "Devices"] { th scope="col" { (title) } } } }
+                tbody { @for (kind, names) in &kinds { tr {
+                    th scope="row" { (kind[0]) }
+                    @for cell in &kind[1..] { td { (cell) } }
+                    td { (names.len()) ": " (some(names)) }
+                } } }
+            } }
+            p.note { "As the devices say; devices.json has whole digests, and from which round on. Client: version and SHA-256." }
+        }
+        @if !left_out.is_empty() { p.note { "Left out: " (some(&left_out)) "." } }
+    }
+}
+
+/// The first few of `names`.
+fn some(names: &[&str]) -> String {
+    let first = names[..names.len().min(NAMED)].join(", ");
+    if names.len() > NAMED { format!("{first}, ...") } else { first }
 }
 
 fn table(devices: &BTreeMap<DeviceId, Device>, attackers: &BTreeSet<DeviceId>) -> Markup {
@@ -189,6 +228,33 @@ mod tests {
         assert!(page.contains(row), "{page}");
         assert!(page.contains("Temperature in °C of a over rounds: hottest device; median; coolest"));
         assert!(!page.contains("No board could tell"));
+    }
+
+    #[test]
+    fn what_the_devices_are_is_a_row_for_each_kind() {
+        let mut arm = examples::arm(
+            "a",
+            vec![RoundRecord { devices: vec![examples::hot_device()], ..examples::record(1) }],
+        );
+        for device in 0..10 {
+            let model = if device == 3 { "<script>" } else { "Raspberry Pi 5 Model B" };
+            let hardware = shared::wire::Hardware {
+                model: Some(model.into()),
+                architecture: Some("aarch64".into()),
+                client: Some(shared::identity::Digest([0xab; 32])),
+                ..shared::wire::Hardware::default()
+            };
+            arm.devices.told(DeviceId(device), 1, "0.1.0", &hardware);
+        }
+        arm.devices.leave_out(&[DeviceId(11)]);
+        let page = render("t", &[arm]).unwrap();
+        let row = "<th scope=\"row\">Raspberry Pi 5 Model B</th><td>aarch64</td><td>unknown</td><td>0.1.0 abababab</td>\
+                   <td>9: device-000, device-001, device-002, device-004,";
+        assert!(
+            page.contains(row) && page.contains("&lt;script&gt;") && !page.contains("<script>"),
+            "{page}"
+        );
+        assert!(page.contains("Left out: device-011."), "{page}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use super::page::{page, section, wide_table};
 use super::plot::{self, Series};
 use super::{attack, devices, participation, text};
-use crate::record::{Manifest, RecordError, RoundRecord, State, Summary};
+use crate::record::{Devices, Manifest, RecordError, RoundRecord, State, Summary};
 
 /// One run of a report.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Arm {
     pub records: Vec<RoundRecord>,
     /// Its resolved scenario.
     pub scenario_toml: String,
+    /// What its devices were.
+    pub devices: Devices,
 }
 
 impl Arm {

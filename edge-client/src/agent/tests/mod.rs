@@ -70,7 +70,13 @@ impl Script {
 
     fn new(dimension: usize, me: DeviceId, scenario: &Scenario) -> Self {
         let topics = Topics::default();
-        let identity = Identity { device: me, boot: 50, shard: Digest::of(b"shard"), examples: 10 };
+        let identity = Identity {
+            device: me,
+            boot: 50,
+            shard: Digest::of(b"shard"),
+            examples: 10,
+            hardware: Box::default(),
+        };
         let agent = Agent::new(identity, topics.clone(), scenario, dimension, Millis(0));
         let attackers = scenario.attackers().into_iter().collect();
         let (scenario, now, said) = (scenario.digest(), Millis(0), Vec::new());
@@ -171,6 +177,10 @@ impl Script {
             delivered: None,
             telemetry: Telemetry::default(),
             error: None,
+            error_time: None,
+            run: None,
+            time: None,
+            hardware: Box::default(),
         }
     }
 

@@ -42,6 +42,36 @@ fn rounds_are_told_of_ten_seconds_after_the_last_status() {
 }
 
 #[test]
+fn an_error_has_a_time_and_goes_when_a_later_round_is_delivered() {
+    let mut script = Script::benign(SMALL);
+    // The clock was not right at first, and was set.
+    script.handle(Event::Time(7));
+    script.wait_until(5_000);
+    script.handle(Event::Time(1_800_000_005));
+    script.plays(1, Some(Refusal::Late));
+    script.wait_until(20_000);
+    let last = script.statuses().pop().unwrap();
+    assert!(last.error.is_some_and(|error| error.contains("refused: late")));
+    assert_eq!((last.error_time, last.time, last.run), (Some(1_800_000_005), Some(1_800_000_010), Some(RUN)));
+    script.plays(2, None);
+    script.wait_until(40_000);
+    let last = script.statuses().pop().unwrap();
+    assert_eq!((last.error, last.error_time, last.delivered), (None, None, Some(2)));
+}
+
+#[test]
+fn without_a_clock_no_time_is_told() {
+    let mut script = Script::benign(SMALL);
+    script.plays(1, Some(Refusal::Late));
+    script.wait_until(20_000);
+    let last = script.statuses().pop().unwrap();
+    assert!(last.error.is_some() && last.error_time.is_none() && last.time.is_none());
+    script.handle(Event::Time(u64::MAX));
+    script.handle(Event::Connected);
+    assert!(script.statuses().pop().unwrap().time.is_some());
+}
+
+#[test]
 fn a_receipt_that_comes_twice_is_no_news() {
     let mut script = Script::benign(SMALL);
     script.plays(1, None);
