@@ -300,7 +300,7 @@ line() { # SERVICE
 digests() {
     cd "$current/"
     known=$root/digests
-    now=$(pwd -P && stat -c '%n %i %s %y %Z' -- *)
+    now=$(pwd -P && { stat -c '%n %i %s %y %Z' -- * 2>/dev/null || true; })
     if [ "$(sed -n 's/^is //p' "$known" 2>/dev/null)" != "$now" ]; then
         {
             printf '%s\n' "$now" | sed 's/^/is /'
@@ -310,7 +310,7 @@ digests() {
         } >"$known.new"
         mv -f "$known.new" "$known"
     fi
-    grep '^file ' "$known"
+    grep '^file ' "$known" || true
 }
 
 case $action in

@@ -493,7 +493,8 @@ mod tests {
         let file = |content: &[u8]| format!("file {} edge-client\n", shared::identity::Digest::of(content));
         let (runs, said) = look();
         assert!(runs == 1 && said.ends_with(&file(b"client")), "{runs}: {said}");
-        assert_eq!(look(), (runs, said));
+        let (runs, said) = look();
+        assert!(runs == 1 && said.ends_with(&file(b"client")), "{runs}: {said}");
         std::fs::write(root.join("releases/1/edge-client"), "tneilc").unwrap();
         let (runs, said) = look();
         assert!(runs == 2 && said.ends_with(&file(b"tneilc")), "{runs}: {said}");
