@@ -62,11 +62,11 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     check_shards(&cli, &start)?;
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
     let mut link = open_link(&cli, tls)?;
-    let mut attack_log = cli.attack_log.map(AttackLog::new);
     let mut supervisor = Supervisor::from_environment();
 
     let origin = Instant::now();
     let clock = move || Millis(origin.elapsed().as_millis() as u64);
+    let mut attack_log = cli.attack_log.map(AttackLog::new);
     let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, start, clock());
     machine.expect_without(&cli.without);
     run.leave_out(&cli.without)?;
