@@ -61,6 +61,8 @@ launch() { # NAME [WORD...]: starts a client, with words that go before it
     name=$1
     shift
     rm -f "$root/$name.pid"
+    # Its file says it all: settings of whoever logs in would beat that.
+    for setting in $(env | sed -n 's/^\(OUTPOST_[A-Z_]*\)=.*/\1/p'); do unset "$setting"; done
     setsid sh -c "$keeper" keeper "$root/$name" "$@" "$current/edge-client" --config "$current/client.toml" \
         </dev/null >>"$root/$name.log" 2>&1 &
     tries=0

@@ -275,9 +275,10 @@ mod tests {
         }
     }
 
-    /// Runs one action of the script on this machine, as a device would.
+    /// Runs one action of the script on this machine, as a device would whose user has settings of the client.
     fn act(root: &std::path::Path, words: &[&str], input: &[u8]) -> Result<String, String> {
         let mut command = Command::new("sh");
+        command.env("OUTPOST_TOPIC_PREFIX", "lab");
         command.args(["-c", SCRIPT, "hil", "mark", words[0]]).arg(root).args(&words[1..]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -302,6 +303,20 @@ mod tests {
         act(root, &["complete", "r1"], b"").unwrap();
         let metadata = std::fs::metadata(root.join("releases/r1/device.key")).unwrap();
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_client_that_is_started_on_a_board_has_no_settings_but_those_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let release = folder.path().join("releases/1");
+        std::fs::create_dir_all(&release).unwrap();
+        let client = release.join("edge-client");
+        std::fs::write(&client, "#!/bin/sh\nenv >\"${0%/*}/environment\"\n").unwrap();
+        std::fs::set_permissions(&client, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        act(folder.path(), &["activate", "1"], b"").unwrap();
+        act(folder.path(), &["start", "process"], b"").unwrap();
+        let environment = std::fs::read_to_string(release.join("environment")).unwrap();
+        assert!(environment.contains("PATH=") && !environment.contains("OUTPOST_"), "{environment}");
     }
 
     #[test]
