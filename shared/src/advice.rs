@@ -52,6 +52,13 @@ pub fn advice(error: &io::Error) -> String {
 /// What to do if a process or a thread cannot be started for this error.
 pub fn advice_on_starting(error: &io::Error) -> String {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
+        // The C library says so, too, if there is no memory for a thread's stack.
+        Some(Errno::AGAIN) if getrlimit(Resource::As).current.is_some() => format!(
+            "; this user may have {} processes and threads (ulimit -u), and this process {} KiB of memory (ulimit -v): \
+             raise these limits",
+            limit(Resource::Nproc, 1),
+            limit(Resource::As, 1024)
+        ),
         Some(Errno::AGAIN) => format!(
             "; this user may have {} processes and threads: raise that limit (ulimit -u), or end other programs",
             limit(Resource::Nproc, 1)

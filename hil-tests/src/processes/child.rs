@@ -72,7 +72,9 @@ impl Child {
         // By the signal itself, if it came before there was anybody to catch it.
         let asked = |status: ExitStatus| {
             status.code() == Some(INTERRUPTED.into())
-                || [Signal::INT, Signal::TERM, Signal::HUP].map(|signal| Some(signal.as_raw())).contains(&status.signal())
+                || [Signal::INT, Signal::TERM, Signal::HUP]
+                    .map(|signal| Some(signal.as_raw()))
+                    .contains(&status.signal())
         };
         Ok(self.ended.is_some_and(asked))
     }
