@@ -45,24 +45,24 @@ pub(super) fn check_host(text: &str) -> Result<(), String> {
     if let Ok(address) = bare.parse::<IpAddr>() {
         return check_address(address, zone);
     }
-    if let Some(bracketed) = text.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
-        if bracketed.split('%').next().is_some_and(|bare| bare.parse::<Ipv6Addr>().is_ok()) {
-            return Err(format!("write \"{bracketed}\" without brackets, and a port as `port`"));
-        }
+    if let Some(bracketed) = text.strip_prefix('[').and_then(|rest| rest.split(']').next())
+        && bracketed.split('%').next().is_some_and(|bare| bare.parse::<Ipv6Addr>().is_ok())
+    {
+        return Err(format!("write \"{bracketed}\" without brackets, and a port as `port`"));
     }
-    if let Some((host, port)) = text.rsplit_once(':') {
-        if check_host(host).is_ok() && !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()) {
-            return Err(format!(
-                "a port is a key of its own: write \"{host}\", and `port = {port}` below it"
-            ));
-        }
+    if let Some((host, port)) = text.rsplit_once(':')
+        && check_host(host).is_ok()
+        && !port.is_empty()
+        && port.chars().all(|c| c.is_ascii_digit())
+    {
+        return Err(format!("a port is a key of its own: write \"{host}\", and `port = {port}` below it"));
     }
-    if let Some((user, host)) = text.rsplit_once('@') {
-        if check_host(host).is_ok() {
-            return Err(format!(
-                "who logs in is a key of its own: write \"{host}\", and `user = \"{user}\"` below it"
-            ));
-        }
+    if let Some((user, host)) = text.rsplit_once('@')
+        && check_host(host).is_ok()
+    {
+        return Err(format!(
+            "who logs in is a key of its own: write \"{host}\", and `user = \"{user}\"` below it"
+        ));
     }
     // A dot at the end says that a name is complete.
     let labels: Vec<&str> = text.strip_suffix('.').unwrap_or(text).split('.').collect();

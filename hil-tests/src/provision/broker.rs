@@ -66,6 +66,8 @@ fn access(inventory: &Inventory, scenario: &Scenario) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     /// What a fleet of so many devices is granted beyond the rights of aggregator and operator.
@@ -76,7 +78,7 @@ mod tests {
         let scenario = Scenario::parse("s.toml", text, &settings).unwrap();
         let mut fleet = "name = \"f\"\n[broker]\nurl = \"mqtts://pi\"\n".to_owned();
         for device in scenario.devices().take(devices) {
-            fleet += &format!("[[device]]\nid = \"{device}\"\nkind = \"native\"\n");
+            writeln!(fleet, "[[device]]\nid = \"{device}\"\nkind = \"native\"").unwrap();
         }
         let inventory = Inventory::parse("f.toml", &fleet).unwrap();
         access(&inventory, &scenario).strip_prefix(ACCESS).unwrap().to_owned()

@@ -108,7 +108,7 @@ mod tests {
     use crate::skipped::skipped;
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMKuT1sjTgACZjNRXBcLiokslez3dkYM+rIjViy1MY24";
-    /// Names and passphrases that mean something else to YAML, wpa_supplicant or the templates.
+    /// Names and passphrases that mean something else to YAML, `wpa_supplicant` or the templates.
     const ODD: [(&str, &str); 9] = [
         ("a: \"b\" #c", "\\ {x} 'y' %"),
         ("{passphrase}", "{ssid}{country}"),

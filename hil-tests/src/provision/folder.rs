@@ -220,7 +220,7 @@ fn find_keys(root: &Path, below: &str, found: &mut Vec<String>) -> anyhow::Resul
             if name != "retired" {
                 find_keys(root, &name, found)?;
             }
-        } else if name.ends_with(".key") || name.ends_with(".pem") {
+        } else if matches!(name.rsplit_once('.'), Some((_, "key" | "pem"))) {
             found.push(name);
         }
     }

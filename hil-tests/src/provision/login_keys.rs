@@ -8,7 +8,7 @@ pub enum LoginKeysError {
     /// The wrong one of a pair.
     #[error("a private key; give the public one beside it")]
     Private,
-    /// As PuTTY and others write it.
+    /// As `PuTTY` and others write it.
     #[error("a public key in another format; `ssh-keygen -i -f FILE` prints it as OpenSSH has it")]
     OtherFormat,
     /// A line that is no key, from 1.

@@ -47,7 +47,7 @@ impl Wifi {
     /// The network called `ssid` in `country`.
     ///
     /// # Errors
-    /// [`WifiError`]: what netplan or wpa_supplicant would refuse on the board, or the radio would stay silent with.
+    /// [`WifiError`]: what netplan or `wpa_supplicant` would refuse on the board, or the radio would stay silent with.
     pub fn new(ssid: &str, passphrase: &str, country: &str) -> Result<Self, WifiError> {
         if !(1..=LONGEST_SSID).contains(&ssid.len()) || ssid.chars().any(char::is_control) {
             return Err(WifiError::Ssid(ssid.escape_debug().to_string()));
