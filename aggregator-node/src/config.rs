@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
-use rim::{BrokerAddress, TlsFiles};
+use rim::{BrokerAddress, BrokerOptions};
 use shared::identity::DeviceId;
 use shared::wire::Topics;
 
@@ -48,10 +48,14 @@ pub struct Cli {
     pub broker: Option<BrokerAddress>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would print it")]
-    pub tls: TlsFiles,
-    /// Where the embedded broker listens; it knows neither passwords nor TLS, so open it to trusted networks only
+    pub access: BrokerOptions,
+    /// Where the embedded broker listens; port 0 is any free one; beyond this machine only with --trust-network
     #[arg(long, value_name = "ADDRESS", env = "OUTPOST_LISTEN", default_value = "127.0.0.1:1883")]
     pub listen: SocketAddr,
+    /// Let the embedded broker listen beyond this machine: it has neither passwords nor TLS, and whoever reaches it can be
+    /// any device and the aggregator as well
+    #[arg(long, env = "OUTPOST_TRUST_NETWORK", conflicts_with = "broker")]
+    pub trust_network: bool,
     /// First level(s) of every topic
     #[arg(long, value_name = "PREFIX", env = "OUTPOST_TOPIC_PREFIX", default_value = "outpost", value_parser = Topics::new)]
     pub topic_prefix: Topics,

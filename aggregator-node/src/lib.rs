@@ -23,7 +23,6 @@ pub mod defense;
 pub mod evaluator;
 pub mod machine;
 pub mod node;
-mod nodelay;
 pub mod record;
 pub mod run;
 pub mod worker;

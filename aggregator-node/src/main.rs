@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use aggregator_node::backend::DeviceError;
+use aggregator_node::broker::BrokerError;
 use aggregator_node::config::Cli;
 use aggregator_node::node::{self, Ending};
 use aggregator_node::record::Summary;
-use rim::TlsError;
+use rim::BrokerOptionsError;
 use shared::scenario::ScenarioError;
 use shared::toml_file::FileError;
 
@@ -42,9 +43,11 @@ fn main() -> ExitCode {
             ExitCode::from(rim::INTERRUPTED)
         }
         Err(error) => {
+            let untrusted = matches!(error.downcast_ref(), Some(BrokerError::Untrusted(_)));
             let usage = error.is::<ScenarioError>()
+                || error.is::<BrokerOptionsError>()
+                || untrusted
                 || error.is::<FileError>()
-                || error.is::<TlsError>()
                 || error.is::<DeviceError>();
             let said = rim::advised(format!("{error:#}"), error.as_ref());
             fail(if usage { 2 } else { 1 }, &said)

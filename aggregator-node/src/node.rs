@@ -1,12 +1,13 @@
 //! The rim: joins machine, worker, record, MQTT and the clock.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
-use rim::{Command, Link, LinkEvent, LinkOptions, Supervisor, Tls, nonce};
+use anyhow::{Context as _, bail};
+use rim::{BrokerAccess, Command, Link, LinkEvent, Supervisor, nonce};
 use shared::data::{ShardEntry, ShardList};
 use shared::identity::{DeviceId, Digest};
 use shared::scenario::Scenario;
@@ -14,12 +15,13 @@ use shared::toml_file::FileError;
 use shared::wire::Millis;
 use shared::{data, models};
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use crate::attack_log::AttackLog;
 use crate::backend::{self, DeviceChoice};
-use crate::broker;
+use crate::broker::{self, Broker, BrokerError, Settings};
 use crate::config::Cli;
 use crate::machine::{Action, Event, Machine, Start};
 use crate::record::{RecordError, RoundRecord, Summary};
@@ -28,6 +30,10 @@ use crate::worker::{Job, Outcome, Worker};
 
 /// How long leaving may take.
 const PARTING: Duration = Duration::from_secs(5);
+
+/// Nothing that it computes may panic; if it does all the same, nobody is to wait for it.
+const DIED: &str = "a computation has ended without a result, which is a defect of this program (what it printed before \
+                    says more); start it again to go on with the run";
 
 /// How an aggregator ended.
 #[derive(Clone, Debug)]
@@ -47,7 +53,10 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     if cli.device != DeviceChoice::Cpu {
         info!("{chosen}");
     }
-    let tls = cli.tls.load(cli.broker.as_ref().unwrap_or(&cli.listen.into()))?;
+    let access = cli.access.load(cli.broker.as_ref().unwrap_or(&cli.listen.into()))?;
+    if cli.broker.is_none() && !cli.trust_network && !cli.listen.ip().is_loopback() {
+        return Err(BrokerError::Untrusted(cli.listen).into());
+    }
     let scenario = Arc::new(Scenario::load(&cli.scenario, &cli.settings)?);
     let listed = cli.shards.as_deref().map(|path| listed_shards(path, &scenario)).transpose()?;
     let (training, listed) = listed.unzip();
@@ -61,7 +70,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     let start = Start { listed, ..run.start()? };
     check_shards(&cli, &start)?;
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
-    let mut link = open_link(&cli, tls)?;
+    let (mut link, mut broker) = open_link(&cli, access, scenario.fleet.devices)?;
     let mut supervisor = Supervisor::from_environment();
 
     let origin = Instant::now();
@@ -70,7 +79,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, start, clock());
     machine.expect_without(&cli.without);
     run.leave_out(&cli.without)?;
-    let (report, mut reports) = mpsc::channel(4);
+    let (report, mut reports) = mpsc::channel::<Result<_, JoinError>>(4);
     tokio::pin!(stop);
     loop {
         let alarm = machine.wake_at().map(|at| origin + Duration::from_millis(at.0));
@@ -90,8 +99,9 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                 Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
                 Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
             },
-            Some(outcome) = reports.recv() => machine.handle(clock(), Event::Done(outcome)),
+            Some(outcome) = reports.recv() => machine.handle(clock(), Event::Done(outcome.context(DIED)?)),
             () = sleep_until(alarm.unwrap_or(origin)), if alarm.is_some() => machine.handle(clock(), Event::Tick),
+            error = ended(&mut broker) => return Err(error.into()),
             never = supervisor.beat() => match never {},
             () = &mut stop => {
                 supervisor.stopping();
@@ -161,12 +171,10 @@ fn check_shards(cli: &Cli, start: &Start) -> anyhow::Result<()> {
 }
 
 /// Has `worker` do `job` on a thread of its own, and reports the outcome.
-fn compute(job: Job, worker: Arc<Worker>, report: mpsc::Sender<Outcome>) {
-    tokio::task::spawn_blocking(move || {
-        let outcome = worker.perform(job);
-        // The node may be gone meanwhile; then nobody waits for the outcome.
-        let _ = report.blocking_send(outcome);
-    });
+fn compute(job: Job, worker: Arc<Worker>, report: mpsc::Sender<Result<Outcome, JoinError>>) {
+    let work = tokio::task::spawn_blocking(move || worker.perform(job));
+    // The node may be gone meanwhile; then nobody waits for the outcome.
+    tokio::spawn(async move { report.send(work.await).await });
 }
 
 fn open_run(
@@ -184,18 +192,25 @@ fn open_run(
     Ok(opened)
 }
 
-fn open_link(cli: &Cli, tls: Option<Tls>) -> anyhow::Result<Link> {
-    let broker = match &cli.broker {
-        Some(address) => address.clone(),
-        None => broker::start(cli.listen)?,
-    };
-    Ok(Link::open(LinkOptions {
-        broker,
-        tls,
-        client_id: format!("aggregator-{:016x}", nonce()),
-        last_will: None,
-        patience: Duration::from_secs(cli.patience),
-    }))
+/// The link to the broker, and the broker, if this process brings it.
+fn open_link(cli: &Cli, mut access: BrokerAccess, devices: u32) -> anyhow::Result<(Link, Option<Broker>)> {
+    let client_id = format!("aggregator-{:016x}", nonce());
+    let mut brought = None;
+    if cli.broker.is_none() {
+        let (address, topics, owner) = (cli.listen, cli.topic_prefix.clone(), client_id.clone());
+        let broker = broker::start(Settings { address, topics, devices, owner })?;
+        access.broker = broker.address.clone();
+        brought = Some(broker);
+    }
+    Ok((Link::open(access.link(client_id, Duration::from_secs(cli.patience))), brought))
+}
+
+/// Resolves when the broker that this process brings has ended.
+async fn ended(broker: &mut Option<Broker>) -> BrokerError {
+    match broker {
+        Some(broker) => broker.ended().await,
+        None => pending().await,
+    }
 }
 
 fn log_round(record: &RoundRecord, scenario: &Scenario) {

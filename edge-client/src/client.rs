@@ -12,6 +12,7 @@ use shared::models;
 use shared::scenario::Scenario;
 use shared::wire::{Millis, Topic};
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
@@ -66,19 +67,16 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
 
     let will = agent.last_will();
     let mut link = Link::open(LinkOptions {
-        broker: config.broker.clone(),
-        tls: config.tls.clone(),
-        // Not by the boot id, which stands in the status: who knows a client id can throw its owner off the broker.
-        client_id: format!("{device}-{:016x}", nonce()),
         last_will: Some(LastWill { topic: will.topic, payload: will.payload.into_bytes() }),
-        patience: config.patience,
+        // Not by the boot id, which stands in the status: who knows a client id can throw its owner off the broker.
+        ..config.access.link(format!("{device}-{:016x}", nonce()), config.patience)
     });
     info!("{device}: {} examples, {dimension} parameters", identity.examples);
 
     let mut echo = Echo::new(config.topics.name(Topic::Status(device)));
     let mut supervisor = Supervisor::from_environment();
-    supervisor.status(&format!("connecting to {}", config.broker));
-    let (report, mut reports) = mpsc::channel(4);
+    supervisor.status(&format!("connecting to {}", config.access.broker));
+    let (report, mut reports) = mpsc::channel::<Result<_, JoinError>>(4);
     tokio::pin!(stop);
     loop {
         let alarm = agent.wake_at().map(|at| start + Duration::from_millis(at.0));
@@ -107,7 +105,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                 agent.handle(clock(), Event::Time(unix_time()));
                 agent.handle(clock(), Event::Measured(telemetry))
             }
-            Some(outcome) = reports.recv() => agent.handle(clock(), Event::Done(outcome)),
+            Some(outcome) = reports.recv() => {
+                let died = "a computation has ended without a result, which is a defect of this program";
+                agent.handle(clock(), Event::Done(outcome.context(died)?))
+            }
             () = sleep_until(alarm.unwrap_or(start)), if alarm.is_some() => agent.handle(clock(), Event::Tick),
             () = echo.warn_if_lost() => Vec::new(),
             never = supervisor.beat() => match never {},
@@ -161,16 +162,17 @@ fn unix_time() -> u64 {
 }
 
 /// Has `worker` do `job` on a thread of its own, and reports the outcome, of a training with what was measured meanwhile.
-fn compute(job: Job, worker: Arc<Worker>, gauge: Gauge, report: mpsc::Sender<Outcome>) {
-    tokio::task::spawn_blocking(move || {
+fn compute(job: Job, worker: Arc<Worker>, gauge: Gauge, report: mpsc::Sender<Result<Outcome, JoinError>>) {
+    let work = tokio::task::spawn_blocking(move || {
         let measuring = gauge.begin();
         let mut outcome = worker.perform(job);
         if let Outcome::Trained(trained) = &mut outcome {
             trained.telemetry = measuring.end();
         }
-        // The client may have left meanwhile; then nobody waits for the outcome.
-        let _ = report.blocking_send(outcome);
+        outcome
     });
+    // The client may have left meanwhile; then nobody waits for the outcome.
+    tokio::spawn(async move { report.send(work.await).await });
 }
 
 /// Reads a shard and checks that it is for this device, and made by the scenario's settings.

@@ -2,11 +2,12 @@
 
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints these comments as they stand")]
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use rim::{BrokerAddress, Tls, TlsError, TlsFiles};
+use rim::{BrokerAccess, BrokerAddress, BrokerOptions, BrokerOptionsError, LoginOptions, TlsFiles};
 use serde::{Deserialize, Serialize};
 use shared::identity::DeviceId;
 use shared::toml_file::{self, FileError};
@@ -26,7 +27,8 @@ use shared::wire::Topics;
 ///   cert = "/etc/outpost/device.pem"
 ///   key = "/etc/outpost/device.key"
 ///
-/// The last three are for a broker with TLS (mqtts://); mqtt:// takes none of them.
+/// The last three are for a broker with TLS (mqtts://); mqtt:// takes none of them. A broker with passwords takes
+/// `user` and `password-file`.
 /// The client waits for a run of its scenario, takes part in it and exits when it is over.
 /// Exit codes: 0 the run is over, 1 failure, 2 wrong usage, 130 interrupted.
 #[derive(Debug, Parser)]
@@ -49,7 +51,7 @@ pub struct Cli {
     pub broker: Option<BrokerAddress>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would print it")]
-    pub tls: TlsFiles,
+    pub access: BrokerOptions,
     /// First level(s) of every topic [default: outpost]
     #[arg(long, value_name = "PREFIX", env = "OUTPOST_TOPIC_PREFIX")]
     pub topic_prefix: Option<String>,
@@ -83,6 +85,14 @@ pub struct File {
     /// As the flag.
     pub key: Option<PathBuf>,
     /// As the flag.
+    pub user: Option<String>,
+    /// As the flag.
+    pub password_file: Option<PathBuf>,
+    /// As the flag.
+    pub plain_password: Option<bool>,
+    /// As the flag.
+    pub keep_alive: Option<NonZero<u16>>,
+    /// As the flag.
     pub topic_prefix: Option<String>,
     /// As the flag.
     pub patience: Option<u64>,
@@ -99,10 +109,8 @@ pub struct Config {
     pub scenario: PathBuf,
     /// The shard file.
     pub shard: PathBuf,
-    /// The broker.
-    pub broker: BrokerAddress,
-    /// TLS, if the broker speaks it.
-    pub tls: Option<Tls>,
+    /// The broker, and how it is spoken to.
+    pub access: BrokerAccess,
     /// The topics.
     pub topics: Topics,
     /// How long the broker may be away.
@@ -128,9 +136,9 @@ pub enum ConfigError {
         /// What is wrong.
         what: String,
     },
-    /// The files of TLS cannot be used.
+    /// The broker cannot be spoken to as the options say.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Broker(#[from] BrokerOptionsError),
 }
 
 impl Cli {
@@ -146,15 +154,22 @@ impl Cli {
             port: 1883,
             tls: false,
         });
-        let tls = self.tls.or(TlsFiles { ca: file.ca, cert: file.cert, key: file.key });
+        let access = self.access.or(BrokerOptions {
+            tls: TlsFiles { ca: file.ca, cert: file.cert, key: file.key },
+            login: LoginOptions {
+                user: file.user,
+                password_file: file.password_file,
+                plain_password: file.plain_password.unwrap_or_default(),
+                keep_alive: file.keep_alive.map(NonZero::get),
+            },
+        });
         let prefix = self.topic_prefix.or(file.topic_prefix);
         let topics = prefix.map_or(Ok(Topics::default()), |prefix| Topics::new(&prefix));
         Ok(Config {
             device,
             scenario: self.scenario.or(file.scenario).ok_or(ConfigError::Missing("scenario"))?,
             shard: self.shard.or(file.shard).ok_or(ConfigError::Missing("shard"))?,
-            tls: tls.load(&broker)?,
-            broker,
+            access: access.load(&broker)?,
             topics: topics
                 .map_err(|error| ConfigError::Value { key: "topic-prefix", what: error.to_string() })?,
             patience: Duration::from_secs(self.patience.or(file.patience).unwrap_or(300)),
@@ -206,7 +221,7 @@ mod tests {
         assert!(error.contains("/nowhere/client.toml"), "{error}");
         let flags = ["--device", "device-001", "--scenario", "a", "--shard", "b", "--topic-prefix", "A"];
         assert!(resolve(&flags).unwrap_err().contains("topic-prefix"));
-        let flags = ["--device", "device-001", "--scenario", "a", "--shard", "b", "--broker", "mqtts://h"];
-        assert!(resolve(&flags).unwrap_err().contains("needs --ca FILE"));
+        let flags = ["--device", "device-001", "--scenario", "a", "--shard", "b", "--password-file", "p"];
+        assert!(resolve(&flags).unwrap_err().contains("without --user NAME"));
     }
 }

@@ -55,6 +55,7 @@ pub mod paper;
 pub mod processes;
 pub mod progress;
 pub mod provision;
+pub mod retained;
 pub mod skipped;
 pub mod software;
 pub mod stop;

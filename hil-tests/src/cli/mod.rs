@@ -2,6 +2,7 @@
 
 mod agree;
 mod board_kernel;
+mod broker;
 mod build;
 mod common;
 mod data;
@@ -20,6 +21,7 @@ use clap::{Parser, Subcommand};
 
 use agree::AgreeArgs;
 use board_kernel::BoardKernelArgs;
+use broker::BrokerCommand;
 use build::BuildArgs;
 pub use common::{Ending, UsageError};
 use data::DataCommand;
@@ -68,6 +70,9 @@ enum Command {
     /// Look at a fleet of devices
     #[command(subcommand)]
     Fleet(FleetCommand),
+    /// Look after a broker
+    #[command(subcommand)]
+    Broker(BrokerCommand),
     Shards(ShardsArgs),
     Sweep(SweepArgs),
     Paper(PaperArgs),
@@ -123,6 +128,7 @@ impl Command {
             Command::Provision(args) => args.run(),
             Command::Deploy(args) => args.run(stop),
             Command::Fleet(command) => command.run(),
+            Command::Broker(command) => command.run(),
             Command::Shards(args) => args.run(),
             Command::Sweep(args) => args.run(stop),
             Command::Paper(args) => args.run(stop),

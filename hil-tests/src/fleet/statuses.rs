@@ -62,14 +62,18 @@ impl Statuses {
         let options = link_options(access)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let heard = Arc::new(Heard::default());
-        runtime.spawn(listen(options, devices.to_vec(), heard.clone()));
+        let link = runtime.block_on(async { Link::open(options) });
+        let trouble = link.trouble();
+        runtime.spawn(listen(link, devices.to_vec(), heard.clone()));
         let statuses = Statuses { heard, runtime: Some(runtime) };
-        let answered = statuses.wait(CONNECTING, |state| state.connected || state.failure.is_some());
-        if !answered || statuses.failure().is_some() {
-            let why = statuses.failure().map_or_else(String::new, |failure| format!(": {failure}"));
-            bail!("the broker {} does not answer{why}; start it, or correct broker.url", access.broker);
+        if statuses.wait(CONNECTING, |state| state.connected || state.failure.is_some())
+            && statuses.failure().is_none()
+        {
+            return Ok(statuses);
         }
-        Ok(statuses)
+        let why = statuses.failure().or_else(|| trouble.borrow().clone());
+        let why = why.unwrap_or_else(|| "it does not answer; start it, or correct broker.url".to_owned());
+        bail!("no connection to the broker {}: {why}", access.broker)
     }
 
     /// Waits until every one of `devices` has said something, at most for `patience`.
@@ -126,18 +130,13 @@ impl Drop for Statuses {
 }
 
 fn link_options(access: &Access) -> anyhow::Result<LinkOptions> {
-    Ok(LinkOptions {
-        broker: access.broker.clone(),
-        tls: access.tls.load(&access.broker)?,
-        client_id: format!("operator-{:016x}", nonce()),
-        last_will: None,
-        patience: PATIENCE,
-    })
+    let tls = access.tls.load(&access.broker)?;
+    let client_id = format!("operator-{:016x}", nonce());
+    Ok(LinkOptions { tls, ..LinkOptions::new(access.broker.clone(), client_id, PATIENCE) })
 }
 
-async fn listen(options: LinkOptions, devices: Vec<DeviceId>, heard: Arc<Heard>) {
+async fn listen(mut link: Link, devices: Vec<DeviceId>, heard: Arc<Heard>) {
     let topics = Topics::default();
-    let mut link = Link::open(options);
     let mut connections = 0_u64;
     while let Some(event) = link.next().await {
         match event {

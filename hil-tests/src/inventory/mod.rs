@@ -58,7 +58,8 @@ pub struct Broker {
     #[serde(deserialize_with = "from_text")]
     pub url: BrokerAddress,
     /// Where the bench's own broker listens on this machine; without it, the broker is somebody else's business. Port 0
-    /// is a free one, which then stands in for that of `url`.
+    /// is a free one, which then stands in for that of `url`. To name an address beyond this machine is to trust the
+    /// network: whoever reaches that broker can be any device and the aggregator as well.
     pub listen: Option<SocketAddr>,
 }
 

@@ -76,7 +76,8 @@ impl Boards {
         let folder = fleet.aggregator_folder();
         let mut command = Aggregator::command(&self.binaries.aggregator_node, &folder, task, self.name());
         match way.listen {
-            Some(address) if !there => command.args(["--listen", &address.to_string()]),
+            // The inventory says so by naming the address.
+            Some(address) if !there => command.args(["--listen", &address.to_string(), "--trust-network"]),
             _ => command.args(["--broker", &way.here.to_string()]),
         };
         if way.here.tls {

@@ -15,6 +15,7 @@ mod access;
 mod agreement;
 mod bad_input;
 mod boards;
+mod broker;
 mod budget;
 mod certificates;
 mod cluster;

@@ -232,13 +232,8 @@ fn what_a_device_must_not_send_is_refused_counted_and_named() {
     let clients = lab.clients(0..3);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let link = Link::open(LinkOptions {
-            broker: lab.broker().parse().unwrap(),
-            tls: None,
-            client_id: "rogue".to_owned(),
-            last_will: None,
-            patience: Duration::from_secs(5),
-        });
+        let broker = lab.broker().parse().unwrap();
+        let link = Link::open(LinkOptions::new(broker, "rogue".to_owned(), Duration::from_secs(5)));
         let rogue = Rogue {
             link,
             topics: Topics::default(),

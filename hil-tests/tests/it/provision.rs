@@ -108,7 +108,7 @@ impl Fleet {
         let (client_id, patience) = ("someone".to_owned(), Duration::from_secs(2));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut link = Link::open(LinkOptions { broker, tls, client_id, last_will: None, patience });
+            let mut link = Link::open(LinkOptions { tls, ..LinkOptions::new(broker, client_id, patience) });
             loop {
                 match link.next().await {
                     Some(LinkEvent::Connected) => {

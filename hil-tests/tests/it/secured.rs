@@ -69,7 +69,7 @@ impl Secured {
         let broker: BrokerAddress = self.address().parse().unwrap();
         let tls = self.authority.issue(name).load(&broker).unwrap();
         let patience = Duration::from_secs(5);
-        Link::open(LinkOptions { broker, tls, client_id, last_will: None, patience })
+        Link::open(LinkOptions { tls, ..LinkOptions::new(broker, client_id, patience) })
     }
 }
 

@@ -10,7 +10,7 @@ use shared::identity::DeviceId;
 
 use crate::certificates::{Authority, Validity};
 use crate::lab::{ATTACK, Lab, all_succeed};
-use crate::process::{Process, run, summary};
+use crate::process::{Process, program, run, summary};
 use crate::secured::{Grants, Secured, equip};
 
 fn nobody() -> Grants {
@@ -121,6 +121,39 @@ fn certificates_out_of_their_time_are_refused_with_a_hint_at_the_clock() {
     let Some(broker) = Secured::start(&nobody(), Validity::Always) else { return };
     let expired = broker.authority.issue_for("device-000", Validity::Past);
     refused(&broker.address(), &expired, &["certificate"]);
+}
+
+#[test]
+fn fleet_status_says_what_is_wrong_with_a_certificate_where_the_broker_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = folder.path().join("operator");
+    fs::create_dir(&operator).unwrap();
+    let inventory = folder.path().join("fleet.toml");
+    let asked = |broker: &Secured, files: &TlsFiles| {
+        let pairs = [("ca.pem", &files.ca), ("operator.pem", &files.cert), ("operator.key", &files.key)];
+        for (name, file) in pairs {
+            fs::copy(file.as_ref().unwrap(), operator.join(name)).unwrap();
+        }
+        let device = "[[device]]\nid = \"device-000\"\nkind = \"native\"\n";
+        let text = format!("name = \"shelf\"\n[broker]\nurl = \"{}\"\n{device}", broker.address());
+        fs::write(&inventory, text).unwrap();
+        let mut command = program("hil");
+        command.args(["fleet", "status"]).arg(&inventory).arg(folder.path()).args(["--log", "error"]);
+        let outcome = run(command);
+        assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("does not answer"), "{}", outcome.stderr);
+        outcome.stderr
+    };
+    let Some(broker) = Secured::start(&nobody(), Validity::Past) else { return };
+    let expired = asked(&broker, &broker.authority.issue("operator"));
+    assert!(expired.contains("the broker's certificate has expired"), "{expired}");
+    let Some(broker) = Secured::start(&nobody(), Validity::Always) else { return };
+    let stranger = Authority::new(folder.path(), "stranger").issue("operator");
+    let other = asked(&broker, &stranger);
+    assert!(other.contains("the broker's certificate is of another authority"), "{other}");
+    let own = broker.authority.issue_for("operator", Validity::Past);
+    let of_mine = asked(&broker, &own);
+    assert!(of_mine.contains("certificate"), "{of_mine}");
 }
 
 #[test]

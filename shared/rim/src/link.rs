@@ -1,6 +1,21 @@
 //! One connection to a broker, kept up.
+//!
+//! # Why nobody waits for ever, and nothing piles up
+//! The state machine takes an event and queues the commands that follow from it; where the queue of commands is full, it
+//! waits. So the connection must go on sending while nobody takes its events. It must go on *reading* as well: brokers
+//! acknowledge what is published in the same stream, and only so many publications may be unacknowledged. Hence the
+//! task that polls rumqttc never waits for the state machine: what arrives meanwhile is [`held`](crate::held). That
+//! stays small because a message is acknowledged to the broker only when it is handed on: a broker has no more than some
+//! tens of messages on their way to a client that does not acknowledge (Mosquitto 20, the embedded one 64), and keeps
+//! the others. Commands therefore always get through, the state machine always comes back for its next event, and then
+//! the broker goes on.
+//!
+//! # Messages that are too long
+//! A message beyond [`MAX_MESSAGE_BYTES`] is handed on as its first bytes, one more than the limit: enough to be refused
+//! and counted. To tear the connection instead would not help, as it may be retained. The most that a broker can send
+//! is MQTT's own limit of 256 MiB, one message at a time; a limit at the broker (`message_size_limit` or
+//! `max_packet_size` of Mosquitto; the embedded one has it) keeps that from happening.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,17 +25,31 @@ use rumqttc::{
 };
 use shared::wire::{MAX_MESSAGE_BYTES, Publication};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
+use crate::held::Held;
 use crate::tls::{Failure, explain};
-use crate::{BrokerAddress, Tls, nonce};
+use crate::{BrokerAddress, Login, Tls, nonce};
 
 /// Room for a topic and the packet's own header beside the largest message.
 const MAX_PACKET_BYTES: usize = MAX_MESSAGE_BYTES + 4096;
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-const QUEUE: usize = 1024;
+/// The largest packet that MQTT knows.
+const MAX_INCOMING_BYTES: usize = 268_435_455;
+/// How often a client says that it is there, unless another pause is asked for.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Commands that wait at most.
+const COMMANDS: usize = 1024;
+/// Events that wait at most, once they are handed on.
+const EVENTS: usize = 64;
+/// How long a broker may take to answer at first.
+const CONNECTING: Duration = Duration::from_secs(10);
+/// How long a broker may take to accept a message.
+const SENDING: Duration = Duration::from_secs(60);
+/// A connection that has lasted so long counts as a success: patience and pauses begin anew.
+const LASTING: Duration = Duration::from_secs(10);
 /// How long a broker may take to hang up after a farewell.
 const HANGING_UP: Duration = Duration::from_secs(2);
 
@@ -37,6 +66,18 @@ pub struct LinkOptions {
     pub last_will: Option<LastWill>,
     /// How long the broker may be away before the link gives up.
     pub patience: Duration,
+    /// User name and password, as [`LoginOptions::load`](crate::LoginOptions::load) has them.
+    pub login: Option<Login>,
+    /// How often the broker is told that this client is there.
+    pub keep_alive: Duration,
+}
+
+impl LinkOptions {
+    /// A link to `broker` without TLS and login.
+    pub fn new(broker: BrokerAddress, client_id: String, patience: Duration) -> Self {
+        let (tls, last_will, login) = (None, None, None);
+        LinkOptions { broker, tls, client_id, last_will, patience, login, keep_alive: KEEP_ALIVE }
+    }
 }
 
 /// What the broker publishes, retained, if a client vanishes.
@@ -110,17 +151,20 @@ pub enum LinkError {
 pub struct Link {
     commands: Sender<Command>,
     events: Receiver<LinkEvent>,
-    /// Events that arrived while a command waited for its turn.
-    held: VecDeque<LinkEvent>,
+    trouble: watch::Receiver<Option<String>>,
 }
 
 impl Link {
     /// Starts connecting. Must be called inside a tokio runtime.
     pub fn open(options: LinkOptions) -> Link {
         let mut mqtt = MqttOptions::new(&options.client_id, &options.broker.host, options.broker.port);
-        mqtt.set_keep_alive(KEEP_ALIVE);
+        mqtt.set_keep_alive(options.keep_alive);
         mqtt.set_clean_session(true);
-        mqtt.set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
+        mqtt.set_max_packet_size(MAX_INCOMING_BYTES, MAX_PACKET_BYTES);
+        mqtt.set_manual_acks(true);
+        if let Some(Login { user, password }) = &options.login {
+            mqtt.set_credentials(user, password);
+        }
         if let Some(Tls(config)) = &options.tls {
             mqtt.set_transport(Transport::Tls(TlsConfiguration::Rustls(config.clone())));
         }
@@ -132,46 +176,41 @@ impl Link {
                 true,
             ));
         }
-        let (client, mut event_loop) = AsyncClient::new(mqtt, QUEUE);
+        let (client, mut event_loop) = AsyncClient::new(mqtt, COMMANDS);
         // Messages are small and each waits for an answer: held back to be sent together they cost 40 ms a hop.
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
+        // rumqttc takes it for sending as well, and a broker may be slow to take what it is sent.
+        network.set_connection_timeout(SENDING.as_secs());
         event_loop.set_network_options(network);
-        let (command_sender, commands) = mpsc::channel(QUEUE);
-        let (events, event_receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(feed(client, commands));
+        let (command_sender, commands) = mpsc::channel(COMMANDS);
+        let (events, event_receiver) = mpsc::channel(EVENTS);
+        let (troubled, trouble) = watch::channel(None);
+        tokio::spawn(feed(client.clone(), commands));
         tokio::spawn(async move {
-            let result = poll(event_loop, &options, &events).await;
+            let mut held = Held::new(client, &events);
+            let result = poll(event_loop, &options, &mut held, &troubled).await;
+            held.hand_over_all().await;
             // Nobody listens any more if the link was dropped: then there is nobody to tell.
             let _ = events.send(LinkEvent::Closed(result)).await;
         });
-        Link { commands: command_sender, events: event_receiver, held: VecDeque::new() }
+        Link { commands: command_sender, events: event_receiver, trouble }
     }
 
     /// The next event; `None` after [`LinkEvent::Closed`].
     pub async fn next(&mut self) -> Option<LinkEvent> {
-        match self.held.pop_front() {
-            Some(event) => Some(event),
-            None => self.events.recv().await,
-        }
+        self.events.recv().await
     }
 
-    /// Queues a command. While the queue is full, events are taken in and kept for [`Link::next`]: a connection
-    /// whose events nobody takes would not send either, and both sides would wait for ever.
+    /// Why there is no connection, as of the last attempt; `None` while there is one.
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.clone()
+    }
+
+    /// Queues a command, as soon as there is room.
     pub async fn send(&mut self, command: Command) {
-        loop {
-            tokio::select! {
-                biased;
-                room = self.commands.reserve() => {
-                    // No room ever again means that the link has given up, which its last event says.
-                    if let Ok(room) = room {
-                        room.send(command);
-                    }
-                    return;
-                }
-                Some(event) = self.events.recv() => self.held.push_back(event),
-            }
-        }
+        // No room ever again means that the link has given up, which its last event says.
+        let _ = self.commands.send(command).await;
     }
 
     /// Sends what is queued, disconnects (so that the last will is not published) and waits until that is done,
@@ -206,51 +245,55 @@ async fn feed(client: AsyncClient, mut commands: Receiver<Command>) {
 async fn poll(
     mut event_loop: EventLoop,
     options: &LinkOptions,
-    events: &Sender<LinkEvent>,
+    held: &mut Held<'_>,
+    trouble: &watch::Sender<Option<String>>,
 ) -> Result<(), LinkError> {
     let broker = &options.broker;
     let mut backoff = Backoff::default();
-    let mut connected = false;
+    let mut connected: Option<Instant> = None;
+    // Of a time with connections, but none that lasted, too.
     let mut away_since = Instant::now();
     let mut failure = Failure::Away("no answer".to_owned());
     loop {
         let limit = away_since + options.patience;
-        let polled = if connected {
-            event_loop.poll().await
-        } else if let Ok(polled) = timeout_at(limit, event_loop.poll()).await {
-            polled
+        let polled = if connected.is_some() {
+            held.during(event_loop.poll()).await
         } else {
-            // Cut short by the end of patience: what failed before tells more.
-            return Err(given_up(options, failure));
+            let soon = limit.min(Instant::now() + CONNECTING);
+            match held.during(timeout_at(soon, event_loop.poll())).await {
+                Ok(polled) => polled,
+                // Cut short by the end of patience: what failed before tells more.
+                Err(_) if soon == limit => return Err(given_up(options, failure)),
+                Err(_) => Err(ConnectionError::NetworkTimeout),
+            }
         };
         match polled {
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
                 info!("connected to {broker}");
-                (connected, away_since) = (true, Instant::now());
-                backoff.reset();
-                let _ = events.send(LinkEvent::Connected).await;
+                connected = Some(Instant::now());
+                trouble.send_replace(None);
+                held.push(LinkEvent::Connected);
             }
-            Ok(Event::Incoming(Packet::Publish(message))) => {
-                let event = LinkEvent::Message {
-                    topic: message.topic,
-                    payload: message.payload,
-                    retained: message.retain,
-                };
-                let _ = events.send(event).await;
-            }
+            Ok(Event::Incoming(Packet::Publish(message))) => held.take(message),
             Ok(Event::Incoming(Packet::SubAck(answer))) => warn_if_denied(&answer, broker),
             Ok(Event::Outgoing(Outgoing::Disconnect)) => {
-                wait_until_hung_up(event_loop).await;
+                held.during(wait_until_hung_up(event_loop)).await;
                 return Ok(());
             }
             Err(ConnectionError::RequestsDone) => return Ok(()),
             Ok(_) => {}
             Err(error) => {
-                failure = explain(&error, broker, connected);
-                if connected {
-                    (connected, away_since) = (false, Instant::now());
-                    let _ = events.send(LinkEvent::Disconnected).await;
+                failure = explain(&error, broker, connected.is_some());
+                if let Some(since) = connected.take() {
+                    if since.elapsed() >= LASTING {
+                        away_since = Instant::now();
+                        backoff.reset();
+                    }
+                    held.cut();
+                    held.push(LinkEvent::Disconnected);
                 }
+                let (Failure::Away(cause) | Failure::Refused(cause)) = &failure;
+                trouble.send_replace(Some(cause.clone()));
                 let left = options.patience.saturating_sub(away_since.elapsed());
                 if left.is_zero() {
                     return Err(given_up(options, failure));
@@ -262,7 +305,7 @@ async fn poll(
                     Failure::Away(cause) => warn!("the broker {broker} is away ({cause}); {next}"),
                     Failure::Refused(cause) => warn!("no connection to the broker {broker}: {cause}; {next}"),
                 }
-                sleep(pause).await;
+                held.during(sleep(pause)).await;
             }
         }
     }
@@ -296,46 +339,4 @@ fn warn_if_denied(answer: &SubAck, broker: &BrokerAddress) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{ErrorKind, Read, Write};
-    use std::net::TcpListener;
-    use std::thread;
-
-    use super::*;
-
-    const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
-    const DISCONNECT: [u8; 2] = [0xe0, 0];
-
-    /// A broker that reads a farewell and takes its time to hang up.
-    fn slow_broker(listener: &TcpListener) {
-        let (mut socket, _) = listener.accept().unwrap();
-        let mut buffer = [0; 256];
-        assert!(socket.read(&mut buffer).unwrap() > 0, "no CONNECT");
-        socket.write_all(&CONNACK).unwrap();
-        let mut read = 0;
-        while !buffer[..read].ends_with(&DISCONNECT) {
-            read = socket.read(&mut buffer).unwrap();
-            assert!(read > 0, "hung up without a farewell");
-        }
-        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-        let more = socket.read(&mut buffer);
-        let waits = |kind| matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut);
-        assert!(more.as_ref().is_err_and(|error| waits(error.kind())), "it did not wait: {more:?}");
-    }
-
-    #[test]
-    fn who_leaves_waits_until_the_broker_hangs_up() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let broker = format!("mqtt://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let serving = thread::spawn(move || slow_broker(&listener));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let (client_id, patience) = ("test".to_owned(), Duration::from_secs(60));
-            let options = LinkOptions { broker, tls: None, client_id, last_will: None, patience };
-            let mut link = Link::open(options);
-            assert!(matches!(link.next().await, Some(LinkEvent::Connected)));
-            link.close(patience).await;
-        });
-        serving.join().unwrap();
-    }
-}
+mod tests;

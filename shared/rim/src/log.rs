@@ -3,7 +3,6 @@
 use std::io::IsTerminal as _;
 
 use tracing::Level;
-use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -15,9 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// # Panics
 /// If the process logs elsewhere already.
 pub fn log_to_stderr(level: Level) {
-    // The embedded broker reports every connection that is closed as an error: for those who debug it.
-    let broker = if level >= Level::DEBUG { LevelFilter::DEBUG } else { LevelFilter::OFF };
-    let levels = Targets::new().with_default(level).with_target("rumqttd", broker);
+    let levels = Targets::new().with_default(level);
     // As https://no-color.org has it.
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let ansi = !plain && std::io::stderr().is_terminal();

@@ -65,6 +65,11 @@ impl Topics {
         if valid { Ok(Topics { prefix: prefix.to_owned() }) } else { Err(InvalidPrefix(prefix.to_owned())) }
     }
 
+    /// The first levels of them all.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The name of a topic, to publish on or to subscribe to.
     pub fn name(&self, topic: Topic) -> String {
         let prefix = &self.prefix;

@@ -6,7 +6,7 @@
 use std::error::Error as StdError;
 use std::io;
 
-use rumqttc::ConnectionError;
+use rumqttc::{ConnectReturnCode as Code, ConnectionError};
 use rustls::{AlertDescription as Alert, CertificateError, Error};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -26,6 +26,11 @@ pub(crate) enum Failure {
 pub(crate) fn explain(error: &ConnectionError, broker: &BrokerAddress, answered: bool) -> Failure {
     match (tls_error(error), error) {
         (Some(error), _) => Failure::Refused(words(error, broker)),
+        (None, ConnectionError::ConnectionRefused(Code::BadUserNamePassword | Code::NotAuthorized)) => {
+            let what =
+                "it does not know this program's user name or password: --user and --password-file give them";
+            Failure::Refused(what.to_owned())
+        }
         (None, ConnectionError::ConnectionRefused(code)) => {
             Failure::Refused(format!("the broker answers {code:?}"))
         }
@@ -80,7 +85,9 @@ fn words(error: &Error, broker: &BrokerAddress) -> String {
                 if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") }
             ),
             Certificate::UnknownIssuer | Certificate::BadSignature => {
-                "the broker's certificate is not signed by the CA of --ca".to_owned()
+                "the broker's certificate is of another authority: it is not signed by the CA of --ca, or without --ca by \
+                 none that this system trusts"
+                    .to_owned()
             }
             _ => format!("the broker's certificate cannot be used: {error}"),
         },
@@ -94,7 +101,8 @@ fn words(error: &Error, broker: &BrokerAddress) -> String {
                     .to_owned()
             }
             Alert::UnknownCA => {
-                "the broker does not know the CA that signed this program's certificate (--cert)".to_owned()
+                "this program's certificate (--cert) is of another authority: the broker does not know the CA that signed it"
+                    .to_owned()
             }
             Alert::BadCertificate
             | Alert::UnsupportedCertificate

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::{Error, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::warn;
@@ -29,10 +30,19 @@ pub(super) fn certificates(
     Ok(certificates)
 }
 
+/// The certificates of CAs in a file, as the only roots.
+pub(super) fn roots(ca: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("ca", ca)? {
+        roots.add(certificate).map_err(|error| wrong("ca", ca, error.to_string()))?;
+    }
+    Ok(roots)
+}
+
 /// The first private key in a file.
 pub(super) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let bytes = fs::read(file).map_err(|error| wrong("key", file, error.to_string()))?;
-    warn_if_others_can_read(file);
+    warn_if_others_can_read("key", file);
     PrivateKeyDer::from_pem_slice(&bytes)
         .map_err(|error| wrong("key", file, explain(&error, "private key without a passphrase")))
 }
@@ -45,14 +55,15 @@ fn explain(error: &Error, wanted: &str) -> String {
     }
 }
 
+/// A secret that is no secret on this machine is worth a line.
 #[cfg(unix)]
-fn warn_if_others_can_read(file: &Path) {
+pub(crate) fn warn_if_others_can_read(what: &str, file: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
-        warn!("others on this machine may use the key {}: chmod 600 keeps it private", file.display());
+        warn!("others on this machine may use the {what} {}: chmod 600 keeps it private", file.display());
     }
 }
 
 #[cfg(not(unix))]
-fn warn_if_others_can_read(_: &Path) {}
+pub(crate) fn warn_if_others_can_read(_: &str, _: &Path) {}

@@ -1,7 +1,8 @@
 //! TLS of the link to the broker: which files it takes, and what a failed handshake means.
 //!
-//! The only root is the CA of `--ca`: a fleet has a CA of its own, and no public one may speak for its broker. The
-//! certificate of a program says who it is; a broker that asks for it (mTLS) needs no password.
+//! With `--ca`, that CA is the only root: a fleet has a CA of its own, and no public one may speak for its broker. Without
+//! it, the roots are the system's, for a broker whose certificate comes from a public CA. The certificate of a program
+//! says who it is; a broker that asks for it (mTLS) needs no password.
 
 mod expiry;
 mod failure;
@@ -17,11 +18,13 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::BrokerAddress;
 pub use expiry::not_after;
 pub(crate) use failure::{Failure, explain};
+pub(crate) use files::warn_if_others_can_read;
 
 /// The files that TLS takes, all PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct TlsFiles {
-    /// Certificate of the CA that signed the broker's (PEM); needed for mqtts://
+    /// Certificate of the CA that signed the broker's (PEM), the only one that is trusted then; without it, mqtts:// trusts
+    /// the system's
     #[arg(long, value_name = "FILE", env = "OUTPOST_CA")]
     pub ca: Option<PathBuf>,
     /// Certificate of this program (PEM), for a broker that asks for one; needs --key
@@ -46,8 +49,16 @@ impl fmt::Debug for Tls {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// TLS without a CA.
-    #[error("{0} needs --ca FILE: the certificate of the CA that signed the broker's")]
-    NoCa(BrokerAddress),
+    #[error(
+        "{broker} needs --ca FILE, the certificate of the CA that signed the broker's: this system has no CA of its own \
+         ({cause})"
+    )]
+    NoCa {
+        /// The broker.
+        broker: BrokerAddress,
+        /// What was found instead.
+        cause: String,
+    },
     /// Files for a broker without TLS.
     #[error(
         "--{option} is of no use with {broker}: name the broker as mqtts://HOST, or leave --{option} out"
@@ -118,14 +129,17 @@ impl TlsFiles {
                 None => Ok(None),
             };
         }
-        let ca = self.ca.as_deref().ok_or_else(|| TlsError::NoCa(broker.clone()))?;
         let pair = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => Some((cert.as_path(), key.as_path())),
             (Some(_), None) => return Err(TlsError::Half { given: "cert", missing: "key" }),
             (None, Some(_)) => return Err(TlsError::Half { given: "key", missing: "cert" }),
             (None, None) => None,
         };
-        let config = config(ca, pair)?;
+        let roots = match &self.ca {
+            Some(ca) => files::roots(ca)?,
+            None => system_roots().map_err(|cause| TlsError::NoCa { broker: broker.clone(), cause })?,
+        };
+        let config = config(roots, pair)?;
         if let Some((cert, _)) = pair {
             expiry::warn_of_expiry(cert);
         }
@@ -133,12 +147,20 @@ impl TlsFiles {
     }
 }
 
-/// A configuration that trusts `ca` alone and shows the certificate of `pair`, if it is given.
-fn config(ca: &Path, pair: Option<(&Path, &Path)>) -> Result<ClientConfig, TlsError> {
+/// The CAs that this system trusts.
+fn system_roots() -> Result<RootCertStore, String> {
+    let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    for certificate in files::certificates("ca", ca)? {
-        roots.add(certificate).map_err(|error| files::wrong("ca", ca, error.to_string()))?;
+    // Some systems keep certificates that nobody could use; the others are as good.
+    let (usable, _) = roots.add_parsable_certificates(found.certs);
+    match usable {
+        0 => Err(found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string)),
+        _ => Ok(roots),
     }
+}
+
+/// A configuration that trusts `roots` alone and shows the certificate of `pair`, if it is given.
+fn config(roots: RootCertStore, pair: Option<(&Path, &Path)>) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -197,7 +219,6 @@ mod tests {
     #[test]
     fn what_is_wrong_with_files_and_options_is_said_in_one_line() {
         for (broker, files, parts) in [
-            ("mqtts://broker", ["", "", ""], ["mqtts://broker:8883 needs --ca", "signed"]),
             (
                 "mqtt://broker",
                 ["ca.pem", "", ""],
