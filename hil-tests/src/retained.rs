@@ -35,6 +35,32 @@ pub fn clear(access: &BrokerAccess, topics: &Topics) -> anyhow::Result<usize> {
     })
 }
 
+/// Deletes what is retained on these topics.
+///
+/// # Errors
+/// If the broker does not answer.
+pub(crate) fn delete(access: &BrokerAccess, topics: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut link = Link::open(access.link(format!("operator-{:016x}", nonce()), CONNECTING));
+        match link.next().await {
+            Some(LinkEvent::Connected) => {}
+            Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
+            _ => bail!("the connection was closed"),
+        }
+        for topic in topics {
+            link.send(nothing_on(topic)).await;
+        }
+        link.close(PARTING).await;
+        Ok(())
+    })
+}
+
+/// An empty message is how a retained one is deleted.
+fn nothing_on(topic: String) -> Command {
+    Command::Publish(Publication { topic, payload: Payload::from(bytes::Bytes::new()), retain: true })
+}
+
 /// Deletes what the broker sends at once, and returns its topics.
 async fn clear_once(access: &BrokerAccess, topics: &Topics) -> anyhow::Result<BTreeSet<String>> {
     let mut link = Link::open(access.link(format!("operator-{:016x}", nonce()), CONNECTING));
@@ -56,13 +82,7 @@ async fn clear_once(access: &BrokerAccess, topics: &Topics) -> anyhow::Result<BT
             }
             Some(LinkEvent::Message { topic, payload, retained }) => {
                 if retained && !payload.is_empty() {
-                    let nothing = Payload::from(bytes::Bytes::new());
-                    link.send(Command::Publish(Publication {
-                        topic: topic.clone(),
-                        payload: nothing,
-                        retain: true,
-                    }))
-                    .await;
+                    link.send(nothing_on(topic.clone())).await;
                     found.insert(topic);
                 }
             }

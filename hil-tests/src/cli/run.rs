@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aggregator_node::record::AttackSummary;
 use clap::Args;
-use rim::{BrokerAddress, TlsFiles, complain};
+use rim::{BrokerAddress, BrokerOptions, complain};
 use shared::scenario::Scenario;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, Format, On, UsageError};
@@ -36,7 +36,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "URL", env = "OUTPOST_BROKER")]
     broker: Option<BrokerAddress>,
     #[command(flatten)]
-    tls: TlsFiles,
+    access: BrokerOptions,
     #[command(flatten)]
     device: DeviceArg,
     #[command(flatten)]
@@ -64,15 +64,20 @@ impl RunArgs {
             return Err(UsageError("--on boards uses the broker of the inventory".to_owned()).into());
         }
         if let Some(broker) = &self.broker {
-            self.tls.load(broker).map_err(|error| UsageError(error.to_string()))?;
+            self.access.load(broker).map_err(|error| UsageError(error.to_string()))?;
+            if self.access.login.user.is_some() && self.access.login.password_file.is_none() {
+                let message =
+                    "--user needs --password-file FILE here: the file is what all processes are given";
+                return Err(UsageError(message.to_owned()).into());
+            }
         }
         self.fleet.check(&[self.on])?;
         let arch = self.arch.of(&[self.on])?;
         let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
         let datasets = self.common.folder.path();
         let data = FleetData::load(&scenario, &datasets)?;
-        let tls = self.tls;
-        let broker = self.broker.map(|address| RunningBroker { address, tls });
+        let access = self.access;
+        let broker = self.broker.map(|address| RunningBroker { address, access });
         let bench = self.on.bench(self.faults, broker, &arch, &self.fleet, self.device)?;
         let name = scenario.name.clone();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{name}-{}", bench.name())));

@@ -1,11 +1,12 @@
 //! What the processes of a run are given: the scenario, and each device's configuration and shard.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use edge_client::config::File;
-use rim::{TlsFiles, nonce};
+use rim::{BrokerOptions, nonce};
 use shared::identity::DeviceId;
 use tempfile::TempDir;
 
@@ -18,12 +19,12 @@ pub(super) struct Fleet {
     folder: TempDir,
     clients: Vec<(DeviceId, PathBuf)>,
     topic_prefix: String,
-    tls: TlsFiles,
+    access: BrokerOptions,
 }
 
 impl Fleet {
-    /// Writes it all down; `tls` is for the broker.
-    pub(super) fn prepare(task: &Task, tls: TlsFiles) -> anyhow::Result<Self> {
+    /// Writes it all down; `access` is how they speak to the broker.
+    pub(super) fn prepare(task: &Task, access: BrokerOptions) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("outpost-").context("no temporary folder")?;
         let scenario = &task.scenario;
         let scenario_path = folder.path().join("scenario.toml");
@@ -38,16 +39,20 @@ impl Fleet {
                 shard: Some(shard),
                 topic_prefix: Some(topic_prefix.clone()),
                 attack_log: Some(folder.path().join(ATTACK_LOG)),
-                ca: tls.ca.clone(),
-                cert: tls.cert.clone(),
-                key: tls.key.clone(),
+                ca: access.tls.ca.clone(),
+                cert: access.tls.cert.clone(),
+                key: access.tls.key.clone(),
+                user: access.login.user.clone(),
+                password_file: access.login.password_file.clone(),
+                plain_password: access.login.plain_password.then_some(true),
+                keep_alive: access.login.keep_alive.and_then(NonZero::new),
                 ..File::default()
             };
             let config_path = folder.path().join(format!("{device}.toml"));
             write(&config_path, toml::to_string(&config)?.as_bytes())?;
             clients.push((device, config_path));
         }
-        Ok(Fleet { folder, clients, topic_prefix, tls })
+        Ok(Fleet { folder, clients, topic_prefix, access })
     }
 
     /// Where all that is.
@@ -69,8 +74,8 @@ impl Fleet {
         self.folder.path().join(ATTACK_LOG)
     }
 
-    pub(super) fn tls(&self) -> &TlsFiles {
-        &self.tls
+    pub(super) fn access(&self) -> &BrokerOptions {
+        &self.access
     }
 
     /// Where the process called `name` logs to.

@@ -25,11 +25,13 @@ use std::time::{Duration, Instant};
 
 use aggregator_node::record::Summary;
 use anyhow::{bail, ensure};
-use rim::{BrokerAddress, TlsFiles};
+use rim::{BrokerAddress, BrokerOptions};
+use shared::wire::{Topic, Topics};
 
 use crate::bench::{Bench, Task, Watch};
 use crate::faults::{Mosquitto, Proxy, Step};
 use crate::held_port::HeldPort;
+use crate::retained;
 pub(crate) use aggregator::Aggregator;
 pub use binaries::Binaries;
 pub(crate) use child::Child;
@@ -48,13 +50,13 @@ const PARTING: Duration = Duration::from_secs(10);
 /// How long a broker may take until it answers.
 const START: Duration = Duration::from_secs(30);
 
-/// A broker that is already running, and the files for its TLS, which all processes take.
+/// A broker that is already running, and how all processes speak to it.
 #[derive(Clone, Debug)]
 pub struct RunningBroker {
     /// Where it is.
     pub address: BrokerAddress,
-    /// The files.
-    pub tls: TlsFiles,
+    /// Files for its TLS, and a login.
+    pub access: BrokerOptions,
 }
 
 /// The process bench.
@@ -97,7 +99,7 @@ impl Processes {
         let mut command = Aggregator::command(&self.aggregator_node, fleet.folder(), task, self.name);
         command.args(["--topic-prefix", fleet.topic_prefix()]).arg("--attack-log").arg(fleet.attack_log());
         let broker = if let Some(broker) = given {
-            command.arg("--broker").arg(broker.to_string()).args(fleet.tls().arguments());
+            command.arg("--broker").arg(broker.to_string()).args(fleet.access().arguments());
             broker
         } else {
             command.args(["--listen", &port.address().to_string()]);
@@ -117,8 +119,8 @@ impl Bench for Processes {
         if let Some(summary) = task.finished(self.name)? {
             return Ok(Some(summary));
         }
-        let tls = self.broker.as_ref().map(|broker| broker.tls.clone()).unwrap_or_default();
-        let fleet = Fleet::prepare(task, tls)?;
+        let access = self.broker.as_ref().map(|broker| broker.access.clone()).unwrap_or_default();
+        let fleet = Fleet::prepare(task, access)?;
         let mosquitto = self.faults.iter().any(Step::breaks_broker).then(Mosquitto::start).transpose()?;
         ensure!(
             mosquitto.is_none() || self.broker.is_none(),
@@ -138,7 +140,27 @@ impl Bench for Processes {
         }
         let rounds = Rounds::of(&task.out);
         let running = Running { aggregator, seats, links, mosquitto, rounds, jobs: JOBS };
-        conduct(running, &broker, &self.faults, watch)
+        let outcome = conduct(running, &broker, &self.faults, watch);
+        if let Some(broker) = &self.broker {
+            tidy_up(broker, &fleet);
+        }
+        outcome
+    }
+}
+
+/// Deletes what a fleet has left at a broker that outlives it.
+fn tidy_up(broker: &RunningBroker, fleet: &Fleet) {
+    let tidied = || -> anyhow::Result<()> {
+        let topics = Topics::new(fleet.topic_prefix())?;
+        let devices = fleet.clients().iter().map(|(device, _)| topics.name(Topic::Status(*device)));
+        let retained = devices.chain([topics.name(Topic::Round)]);
+        retained::delete(&broker.access.load(&broker.address)?, retained)
+    };
+    if let Err(error) = tidied() {
+        let (prefix, address) = (fleet.topic_prefix(), &broker.address);
+        tracing::warn!(
+            "this run's retained messages stay at the broker: {error:#}; `hil broker clear {prefix} --broker {address}` deletes them"
+        );
     }
 }
 

@@ -171,3 +171,16 @@ fn clearing_a_prefix_deletes_what_is_retained_below_it_and_nothing_else() {
     assert_eq!(clear("lab-1"), format!("{broker}: 0 retained messages deleted below lab-1\n"));
     assert_eq!(clear("lab-10"), format!("{broker}: 1 retained message deleted below lab-10\n"));
 }
+
+#[test]
+fn a_run_of_processes_leaves_nothing_at_a_broker_that_was_there_before() {
+    let Some(mosquitto) = start("") else { return };
+    let (port, broker) = (mosquitto.address().port, mosquitto.address().to_string());
+    publish(port, &["-r", "-t", "outpost/round", "-m", "of another fleet"]);
+    let lab = Lab::new(&["rounds=3"]);
+    run(lab.hil("processes", "run", &["--broker", &broker])).succeeded();
+    let mut command = program("hil");
+    command.args(["broker", "clear", "outpost", "--broker", &broker]);
+    let outcome = run(command).succeeded();
+    assert!(outcome.stdout.contains(": 1 retained message deleted"), "{}", outcome.stdout);
+}

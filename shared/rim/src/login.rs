@@ -3,6 +3,7 @@
 
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand")]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fmt, fs};
@@ -116,6 +117,20 @@ impl BrokerOptions {
             keep_alive: mine.keep_alive.or(theirs.keep_alive),
         };
         BrokerOptions { tls: self.tls.or(others.tls), login }
+    }
+
+    /// The arguments of a program that is to take these options; a password in the environment is none of them.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let LoginOptions { user, password_file, plain_password, keep_alive } = &self.login;
+        let mut arguments = self.tls.arguments();
+        let mut give = |option: &str, value: Option<OsString>| {
+            arguments.extend(value.into_iter().flat_map(|value| [option.into(), value]));
+        };
+        give("--user", user.as_ref().map(Into::into));
+        give("--password-file", password_file.as_ref().map(Into::into));
+        give("--keep-alive", keep_alive.map(|seconds| seconds.to_string().into()));
+        arguments.extend(plain_password.then(|| "--plain-password".into()));
+        arguments
     }
 
     /// Reads the files for a link to `broker`.
