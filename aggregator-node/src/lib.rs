@@ -25,4 +25,5 @@ pub mod machine;
 pub mod node;
 pub mod record;
 pub mod run;
+pub mod trial;
 pub mod worker;

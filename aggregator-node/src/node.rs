@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use rim::{BrokerAccess, Command, Link, LinkEvent, Supervisor, nonce};
+use rim::{BrokerAccess, Command, Link, LinkError, LinkEvent, Supervisor, nonce};
 use shared::data::{ShardEntry, ShardList};
 use shared::identity::{DeviceId, Digest};
 use shared::scenario::Scenario;
@@ -17,7 +17,7 @@ use shared::{data, models};
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::attack_log::AttackLog;
 use crate::backend::{self, DeviceChoice};
@@ -89,14 +89,14 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                     supervisor.ready();
                     machine.handle(clock(), Event::Connected)
                 }
-                Some(LinkEvent::Message { topic, payload, .. }) => {
-                    machine.handle(clock(), Event::Message { topic: &topic, payload: &payload.into() })
+                Some(LinkEvent::Message { topic, payload, retained }) => {
+                    machine.handle(clock(), Event::Message { topic: &topic, payload: &payload.into(), retained })
                 }
                 Some(LinkEvent::Disconnected) => {
                     supervisor.status("the broker is away");
-                    Vec::new()
+                    machine.handle(clock(), Event::Disconnected)
                 }
-                Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
+                Some(LinkEvent::Closed(Err(error))) => return given_up(run, error),
                 Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
             },
             Some(outcome) = reports.recv() => machine.handle(clock(), Event::Done(outcome.context(DIED)?)),
@@ -190,6 +190,15 @@ fn open_run(
         info!("every round of this run is there already");
     }
     Ok(opened)
+}
+
+/// The broker is away for good: no harm, if that is after the last round.
+fn given_up(run: Box<Run>, error: LinkError) -> anyhow::Result<Ending> {
+    if !run.is_complete() {
+        return Err(error.into());
+    }
+    warn!("the run is over, but perhaps not every device has heard so: {error}");
+    Ok(Ending::Finished(Box::new(run.finish()?)))
 }
 
 /// The link to the broker, and the broker, if this process brings it.

@@ -100,6 +100,11 @@ impl Run {
         }
     }
 
+    /// Whether every round is recorded.
+    pub fn is_complete(&self) -> bool {
+        self.latest.0 >= self.scenario.rounds
+    }
+
     /// From where the round machine is to start, in a term of its own.
     ///
     /// # Errors

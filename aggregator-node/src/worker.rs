@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use shared::data::Dataset;
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
@@ -13,6 +14,7 @@ use shared::scenario::Scenario;
 use crate::backend::{Backend, Engine};
 use crate::defense::{DefenseError, Screening};
 use crate::evaluator::{Evaluator, Examples};
+use crate::trial::Trial;
 
 /// Something to compute.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub enum Job {
         updates: Vec<Arc<[f32]>>,
         /// The number of examples behind each.
         weights: Vec<f64>,
+        /// Selected devices that have shown themselves Byzantine and have no update.
+        known_byzantine: usize,
     },
     /// Evaluate the global model on the whole test set.
     Evaluate {
@@ -46,6 +50,8 @@ pub enum Outcome {
         round: u32,
         /// The aggregate, or why there is none.
         result: Result<Aggregate, String>,
+        /// Devices whose updates were refused after all, in ascending order: no model could be trained from them.
+        unusable: Vec<DeviceId>,
     },
     /// What rules are computed on, or models evaluated, failed: not for anything that a device sent.
     BackendFailed {
@@ -74,6 +80,8 @@ pub struct Aggregate {
 
 /// Computes for the aggregator.
 pub struct Worker {
+    scenario: Scenario,
+    trial: Trial,
     screening: Option<Screening>,
     engine: Box<dyn Engine>,
     /// Whether the rule is told the number of examples behind each update.
@@ -93,9 +101,10 @@ impl Worker {
         backend: &dyn Backend,
     ) -> Result<Self, DefenseError> {
         let screening = Screening::new(scenario, model, &test)?;
+        let trial = Trial::new(model.clone(), &test);
         let test = Evaluator::new(model.clone(), Examples::All(test));
         let (engine, weighted) = (backend.engine(scenario), scenario.aggregation.weighted);
-        Ok(Worker { screening, engine, weighted, test })
+        Ok(Worker { scenario: scenario.clone(), trial, screening, engine, weighted, test })
     }
 
     /// Whether [`Worker::take`] does anything.
@@ -111,8 +120,14 @@ impl Worker {
     /// Does a job.
     pub fn perform(&self, job: Job) -> Outcome {
         match job {
-            Job::Aggregate { round, devices, updates, weights } => {
-                let result = self.aggregate(round, &devices, &updates, &weights);
+            Job::Aggregate { round, devices, updates, weights, known_byzantine } => {
+                let usable: Vec<bool> =
+                    updates.par_iter().map(|update| self.trial.is_usable(update)).collect();
+                let unusable: Vec<_> = select(&devices, usable.iter().map(|usable| !usable));
+                let known = known_byzantine + unusable.len();
+                let kept = || usable.iter().copied();
+                let (devices, updates) = (select(&devices, kept()), select(&updates, kept()));
+                let result = self.aggregate(round, &devices, &updates, &select(&weights, kept()), known);
                 self.engine.release(round);
                 match result {
                     Err(DefenseError::Rule(RuleError::Backend(what))) => {
@@ -123,7 +138,8 @@ impl Worker {
                         Outcome::BackendFailed { round, what: error.to_string() }
                     }
                     result => {
-                        Outcome::Aggregated { round, result: result.map_err(|error| error.to_string()) }
+                        let result = result.map_err(|error| error.to_string());
+                        Outcome::Aggregated { round, result, unusable }
                     }
                 }
             }
@@ -140,17 +156,26 @@ impl Worker {
         devices: &[DeviceId],
         updates: &[Arc<[f32]>],
         weights: &[f64],
+        known_byzantine: usize,
     ) -> Result<Aggregate, DefenseError> {
+        let fewer = self.scenario.fewer_byzantine(updates.len(), known_byzantine)?;
+        let other = (fewer > 0).then(|| self.scenario.with_fewer_byzantine(fewer).rule());
+        let rule = other.as_deref().unwrap_or_else(|| self.engine.rule());
         let rows: Vec<&[f32]> = updates.iter().map(|update| &update[..]).collect();
         let updates = Updates::new(&rows, self.weighted.then_some(weights))?;
         let harmful = match &self.screening {
-            Some(screening) => screening.harmful(round, devices, &updates, self.engine.rule())?,
+            Some(screening) => screening.harmful(round, devices, &updates, rule, fewer)?,
             None => BTreeSet::new(),
         };
-        let parameters = aggregate_where(self.engine.rule(), &updates, |row| !harmful.contains(&row))?;
+        let parameters = aggregate_where(rule, &updates, |row| !harmful.contains(&row))?;
         let removed = devices.iter().enumerate().filter(|(row, _)| harmful.contains(row));
         Ok(Aggregate { parameters, removed: removed.map(|(_, &device)| device).collect() })
     }
+}
+
+/// Those of `items` that are `wanted`.
+fn select<T: Clone>(items: &[T], wanted: impl Iterator<Item = bool>) -> Vec<T> {
+    items.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(item, _)| item.clone()).collect()
 }
 
 #[cfg(test)]
@@ -170,9 +195,12 @@ mod tests {
             devices: [3, 5, 9].map(DeviceId).to_vec(),
             updates: rows_of_bias(&[3.0, -10.0, 1.0]).into_iter().map(Arc::from).collect(),
             weights: vec![1.0, 1.0, 3.0],
+            known_byzantine: 0,
         };
         let outcome = Worker::new(&scenario, &model(), Arc::new(test_set()), &Cpu).unwrap().perform(job);
-        let Outcome::Aggregated { round: 1, result: Ok(aggregate) } = outcome else { panic!("{outcome:?}") };
+        let Outcome::Aggregated { round: 1, result: Ok(aggregate), .. } = outcome else {
+            panic!("{outcome:?}")
+        };
         aggregate
     }
 
@@ -212,7 +240,8 @@ mod tests {
         let scenario = Scenario::parse("s.toml", text, &[]).unwrap();
         let worker = Worker::new(&scenario, &model(), Arc::new(test_set()), &Gone).unwrap();
         let updates = rows_of_bias(&[1.0]).into_iter().map(Arc::from).collect();
-        let job = Job::Aggregate { round: 7, devices: vec![DeviceId(0)], updates, weights: vec![1.0] };
+        let devices = vec![DeviceId(0)];
+        let job = Job::Aggregate { round: 7, devices, updates, weights: vec![1.0], known_byzantine: 0 };
         let outcome = worker.perform(job);
         let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };
         assert_eq!(what, "it is gone");
@@ -227,9 +256,63 @@ mod tests {
         // Of a model that is not the worker's.
         let updates = vec![Arc::from([1.0]); 3];
         let devices = [0, 1, 2].map(DeviceId).to_vec();
-        let outcome = worker.perform(Job::Aggregate { round: 7, devices, updates, weights: vec![1.0; 3] });
+        let weights = vec![1.0; 3];
+        let job = Job::Aggregate { round: 7, devices, updates, weights, known_byzantine: 0 };
+        let outcome = worker.perform(job);
         let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };
         assert!(what.contains("cannot evaluate"), "{what}");
+    }
+
+    /// What comes of updates with these biases under `settings`, where `known` others are known to be Byzantine.
+    fn outcome(settings: &[&str], biases: &[f32], known: usize) -> (Result<Vec<f32>, String>, Vec<DeviceId>) {
+        let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
+                    [fleet]\ndevices = 7\ncompromised = 1\n";
+        let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
+        let scenario = Scenario::parse("s.toml", text, &settings).unwrap();
+        let job = Job::Aggregate {
+            round: 1,
+            devices: (0..).map(DeviceId).take(biases.len()).collect(),
+            updates: rows_of_bias(biases).into_iter().map(Arc::from).collect(),
+            weights: vec![1.0; biases.len()],
+            known_byzantine: known,
+        };
+        let worker = Worker::new(&scenario, &model(), Arc::new(test_set()), &Cpu).unwrap();
+        let Outcome::Aggregated { result, unusable, .. } = worker.perform(job) else {
+            panic!("not aggregated")
+        };
+        (result.map(|aggregate| aggregate.parameters), unusable)
+    }
+
+    #[test]
+    fn an_update_from_which_no_training_could_go_on_is_refused_and_the_rest_aggregated() {
+        let (aggregate, unusable) = outcome(&[], &[1.0, 2.0, 3e38, 3.0], 0);
+        assert_eq!((aggregate.unwrap()[2], unusable), (2.0, vec![DeviceId(2)]));
+        let (aggregate, unusable) = outcome(&[], &[1.0, 2.0, 1e6, 3.0], 0);
+        assert_eq!((aggregate.unwrap()[2], unusable), (250_001.5, vec![]), "far, and a model all the same");
+    }
+
+    #[test]
+    fn a_device_that_is_known_to_be_byzantine_leaves_one_fewer_among_the_others() {
+        let bulyan = ["aggregation.rule=bulyan"];
+        let seven = outcome(&bulyan, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1e37], 0);
+        assert!(seven.0.is_ok() && seven.1.is_empty());
+        let six = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        assert!(outcome(&bulyan, &six, 0).0.is_err(), "one that is absent may be honest");
+        assert_eq!(
+            outcome(&bulyan, &six, 1).0.unwrap()[2],
+            3.5,
+            "as many as there are without a Byzantine one"
+        );
+        let (aggregate, unusable) = outcome(&bulyan, &[1.0, 2.0, 3.0, 3e38, 4.0, 5.0, 6.0], 0);
+        assert_eq!((aggregate.unwrap()[2], unusable), (3.5, vec![DeviceId(3)]));
+    }
+
+    #[test]
+    fn a_quorum_is_aggregated_with_as_many_byzantine_ones_as_it_allows_for() {
+        let quorum = |quorum| outcome(&["aggregation.rule=bulyan", quorum], &[1.0, 2.0, 3.0, 4.0, 5.0], 0).0;
+        assert_eq!(quorum("aggregation.round-quorum=5").unwrap()[2], 3.0);
+        let refused = quorum("aggregation.round-quorum=6").unwrap_err();
+        assert!(refused.contains("5 updates are fewer than aggregation.round-quorum = 6"), "{refused}");
     }
 
     #[test]

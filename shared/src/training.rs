@@ -40,11 +40,23 @@ pub fn train(
     Ok(Trained { parameters, loss: (total / steps.max(1) as f64) as f32 })
 }
 
-/// The mean of the losses that devices report in a round, or of those that are numbers; in 64 bits, where no sum of what
-/// devices claim overflows.
-pub fn mean_loss(losses: impl IntoIterator<Item = f32>) -> Option<f32> {
-    let losses: Vec<f64> = losses.into_iter().filter(|loss| loss.is_finite()).map(f64::from).collect();
-    (!losses.is_empty()).then(|| (losses.iter().sum::<f64>() / losses.len() as f64) as f32)
+/// A loss so many times the median of its round, or of 1 if that is more, is not believed.
+const LOUDEST: f64 = 100.0;
+
+/// The mean of the losses that devices report in a round, and how many were left out of it: what is no number, negative,
+/// or more than 100 times the (lower) median of the others, or than 100 if that is more. One device could make a mean of
+/// claims anything. In 64 bits, where no sum of what devices claim overflows.
+pub fn mean_loss(losses: impl IntoIterator<Item = f32>) -> (Option<f32>, u32) {
+    let losses: Vec<f64> = losses.into_iter().map(f64::from).collect();
+    // Rounding takes a cross-entropy of nearly nothing just below it.
+    let mut numbers: Vec<f64> =
+        losses.iter().copied().filter(|loss| loss.is_finite() && *loss > -1e-3).collect();
+    numbers.sort_unstable_by(f64::total_cmp);
+    let median = numbers.get(numbers.len().saturating_sub(1) / 2).copied().unwrap_or_default();
+    let believed: Vec<f64> =
+        losses.iter().copied().filter(|loss| *loss > -1e-3 && *loss <= LOUDEST * median.max(1.0)).collect();
+    let mean = (!believed.is_empty()).then(|| (believed.iter().sum::<f64>() / believed.len() as f64) as f32);
+    (mean, (losses.len() - believed.len()) as u32)
 }
 
 #[cfg(test)]
@@ -70,6 +82,16 @@ mod tests {
             row[label as usize] += 2.0;
         }
         Batch { features: Features::Floats(features), shape: vec![3], labels }
+    }
+
+    #[test]
+    fn a_loss_that_cannot_be_is_left_out_of_the_mean_and_counted() {
+        assert_eq!(mean_loss([0.5, 1.5]), (Some(1.0), 0));
+        assert_eq!(mean_loss([0.5, 1.5, 1e38, f32::NAN, f32::INFINITY, -7.0]), (Some(1.0), 4));
+        assert_eq!(mean_loss([90.0, 0.001, 0.002]).1, 0, "a poor device among good ones");
+        assert_eq!(mean_loss([1e6, 2e6, 3e6]), (Some(2e6), 0), "a run that diverges");
+        assert_eq!(mean_loss([f32::NAN]), (None, 1));
+        assert_eq!(mean_loss([]), (None, 0));
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn messages() -> Vec<(&'static str, Message)> {
     let crafted = transfer(Kind::Crafted, Some(DeviceId(7)));
     let round = RoundCall {
         round: 2,
-        selected: vec![DeviceId(0), DeviceId(7), DeviceId(1000)],
+        selected: [DeviceId(0), DeviceId(7), DeviceId(1000)].into(),
         model: Content { blake3: DIGEST, size: 1_064_283 },
         deadline_ms: 30_000,
     };

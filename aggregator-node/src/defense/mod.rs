@@ -37,7 +37,7 @@ use std::collections::BTreeSet;
 
 use shared::models::ModelError;
 use shared::rules::RuleError;
-use shared::scenario::DefenseKind;
+use shared::scenario::{DefenseKind, TooFewUpdates};
 
 pub use err::ErrorRateRejection;
 pub use leave_one_out::{LeaveOneOut, TieBreaker};
@@ -76,6 +76,9 @@ pub enum DefenseError {
         /// The number that there is.
         available: usize,
     },
+    /// They are too few.
+    #[error(transparent)]
+    TooFew(#[from] TooFewUpdates),
     /// The rule refuses the updates, or all of them but one.
     #[error("the defense cannot aggregate: {0}")]
     Rule(#[from] RuleError),

@@ -38,9 +38,10 @@ impl Removals {
         devices.iter().map(tie_breaker).collect()
     }
 
-    /// The rows to remove before the rule aggregates the rest.
-    pub fn harmful(&self, evidence: &LeaveOneOut) -> BTreeSet<usize> {
-        self.defense.remove(evidence, self.count)
+    /// The rows to remove before the rule aggregates the rest: `fewer` by each criterion than the scenario says, for so many
+    /// Byzantine devices are known and have no row.
+    pub fn harmful(&self, evidence: &LeaveOneOut, fewer: u32) -> BTreeSet<usize> {
+        self.defense.remove(evidence, self.count.saturating_sub(fewer as usize))
     }
 }
 

@@ -40,7 +40,8 @@ impl Screening {
         Ok(Some(Screening { removals, validation, aggregates: Mutex::default() }))
     }
 
-    /// The rows of `updates` to remove before `rule` aggregates the rest; `devices` names the sender of each row.
+    /// The rows of `updates` to remove before `rule` aggregates the rest, `fewer` than the scenario's; `devices` names the
+    /// sender of each row.
     ///
     /// # Errors
     /// As [`LeaveOneOut::of`].
@@ -50,13 +51,14 @@ impl Screening {
         devices: &[DeviceId],
         updates: &Updates<'_>,
         rule: &dyn Rule,
+        fewer: u32,
     ) -> Result<BTreeSet<usize>, DefenseError> {
         let tie_breakers = self.removals.tie_breakers(round, devices);
         let aggregates = || self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
         let mut memory = mem::take(&mut *aggregates());
         let evidence = LeaveOneOut::of(updates, rule, &self.validation, tie_breakers, &mut memory)?;
         *aggregates() = memory;
-        Ok(self.removals.harmful(&evidence))
+        Ok(self.removals.harmful(&evidence, fewer))
     }
 }
 
@@ -101,7 +103,7 @@ mod tests {
     ) -> BTreeSet<DeviceId> {
         let rows: Vec<&[f32]> = updates.iter().map(|(_, row)| row.as_slice()).collect();
         let devices: Vec<DeviceId> = updates.iter().map(|&(device, _)| device).collect();
-        let rows = screening.harmful(1, &devices, &Updates::new(&rows, None).unwrap(), rule).unwrap();
+        let rows = screening.harmful(1, &devices, &Updates::new(&rows, None).unwrap(), rule, 0).unwrap();
         rows.into_iter().map(|row| devices[row]).collect()
     }
 
@@ -162,7 +164,7 @@ mod tests {
             let settings = [&fleet[..], &["defense.kind=err", "defense.remove=4"]].concat();
             let scenario = scenario(&[&settings[..], &[&format!("defense.ties={ties}")]].concat());
             let screening = Screening::new(&scenario, &model(), &test_set()).unwrap().unwrap();
-            let hit = screening.harmful(1, &devices, &updates, &Mean).unwrap();
+            let hit = screening.harmful(1, &devices, &updates, &Mean, 0).unwrap();
             let attackers = scenario.attackers();
             let hit: Vec<bool> = hit.into_iter().map(|row| attackers.contains(&devices[row])).collect();
             assert_eq!((hit.len(), hit.iter().filter(|is| **is).count()), (4, compromised), "{ties}");
@@ -176,7 +178,7 @@ mod tests {
         let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
         let devices: Vec<DeviceId> = (0..5).map(DeviceId).collect();
         let updates = Updates::new(&rows, None).unwrap();
-        let hit = |round| screening.harmful(round, &devices, &updates, &Mean).unwrap();
+        let hit = |round| screening.harmful(round, &devices, &updates, &Mean, 0).unwrap();
         assert_eq!((1..=50).flat_map(hit).collect::<BTreeSet<_>>().len(), 5);
     }
 

@@ -1,10 +1,12 @@
 //! Aggregate: the rule makes the new global model from what came in.
 
+use shared::identity::DeviceId;
 use shared::parameters::first_not_finite;
 use shared::training::mean_loss;
-use shared::wire::Millis;
+use shared::wire::{Millis, Refusal};
 use tracing::warn;
 
+use super::collect::Missed;
 use super::evaluate::Closed;
 use super::{Action, Machine, Phase};
 use crate::worker::{Aggregate, Job};
@@ -13,29 +15,40 @@ impl Machine {
     /// The round takes no more updates.
     pub(super) fn close_round(&mut self, now: Millis, out: &mut Vec<Action>) {
         let Phase::Collect(collect) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
-        let (call, updates, absent) = collect.close();
-        let round = call.round;
+        let (updates, Missed { selected, absent, refused, known_byzantine }) = collect.close();
+        let round = self.round;
         if !absent.is_empty() {
             let names: Vec<_> = absent.iter().map(ToString::to_string).collect();
             warn!("round {round}: nothing in time from {}", names.join(", "));
         }
-        let train_loss = mean_loss(updates.iter().map(|(_, update)| update.loss));
+        absent.iter().for_each(|device| self.roster.was_absent(*device));
+        refused.iter().for_each(|device| self.roster.was_refused(*device));
+        let (train_loss, losses_ignored) = mean_loss(updates.iter().map(|(_, update)| update.loss));
         let closed = Closed {
-            selected: call.selected.len() as u32,
-            accepted: updates.len() as u32,
+            selected: selected.len() as u32,
+            accepted: updates.iter().map(|(device, _)| *device).collect(),
             absent,
+            known_byzantine,
+            byzantine: None,
             removed: Vec::new(),
             aggregated: false,
             train_loss,
+            losses_ignored,
             devices: self.traffic.devices(&updates),
             shards: self.roster.trained(updates.iter().map(|(device, _)| *device)),
         };
-        match self.scenario.check_updates(updates.len()) {
-            Ok(()) => {
-                let weights = updates.iter().map(|(device, _)| self.roster.examples(*device)).collect();
+        match self.scenario.fewer_byzantine(updates.len(), known_byzantine) {
+            Ok(_) => {
+                let weights = self.roster.weights(updates.iter().map(|(device, _)| *device));
                 let (devices, updates) =
                     updates.into_iter().map(|(device, update)| (device, update.parameters)).unzip();
-                out.push(Action::Compute(Job::Aggregate { round, devices, updates, weights }));
+                out.push(Action::Compute(Job::Aggregate {
+                    round,
+                    devices,
+                    updates,
+                    weights,
+                    known_byzantine,
+                }));
                 self.phase = Phase::Aggregate(closed);
             }
             Err(reason) => {
@@ -51,11 +64,18 @@ impl Machine {
         now: Millis,
         round: u32,
         result: Result<Aggregate, String>,
+        unusable: &[DeviceId],
         out: &mut Vec<Action>,
     ) {
         let Phase::Aggregate(closed) = &mut self.phase else { return };
         if round != self.round {
             return;
+        }
+        closed.accepted.retain(|device| !unusable.contains(device));
+        for &device in unusable {
+            let detail = "parameters so large that no training can go on from them";
+            self.ledger.refuse(Some(device), None, Refusal::NonFinite, detail);
+            self.roster.was_refused(device);
         }
         match result {
             Ok(Aggregate { parameters, removed }) => {
@@ -63,6 +83,10 @@ impl Machine {
                 if first_not_finite(&parameters).is_none() {
                     closed.aggregated = true;
                     self.global = parameters.into();
+                    let known = closed.known_byzantine + unusable.len();
+                    let fewer =
+                        self.scenario.fewer_byzantine(closed.accepted.len(), known).unwrap_or_default();
+                    closed.byzantine = (fewer > 0).then(|| self.scenario.byzantine() - fewer);
                 } else {
                     warn!("round {round}: the aggregate is not finite, the global model stays as it is");
                 }
@@ -78,7 +102,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use shared::identity::{DeviceId, RunId};
+    use shared::identity::RunId;
     use shared::scenario::Scenario;
     use shared::wire::Topics;
 
@@ -102,15 +126,18 @@ mod tests {
         let mut machine = Machine::new(scenario, Topics::default(), start, Millis(0));
         machine.phase = Phase::Aggregate(Closed {
             selected: 4,
-            accepted: 4,
+            accepted: [1, 2, 7, 9].map(DeviceId).to_vec(),
             absent: Vec::new(),
+            known_byzantine: 0,
+            byzantine: None,
             removed: Vec::new(),
             aggregated: false,
             train_loss: None,
+            losses_ignored: 0,
             devices: Vec::new(),
             shards: Vec::new(),
         });
-        let done = Event::Done(Outcome::Aggregated { round: 1, result });
+        let done = Event::Done(Outcome::Aggregated { round: 1, result, unusable: Vec::new() });
         let mut actions = machine.handle(Millis(1), done).into_iter();
         let record = actions.find_map(|action| match action {
             Action::Record { record, global } => Some((record, global.to_vec())),

@@ -2,8 +2,8 @@
 
 use shared::identity::DeviceId;
 use shared::wire::{
-    Announcement, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, PROTOCOL_VERSION, Publication,
-    RoundCall, Stage, Topic,
+    Announcement, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, PROTOCOL_VERSION, Payload,
+    Publication, RoundCall, Stage, Topic,
 };
 
 use super::collect::Collect;
@@ -16,11 +16,11 @@ const VERDICTS_KEPT: u32 = 8;
 impl Machine {
     /// Calls the next round; or the roll, if too few devices are online for the rule or some are awaited.
     pub(super) fn next_round(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let present = self.roster.present(&self.scenario.selection(self.round + 1));
-        let gather = if self.scenario.check_updates(present.len()).is_err() {
+        let (present, known) = self.present(now);
+        let gather = if self.scenario.fewer_byzantine(present.len(), known).is_err() {
             Gather::begin(now, &self.scenario)
-        } else if self.all_awaited_are_here() {
-            return self.open_round(now, present, out);
+        } else if self.roster.all_awaited_are_here() {
+            return self.open_round(now, present, known, out);
         } else {
             Gather::for_return(now, &self.scenario)
         };
@@ -28,22 +28,30 @@ impl Machine {
         self.gather(now, out);
     }
 
-    pub(super) fn open_round(&mut self, now: Millis, selected: Vec<DeviceId>, out: &mut Vec<Action>) {
+    /// Opens the next round for `selected`; of the others that were drawn for it, `known` are known to be Byzantine.
+    pub(super) fn open_round(
+        &mut self,
+        now: Millis,
+        selected: Vec<DeviceId>,
+        known: usize,
+        out: &mut Vec<Action>,
+    ) {
         self.round += 1;
-        self.awaited.clear();
         self.roster.round_opened();
+        self.budgets.round_called();
         self.incoming.forget_rounds_before(self.round);
         let oldest = self.round.saturating_sub(VERDICTS_KEPT);
         self.verdicts.retain(|id, _| id.round >= oldest);
         let content = ModelContent { parameters: Float32Array(self.global.clone()) };
         let model = Outgoing::new(self.run, self.round, Kind::Model, None, content.encode());
         let deadline_ms = self.scenario.timing.round_seconds.saturating_mul(1_000);
+        let selected = selected.into();
         let call = RoundCall { round: self.round, selected, model: model.content(), deadline_ms };
         out.push(self.announce(Stage::Round(call.clone())));
         let topic = self.topics.name(Topic::Model);
         let chunks = model.chunks().map(|chunk| Publication::live(topic.clone(), &Message::Chunk(chunk)));
         out.extend(chunks.map(Action::Publish));
-        self.phase = Phase::Collect(Box::new(Collect::new(call, model, now)));
+        self.phase = Phase::Collect(Box::new(Collect::new(call, model, known, now)));
     }
 
     /// Says again where the run stands, to a broker that may have forgotten.
@@ -63,10 +71,13 @@ impl Machine {
         Action::Publish(Publication::retained(self.topics.name(Topic::Round), &self.announcement(stage)))
     }
 
-    /// The word that goes to everyone, for one device's inbox.
-    pub(super) fn remind(&self, device: DeviceId, stage: Stage) -> Action {
-        let topic = self.topics.name(Topic::Inbox(device));
-        Action::Publish(Publication::live(topic, &self.announcement(stage)))
+    /// The word that goes to everyone, for the inboxes of `devices`; encoded once for them all.
+    pub(super) fn remind(&self, devices: Vec<DeviceId>, stage: Stage) -> impl Iterator<Item = Action> + '_ {
+        let payload = Payload::from(&self.announcement(stage));
+        devices.into_iter().map(move |device| {
+            let topic = self.topics.name(Topic::Inbox(device));
+            Action::Publish(Publication { topic, payload: payload.clone(), retain: false })
+        })
     }
 
     fn announcement(&self, stage: Stage) -> Message {

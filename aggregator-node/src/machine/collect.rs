@@ -6,7 +6,7 @@ use std::sync::Arc;
 use shared::identity::DeviceId;
 use shared::wire::{
     Message, Millis, Missing, Outgoing, Publication, Receipt, Refusal, RoundCall, Stage, Telemetry, Topic,
-    TransferId,
+    Topics, TransferId,
 };
 
 use super::{Action, Machine, Phase};
@@ -17,22 +17,30 @@ const QUIET: Millis = Millis(2_000);
 const REMINDERS: u64 = 8;
 const SHORTEST_REMINDER: Millis = Millis(2_000);
 
-/// A device that asks for pieces of the model again within this time goes without an answer: one small question can
-/// call for the whole model.
-const ANSWER_PAUSE: Millis = Millis(1_000);
-
 /// A round that is open for updates.
 #[derive(Debug)]
 pub(super) struct Collect {
     call: RoundCall,
     model: Outgoing,
+    /// Devices that were drawn and not called, because they are known to be Byzantine.
+    known_byzantine: usize,
     closes: Millis,
     remind_at: Millis,
     remind_every: Millis,
     updates: BTreeMap<DeviceId, Update>,
+    /// Who has a verdict, or floods: nothing more is expected of them.
     decided: BTreeSet<DeviceId>,
-    /// When each device was last sent pieces of the model.
-    answered: BTreeMap<DeviceId, Millis>,
+}
+
+/// Who was selected in a round that is closed, and sent no acceptable update.
+pub(super) struct Missed {
+    pub(super) selected: Arc<[DeviceId]>,
+    /// Those without a verdict, in ascending order.
+    pub(super) absent: Vec<DeviceId>,
+    /// Those whose update was refused for good, or who flooded.
+    pub(super) refused: Vec<DeviceId>,
+    /// How many of those who were drawn have shown themselves Byzantine and have no update.
+    pub(super) known_byzantine: usize,
 }
 
 /// An accepted update.
@@ -46,7 +54,7 @@ pub(super) struct Update {
 }
 
 impl Collect {
-    pub(super) fn new(call: RoundCall, model: Outgoing, now: Millis) -> Self {
+    pub(super) fn new(call: RoundCall, model: Outgoing, known_byzantine: usize, now: Millis) -> Self {
         let time = Millis(u64::from(call.deadline_ms));
         let remind_every = Millis(time.0 / REMINDERS).max(SHORTEST_REMINDER);
         Collect {
@@ -55,9 +63,9 @@ impl Collect {
             remind_every,
             call,
             model,
+            known_byzantine,
             updates: BTreeMap::new(),
             decided: BTreeSet::new(),
-            answered: BTreeMap::new(),
         }
     }
 
@@ -73,13 +81,11 @@ impl Collect {
         self.decided.contains(&device)
     }
 
-    /// Whether `device` is to be sent pieces of the model now; if so, that is noted.
-    fn may_answer(&mut self, now: Millis, device: DeviceId) -> bool {
-        let due = self.answered.get(&device).is_none_or(|&last| last + ANSWER_PAUSE <= now);
-        if due {
-            self.answered.insert(device, now);
+    /// Nothing more is expected of `device`.
+    pub(super) fn give_up(&mut self, device: DeviceId) {
+        if self.is_selected(device) {
+            self.decided.insert(device);
         }
-        due
     }
 
     /// Whether nobody has a verdict yet.
@@ -95,10 +101,14 @@ impl Collect {
         self.call.selected.iter().copied().filter(|device| !self.is_decided(*device))
     }
 
-    /// What has come in, in ascending order of device, and who is absent.
-    pub(super) fn close(self) -> (RoundCall, Vec<(DeviceId, Update)>, Vec<DeviceId>) {
+    /// What has come in, in ascending order of device, and who sent none.
+    pub(super) fn close(self) -> (Vec<(DeviceId, Update)>, Missed) {
         let absent = self.undecided().collect();
-        (self.call, self.updates.into_iter().collect(), absent)
+        let without = self.decided.iter().filter(|device| !self.updates.contains_key(device));
+        let refused: Vec<_> = without.copied().collect();
+        let known_byzantine = self.known_byzantine + refused.len();
+        let missed = Missed { selected: self.call.selected, absent, refused, known_byzantine };
+        (self.updates.into_iter().collect(), missed)
     }
 }
 
@@ -108,15 +118,20 @@ impl Machine {
         if collect.is_complete() || collect.closes <= now {
             return self.close_round(now, out);
         }
+        // Asked for every message: only what is due is looked at.
         for missing in self.incoming.stalled(now, QUIET) {
-            let device = missing.id.device.filter(|device| !collect.is_decided(*device));
-            out.extend(device.map(|device| self.tell(device, &Message::Missing(missing))));
+            let Some(device) = missing.id.device.filter(|device| !collect.is_decided(*device)) else {
+                continue;
+            };
+            if self.budgets.may_answer(now, device, &missing.id) {
+                out.push(tell(&self.topics, device, &Message::Missing(missing)));
+            }
         }
         let Phase::Collect(collect) = &mut self.phase else { return };
         if collect.remind_at <= now {
             collect.remind_at = now + collect.remind_every;
             let (silent, call): (Vec<_>, _) = (collect.undecided().collect(), collect.call.clone());
-            out.extend(silent.into_iter().map(|device| self.remind(device, Stage::Round(call.clone()))));
+            out.extend(self.remind(silent, Stage::Round(call)));
         }
     }
 
@@ -135,8 +150,8 @@ impl Machine {
         missing: &Missing,
         out: &mut Vec<Action>,
     ) {
-        let Phase::Collect(collect) = &mut self.phase else { return };
-        if missing.id == collect.model.id() && collect.may_answer(now, device) {
+        let Phase::Collect(collect) = &self.phase else { return };
+        if missing.id == collect.model.id() && self.budgets.may_answer(now, device, &missing.id) {
             let chunks = collect.model.answer(missing).into_iter();
             out.extend(chunks.map(|chunk| self.tell(device, &Message::Chunk(chunk))));
         }
@@ -145,6 +160,7 @@ impl Machine {
     /// Decides on the update of `device`, once a round, and tells it.
     pub(super) fn decide(
         &mut self,
+        now: Millis,
         device: DeviceId,
         id: TransferId,
         verdict: Result<Update, Refusal>,
@@ -161,14 +177,29 @@ impl Machine {
         collect.decided.insert(device);
         collect.updates.extend(verdict.ok().map(|update| (device, update)));
         self.verdicts.insert(id, refused);
-        out.push(self.acknowledge(device, id, refused));
+        self.budgets.answers(now, device, &id);
+        out.push(self.tell(device, &Message::Receipt(Receipt { id, refused })));
     }
 
-    pub(super) fn acknowledge(&self, device: DeviceId, id: TransferId, refused: Option<Refusal>) -> Action {
-        self.tell(device, &Message::Receipt(Receipt { id, refused }))
+    /// Tells `device` what became of `id`, unless it has just been told.
+    pub(super) fn acknowledge(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        id: TransferId,
+        refused: Option<Refusal>,
+        out: &mut Vec<Action>,
+    ) {
+        if self.budgets.may_answer(now, device, &id) {
+            out.push(self.tell(device, &Message::Receipt(Receipt { id, refused })));
+        }
     }
 
     pub(super) fn tell(&self, device: DeviceId, message: &Message) -> Action {
-        Action::Publish(Publication::live(self.topics.name(Topic::Inbox(device)), message))
+        tell(&self.topics, device, message)
     }
+}
+
+fn tell(topics: &Topics, device: DeviceId, message: &Message) -> Action {
+    Action::Publish(Publication::live(topics.name(Topic::Inbox(device)), message))
 }

@@ -19,18 +19,22 @@ impl Machine {
         evaluation: Option<Evaluation>,
         out: &mut Vec<Action>,
     ) {
+        closed.accepted.iter().for_each(|device| self.roster.was_accepted(*device));
         let (refused, refused_devices) = self.ledger.close();
         let (bytes_up, bytes_down) = self.traffic.close();
         let record = RoundRecord {
             round: self.round,
             selected: closed.selected,
-            accepted: closed.accepted,
+            accepted: closed.accepted.len() as u32,
             absent: closed.absent,
             refused,
             refused_devices,
+            muted: self.budgets.close(),
             removed: closed.removed,
             aggregated: closed.aggregated,
+            byzantine: closed.byzantine,
             train_loss: closed.train_loss,
+            losses_ignored: closed.losses_ignored,
             test_error: evaluation.as_ref().map(|evaluation| evaluation.error_rate),
             test_loss: evaluation.as_ref().map(|evaluation| evaluation.loss),
             bytes_up,

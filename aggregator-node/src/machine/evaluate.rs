@@ -13,13 +13,19 @@ use crate::worker::Job;
 #[derive(Clone, Debug)]
 pub(super) struct Closed {
     pub(super) selected: u32,
-    pub(super) accepted: u32,
+    /// Whose updates were accepted, in ascending order.
+    pub(super) accepted: Vec<DeviceId>,
     pub(super) absent: Vec<DeviceId>,
+    /// How many of those who were drawn have shown themselves Byzantine and have no update.
+    pub(super) known_byzantine: usize,
+    /// With how many Byzantine devices the rule reckoned, if these were not the scenario's.
+    pub(super) byzantine: Option<u32>,
     /// Whose updates the defense removed.
     pub(super) removed: Vec<DeviceId>,
     /// Whether there is a new global model.
     pub(super) aggregated: bool,
     pub(super) train_loss: Option<f32>,
+    pub(super) losses_ignored: u32,
     /// What devices told of themselves; empty if none told anything.
     pub(super) devices: Vec<DeviceRecord>,
     /// What those trained on whose first recorded update is one of this round.

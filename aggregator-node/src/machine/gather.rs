@@ -8,6 +8,7 @@
 //! A broker that ends may deliver the last wills one by one before it hangs up. A round that is opened in between is
 //! opened without some of the fleet, and nobody hears of it: it is called anew when the connection is back.
 
+use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 use shared::wire::{Millis, RollCall, Stage};
 use tracing::info;
@@ -61,50 +62,58 @@ impl Machine {
             return; // nobody has yet: the whole fleet is waited for
         }
         // The broker may have announced their leaving before it ended.
-        self.awaited.extend(self.roster.all_online().chain(self.roster.left_lately().iter().copied()));
+        self.roster.wait_for_all_of_late();
         let Phase::Collect(collect) = &self.phase else { return };
-        self.awaited.extend(&collect.call().selected);
+        self.roster.wait_for(collect.call().selected.iter().copied());
         let missed_out = self.roster.left_before_the_round() & &self.scenario.selection(self.round);
         if collect.is_fresh() && !missed_out.is_empty() {
             info!("round {} is called anew: the broker ended as it was opened", self.round);
-            self.awaited.extend(missed_out);
+            self.roster.wait_for(missed_out);
             self.round -= 1;
             self.phase = Phase::Gather(Gather::for_return(now, &self.scenario));
         }
     }
 
-    pub(super) fn all_awaited_are_here(&self) -> bool {
-        self.awaited.iter().all(|&device| self.roster.is_online(device))
+    pub(super) fn gather(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let Phase::Gather(gather) = &self.phase else { return };
+        let time_is_up = gather.until <= now;
+        let returned = self.roster.awaits_anybody() && self.roster.all_awaited_are_here();
+        // Asked for every message: whom the next round would have is drawn only when it may be opened.
+        if self.roster.is_complete() || returned || time_is_up {
+            let (present, known) = self.present(now);
+            let enough = self.scenario.fewer_byzantine(present.len(), known);
+            if enough.is_ok() || time_is_up {
+                let (online, devices) = (self.roster.online(), self.scenario.fleet.devices);
+                info!("{online} of {devices} devices are online");
+                return match enough {
+                    Ok(_) => self.open_round(now, present, known, out),
+                    Err(reason) => {
+                        let (seconds, reason) = (self.scenario.timing.gather_seconds, reason.to_string());
+                        self.finish(Err(Failure::TooFew { online, devices, seconds, reason }), out);
+                    }
+                };
+            }
+        }
+        let Phase::Gather(gather) = &mut self.phase else { return };
+        if gather.next_call <= now {
+            gather.calls += 1;
+            gather.next_call = now + CALL_EVERY;
+            let stage = gather.stage();
+            out.push(self.announce(stage));
+        }
     }
 
-    pub(super) fn gather(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let present = self.roster.present(&self.scenario.selection(self.round + 1));
-        let enough = self.scenario.check_updates(present.len());
-        let returned = !self.awaited.is_empty() && self.all_awaited_are_here() && enough.is_ok();
-        let Phase::Gather(gather) = &mut self.phase else { return };
-        let time_is_up = gather.until <= now;
-        if !self.roster.is_complete() && !returned && !time_is_up {
-            if gather.next_call <= now {
-                gather.calls += 1;
-                gather.next_call = now + CALL_EVERY;
-                let stage = gather.stage();
-                out.push(self.announce(stage));
-            }
-            return;
-        }
-        let (online, devices) = (self.roster.online(), self.scenario.fleet.devices);
-        info!("{online} of {devices} devices are online");
-        match enough {
-            Ok(()) => self.open_round(now, present, out),
-            Err(reason) => self.finish(
-                Err(Failure::TooFew {
-                    online,
-                    devices,
-                    seconds: self.scenario.timing.gather_seconds,
-                    reason: reason.to_string(),
-                }),
-                out,
-            ),
-        }
+    /// Who of the next round's selection is here and may take part, and how many others of it have shown themselves
+    /// Byzantine: they flood, or were refused again and again.
+    pub(super) fn present(&mut self, now: Millis) -> (Vec<DeviceId>, usize) {
+        let selection = self.scenario.selection(self.round + 1);
+        let mut known = self.roster.refused_of_late(&selection);
+        let mut present = self.roster.present(&selection);
+        present.retain(|&device| {
+            let muted = self.budgets.is_muted(now, device);
+            known += usize::from(muted);
+            !muted
+        });
+        (present, known)
     }
 }

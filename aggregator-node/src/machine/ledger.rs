@@ -1,6 +1,6 @@
 //! What was refused, of whom and why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use shared::identity::DeviceId;
 use shared::wire::{Refusal, TransferId};
@@ -8,8 +8,8 @@ use tracing::warn;
 
 use crate::record::RefusedDevice;
 
-/// Transfers remembered so that each is counted once, however many pieces it comes in.
-const MAX_REMEMBERED: usize = 4096;
+/// Transfers of each device that are remembered so that each is counted once, however many pieces it comes in.
+const MAX_REMEMBERED: usize = 64;
 
 /// The refusals since the last record, each transfer counted once.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(super) struct Ledger {
     counts: BTreeMap<Refusal, u32>,
     named: BTreeSet<(Option<DeviceId>, Refusal)>,
     /// Kept from record to record: the pieces of a late update may come before and after one.
-    seen: BTreeSet<(Option<DeviceId>, TransferId, Refusal)>,
+    seen: BTreeMap<Option<DeviceId>, VecDeque<(TransferId, Refusal)>>,
 }
 
 impl Ledger {
@@ -31,12 +31,14 @@ impl Ledger {
         detail: &str,
     ) {
         if let Some(id) = id {
-            if self.seen.len() >= MAX_REMEMBERED {
-                self.seen.clear();
-            }
-            if !self.seen.insert((device, id, reason)) {
+            let seen = self.seen.entry(device).or_default();
+            if seen.contains(&(id, reason)) {
                 return;
             }
+            if seen.len() >= MAX_REMEMBERED {
+                seen.pop_front();
+            }
+            seen.push_back((id, reason));
         }
         let count = self.counts.entry(reason).or_default();
         *count = count.saturating_add(1);

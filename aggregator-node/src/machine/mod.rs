@@ -27,10 +27,18 @@
 //! | Part | `conclude.rs` | every device has heard that the run is over and left, or time is up |
 //! | Over | `conclude.rs` | never |
 //!
-//! Whatever a device sends is checked in `validate.rs`, and what is refused is entered in the `ledger.rs`.
+//! Whatever a device sends is charged to its account (`budgets.rs`), checked in `validate.rs`, and what is refused is
+//! entered in the `ledger.rs`. Time is the run's own (`clock.rs`).
+//!
+//! # Memory
+//! Of a fleet of n devices that train d parameters, with u = 4 d + 256 the bytes of an update, the machine holds at most
+//! 2 n u of unfinished transfers, n u of accepted updates, 2 u of the global model and its encoding, and for each device
+//! some 16 KiB of verdicts, answers and refusals that it remembers, whatever anybody sends.
 
 mod aggregate;
 mod announce;
+mod budgets;
+mod clock;
 mod collect;
 mod conclude;
 mod evaluate;
@@ -42,7 +50,7 @@ mod tests;
 mod traffic;
 mod validate;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::data::ShardEntry;
@@ -54,6 +62,8 @@ use shared::wire::{
 
 use crate::record::RoundRecord;
 use crate::worker::{Job, Outcome};
+use budgets::Budgets;
+use clock::Clock;
 use collect::Collect;
 use evaluate::Closed;
 use gather::Gather;
@@ -66,12 +76,16 @@ use traffic::Traffic;
 pub enum Event<'a> {
     /// The broker was reached; nothing is subscribed yet.
     Connected,
+    /// The broker was lost.
+    Disconnected,
     /// A message arrived.
     Message {
         /// Topic.
         topic: &'a str,
         /// Payload.
         payload: &'a Payload,
+        /// Whether it was lying at the broker.
+        retained: bool,
     },
     /// A job is done.
     Done(Outcome),
@@ -180,9 +194,9 @@ pub struct Machine {
     /// Rounds that an earlier process recorded. What became of the updates of the last of them, that one knew.
     finished_before: u32,
     global: Arc<[f32]>,
+    clock: Clock,
     roster: Roster,
-    /// Who is to come back before the next round: see `gather.rs`.
-    awaited: BTreeSet<DeviceId>,
+    budgets: Budgets,
     ledger: Ledger,
     incoming: Assembler,
     /// What became of the updates of this and the last few rounds.
@@ -215,7 +229,8 @@ impl Machine {
         Machine {
             digest: scenario.digest(),
             roster: Roster::new(&scenario, &start),
-            awaited: BTreeSet::new(),
+            clock: Clock::stopped(now),
+            budgets: Budgets::new(devices, start.global.len(), now),
             ledger: Ledger::default(),
             incoming: Assembler::new(limits),
             verdicts: BTreeMap::new(),
@@ -240,19 +255,25 @@ impl Machine {
     pub fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
         let mut out = Vec::new();
         match event {
+            Event::Connected => self.clock.go_on(now),
+            Event::Disconnected => self.clock.stop(now),
+            _ => {}
+        }
+        let now = self.clock.shows(now);
+        match event {
             Event::Connected => self.connected(now, &mut out),
-            Event::Message { topic, payload } => {
+            Event::Message { topic, payload, retained } => {
                 self.traffic.up(payload.len() as u64);
-                self.message(now, topic, payload, &mut out);
+                self.message(now, topic, payload, retained, &mut out);
             }
-            Event::Done(Outcome::Aggregated { round, result }) => {
-                self.aggregated(now, round, result, &mut out);
+            Event::Done(Outcome::Aggregated { round, result, unusable }) => {
+                self.aggregated(now, round, result, &unusable, &mut out);
             }
             Event::Done(Outcome::BackendFailed { round, what }) => {
                 self.finish(Err(Failure::Backend { round, what }), &mut out);
             }
             Event::Done(Outcome::Evaluated { round, result }) => self.evaluated(now, round, result, &mut out),
-            Event::Tick => {}
+            Event::Disconnected | Event::Tick => {}
         }
         self.advance(now, &mut out);
         for action in &out {
@@ -263,14 +284,16 @@ impl Machine {
         out
     }
 
-    /// When the next [`Event::Tick`] is due; `None` while a job is computed.
+    /// When the next [`Event::Tick`] is due; `None` while a job is computed, and while the broker is away: until it is
+    /// back, the time of devices stands still (`clock.rs`).
     pub fn wake_at(&self) -> Option<Millis> {
-        match &self.phase {
+        let due = match &self.phase {
             Phase::Gather(gather) => Some(gather.wake_at()),
             Phase::Collect(collect) => self.collect_wakes_at(collect),
             Phase::Part(until) => Some(*until),
             Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => None,
-        }
+        };
+        self.clock.when(due?)
     }
 
     /// The global model as it stands.

@@ -7,19 +7,45 @@ use shared::wire::{
     TransferError, TransferId, UpdateContent, content_limit, decode,
 };
 
+use super::budgets::Admission;
 use super::collect::Update;
 use super::{Action, Machine, Phase};
 
 impl Machine {
-    pub(super) fn message(&mut self, now: Millis, topic: &str, payload: &Payload, out: &mut Vec<Action>) {
+    pub(super) fn message(
+        &mut self,
+        now: Millis,
+        topic: &str,
+        payload: &Payload,
+        retained: bool,
+        out: &mut Vec<Action>,
+    ) {
         let parsed = self.topics.parse(topic);
-        let Some(Topic::Status(device) | Topic::Update(device) | Topic::Ask(device)) = parsed else {
-            return self.ledger.refuse(None, None, Refusal::Unknown, "a topic that no device has");
-        };
-        if !self.roster.is_of_fleet(device) {
-            let detail = format!("{device} is not of this fleet");
-            return self.ledger.refuse(None, None, Refusal::Unknown, &detail);
+        if retained {
+            return self.left_at_the_broker(parsed, payload);
         }
+        let device = match parsed {
+            Some(Topic::Status(device) | Topic::Update(device) | Topic::Ask(device)) => Some(device),
+            _ => None,
+        };
+        let sender = device.filter(|device| self.roster.is_of_fleet(*device));
+        match self.budgets.admit(now, sender, payload.len()) {
+            Admission::Admitted => {}
+            Admission::Dropped => return,
+            Admission::MutedNow => {
+                if let (Phase::Collect(collect), Some(device)) = (&mut self.phase, sender) {
+                    collect.give_up(device);
+                }
+                return;
+            }
+        }
+        let Some(device) = sender else {
+            let detail = match device {
+                Some(device) => format!("{device} is not of this fleet"),
+                None => "a topic that no device has".to_owned(),
+            };
+            return self.ledger.refuse(None, None, Refusal::Unknown, &detail);
+        };
         self.traffic.came_from(device, payload.len() as u64);
         let message = match payload.message() {
             Ok(message) => message,
@@ -31,9 +57,31 @@ impl Machine {
         };
         match (parsed, message) {
             (Some(Topic::Status(_)), Message::Status(status)) => self.status(device, status, out),
-            (Some(Topic::Update(_)), Message::Chunk(chunk)) => self.update_chunk(now, device, chunk, out),
-            (Some(Topic::Ask(_)), Message::Missing(missing)) => self.send_model(now, device, missing, out),
+            (Some(Topic::Update(_)), Message::Chunk(chunk)) => {
+                self.roster.heard(device);
+                self.update_chunk(now, device, chunk, out);
+            }
+            (Some(Topic::Ask(_)), Message::Missing(missing)) => {
+                self.roster.heard(device);
+                self.send_model(now, device, missing, out);
+            }
             _ => self.ledger.refuse(Some(device), None, Refusal::Malformed, "a message of another topic"),
+        }
+    }
+
+    /// What lay at the broker is no sign of life, and nobody's misdeed: it may be of an earlier run, of another fleet or of
+    /// a device that is no more. Only a farewell is believed, of one that this aggregator knows.
+    fn left_at_the_broker(&mut self, topic: Option<Topic>, payload: &Payload) {
+        let Some(Topic::Status(device)) = topic else { return };
+        if !self.roster.is_online(device) {
+            return;
+        }
+        if let Ok(Message::Status(status)) = payload.message()
+            && status.device == device
+            && !status.online
+        {
+            // A farewell claims nothing that could be wrong.
+            let _ = self.roster.enter(status);
         }
     }
 
@@ -63,7 +111,7 @@ impl Machine {
         if id.device == Some(device) {
             if let Some(&refused) = self.verdicts.get(&id) {
                 // The receipt was lost, or the piece was repeated on its way.
-                return out.push(self.acknowledge(device, id, refused));
+                return self.acknowledge(now, device, id, refused, out);
             }
             if self.is_about_to_be_called(&id) || self.was_decided_earlier(&id) {
                 return;
@@ -73,7 +121,7 @@ impl Machine {
             self.ledger.refuse(Some(device), Some(id), reason, detail);
             if reason == Refusal::Late {
                 // Its sender waits for a receipt, and would go on sending.
-                out.push(self.acknowledge(device, id, Some(reason)));
+                self.acknowledge(now, device, id, Some(reason), out);
             }
             return;
         }
@@ -81,14 +129,14 @@ impl Machine {
         if collect.is_decided(device) {
             let reason = Refusal::Duplicate;
             self.ledger.refuse(Some(device), Some(id), reason, "a second update in one round");
-            return out.push(self.acknowledge(device, id, Some(reason)));
+            return self.acknowledge(now, device, id, Some(reason), out);
         }
         match self.incoming.accept(now, Some(device), chunk.clone()) {
-            Ok(Progress::Complete(content)) => self.update(device, id, &content, out),
+            Ok(Progress::Complete(content)) => self.update(now, device, id, &content, out),
             // What is missing is asked for when the transfer stands still, not for every repeated piece: its sender
             // would send the rest again while that is on its way.
             Ok(Progress::Incomplete | Progress::AlreadyHeld) => {}
-            Err(error) => self.unusable_chunk(device, id, &error, out),
+            Err(error) => self.unusable_chunk(now, device, id, &error, out),
         }
     }
 
@@ -131,6 +179,7 @@ impl Machine {
 
     fn unusable_chunk(
         &mut self,
+        now: Millis,
         device: DeviceId,
         id: TransferId,
         error: &TransferError,
@@ -139,22 +188,29 @@ impl Machine {
         let reason = error.refusal();
         self.ledger.refuse(Some(device), Some(id), reason, &error.to_string());
         match error {
-            TransferError::Corrupt { .. } => {
+            TransferError::Corrupt { .. } if self.budgets.may_answer(now, device, &id) => {
                 let all = Missing { id, chunks: Vec::new() };
                 out.push(self.tell(device, &Message::Missing(all)));
             }
-            TransferError::TooLarge { .. } => self.decide(device, id, Err(reason), out),
+            TransferError::TooLarge { .. } => self.decide(now, device, id, Err(reason), out),
             _ => {}
         }
     }
 
     /// A whole update: the last checks, and the verdict.
-    fn update(&mut self, device: DeviceId, id: TransferId, content: &[u8], out: &mut Vec<Action>) {
+    fn update(
+        &mut self,
+        now: Millis,
+        device: DeviceId,
+        id: TransferId,
+        content: &[u8],
+        out: &mut Vec<Action>,
+    ) {
         let verdict = read_update(content, self.global.len());
         if let Err((reason, detail)) = &verdict {
             self.ledger.refuse(Some(device), Some(id), *reason, detail);
         }
-        self.decide(device, id, verdict.map_err(|(reason, _)| reason), out);
+        self.decide(now, device, id, verdict.map_err(|(reason, _)| reason), out);
     }
 }
 

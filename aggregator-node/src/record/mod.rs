@@ -53,7 +53,7 @@ pub use manifest::{FORMAT, Manifest, TensorShape};
 pub use metrics::to_csv;
 pub use model_file::Checkpoint;
 pub use report::{Arm, render};
-pub use round_record::{RefusedDevice, RoundRecord};
+pub use round_record::{MutedDevice, RefusedDevice, RoundRecord};
 pub use store::RunDirectory;
 pub use stored::{State, StoredRun};
 pub use summary::{AttackSummary, Summary};

@@ -25,13 +25,24 @@ pub struct RoundRecord {
     pub refused: BTreeMap<Refusal, u32>,
     /// Who sent what was refused.
     pub refused_devices: Vec<RefusedDevice>,
+    /// Who sent more than its budget, and how much of it was dropped unread; that is not among the refusals. Empty in
+    /// records of versions without budgets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub muted: Vec<MutedDevice>,
     /// Devices whose accepted updates the defense kept from the rule, in ascending order.
     pub removed: Vec<DeviceId>,
     /// False if there were too few updates for the rule, or nothing usable came of them: the model is the previous
     /// round's.
     pub aggregated: bool,
+    /// With how many Byzantine devices the rule reckoned, where these were not the scenario's: some were known and had no
+    /// update, or the quorum asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub byzantine: Option<u32>,
     /// Mean training loss that the devices reported (cross-entropy, nats).
     pub train_loss: Option<f32>,
+    /// Number of reported losses that are not in that mean, because they cannot be.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub losses_ignored: u32,
     /// Share of test examples that the global model gets wrong, 0 to 1; `None` in rounds without evaluation.
     pub test_error: Option<f64>,
     /// Mean test loss of the global model (cross-entropy, nats); `None` in rounds without evaluation.
@@ -55,6 +66,11 @@ pub struct RoundRecord {
     pub shards: Vec<ShardEntry>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl RoundRecord {
     /// Number of refused updates, whatever the reason.
     pub fn refusals(&self) -> u64 {
@@ -69,6 +85,17 @@ pub struct RefusedDevice {
     pub device: Option<DeviceId>,
     /// Why it was refused.
     pub reason: Refusal,
+}
+
+/// A device that sent more than its budget since the last record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MutedDevice {
+    /// The device; `None` for all together that are not of the fleet.
+    pub device: Option<DeviceId>,
+    /// Number of messages that were dropped unread.
+    pub messages: u64,
+    /// Their bytes of payload.
+    pub bytes: u64,
 }
 
 #[cfg(test)]

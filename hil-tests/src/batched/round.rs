@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aggregator_node::defense::{LeaveOneOut, Removals, validation_examples};
 use aggregator_node::evaluator::BATCH;
 use aggregator_node::record::{RefusedDevice, RoundRecord};
+use aggregator_node::trial::{LARGE, Trial};
 use anyhow::{Context, bail};
 use candle_core::Tensor;
 use edge_client::attacks::{self as device_attacks, Needs};
@@ -43,7 +44,9 @@ pub(super) struct Simulation {
     /// What they craft, if they do, and what for.
     attack: Option<(Box<dyn Attack>, Needs)>,
     trainer: Trainer,
+    place: Place,
     rules: Rules,
+    trial: Trial,
     defense: Option<(Removals, Evaluator)>,
     test: Evaluator,
     /// The global model, `[d]`.
@@ -84,7 +87,9 @@ impl Simulation {
             attackers: scenario.attackers(),
             attack: attack.map(|(crafting, attack)| (crafting, attack.needs())),
             rules: Rules::new(scenario, place),
+            place: place.clone(),
             defense: Removals::of(scenario).map(validation).transpose()?,
+            trial: Trial::new(model.clone(), &data.test),
             test: evaluator(data.test.batches(BATCH).collect())?,
             global: Tensor::new(&global[..], device)?,
             values: global,
@@ -101,14 +106,16 @@ impl Simulation {
     pub(super) fn round(&mut self, round: u32) -> anyhow::Result<(RoundRecord, Arc<[f32]>)> {
         let selected: Vec<DeviceId> = self.scenario.selection(round).into_iter().collect();
         let (sent, attack) = self.sent(round, &selected)?;
-        let finite = are_finite(&sent.values)?;
+        let finite = self.are_usable(&sent.values)?;
         let not_finite = selected.iter().zip(&finite).filter(|(_, finite)| !**finite);
         let refused: Vec<DeviceId> = not_finite.map(|(&device, _)| device).collect();
         let accepted = sent.select(|row| finite[row])?;
         let count = selected.len() - refused.len();
-        let train_loss = accepted.as_ref().and_then(Updates::mean_loss);
-        let (aggregated, removed) = match (self.scenario.check_updates(count), accepted) {
-            (Ok(()), Some(accepted)) => self.aggregate(round, accepted)?,
+        let (train_loss, losses_ignored) = accepted.as_ref().map(Updates::mean_loss).unwrap_or_default();
+        let enough = self.scenario.fewer_byzantine(count, refused.len());
+        let fewer = *enough.as_ref().unwrap_or(&0);
+        let (aggregated, removed) = match (enough, accepted) {
+            (Ok(_), Some(accepted)) => self.aggregate(round, accepted, fewer)?,
             (enough, _) => {
                 let why = enough.err().map(|reason| format!(": {reason}")).unwrap_or_default();
                 warn!("round {round}: the global model stays as it is{why}");
@@ -124,6 +131,9 @@ impl Simulation {
             accepted: count as u32,
             refused: (!refused.is_empty()).then_some((reason, refused.len() as u32)).into_iter().collect(),
             refused_devices: refused.iter().map(refused_device).collect(),
+            muted: Vec::new(),
+            byzantine: (aggregated && fewer > 0).then(|| self.scenario.byzantine() - fewer),
+            losses_ignored,
             absent: Vec::new(),
             removed,
             aggregated,
@@ -138,6 +148,18 @@ impl Simulation {
             shards: Vec::new(),
         };
         Ok((record, self.values.clone()))
+    }
+
+    /// Whether each of the rows is finite, and one that training can go on from.
+    fn are_usable(&self, values: &Tensor) -> anyhow::Result<Vec<bool>> {
+        let mut usable = are_finite(values)?;
+        let largest = values.abs()?.max(1)?.to_vec1::<f32>()?;
+        for (row, usable) in usable.iter_mut().enumerate() {
+            if *usable && largest[row] > LARGE {
+                *usable = self.trial.is_usable(&values.get(row)?.to_vec1::<f32>()?);
+            }
+        }
+        Ok(usable)
     }
 
     /// What `devices` send, at least one: what they trained, or what was crafted for them. And how that came about.
@@ -176,8 +198,13 @@ impl Simulation {
     }
 
     /// The new global model, unless it stays as it is, and whose updates the defense removed.
-    fn aggregate(&mut self, round: u32, accepted: Updates) -> anyhow::Result<(bool, Vec<DeviceId>)> {
-        let what = match self.defended(round, accepted) {
+    fn aggregate(
+        &mut self,
+        round: u32,
+        accepted: Updates,
+        fewer: u32,
+    ) -> anyhow::Result<(bool, Vec<DeviceId>)> {
+        let what = match self.defended(round, accepted, fewer) {
             Ok((removed, aggregate)) => {
                 let values: Arc<[f32]> = aggregate.to_vec1::<f32>()?.into();
                 let is_finite = first_not_finite(&values).is_none();
@@ -195,28 +222,36 @@ impl Simulation {
     }
 
     /// Whose updates the defense removes, and the aggregate of the others, `[d]`.
-    fn defended(&self, round: u32, accepted: Updates) -> Result<(Vec<DeviceId>, Tensor), RulesError> {
+    /// The rule and the defense reckon with `fewer` Byzantine devices than the scenario.
+    fn defended(
+        &self,
+        round: u32,
+        accepted: Updates,
+        fewer: u32,
+    ) -> Result<(Vec<DeviceId>, Tensor), RulesError> {
+        let other = (fewer > 0).then(|| Rules::new(&self.scenario.with_fewer_byzantine(fewer), &self.place));
+        let rules = other.as_ref().unwrap_or(&self.rules);
         let harmful = match &self.defense {
             Some((removals, validation)) => {
                 let weights = self.counted(&accepted);
-                let with_all = self.rules.aggregate(&accepted.values, weights)?.unsqueeze(0)?;
-                let WithoutEach { different, places } =
-                    self.rules.leave_one_out(&accepted.values, weights)?;
+                let with_all = rules.aggregate(&accepted.values, weights)?.unsqueeze(0)?;
+                let WithoutEach { different, places } = rules.leave_one_out(&accepted.values, weights)?;
                 // What equals the aggregate with all is as good as that, to the last bit.
                 let apart = different.broadcast_ne(&with_all)?.max(1)?.to_vec1::<u8>()?;
                 let evaluations = validation.evaluate(&Tensor::cat(&[with_all, different], 0)?)?;
                 let without = |place: usize| evaluations[if apart[place] == 0 { 0 } else { 1 + place }];
-                removals.harmful(&LeaveOneOut {
+                let evidence = LeaveOneOut {
                     with_all: evaluations[0],
                     without: places.into_iter().map(without).collect(),
                     tie_breakers: removals.tie_breakers(round, &accepted.devices),
-                })
+                };
+                removals.harmful(&evidence, fewer)
             }
             None => BTreeSet::new(),
         };
         let removed = harmful.iter().map(|&row| accepted.devices[row]).collect();
         let kept = accepted.select(|row| !harmful.contains(&row))?.ok_or(RuleError::NoUpdates)?;
-        Ok((removed, self.rules.aggregate(&kept.values, self.counted(&kept))?))
+        Ok((removed, rules.aggregate(&kept.values, self.counted(&kept))?))
     }
 
     /// The number of examples behind each of `updates`, if the rule is told.

@@ -36,7 +36,7 @@ impl Updates {
     }
 
     /// The mean of the losses that are numbers.
-    pub(super) fn mean_loss(&self) -> Option<f32> {
+    pub(super) fn mean_loss(&self) -> (Option<f32>, u32) {
         training::mean_loss(self.losses.iter().copied())
     }
 }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn losses_that_are_no_numbers_do_not_count() {
-        assert_eq!(updates().mean_loss(), Some(1.5));
-        assert_eq!(updates().select(|row| row == 1).unwrap().unwrap().mean_loss(), None);
+        assert_eq!(updates().mean_loss(), (Some(1.5), 2));
+        assert_eq!(updates().select(|row| row == 1).unwrap().unwrap().mean_loss(), (None, 1));
     }
 }

@@ -1,7 +1,7 @@
 //! An MQTT broker's semantics in memory: subscriptions, retained messages, delivery in order.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use shared::random::Stream;
@@ -18,8 +18,10 @@ pub(super) struct Network {
     faults: Faults,
     random: Stream,
     /// Subscribers of a topic by its name, and of filters with a `+`.
-    exact: HashMap<String, Vec<usize>>,
+    exact: HashMap<String, BTreeSet<usize>>,
     wildcards: Vec<(String, usize)>,
+    /// What each participant has subscribed to by name.
+    subscribed: HashMap<usize, Vec<String>>,
     retained: BTreeMap<String, Arc<Payload>>,
     under_way: BinaryHeap<Reverse<UnderWay>>,
     sequence: u64,
@@ -62,6 +64,7 @@ impl Network {
             faults: faults.clone(),
             exact: HashMap::new(),
             wildcards: Vec::new(),
+            subscribed: HashMap::new(),
             retained: BTreeMap::new(),
             under_way: BinaryHeap::new(),
             sequence: 0,
@@ -75,7 +78,9 @@ impl Network {
             Effect::Subscribe(filter) => self.subscribe(now, from, filter),
             Effect::Publish(publication) => self.publish(now, publication),
             Effect::Leave => {
-                self.exact.values_mut().for_each(|subscribers| subscribers.retain(|&who| who != from));
+                for filter in self.subscribed.remove(&from).unwrap_or_default() {
+                    self.exact.entry(filter).or_default().remove(&from);
+                }
                 self.wildcards.retain(|&(_, who)| who != from);
             }
             Effect::Record { .. } | Effect::Tell(_) | Effect::Finish(_) => {}
@@ -98,24 +103,23 @@ impl Network {
     }
 
     fn subscribe(&mut self, now: Millis, who: usize, filter: String) {
-        let lying: Vec<_> = self
-            .retained
-            .iter()
-            .filter(|(topic, _)| matches(&filter, topic))
-            .map(|(topic, payload)| (Arc::from(topic.as_str()), payload.clone()))
-            .collect();
+        let wild = filter.contains('+');
+        let lying: Vec<_> = if wild {
+            self.retained.iter().filter(|(topic, _)| matches(&filter, topic)).collect()
+        } else {
+            self.retained.get_key_value(&filter).into_iter().collect()
+        };
+        let lying: Vec<_> =
+            lying.into_iter().map(|(topic, payload)| (Arc::from(topic.as_str()), payload.clone())).collect();
         for (topic, payload) in lying {
             self.send(now, who, &Delivery { topic, payload, retained: true });
         }
-        if filter.contains('+') {
+        if wild {
             if !self.wildcards.contains(&(filter.clone(), who)) {
                 self.wildcards.push((filter, who));
             }
-        } else {
-            let subscribers = self.exact.entry(filter).or_default();
-            if !subscribers.contains(&who) {
-                subscribers.push(who);
-            }
+        } else if self.exact.entry(filter.clone()).or_default().insert(who) {
+            self.subscribed.entry(who).or_default().push(filter);
         }
     }
 
@@ -125,7 +129,8 @@ impl Network {
         if retain {
             self.retained.insert(topic.clone(), payload.clone());
         }
-        let mut recipients = self.exact.get(&topic).cloned().unwrap_or_default();
+        let exact = self.exact.get(&topic);
+        let mut recipients: Vec<usize> = exact.into_iter().flatten().copied().collect();
         let wild = self.wildcards.iter().filter(|(filter, _)| matches(filter, &topic)).map(|&(_, who)| who);
         recipients.extend(wild);
         let delivery = Delivery { topic: topic.into(), payload, retained: false };

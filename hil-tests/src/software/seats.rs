@@ -176,8 +176,9 @@ impl Seat for AggregatorSeat {
         if connected {
             self.take(now, machine::Event::Connected, &mut effects);
         }
-        for Delivery { topic, payload, .. } in deliveries {
-            self.take(now, machine::Event::Message { topic: &topic, payload: &payload }, &mut effects);
+        for Delivery { topic, payload, retained } in deliveries {
+            let event = machine::Event::Message { topic: &topic, payload: &payload, retained };
+            self.take(now, event, &mut effects);
         }
         if ticks {
             self.take(now, machine::Event::Tick, &mut effects);

@@ -26,6 +26,7 @@ mod documents;
 mod emulated;
 mod emulated_boards;
 mod faults;
+mod flooding;
 mod lab;
 mod misbehaviour;
 mod mosquitto;

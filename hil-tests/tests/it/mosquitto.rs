@@ -10,7 +10,7 @@ use crate::lab::{ATTACK, Lab, all_succeed};
 use crate::process::{Process, recorded_rounds, summary, wait_for_rounds};
 
 /// `None`, having said so, where it is not installed.
-fn start() -> Option<Mosquitto> {
+pub(crate) fn start() -> Option<Mosquitto> {
     start_with(tempfile::tempdir().unwrap(), |port| {
         format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
     })

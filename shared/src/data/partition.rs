@@ -1,6 +1,7 @@
 //! The non-IID partition of the paper.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use rand::Rng as _;
@@ -54,11 +55,16 @@ fn draw(range: Range<usize>, random: &mut Stream) -> usize {
 }
 
 fn leave_none_empty(parts: &mut [Vec<u32>]) {
-    while let Some(empty) = parts.iter().position(Vec::is_empty) {
-        let largest = (0..parts.len()).max_by_key(|&device| (parts[device].len(), Reverse(device)));
-        let Some(donor) = largest.filter(|&device| parts[device].len() > 1) else { return };
+    let empty: Vec<usize> = (0..parts.len()).filter(|&device| parts[device].is_empty()).collect();
+    let mut largest: BinaryHeap<_> =
+        parts.iter().enumerate().map(|(device, part)| (part.len(), Reverse(device))).collect();
+    for empty in empty {
+        let Some((examples, Reverse(donor))) = largest.pop().filter(|(examples, _)| *examples > 1) else {
+            return;
+        };
         let example = parts[donor].pop();
         parts[empty].extend(example);
+        largest.push((examples - 1, Reverse(donor)));
     }
 }
 

@@ -58,6 +58,14 @@ pub enum TooFewUpdates {
     /// The rule could not even take all of them.
     #[error(transparent)]
     Rule(#[from] RuleError),
+    /// They are fewer than the scenario wants in a round.
+    #[error("{updates} updates are fewer than aggregation.round-quorum = {quorum}")]
+    Quorum {
+        /// Number of updates.
+        updates: usize,
+        /// The least.
+        quorum: u32,
+    },
     /// The rule could not take what the defense may leave.
     #[error("of {devices} updates the defense may remove {removed}, and {source}, or lower defense.remove")]
     Defense {
@@ -77,6 +85,41 @@ impl Scenario {
             DefenseKind::None => 0,
             _ => self.defense.remove.unwrap_or_else(|| self.byzantine()) as usize,
         }
+    }
+
+    /// The scenario where so many fewer Byzantine devices remain among those whose updates there are.
+    #[must_use]
+    pub fn with_fewer_byzantine(&self, fewer: u32) -> Scenario {
+        let mut scenario = self.clone();
+        let byzantine = self.byzantine();
+        let less = |count: Option<u32>| Some(count.unwrap_or(byzantine).saturating_sub(fewer));
+        scenario.aggregation.byzantine = less(Some(byzantine));
+        scenario.aggregation.trim = less(self.aggregation.trim);
+        scenario.defense.remove = less(self.defense.remove);
+        scenario
+    }
+
+    /// With how many fewer Byzantine devices than the scenario's the rule and the defense can take a round of `updates`
+    /// updates, where `known` devices of the selection have shown themselves Byzantine and have no update.
+    ///
+    /// Each of those leaves one fewer among the rest, so that none of them can keep the others from being aggregated. With
+    /// a quorum (`aggregation.round-quorum`), so many updates are aggregated whoever is missing. It is never fewer than it
+    /// must be.
+    ///
+    /// # Errors
+    /// [`TooFewUpdates`] with the condition that fails.
+    pub fn fewer_byzantine(&self, updates: usize, known: usize) -> Result<u32, TooFewUpdates> {
+        if let Some(quorum) = self.aggregation.round_quorum.filter(|quorum| updates < *quorum as usize) {
+            return Err(TooFewUpdates::Quorum { updates, quorum });
+        }
+        let byzantine = self.byzantine();
+        let spared = match self.aggregation.round_quorum {
+            Some(_) => byzantine,
+            None => u32::try_from(known).map_or(byzantine, |known| known.min(byzantine)),
+        };
+        let check = |fewer: u32| self.with_fewer_byzantine(fewer).check_updates(updates);
+        let Err(reason) = check(0) else { return Ok(0) };
+        (1..=spared).find(|&fewer| check(fewer).is_ok()).ok_or(reason)
     }
 
     /// Checks that the updates of `devices` devices are enough for the rule and the defense.

@@ -59,6 +59,9 @@ pub struct Aggregation {
     /// How many compromised devices the aggregator reckons with; as many as there are by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub byzantine: Option<u32>,
+    /// With how many updates a round is aggregated at the least; with as many as the rule takes by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_quorum: Option<u32>,
     /// How many values the trimmed mean drops at either end (the paper's beta); `byzantine` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trim: Option<u32>,
@@ -76,6 +79,7 @@ impl Default for Aggregation {
             rule: RuleName::Mean,
             weighted: true,
             byzantine: None,
+            round_quorum: None,
             trim: None,
             theta: None,
             gamma: None,

@@ -44,9 +44,15 @@ impl Scenario {
 
         at_least_one("defense.validation-examples", self.defense.validation_examples)?;
         self.check_updates(self.selected() as usize).map_err(|reason| match &reason {
-            TooFewUpdates::Rule(_) => ("aggregation.rule", reason.to_string()),
+            TooFewUpdates::Rule(_) | TooFewUpdates::Quorum { .. } => ("aggregation.rule", reason.to_string()),
             TooFewUpdates::Defense { .. } => ("defense.remove", reason.to_string()),
         })?;
+        let (quorum, selected) = (self.aggregation.round_quorum, self.selected());
+        require(
+            quorum.is_none_or(|quorum| (1..=selected).contains(&quorum)),
+            "aggregation.round-quorum",
+            || format!("{} must lie between 1 and fleet.selected = {selected}", quorum.unwrap_or_default()),
+        )?;
         let images = self.dataset.spec().shape.len() > 1;
         require(images || self.attack.kind != AttackKind::BackGradient, "attack.kind", || {
             format!(

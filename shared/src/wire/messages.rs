@@ -11,8 +11,9 @@
 //! | [`Chunk`], [`Missing`], [`Receipt`] among colluders | designated attackers | `collusion/{device}` | no |
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::blob::Blob;
 use super::codec::encode_with_room;
@@ -98,12 +99,21 @@ pub struct RollCall {
 pub struct RoundCall {
     /// The round, from 1.
     pub round: u32,
-    /// The devices that take part, in ascending order.
-    pub selected: Vec<DeviceId>,
+    /// The devices that take part, in ascending order. In a simulation all devices hold one and the same list.
+    #[serde(serialize_with = "write_list", deserialize_with = "read_list")]
+    pub selected: Arc<[DeviceId]>,
     /// The global model to start from.
     pub model: Content,
     /// How long updates are waited for, in milliseconds from this announcement.
     pub deadline_ms: u32,
+}
+
+fn write_list<S: Serializer>(list: &Arc<[DeviceId]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter())
+}
+
+fn read_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[DeviceId]>, D::Error> {
+    Vec::deserialize(deserializer).map(Arc::from)
 }
 
 /// What a transfer carries, named by its digest.

@@ -21,7 +21,7 @@ fn the_first_round_opens_with_those_who_are_here_when_time_is_up() {
     script.wait_until(59_999);
     assert_eq!(script.called(), None);
     script.wait_until(60_000);
-    assert_eq!(script.called().unwrap().selected, [DeviceId(2)]);
+    assert_eq!(script.called().unwrap().selected[..], [DeviceId(2)]);
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn nobody_waits_for_devices_that_are_known_not_to_come() {
     script.arrives(2);
     assert_eq!(script.called(), None);
     script.arrives(0);
-    assert_eq!(script.called().unwrap().selected, [DeviceId(0), DeviceId(2)]);
+    assert_eq!(script.called().unwrap().selected[..], [DeviceId(0), DeviceId(2)]);
     // One that comes all the same takes part.
     let mut script = Script::new(SMALL, &[]);
     script.machine.expect_without(&[DeviceId(1), DeviceId(1000)]);
@@ -113,7 +113,7 @@ fn those_who_do_not_come_back_are_not_awaited_for_ever() {
     script.wait_until(19_999);
     assert_eq!(script.called(), None);
     script.wait_until(20_000);
-    assert_eq!(script.called().unwrap().selected, [DeviceId(1), DeviceId(2)]);
+    assert_eq!(script.called().unwrap().selected[..], [DeviceId(1), DeviceId(2)]);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn who_leaves_while_the_connection_holds_is_not_awaited() {
     (0..3).for_each(|device| script.delivers(&small(device, 1)));
     script.leaves(0);
     script.computes(Ok(vec![1.0; SMALL]));
-    assert_eq!(script.called().unwrap().selected, [DeviceId(1), DeviceId(2)]);
+    assert_eq!(script.called().unwrap().selected[..], [DeviceId(1), DeviceId(2)]);
 }
 
 /// Of three that have delivered in the first round, two are told to have left when the second is opened.
@@ -131,7 +131,7 @@ fn opened_among_last_wills() -> Script {
     (0..3).for_each(|device| script.delivers(&small(device, 1)));
     (0..2).for_each(|device| script.leaves(device));
     script.computes(Ok(vec![1.0; SMALL]));
-    assert_eq!(script.called().unwrap().selected, [DeviceId(2)]);
+    assert_eq!(script.called().unwrap().selected[..], [DeviceId(2)]);
     script
 }
 

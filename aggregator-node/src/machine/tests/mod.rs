@@ -1,6 +1,8 @@
 //! The round machine against scripted devices.
 
+mod absence;
 mod collecting;
+mod flooding;
 mod gathering;
 mod presence;
 mod refusing;
@@ -53,6 +55,8 @@ struct Script {
     topics: Topics,
     now: Millis,
     said: Vec<Action>,
+    /// The round that was open at the beginning, if one was.
+    call: Option<shared::wire::RoundCall>,
 }
 
 impl Script {
@@ -79,16 +83,25 @@ impl Script {
     fn started(scenario: Arc<Scenario>, start: Start) -> Self {
         let topics = Topics::default();
         let machine = Machine::new(scenario.clone(), topics.clone(), start, Millis(0));
-        let mut script = Script { machine, scenario, topics, now: Millis(0), said: Vec::new() };
+        let mut script = Script { machine, scenario, topics, now: Millis(0), said: Vec::new(), call: None };
         script.handle(Event::Connected);
         script
+    }
+
+    /// A machine of the same run that has not been connected yet.
+    fn fresh_machine(&self) -> Machine {
+        let (trained_on, listed) = (BTreeMap::new(), None);
+        let start =
+            Start { run: RUN, term: 1, finished: 0, global: vec![0.0; SMALL].into(), trained_on, listed };
+        Machine::new(self.scenario.clone(), self.topics.clone(), start, Millis(0))
     }
 
     /// A run whose first round has just been opened.
     fn opened(dimension: usize, settings: &[&str]) -> Self {
         let mut script = Self::new(dimension, settings);
         (0..DEVICES).for_each(|device| script.arrives(device));
-        assert_eq!(script.called().unwrap().round, 1);
+        script.call = script.called();
+        assert_eq!(script.call.as_ref().unwrap().round, 1);
         script.said.clear();
         script
     }
@@ -103,8 +116,12 @@ impl Script {
     }
 
     fn receive_raw(&mut self, topic: Topic, payload: impl Into<Bytes>) {
+        self.arrive(topic, payload, false);
+    }
+
+    fn arrive(&mut self, topic: Topic, payload: impl Into<Bytes>, retained: bool) {
         let topic = self.topics.name(topic);
-        self.handle(Event::Message { topic: &topic, payload: &payload.into().into() });
+        self.handle(Event::Message { topic: &topic, payload: &payload.into().into(), retained });
     }
 
     /// Lets the time pass, with a tick whenever one is due.
@@ -167,7 +184,7 @@ impl Script {
     fn computes(&mut self, aggregate: Result<Vec<f32>, String>) {
         let round = self.job_round();
         let result = aggregate.map(|parameters| Aggregate { parameters, removed: Vec::new() });
-        self.handle(Event::Done(Outcome::Aggregated { round, result }));
+        self.handle(Event::Done(Outcome::Aggregated { round, result, unusable: Vec::new() }));
         self.evaluates();
     }
 

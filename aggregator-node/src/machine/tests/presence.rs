@@ -37,6 +37,19 @@ fn an_update_keeps_its_weight_when_its_device_has_left() {
 }
 
 #[test]
+fn a_claim_that_no_list_vouches_for_weighs_four_times_the_median_at_most() {
+    let mut script = Script::opened(SMALL, &[]);
+    for (device, examples) in [(0, 100), (1, 90), (2, 455)] {
+        let status = Status { examples, ..script.status(device) };
+        script.says(status);
+        script.delivers(&small(device, 1));
+    }
+    let jobs = script.jobs();
+    let [Job::Aggregate { weights, .. }] = jobs[..] else { panic!("{jobs:?}") };
+    assert_eq!(*weights, [100.0, 90.0, 400.0]);
+}
+
+#[test]
 fn a_device_that_comes_back_with_another_scenario_is_not_waited_for() {
     let mut script = Script::opened(SMALL, &[]);
     let other = Status { boot: 99, scenario: Digest::of(b"another"), ..script.status(2) };
@@ -44,7 +57,7 @@ fn a_device_that_comes_back_with_another_scenario_is_not_waited_for() {
     script.delivers(&small(0, 1));
     script.delivers(&small(1, 1));
     assert_eq!(script.close().absent, [DeviceId(2)]);
-    assert_eq!(script.called().unwrap().selected, [DeviceId(0), DeviceId(1)]);
+    assert_eq!(script.called().unwrap().selected[..], [DeviceId(0), DeviceId(1)]);
 }
 
 #[test]
@@ -57,6 +70,6 @@ fn a_device_that_claims_more_examples_than_there_are_is_not_called() {
     script.arrives(1);
     script.arrives(2);
     script.wait_until(60_000);
-    assert_eq!(script.called().unwrap().selected, [DeviceId(1), DeviceId(2)]);
+    assert_eq!(script.called().unwrap().selected[..], [DeviceId(1), DeviceId(2)]);
     assert_eq!(script.close().refused[&Refusal::Malformed], 3);
 }

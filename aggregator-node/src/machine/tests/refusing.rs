@@ -102,7 +102,7 @@ fn a_second_update_in_one_round() {
     let (record, told) = refused(&[(on, piece(&small(0, 1))), (on, piece(&update(0, 1, 2.0, SMALL)))]);
     assert_eq!(record.refused.into_iter().collect::<Vec<_>>(), [(Refusal::Duplicate, 1)]);
     assert_eq!(record.accepted, 3);
-    assert_eq!(told, [None, Some(Refusal::Duplicate)].repeat(2), "each is told again");
+    assert_eq!(told, [None, Some(Refusal::Duplicate)], "each is told once a second");
 }
 
 #[test]
@@ -150,6 +150,86 @@ fn a_late_update_is_counted_once_and_gets_a_receipt() {
     script.delivers(&late);
     assert_eq!(script.receipts(0), [Some(Refusal::Late)]);
     assert_eq!(script.close().refused.len(), 0, "already counted in the round before");
+}
+
+#[test]
+fn a_loss_that_cannot_be_is_counted_and_not_recorded() {
+    let mut script = Script::opened(SMALL, &[]);
+    for (device, loss) in [(0, 0.5), (1, 1.0), (2, 1e38)] {
+        let parameters = Float32Array([0.0; SMALL].into());
+        let content = UpdateContent { parameters, loss, train_us: 0, telemetry: Telemetry::default() };
+        script.delivers(&Outgoing::new(RUN, 1, Kind::Update, Some(DeviceId(device)), content.encode()));
+    }
+    let record = script.close();
+    assert_eq!((record.train_loss, record.losses_ignored), (Some(0.75), 1));
+}
+
+#[test]
+fn the_record_names_who_sent_what_no_training_can_go_on_from() {
+    let mut script = Script::opened(SMALL, &[]);
+    (0..DEVICES).for_each(|device| script.delivers(&small(device, 1)));
+    let aggregate = Aggregate { parameters: vec![1.0; SMALL], removed: Vec::new() };
+    let unusable = vec![DeviceId(1)];
+    script.handle(Event::Done(Outcome::Aggregated { round: 1, result: Ok(aggregate), unusable }));
+    script.evaluates();
+    let record = script.record().unwrap();
+    let reason = Refusal::NonFinite;
+    assert_eq!(record.refused_devices, [RefusedDevice { device: Some(DeviceId(1)), reason }]);
+    assert_eq!((record.accepted, record.aggregated), (2, true));
+}
+
+/// Seven devices and Bulyan that reckons with one compromised: none can be spared.
+const BULYAN: [&str; 4] = ["fleet.devices=7", "fleet.compromised=1", "aggregation.rule=bulyan", "rounds=9"];
+
+/// A round of these in which device 6 sends `value`.
+fn round_of_bulyan(script: &mut Script, round: u32, value: f32) -> RoundRecord {
+    script.said.clear();
+    (0..6).for_each(|device| script.delivers(&small(device, round)));
+    script.delivers(&update(6, round, value, SMALL));
+    script.close()
+}
+
+#[test]
+fn a_refused_update_does_not_keep_bulyan_from_the_others_and_its_sender_is_set_aside() {
+    let mut script = Script::new(SMALL, &BULYAN);
+    (0..7).for_each(|device| script.arrives(device));
+    for round in 1..=3 {
+        let record = round_of_bulyan(&mut script, round, f32::NAN);
+        assert_eq!((record.accepted, record.aggregated, record.byzantine), (6, true, Some(0)));
+    }
+    assert_eq!(script.called().unwrap().selected.len(), 6);
+    script.arrives(6);
+    let record = round_of_bulyan(&mut script, 4, 1.0);
+    assert_eq!((record.selected, record.aggregated, record.byzantine), (6, true, Some(0)));
+    let restarted = Status { boot: 99, ..script.status(6) };
+    script.says(restarted);
+    round_of_bulyan(&mut script, 5, 1.0);
+    let record = round_of_bulyan(&mut script, 6, 1.0);
+    assert_eq!((record.accepted, record.aggregated, record.byzantine), (7, true, None));
+}
+
+#[test]
+fn when_everybody_sends_what_must_be_refused_all_are_asked_on() {
+    let mut script = Script::opened(SMALL, &["rounds=9"]);
+    for round in 1..=5 {
+        script.said.clear();
+        (0..DEVICES).for_each(|device| script.delivers(&update(device, round, f32::NAN, SMALL)));
+        let record = script.close();
+        assert_eq!((record.selected, record.aggregated), (3, false));
+    }
+}
+
+#[test]
+fn a_quorum_goes_on_without_the_absent_and_fewer_than_that_keep_the_model() {
+    let settings = [&BULYAN[..], &["aggregation.round-quorum=5"]].concat();
+    let mut script = Script::new(SMALL, &settings);
+    (0..7).for_each(|device| script.arrives(device));
+    for (round, deliver, aggregated, byzantine) in [(1, 5, true, Some(0)), (2, 4, false, None)] {
+        script.said.clear();
+        (0..deliver).for_each(|device| script.delivers(&small(device, round)));
+        let record = script.close();
+        assert_eq!((record.aggregated, record.byzantine), (aggregated, byzantine), "{record:?}");
+    }
 }
 
 #[test]

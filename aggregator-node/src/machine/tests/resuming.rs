@@ -8,6 +8,9 @@ fn a_lost_receipt_is_given_again() {
     let update = small(0, 1);
     script.delivers(&update);
     script.delivers(&update);
+    assert_eq!(script.receipts(0), [None], "within a second it is on its way");
+    script.wait_until(1_000);
+    script.delivers(&update);
     assert_eq!(script.receipts(0), [None, None]);
     assert_eq!(script.close().refused.len(), 0);
 }
@@ -20,6 +23,7 @@ fn a_lost_receipt_is_given_again_after_the_round() {
     script.wait_until(60_000);
     script.delivers(&update);
     script.computes(Ok(vec![1.0; SMALL]));
+    script.wait_until(61_000);
     script.delivers(&update);
     assert_eq!(script.receipts(0), [None, None, None]);
     let next = script.close();

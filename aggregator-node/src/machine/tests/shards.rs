@@ -30,7 +30,7 @@ fn round_with(mut script: Script, change: impl FnOnce(Status) -> Status) -> Roun
     script.arrives(1);
     script.arrives(2);
     script.wait_until(60_000);
-    assert_eq!(script.called().unwrap().selected, [DeviceId(1), DeviceId(2)]);
+    assert_eq!(script.called().unwrap().selected[..], [DeviceId(1), DeviceId(2)]);
     script.close()
 }
 

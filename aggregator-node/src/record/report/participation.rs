@@ -19,7 +19,8 @@ type Count = fn(&RoundRecord) -> f64;
 
 /// Whether an update of that round did not count.
 pub(super) fn has_trouble(record: &RoundRecord) -> bool {
-    !record.absent.is_empty() || record.refusals() > 0 || !record.removed.is_empty()
+    let RoundRecord { absent, muted, removed, .. } = record;
+    record.refusals() > 0 || !(absent.is_empty() && muted.is_empty() && removed.is_empty())
 }
 
 /// How many updates of `arm` were accepted, refused, missing and removed, and whose were refused or removed.
@@ -46,6 +47,7 @@ pub(super) fn section(arm: &Arm, compared: bool) -> Result<Markup, RecordError> 
         (plot)
         (senders("Refused updates", refused(arm)))
         (senders("Removed updates", removed(arm)))
+        (senders("Rounds", muted(arm)))
     })
 }
 
@@ -57,6 +59,11 @@ fn refused(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
 fn removed(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
     let removed = arm.records.iter().flat_map(|record| &record.removed);
     removed.map(|&device| (Some(device), "defense".to_owned()))
+}
+
+fn muted(arm: &Arm) -> impl Iterator<Item = (Option<DeviceId>, String)> {
+    let muted = arm.records.iter().flat_map(|record| &record.muted);
+    muted.map(|muted| (muted.device, "flood, dropped unread".to_owned()))
 }
 
 /// Whose updates did not count, why and how often.
@@ -88,8 +95,8 @@ fn senders(title: &str, updates: impl Iterator<Item = (Option<DeviceId>, String)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::examples;
     use crate::record::report::html::render;
+    use crate::record::{MutedDevice, examples};
 
     #[test]
     fn participation_is_shown_only_of_arms_that_lost_updates() {
@@ -104,6 +111,14 @@ mod tests {
         assert!(page.contains("<td>device-002</td><td class=\"text\">late</td><td>2</td>"));
         assert!(page.contains("<td>unknown</td><td class=\"text\">non-finite</td><td>2</td>"));
         assert!(page.contains("<td>device-008</td><td class=\"text\">defense</td><td>2</td>"));
+    }
+
+    #[test]
+    fn who_floods_is_shown() {
+        let muted = vec![MutedDevice { device: Some(DeviceId(3)), messages: 9_000_000, bytes: 0 }];
+        let page =
+            render("t", &[examples::arm("a", vec![RoundRecord { muted, ..examples::calm(1) }])]).unwrap();
+        assert!(page.contains("<td>device-003</td><td class=\"text\">flood, dropped unread</td><td>1</td>"));
     }
 
     #[test]

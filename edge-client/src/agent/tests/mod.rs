@@ -127,7 +127,7 @@ impl Script {
 
     fn call(&self, round: u32, selected: &[DeviceId]) -> RoundCall {
         let model = self.model(round).content();
-        RoundCall { round, selected: selected.to_vec(), model, deadline_ms: 60_000 }
+        RoundCall { round, selected: selected.into(), model, deadline_ms: 60_000 }
     }
 
     /// The call for `round`, for all devices, and the model.

@@ -3,7 +3,7 @@
 //! A chunk comes from a peer that may lie about everything. So memory grows with the bytes that have arrived,
 //! never with those that are announced; three caps bound it; and content leaves only under its digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::TransferError;
 use super::split::Split;
@@ -49,6 +49,9 @@ pub struct Assembler {
     transfers: BTreeMap<TransferId, Transfer>,
     shares: BTreeMap<Option<DeviceId>, Share>,
     held: usize,
+    /// The unfinished ones by when they were last active: of thousands of senders, those that stand still are found
+    /// without a look at the others.
+    unfinished: BTreeSet<(Millis, TransferId)>,
 }
 
 /// One transfer.
@@ -68,13 +71,19 @@ struct Transfer {
 #[derive(Debug, Default)]
 struct Share {
     bytes: usize,
-    transfers: usize,
+    transfers: BTreeSet<TransferId>,
 }
 
 impl Assembler {
     /// Without any transfer yet.
     pub fn new(limits: Limits) -> Self {
-        Assembler { limits, transfers: BTreeMap::new(), shares: BTreeMap::new(), held: 0 }
+        Assembler {
+            limits,
+            transfers: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            held: 0,
+            unfinished: BTreeSet::new(),
+        }
     }
 
     /// Takes a chunk that `from` sent; `None` stands for the aggregator.
@@ -107,10 +116,11 @@ impl Assembler {
 
         let share = self.shares.entry(from).or_default();
         let transfer = self.transfers.entry(id).or_insert_with(|| {
-            share.transfers += 1;
+            share.transfers.insert(id);
             let split = Split { size, count };
             Transfer { from, split, pieces: BTreeMap::new(), finished: false, active: now }
         });
+        self.unfinished.remove(&(transfer.active, id));
         transfer.active = now;
         let content = if count == 1 {
             data
@@ -119,6 +129,7 @@ impl Assembler {
             self.held += data.len();
             transfer.pieces.insert(index, data.to_vec());
             if transfer.pieces.len() < count as usize {
+                self.unfinished.insert((now, id));
                 return Ok(Progress::Incomplete);
             }
             share.bytes -= size as usize;
@@ -149,21 +160,21 @@ impl Assembler {
     /// What is missing of the transfers that have not got on for `quiet`. Each is reported at most once per
     /// `quiet`.
     pub fn stalled(&mut self, now: Millis, quiet: Millis) -> Vec<Missing> {
-        let late = |transfer: &Transfer| !transfer.finished && transfer.active + quiet <= now;
-        self.transfers
-            .iter_mut()
-            .filter(|(_, transfer)| late(transfer))
-            .map(|(id, transfer)| {
+        let mut stalled = Vec::new();
+        while let Some(&(active, id)) = self.unfinished.first().filter(|(active, _)| *active + quiet <= now) {
+            self.unfinished.remove(&(active, id));
+            if let Some(transfer) = self.transfers.get_mut(&id) {
                 transfer.active = now;
-                transfer.missing(*id)
-            })
-            .collect()
+                stalled.push(transfer.missing(id));
+            }
+        }
+        self.unfinished.extend(stalled.iter().map(|missing| (now, missing.id)));
+        stalled
     }
 
     /// When [`stalled`](Self::stalled) next has something to report, if nothing arrives until then.
     pub fn next_stall(&self, quiet: Millis) -> Option<Millis> {
-        let unfinished = self.transfers.values().filter(|transfer| !transfer.finished);
-        unfinished.map(|transfer| transfer.active + quiet).min()
+        self.unfinished.first().map(|(active, _)| *active + quiet)
     }
 
     /// Drops a transfer; a further chunk of it starts it anew.
@@ -171,10 +182,11 @@ impl Assembler {
         let Some(transfer) = self.transfers.remove(id) else { return };
         let bytes: usize = transfer.pieces.values().map(Vec::len).sum();
         self.held -= bytes;
+        self.unfinished.remove(&(transfer.active, *id));
         if let Some(share) = self.shares.get_mut(&transfer.from) {
             share.bytes -= bytes;
-            share.transfers -= 1;
-            if share.transfers == 0 {
+            share.transfers.remove(id);
+            if share.transfers.is_empty() {
                 self.shares.remove(&transfer.from);
             }
         }
@@ -234,11 +246,13 @@ impl Assembler {
     /// Sees to it that one more transfer of the sender can be remembered.
     fn make_room(&mut self, from: Option<DeviceId>, id: TransferId) -> Result<(), TransferError> {
         let max = MAX_TRANSFERS_PER_SENDER;
-        if self.shares.get(&from).is_none_or(|share| share.transfers < max) {
+        if self.shares.get(&from).is_none_or(|share| share.transfers.len() < max) {
             return Ok(());
         }
-        let finished = self.transfers.iter().filter(|(_, known)| known.from == from && known.finished);
-        let oldest = finished.min_by_key(|(_, known)| known.active).map(|(&oldest, _)| oldest);
+        let of_sender = self.shares.get(&from).into_iter().flat_map(|share| &share.transfers);
+        let known = of_sender.filter_map(|id| self.transfers.get(id).map(|known| (*id, known)));
+        let finished = known.filter(|(_, known)| known.finished);
+        let oldest = finished.min_by_key(|(_, known)| known.active).map(|(oldest, _)| oldest);
         self.forget(&oldest.ok_or(TransferError::TooMany { id, max })?);
         Ok(())
     }

@@ -1,0 +1,100 @@
+//! Devices that send as fast as they can.
+
+use super::*;
+use crate::record::MutedDevice;
+
+/// More than any budget of these small models.
+const MANY: usize = 2_000;
+
+/// What a device floods with.
+type Flood = fn(&Script, usize) -> (Topic, Message);
+
+const ROGUE: Topic = Topic::Update(DeviceId(0));
+
+fn chunk(outgoing: &Outgoing) -> Message {
+    Message::Chunk(outgoing.chunk(0).unwrap())
+}
+
+/// An update of its own for every `index`.
+fn other(round: u32, index: usize) -> Message {
+    chunk(&update(0, round, index as f32, SMALL))
+}
+
+const FLOODS: [(&str, Flood); 8] = [
+    ("statuses", |script, _| (Topic::Status(DeviceId(0)), Message::Status(script.status(0)))),
+    ("garbage", |script, _| (ROGUE, Message::Status(script.status(0)))),
+    ("late updates", |_, index| (ROGUE, other(0, index))),
+    ("one late update", |_, _| (ROGUE, other(0, 0))),
+    ("repeated updates", |_, _| (ROGUE, other(1, 0))),
+    ("second updates", |_, index| (ROGUE, other(1, index))),
+    ("unfinished updates", |_, index| (ROGUE, chunk(&update(0, 1, index as f32, LARGE)))),
+    ("questions", |script, _| {
+        let blake3 = script.call.as_ref().unwrap().model.blake3;
+        let id = shared::wire::TransferId { run: RUN, round: 1, kind: Kind::Model, device: None, blake3 };
+        (Topic::Ask(DeviceId(0)), Message::Missing(Missing { id, chunks: Vec::new() }))
+    }),
+];
+
+#[test]
+fn no_flood_is_answered_more_than_eight_times_a_second_or_read_beyond_its_budget() {
+    for (what, flood) in FLOODS {
+        let mut script = Script::opened(if what == "unfinished updates" { LARGE } else { SMALL }, &[]);
+        let bytes: usize = (0..MANY)
+            .map(|index| {
+                let (topic, message) = flood(&script, index);
+                let payload = message.encode().unwrap();
+                let bytes = payload.len();
+                script.receive_raw(topic, payload);
+                bytes
+            })
+            .sum();
+        let told = script.messages(Topic::Inbox(DeviceId(0))).len();
+        assert!(told <= 9, "{what}: {told} answers");
+        (1..DEVICES).for_each(|device| {
+            let dimension = if what == "unfinished updates" { LARGE } else { SMALL };
+            script.delivers(&update(device, 1, 1.0, dimension));
+        });
+        let jobs = script.jobs();
+        assert_eq!(jobs.len(), 1, "{what}: the round does not wait for one that floods");
+        let aggregate = script.machine.global().to_vec();
+        script.computes(Ok(aggregate));
+        let record = script.record().unwrap();
+        let [MutedDevice { device: Some(DeviceId(0)), messages, bytes: dropped }] = record.muted[..] else {
+            panic!("{what}: {:?}", record.muted)
+        };
+        assert!(messages > MANY as u64 * 8 / 10, "{what}: {messages} dropped");
+        assert!(dropped < bytes as u64 && record.bytes_up > bytes as u64, "{what}: all bytes are counted");
+        assert_eq!(record.absent, [], "{what}");
+        assert_eq!(script.called().unwrap().selected[..], [DeviceId(1), DeviceId(2)], "{what}");
+    }
+}
+
+#[test]
+fn who_stops_flooding_is_selected_again() {
+    let mut script = Script::opened(SMALL, &[]);
+    (0..MANY).for_each(|_| script.arrives(0));
+    (1..DEVICES).for_each(|device| script.delivers(&small(device, 1)));
+    script.computes(Ok(vec![1.0; SMALL]));
+    script.wait_until(script.now.0 + 11_000);
+    (1..DEVICES).for_each(|device| script.delivers(&small(device, 2)));
+    script.computes(Ok(vec![1.0; SMALL]));
+    let call = script.called().unwrap();
+    assert_eq!((call.round, call.selected.len()), (3, 3));
+}
+
+#[test]
+fn strangers_are_counted_together_and_harm_nobody() {
+    let mut script = Script::opened(SMALL, &[]);
+    for index in 0..MANY {
+        script.receive(Topic::Update(DeviceId(1_000 + index as u32)), &other(1, 0));
+    }
+    (0..DEVICES).for_each(|device| script.delivers(&small(device, 1)));
+    let record = script.close();
+    assert_eq!(record.accepted, DEVICES);
+    let [MutedDevice { device: None, messages, .. }] = record.muted[..] else { panic!("{:?}", record.muted) };
+    assert_eq!(
+        messages + u64::from(record.refused[&Refusal::Unknown]),
+        MANY as u64,
+        "not one is lost count of"
+    );
+}
