@@ -145,11 +145,13 @@ impl Writer {
     }
 }
 
-/// When the process `pid` was started, if there is one.
+/// When the process `pid` was started, if there is one that has not ended.
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Its name may hold anything; what follows is numbers, the 22nd of all from the third on.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    // Its name, the second of all values, may hold anything. The third is its state, the 22nd its start.
+    let mut values = stat.rsplit_once(')')?.1.split_whitespace();
+    let has_ended = matches!(values.next()?, "Z" | "X");
+    if has_ended { None } else { values.nth(18)?.parse().ok() }
 }
 
 /// Makes the file that says that this process writes the directory `path`.
@@ -259,6 +261,18 @@ mod tests {
     }
 
     #[test]
+    fn a_writer_that_has_ended_and_that_nobody_has_asked_for_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while started(child.id()).is_some() {
+            assert!(Instant::now() < deadline, "it does not end");
+            sleep(Duration::from_millis(5));
+        }
+        child.wait().unwrap();
+        assert!(started(std::process::id()).is_some());
+    }
+
+    #[test]
     fn a_writer_that_cannot_be_seen_from_here_is_believed() {
         let home = tempfile::tempdir().unwrap();
         let elsewhere = Writer { host: "another".to_owned(), ..gone() };
@@ -286,12 +300,7 @@ mod tests {
             let taken = std::thread::scope(|scope| {
                 let take = || register(home.path(), Instant::now() + Duration::from_millis(50)).is_ok();
                 let threads: Vec<_> = (0..8).map(|_| scope.spawn(take)).collect();
-                threads
-                    .into_iter()
-                    .filter(|_| true)
-                    .map(|thread| thread.join().unwrap())
-                    .filter(|taken| *taken)
-                    .count()
+                threads.into_iter().map(|thread| thread.join().unwrap()).filter(|taken| *taken).count()
             });
             assert_eq!(taken, 1);
             fs::remove_file(home.path().join(WRITER)).unwrap();
