@@ -260,7 +260,7 @@ mod tests {
                 "more than 100000 cells",
             ),
             ("seeds = [-1]\n".to_owned(), "grid.toml:2: "),
-            ("seeds = [9223372036854775808]\n".to_owned(), "grid.toml:2: "),
+            ("seeds = [9223372036854775808]\n".to_owned(), "9223372036854775808 is out of range"),
             ("seeds = [1.5]\n".to_owned(), "grid.toml:2: "),
             ("seeds = [1]\nseeds = [2]\n".to_owned(), "grid.toml:3: "),
             (axis("", "[1]"), "give each axis a `name`"),
