@@ -76,7 +76,7 @@ mod tests {
         assert!(to_csv(&[record.clone()]).ends_with(",0.5,0.25,,,,1,2,1,0\n"));
         record.devices.clear();
         record.attack = None;
-        assert!(to_csv(&[record]).ends_with(",0.5,,,,,,,\n"));
+        assert!(to_csv(&[record]).ends_with(",0.5,,,,,,,,\n"));
     }
 
     #[test]

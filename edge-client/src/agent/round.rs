@@ -94,7 +94,7 @@ impl Agent {
             collusion.open(now, call);
         }
         self.listen_if_leading(out);
-        let selected = call.selected.binary_search(&self.me.device).is_ok();
+        let selected = call.selected.contains(&self.me.device);
         // A leader may have to craft for others in a round that it is not selected for.
         let stage = if selected || self.collusion.is_some() {
             Stage::Fetching { ask_at: now + QUIET, pause: QUIET, heard: now }

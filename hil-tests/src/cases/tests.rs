@@ -142,7 +142,8 @@ fn verdict_on(
         let summary = json!({
             "name": "case", "seed": 1, "bench": "processes", "rounds": 2, "final_test_error": 0.25,
             "best_test_error": 0.25, "model_sha256": digest, "seconds": 1.0, "rounds_per_second": 2.0, "bytes_up": 0,
-            "bytes_down": 0, "devices": 3, "refused": refused,
+            "bytes_down": 0, "devices": 3, "refused": refused, "aggregated_rounds": 2, "least_updates": 3,
+            "mean_updates": 3.0,
         });
         serde_json::from_value::<Summary>(summary).unwrap()
     };

@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(of("init"), (0o100_755, INIT.to_owned()));
         assert_eq!(of("modules/00-virtio.ko"), (0o100_644, "module".to_owned()));
         assert_eq!(of("client"), (0o120_777, "/srv/fl/current".to_owned()));
-        assert_eq!(of("srv/fl/current/edge-client").0, 0o100_755);
+        assert_eq!(of("srv/fl/current/edge-client").0, 0o100_700);
         assert_eq!(of("srv/fl/current/device.key"), (0o100_600, "device.key".to_owned()));
         assert_eq!(of("srv/fl/current").0, 0o040_755);
         assert!(of("srv/fl/current/client.toml").1.contains("mqtts://pi:8883"));

@@ -236,7 +236,7 @@ address = "192.168.1.21"
             let key = line.split(' ').next().unwrap();
             let kept: Vec<&str> = SHELF.lines().filter(|old| !old.starts_with(&format!("{key} "))).collect();
             let error = error(&format!("{}\n{line}\n", kept.join("\n")));
-            for part in ["fleet.toml: "].iter().chain(&parts) {
+            for part in ["fleet.toml:"].iter().chain(&parts) {
                 assert!(error.contains(part), "no `{part}` in: {error}");
             }
         }

@@ -206,7 +206,7 @@ mod tests {
     fn a_user_that_the_first_boot_cannot_make_is_refused() {
         let scenario = shared::scenario::Scenario::parse(
             "s.toml",
-            "name = \"s\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n[fleet]\ndevices = 1\n",
+            "name = \"s\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n[fleet]\ndevices = 1\ncompromised = 0\n",
             &[],
         );
         for user in ["root", "DOMAIN\\\\alice", "Alice"] {

@@ -166,7 +166,8 @@ impl Seat for AggregatorSeat {
     }
 
     fn due(&self) -> Option<Millis> {
-        self.machine.wake_at()
+        // It waits for nothing before it is connected: the time of devices stands still.
+        if self.inbox.connected { Some(Millis(0)) } else { self.machine.wake_at() }
     }
 
     fn act(&mut self, now: Millis) -> Vec<Effect> {
