@@ -39,6 +39,7 @@ pub enum Ending {
 ///
 /// # Errors
 /// If a file is unusable, the broker is away for too long, or another process has this device's name.
+#[allow(clippy::too_many_lines, reason = "what is joined here is joined in one loop")]
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<Ending> {
     let scenario = Arc::new(Scenario::load(&config.scenario, &[])?);
     let device = config.device;

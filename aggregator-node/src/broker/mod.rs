@@ -37,13 +37,13 @@ mod tests;
 mod topics;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use rim::BrokerAddress;
 use shared::wire::{MAX_MESSAGE_BYTES, Topics};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use router::Router;
@@ -123,26 +123,34 @@ pub enum BrokerError {
 /// # Errors
 /// [`BrokerError`] names the address, and why.
 pub fn start(settings: Settings) -> Result<Broker, BrokerError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("broker")
-        .enable_all()
-        .build()
-        .map_err(BrokerError::Start)?;
-    let files = rim::raise_file_limit();
-    let limit = files.saturating_sub(OTHER_DESCRIPTORS).max(files / 2).min(MAX_CONNECTIONS) as usize;
+    let limit = rim::raise_file_limit().saturating_sub(OTHER_DESCRIPTORS).min(MAX_CONNECTIONS) as usize;
     let address = settings.address;
-    let listener = runtime.block_on(async { listen(address) });
-    let (listener, address) = listener.map_err(|cause| BrokerError::Listen { address, cause })?;
+    let (listener, address) = listen(address).map_err(|cause| BrokerError::Listen { address, cause })?;
     let (alive, ended) = oneshot::channel::<()>();
+    let (started, outcome) = mpsc::channel();
     let router = Arc::new(Router::new(settings));
-    thread::Builder::new()
-        .name("broker".to_owned())
-        .spawn(move || {
-            let _alive = alive;
-            runtime.block_on(listener::serve(listener, router, limit.max(1)))
-        })
-        .map_err(BrokerError::Start)?;
+    // A runtime of its own, made and dropped on its own thread: the caller's is busy with the caller.
+    let serve = move || {
+        let _alive = alive;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("broker")
+            .enable_all()
+            .build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(async {
+                let listener = TcpListener::from_std(listener);
+                // Whoever started it waits for this word.
+                let _ = started.send(listener.as_ref().map(|_| ()).map_err(|error| error.kind().into()));
+                if let Ok(listener) = listener {
+                    listener::serve(listener, router, limit.max(1)).await;
+                }
+            }),
+            Err(error) => drop(started.send(Err(error))),
+        }
+    };
+    thread::Builder::new().name("broker".to_owned()).spawn(serve).map_err(BrokerError::Start)?;
+    outcome.recv().map_err(|_| BrokerError::Ended)?.map_err(BrokerError::Start)?;
     Ok(Broker { address: reachable(address).into(), ended })
 }
 
@@ -155,12 +163,10 @@ impl Broker {
     }
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A broker that is started again need not wait for connections of the earlier one.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(1024)?;
+/// Listens on an address that an earlier broker may have used just before, as the standard library has it.
+fn listen(address: SocketAddr) -> std::io::Result<(std::net::TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }

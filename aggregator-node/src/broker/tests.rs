@@ -29,9 +29,13 @@ impl Lab {
         let address = "127.0.0.1:0".parse().unwrap();
         let settings =
             Settings { address, topics: Topics::default(), devices: 10, owner: "aggregator-1".to_owned() };
-        let (listener, address) = runtime.block_on(async { listen(address).unwrap() });
+        let (listener, address) = listen(address).unwrap();
         let router = Arc::new(Router::new(settings));
-        runtime.spawn(listener::serve(listener, router.clone(), limit));
+        let serve = {
+            let router = router.clone();
+            async move { listener::serve(TcpListener::from_std(listener).unwrap(), router, limit).await }
+        };
+        runtime.spawn(serve);
         Lab { router, address, runtime }
     }
 

@@ -78,8 +78,14 @@ fn assert_as_on_devices(settings: &[&str]) {
         let losses = batched.test_loss.zip(alone.test_loss).is_none_or(|(a, b)| near(a, b));
         let train_loss = near(batched.train_loss.unwrap().into(), alone.train_loss.unwrap().into());
         assert!(losses && train_loss, "{settings:?}: {batched:?}, not {alone:?}");
-        let of_devices =
-            RoundRecord { bytes_up: 0, bytes_down: 0, seconds: batched.seconds, ..alone.clone() };
+        // There is no link, and there are no devices to say what they train on.
+        let of_devices = RoundRecord {
+            bytes_up: 0,
+            bytes_down: 0,
+            seconds: batched.seconds,
+            shards: Vec::new(),
+            ..alone.clone()
+        };
         let (test_loss, test_error, train_loss) = (batched.test_loss, batched.test_error, batched.train_loss);
         assert_eq!(*batched, RoundRecord { test_loss, test_error, train_loss, ..of_devices }, "{settings:?}");
         assert_eq!(batched.test_loss.is_some(), alone.test_loss.is_some());
@@ -142,7 +148,8 @@ fn updates_that_are_not_finite_are_refused_by_name_and_the_round_goes_on() {
         &["attack.kind=krum", "attack.knowledge=full", "training.batch-size=2"],
     ] {
         let settings = [&fleet[..], &steps, attack].concat();
-        let (batched, alone) = (first_round(&batched(), &settings), first_round(&Software::default(), &settings));
+        let (batched, alone) =
+            (first_round(&batched(), &settings), first_round(&Software::default(), &settings));
         assert!(batched.refused[&Refusal::NonFinite] > 0, "{settings:?}: {batched:?}");
         assert_eq!((batched.accepted, &batched.refused), (alone.accepted, &alone.refused), "{settings:?}");
         let names = |record: &RoundRecord| {

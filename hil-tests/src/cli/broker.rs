@@ -1,5 +1,7 @@
 //! `hil broker`.
 
+#![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints these comments as they stand")]
+
 use clap::{Args, Subcommand};
 use rim::{BrokerAddress, BrokerOptions};
 use shared::wire::Topics;

@@ -3,13 +3,13 @@
 use aggregator_node::record::report::plot::{GRID, INK, colour, style_sheet};
 use plotters::prelude::*;
 
-use super::experiment::Reproduction;
+use super::experiment::{Experiment, Reproduction};
 
-const WIDTH: u32 = 900;
+const WIDTH: i32 = 900;
 /// Of the plot; the legend above it takes a line more for every [`KEYS`] curves.
 const HEIGHT: u32 = 500;
-const KEYS: usize = 3;
-const KEY_HEIGHT: u32 = 28;
+const KEYS: i32 = 3;
+const KEY_HEIGHT: i32 = 28;
 const FONT: (&str, u32) = ("system-ui, sans-serif", 18);
 /// What the style sheet's colours are where no page says so: those of the pages.
 const COLOURS: &str = "svg{--muted:#5c6268;--line:#dcdfe2}\
@@ -62,13 +62,14 @@ fn draw(
     let columns = experiment.columns.len();
     // Positions are evenly spaced: some of the paper's axes are neither linear nor logarithmic.
     let last = columns.saturating_sub(1).max(1) as f64;
-    let legend_height = experiment.rows.len().div_ceil(KEYS) as u32 * KEY_HEIGHT;
-    let area = SVGBackend::with_string(text, (WIDTH, legend_height + HEIGHT)).into_drawing_area();
+    let legend_height = legend_height(experiment);
+    let area =
+        SVGBackend::with_string(text, (WIDTH.unsigned_abs(), legend_height + HEIGHT)).into_drawing_area();
     let (legend, plot) = area.split_vertically(legend_height);
     let font = FONT.into_font().color(&INK);
-    for (row, line) in experiment.rows.iter().enumerate() {
-        let x = (row % KEYS) as i32 * (WIDTH as i32 / KEYS as i32) + 24;
-        let y = (row / KEYS) as i32 * KEY_HEIGHT as i32 + KEY_HEIGHT as i32 / 2;
+    for (place, (row, line)) in (0..).zip(experiment.rows.iter().enumerate()) {
+        let x = place % KEYS * (WIDTH / KEYS) + 24;
+        let y = place / KEYS * KEY_HEIGHT + KEY_HEIGHT / 2;
         legend.draw(&PathElement::new([(x, y), (x + 48, y)], colour(row).stroke_width(3)))?;
         legend.draw(&(EmptyElement::at((x + 24, y)) + marker(row)))?;
         legend.draw(&Text::new(line.label.clone(), (x + 58, y - 10), font.clone()))?;
@@ -109,6 +110,10 @@ fn draw(
     area.present()
 }
 
+fn legend_height(experiment: &Experiment) -> u32 {
+    experiment.rows.len().div_ceil(KEYS.unsigned_abs() as usize) as u32 * KEY_HEIGHT.unsigned_abs()
+}
+
 /// The marker of a row, around the point where it is drawn.
 fn marker(row: usize) -> Polygon<(i32, i32)> {
     Polygon::new(MARKERS[row % MARKERS.len()], colour(row).filled())
@@ -117,7 +122,7 @@ fn marker(row: usize) -> Polygon<(i32, i32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paper::{Experiment, Shape, all};
+    use crate::paper::{Shape, all};
 
     fn figure(experiment: &Experiment) -> String {
         let errors = vec![vec![0.5]; experiment.cases.len()];
@@ -132,7 +137,7 @@ mod tests {
     #[test]
     fn the_legend_lies_above_the_curves_and_not_on_them() {
         for experiment in figures() {
-            let height = experiment.rows.len().div_ceil(KEYS) as u32 * KEY_HEIGHT;
+            let height = legend_height(&experiment);
             let svg = figure(&experiment);
             for line in &experiment.rows {
                 let text = svg.lines().zip(svg.lines().skip(1)).find(|(_, text)| *text == line.label);
