@@ -243,17 +243,14 @@ fn what_a_login_shell_prints_is_not_taken_for_an_answer() {
 
 #[test]
 fn a_board_that_prints_without_end_or_runs_no_command_is_given_up() {
-    for (command, part) in [
-        ("cat /dev/zero", "does not answer to the login"),
-        ("cat /dev/zero >&2", "does not answer to the login"),
-        ("echo This account is not available; exit 1", "does not answer to the login"),
-    ] {
+    for command in ["cat /dev/zero", "cat /dev/zero >&2", "echo This account is not available; exit 1"] {
         let Some(shelf) = Shelf::with_sshd(&THREE, &format!("ForceCommand {command}")) else { return };
         shelf.provision().succeeded();
         let _aggregator = shelf.aggregator();
         let outcome = shelf.deploy(&[]);
         assert_eq!(outcome.code, Some(1), "{command}: {}", outcome.stderr);
-        assert_eq!(outcome.stderr.matches(part).count(), 3, "{command}: {}", outcome.stderr);
+        let given_up = outcome.stderr.matches("cannot be reached: ").count();
+        assert_eq!(given_up, 3, "{command}: {}", outcome.stderr);
     }
 }
 

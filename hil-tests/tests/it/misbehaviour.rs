@@ -49,9 +49,10 @@ const MISDEEDS: [(Misdeed, Option<DeviceId>, Refusal, bool); 15] = [
     (MessageOfAnotherTopic, Some(ROGUE), Refusal::Malformed, true),
     (WrongShape, Some(ROGUE), Refusal::WrongShape, false),
     (NotANumber, Some(ROGUE), Refusal::NonFinite, false),
-    (Infinity, Some(ROGUE), Refusal::NonFinite, false),
     (RoundToCome, Some(ROGUE), Refusal::WrongRound, true),
     (RoundThatIsOver, Some(ROGUE), Refusal::Late, true),
+    // Three rounds in a row, and it would be selected no more.
+    (Infinity, Some(ROGUE), Refusal::NonFinite, false),
     (SecondUpdate, Some(ROGUE), Refusal::Duplicate, true),
     (OtherRun, Some(ROGUE), Refusal::WrongRun, true),
     (NameOfAnother, Some(ROGUE), Refusal::Impostor, true),
