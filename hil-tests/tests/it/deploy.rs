@@ -241,17 +241,28 @@ fn what_a_login_shell_prints_is_not_taken_for_an_answer() {
     assert!(!again.stderr.contains("sending"), "{}", again.stderr);
 }
 
+/// That three boards on which every login runs `command` are each given up by name.
+#[track_caller]
+fn assert_given_up(command: &str) {
+    let Some(shelf) = Shelf::with_sshd(&THREE, &format!("ForceCommand {command}")) else { return };
+    shelf.provision().succeeded();
+    let _aggregator = shelf.aggregator();
+    let outcome = shelf.deploy(&[]);
+    assert_eq!(outcome.code, Some(1), "{command}: {}", outcome.stderr);
+    assert_eq!(outcome.stderr.matches(": root@127.0.0.1 ").count(), 3, "{command}: {}", outcome.stderr);
+}
+
 #[test]
 fn a_board_that_prints_without_end_or_runs_no_command_is_given_up() {
-    for command in ["cat /dev/zero", "cat /dev/zero >&2", "echo This account is not available; exit 1"] {
-        let Some(shelf) = Shelf::with_sshd(&THREE, &format!("ForceCommand {command}")) else { return };
-        shelf.provision().succeeded();
-        let _aggregator = shelf.aggregator();
-        let outcome = shelf.deploy(&[]);
-        assert_eq!(outcome.code, Some(1), "{command}: {}", outcome.stderr);
-        let given_up = outcome.stderr.matches("cannot be reached: ").count();
-        assert_eq!(given_up, 3, "{command}: {}", outcome.stderr);
+    for command in ["cat /dev/zero", "echo This account is not available; exit 1"] {
+        assert_given_up(command);
     }
+}
+
+#[test]
+#[ignore = "nightly: it waits for a minute"]
+fn a_board_that_complains_without_end_is_given_up_in_time() {
+    assert_given_up("cat /dev/zero >&2");
 }
 
 #[test]

@@ -55,9 +55,9 @@ fn a_run_whose_words_meet_a_full_disk_goes_on_and_still_hears_signals() {
     run(within(r#"exec "$@" 2>/dev/full"#, &lab.hil("processes", "run", &[]))).succeeded();
     assert_eq!(summary(&lab.path("run")).model_sha256, lab.undisturbed());
     let lab = Lab::new(&[ENDLESS]);
-    for signal in [Signal::TERM, Signal::INT] {
-        let hil = Process::start(within(r#"exec "$@" 2>/dev/full"#, &lab.hil("software", "endless", &[])));
-        wait_for_rounds(&lab.path("endless"), 1);
+    for (signal, out) in [(Signal::TERM, "terminated"), (Signal::INT, "interrupted")] {
+        let hil = Process::start(within(r#"exec "$@" 2>/dev/full"#, &lab.hil("software", out, &[])));
+        wait_for_rounds(&lab.path(out), 1);
         hil.signal(signal);
         assert_eq!(hil.outcome().code, Some(130), "{signal:?}");
     }

@@ -53,14 +53,15 @@ fn a_colluder_cannot_take_over_a_connection_by_what_it_can_read() {
     let mut victim = Process::start(equip(lab.client_without_broker(0), &broker.address(), &files));
     victim.wait_for_words("connected to");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime
-        .block_on(timeout(PATIENCE, async {
+    runtime.block_on(async {
+        let guesses = async {
             let Status { boot, device, .. } = status(&broker).await;
             for guess in [VICTIM.to_owned(), format!("{device}-{boot:016x}"), format!("{boot:016x}")] {
                 connect_as(&broker, &guess).await;
             }
-        }))
-        .expect("the broker answers");
+        };
+        timeout(PATIENCE, guesses).await.expect("the broker answers");
+    });
     // It would notice at once.
     sleep(Duration::from_secs(1));
     assert!(victim.is_running() && !victim.stderr().contains("is away"), "{}", victim.stderr());

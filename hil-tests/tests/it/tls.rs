@@ -10,7 +10,7 @@ use shared::identity::DeviceId;
 
 use crate::certificates::{Authority, Validity};
 use crate::lab::{ATTACK, Lab, all_succeed};
-use crate::process::{Process, program, run, summary};
+use crate::process::{Process, datasets, program, run, summary};
 use crate::secured::{Grants, Secured, equip};
 
 fn nobody() -> Grants {
@@ -125,20 +125,26 @@ fn certificates_out_of_their_time_are_refused_with_a_hint_at_the_clock() {
 
 #[test]
 fn fleet_status_says_what_is_wrong_with_a_certificate_where_the_broker_answers() {
-    let folder = tempfile::tempdir().unwrap();
-    let operator = folder.path().join("operator");
-    fs::create_dir(&operator).unwrap();
-    let inventory = folder.path().join("fleet.toml");
+    let lab =
+        Lab::new(&["fleet.devices=1", "fleet.selected=1", "fleet.compromised=0", "aggregation.rule=mean"]);
+    let (inventory, fleet) = (lab.path("fleet.toml"), lab.path("fleet"));
+    let shelf = |url: &str| {
+        let device = "[[device]]\nid = \"device-000\"\nkind = \"native\"\n";
+        fs::write(&inventory, format!("name = \"shelf\"\n[broker]\nurl = \"{url}\"\n{device}")).unwrap();
+    };
+    shelf("mqtts://127.0.0.1:8883");
+    let mut provision = program("hil");
+    provision.arg("provision").arg(&inventory).arg(lab.scenario_path()).arg("--out").arg(&fleet);
+    provision.arg("--datasets").arg(datasets());
+    run(provision).succeeded();
     let asked = |broker: &Secured, files: &TlsFiles| {
         let pairs = [("ca.pem", &files.ca), ("operator.pem", &files.cert), ("operator.key", &files.key)];
         for (name, file) in pairs {
-            fs::copy(file.as_ref().unwrap(), operator.join(name)).unwrap();
+            fs::copy(file.as_ref().unwrap(), fleet.join("operator").join(name)).unwrap();
         }
-        let device = "[[device]]\nid = \"device-000\"\nkind = \"native\"\n";
-        let text = format!("name = \"shelf\"\n[broker]\nurl = \"{}\"\n{device}", broker.address());
-        fs::write(&inventory, text).unwrap();
+        shelf(&broker.address());
         let mut command = program("hil");
-        command.args(["fleet", "status"]).arg(&inventory).arg(folder.path()).args(["--log", "error"]);
+        command.args(["fleet", "status"]).arg(&inventory).arg(&fleet).args(["--log", "error"]);
         let outcome = run(command);
         assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
         assert!(!outcome.stderr.contains("does not answer"), "{}", outcome.stderr);
@@ -148,7 +154,7 @@ fn fleet_status_says_what_is_wrong_with_a_certificate_where_the_broker_answers()
     let expired = asked(&broker, &broker.authority.issue("operator"));
     assert!(expired.contains("the broker's certificate has expired"), "{expired}");
     let Some(broker) = Secured::start(&nobody(), Validity::Always) else { return };
-    let stranger = Authority::new(folder.path(), "stranger").issue("operator");
+    let stranger = Authority::new(&lab.path("."), "stranger").issue("operator");
     let other = asked(&broker, &stranger);
     assert!(other.contains("the broker's certificate is of another authority"), "{other}");
     let own = broker.authority.issue_for("operator", Validity::Past);
