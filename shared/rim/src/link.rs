@@ -66,7 +66,7 @@ pub struct LinkOptions {
     pub last_will: Option<LastWill>,
     /// How long the broker may be away before the link gives up.
     pub patience: Duration,
-    /// User name and password, as [`LoginOptions::load`](crate::LoginOptions::load) has them.
+    /// User name and password, as [`LoginOptions`](crate::LoginOptions) has them.
     pub login: Option<Login>,
     /// How often the broker is told that this client is there.
     pub keep_alive: Duration,
