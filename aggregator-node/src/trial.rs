@@ -19,7 +19,7 @@ const EXAMPLES: usize = 32;
 ///
 /// From a model near the end of what an `f32` holds, honest devices train one that is beyond, and would be refused for it
 /// in place of the one that moved the model. So an update with a parameter beyond [`LARGE`] must have a finite loss and
-/// gradient with 16 times its parameters; a mean of such updates has too.
+/// gradient with `MARGIN` times its parameters; a mean of such updates has too.
 pub struct Trial {
     model: Arc<dyn Model>,
     examples: Batch,

@@ -9,14 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shared::identity::{DeviceId, Digest, RunId};
+use shared::identity::{DeviceId, RunId};
 use shared::models;
-use shared::wire::{
-    Float32Array, Kind, Message, Missing, Outgoing, PROTOCOL_VERSION, Status, Telemetry, Topic, Topics,
-    TransferId, UpdateContent,
-};
+use shared::wire::{Kind, Message, Missing, Topic, Topics, TransferId};
 
 use crate::lab::{Lab, all_succeed, records};
+use crate::misbehaviour::{status, update};
 use crate::mosquitto;
 use crate::process::{Process, summary};
 
@@ -102,29 +100,8 @@ fn packet(topic: &str, payload: &[u8], id: u16) -> Vec<u8> {
 fn packets(lab: &Lab, flood: Flood, run: RunId) -> Vec<Vec<u8>> {
     let spec = lab.scenario.dataset.spec();
     let dimension = models::build(lab.scenario.model, spec.shape, spec.classes).unwrap().layout().dimension();
-    let update = |round, value, dimension| {
-        let parameters = Float32Array(vec![value; dimension].into());
-        let content = UpdateContent { parameters, loss: 0.5, train_us: 1, telemetry: Telemetry::default() };
-        Outgoing::new(run, round, Kind::Update, Some(ROGUE), content.encode())
-    };
-    let status = Status {
-        protocol: PROTOCOL_VERSION,
-        device: ROGUE,
-        boot: 1,
-        up_ms: 0,
-        online: true,
-        scenario: lab.scenario.digest(),
-        examples: 50,
-        shard: Digest::blake3(b"the rogue's own"),
-        version: "rogue".to_owned(),
-        delivered: None,
-        telemetry: Telemetry::default(),
-        error: None,
-        error_time: None,
-        run: None,
-        time: None,
-        hardware: Box::default(),
-    };
+    let update = |round, value, dimension| update(run, round, ROGUE, vec![value; dimension]);
+    let status = status(lab.scenario.digest(), ROGUE, true);
     let late = |round: u32| {
         (Topic::Update(ROGUE), Message::Chunk(update(0, round as f32, dimension).chunk(0).unwrap()))
     };

@@ -123,7 +123,7 @@ impl Rogue {
         match misdeed {
             Garbage => self.publish(Topic::Update(ROGUE), &b"\xff\x00garbage"[..]).await,
             MessageOfAnotherTopic => {
-                let status = Message::Status(self.status(ROGUE, true)).encode().unwrap();
+                let status = Message::Status(status(self.scenario, ROGUE, true)).encode().unwrap();
                 self.publish(Topic::Update(ROGUE), status).await;
             }
             WrongShape => self.send(ROGUE, &update(run, round, ROGUE, fine[1..].to_vec())).await,
@@ -138,7 +138,7 @@ impl Rogue {
             OtherRun => self.send(ROGUE, &update(RunId(run.0 ^ 1), round, ROGUE, fine)).await,
             NameOfAnother => self.send(ROGUE, &update(run, round, DeviceId(0), fine)).await,
             StatusOfAnother => {
-                let status = Message::Status(self.status(DeviceId(0), false)).encode().unwrap();
+                let status = Message::Status(status(self.scenario, DeviceId(0), false)).encode().unwrap();
                 self.publish(Topic::Status(ROGUE), status).await;
             }
             NoDevice => {
@@ -180,29 +180,8 @@ impl Rogue {
     /// Both are here, or gone.
     async fn report(&mut self, online: bool) {
         for device in [ROGUE, STEADY] {
-            let status = Message::Status(self.status(device, online)).encode().unwrap();
+            let status = Message::Status(status(self.scenario, device, online)).encode().unwrap();
             self.publish(Topic::Status(device), status).await;
-        }
-    }
-
-    fn status(&self, device: DeviceId, online: bool) -> Status {
-        Status {
-            protocol: PROTOCOL_VERSION,
-            device,
-            boot: 1,
-            up_ms: 0,
-            online,
-            scenario: self.scenario,
-            shard: Digest::of(b"rogue"),
-            examples: 50,
-            version: "rogue".to_owned(),
-            delivered: None,
-            telemetry: Telemetry::default(),
-            error: None,
-            error_time: None,
-            run: None,
-            time: None,
-            hardware: Box::default(),
         }
     }
 
@@ -212,7 +191,30 @@ impl Rogue {
     }
 }
 
-fn update(run: RunId, round: u32, device: DeviceId, parameters: Vec<f32>) -> Outgoing {
+/// The status of a client that is made up.
+pub(crate) fn status(scenario: Digest, device: DeviceId, online: bool) -> Status {
+    Status {
+        protocol: PROTOCOL_VERSION,
+        device,
+        boot: 1,
+        up_ms: 0,
+        online,
+        scenario,
+        shard: Digest::of(b"rogue"),
+        examples: 50,
+        version: "rogue".to_owned(),
+        delivered: None,
+        telemetry: Telemetry::default(),
+        error: None,
+        error_time: None,
+        run: None,
+        time: None,
+        hardware: Box::default(),
+    }
+}
+
+/// An update as a device sends it.
+pub(crate) fn update(run: RunId, round: u32, device: DeviceId, parameters: Vec<f32>) -> Outgoing {
     let content = UpdateContent {
         parameters: Float32Array(parameters.into()),
         loss: 0.5,

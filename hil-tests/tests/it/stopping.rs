@@ -65,10 +65,7 @@ fn a_run_whose_words_meet_a_full_disk_goes_on_and_still_hears_signals() {
 
 /// Signals that ask a program to stop. Where these tests run under `nohup`, SIGHUP does not: what they start ignores it.
 fn signals() -> Vec<Signal> {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
-    let ignored = u64::from_str_radix(ignored, 16).unwrap() & 1 == 1;
-    let hangup = (!ignored).then_some(Signal::HUP);
+    let hangup = (!rim::is_ignored(Signal::HUP)).then_some(Signal::HUP);
     [Signal::INT, Signal::TERM].into_iter().chain(hangup).collect()
 }
 

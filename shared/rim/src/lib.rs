@@ -28,7 +28,7 @@ pub use link::{Command, KEEP_ALIVE, LastWill, Link, LinkError, LinkEvent, LinkOp
 pub use log::log_to_stderr;
 pub use login::{BrokerAccess, BrokerOptions, BrokerOptionsError, Login, LoginError, LoginOptions};
 pub use output::{PrintError, advised, complain, print};
-pub use signal::{INTERRUPTED, StopSignals, stop_signal};
+pub use signal::{INTERRUPTED, StopSignals, is_ignored, stop_signal};
 pub use supervisor::Supervisor;
 pub use tls::{Tls, TlsError, TlsFiles, not_after};
 

@@ -57,8 +57,8 @@ pub async fn stop_signal() {
     }
 }
 
-/// Whether whoever has started this process wants it to ignore a signal.
-fn is_ignored(signal: Number) -> bool {
+/// Whether whoever has started this process wants it, and what it starts, to ignore a signal, as `nohup` does.
+pub fn is_ignored(signal: Number) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
