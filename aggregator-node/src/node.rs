@@ -115,6 +115,9 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                 Action::Subscribe(filter) => {
                     supervisor.alive_during(link.send(Command::Subscribe(filter))).await;
                 }
+                Action::Unsubscribe(filter) => {
+                    supervisor.alive_during(link.send(Command::Unsubscribe(filter))).await;
+                }
                 Action::Publish(publication) => {
                     supervisor.alive_during(link.send(Command::Publish(publication))).await;
                 }

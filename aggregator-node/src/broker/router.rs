@@ -143,21 +143,24 @@ impl Router {
         if !is_filter(&path)
             || path.len() > MAX_NAME
             || full
-            || (session.filters.len() >= most && !session.filters.contains(&path))
+            || (session.filters.len() >= most && !client.owner && !session.filters.contains(&path))
         {
             debug!("the broker denies {:?} the filter {path:?}", client.id);
             return SubscribeReasonCode::Failure;
         }
         session.filters.insert(path.clone());
         let receiver = Receiver { client: client.clone(), qos };
-        for (topic, message) in &state.retained {
-            if matches(&path, topic) {
-                client.deliver_retained(message.clone(), qos);
-            }
-        }
         if wild {
+            for (topic, message) in &state.retained {
+                if matches(&path, topic) {
+                    client.deliver_retained(message.clone(), qos);
+                }
+            }
             state.wild.insert((client.number, path), receiver);
         } else {
+            if let Some(message) = state.retained.get(path.as_str()) {
+                client.deliver_retained(message.clone(), qos);
+            }
             state.exact.entry(path).or_default().insert(client.number, receiver);
         }
         SubscribeReasonCode::Success(qos)

@@ -16,7 +16,7 @@ const VERDICTS_KEPT: u32 = 8;
 impl Machine {
     /// Calls the next round; or the roll, if too few devices are online for the rule or some are awaited.
     pub(super) fn next_round(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let (present, known) = self.present(now);
+        let (present, known) = self.present();
         let gather = if self.scenario.fewer_byzantine(present.len(), known).is_err() {
             Gather::begin(now, &self.scenario)
         } else if self.roster.all_awaited_are_here() {

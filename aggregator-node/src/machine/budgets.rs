@@ -3,9 +3,10 @@
 //! A device has an account. A message costs its bytes and [`MESSAGE`]; every second brings something in, and every round
 //! that is called brings what an honest device may have to send in it, several times over. So no honest device ever
 //! runs out, whether a round takes a millisecond or an hour, and a flood costs the aggregator no more than a few honest
-//! devices do. Whoever runs out is muted: what it sends is dropped unread and counted, and goes on costing, until it
-//! has been quiet for so long that the account is balanced again.
+//! devices do. Whoever runs out is muted: its topics are left (`listening.rs`), and what arrives of it all the same is
+//! dropped unread and counted, until it has been quiet for a while; each time that it floods again, for twice as long.
 
+use std::collections::BTreeSet;
 use std::mem;
 
 use shared::identity::DeviceId;
@@ -29,8 +30,10 @@ const MESSAGES_A_ROUND: i64 = 8;
 const MESSAGES_A_SECOND: i64 = 8;
 /// Rounds' worth that an account holds at most: what has piled up somewhere and comes at once.
 const ROUNDS_HELD: i64 = 4;
-/// A debt is that of so many seconds at most: as long it takes a device that has flooded and stops to be heard again.
-const SECONDS_OF_DEBT: i64 = 10;
+/// How long a device is muted that floods for the first time.
+const MUTED_FOR: Millis = Millis(10_000);
+/// How often that is doubled at most.
+const DOUBLINGS: u32 = 6;
 
 /// How long the answer to a transfer stands: until then the same transfer is not answered again.
 const ANSWER_PAUSE: Millis = Millis(1_000);
@@ -45,8 +48,9 @@ pub(super) struct Budgets {
     rounds: u64,
     /// By number of the device; the last is that of the strangers.
     accounts: Vec<Account>,
-    /// Whose messages were dropped since the last record.
-    offenders: Vec<usize>,
+    /// Whose messages are dropped now, and whose were since the last record.
+    muted: BTreeSet<usize>,
+    offenders: BTreeSet<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +66,9 @@ struct Account {
     /// When it was brought up to date, and the round that had been called last then.
     at: Millis,
     round: u64,
-    muted: bool,
+    /// How often it was muted, and until when it was last.
+    mutings: u32,
+    muted_until: Millis,
     /// Messages and bytes dropped unread since the last record.
     dropped: (u64, u64),
     answered: Vec<(TransferId, Millis)>,
@@ -92,11 +98,13 @@ impl Budgets {
             balance: tariff.held,
             at: now,
             round: 0,
-            muted: false,
+            mutings: 0,
+            muted_until: now,
             dropped: (0, 0),
             answered: Vec::new(),
         };
-        Budgets { tariff, rounds: 0, accounts: vec![account; devices + 1], offenders: Vec::new() }
+        let accounts = vec![account; devices + 1];
+        Budgets { tariff, rounds: 0, accounts, muted: BTreeSet::new(), offenders: BTreeSet::new() }
     }
 
     /// A round is called.
@@ -109,36 +117,64 @@ impl Budgets {
         let (tariff, rounds) = (self.tariff, self.rounds);
         let index = self.index(sender);
         let Some(account) = self.accounts.get_mut(index) else { return Admission::Dropped };
+        if self.muted.contains(&index) {
+            account.drop_message(now, bytes);
+            return Admission::Dropped;
+        }
         account.bring_up_to_date(now, rounds, &tariff);
         // What is too long is refused unread.
         account.balance -= MESSAGE + if bytes > MAX_MESSAGE_BYTES { 0 } else { signed(bytes) };
         if account.balance >= 0 {
-            if mem::take(&mut account.muted) {
-                info!("{}: quiet again, heard again", Name(sender));
-            }
             return Admission::Admitted;
         }
-        account.balance = account.balance.max(-SECONDS_OF_DEBT * tariff.a_second);
-        if account.dropped == (0, 0) {
-            self.offenders.push(index);
-        }
-        account.dropped = (account.dropped.0 + 1, account.dropped.1 + bytes as u64);
-        if mem::replace(&mut account.muted, true) {
-            return Admission::Dropped;
-        }
-        warn!("{}: floods; what it sends is dropped unread until it is quiet", Name(sender));
+        account.mutings += 1;
+        account.drop_message(now, bytes);
+        self.muted.insert(index);
+        self.offenders.insert(index);
+        let seconds = account.muted_until.since(now).0 / 1_000;
+        warn!(
+            "{}: floods; nothing that it sends is read until it is quiet, for {seconds} s at least",
+            Name(sender)
+        );
         Admission::MutedNow
     }
 
-    /// Whether what `device` sends is dropped, as far as is known.
-    pub(super) fn is_muted(&mut self, now: Millis, device: DeviceId) -> bool {
-        let (tariff, rounds) = (self.tariff, self.rounds);
-        let index = self.index(Some(device));
-        let Some(account) = self.accounts.get_mut(index).filter(|account| account.muted) else {
-            return false;
-        };
-        account.bring_up_to_date(now, rounds, &tariff);
-        account.balance < 0
+    /// Whether what `sender` sends is dropped.
+    pub(super) fn is_muted(&self, sender: Option<DeviceId>) -> bool {
+        self.muted.contains(&self.index(sender))
+    }
+
+    /// The devices that are muted, in ascending order.
+    pub(super) fn muted(&self) -> impl Iterator<Item = DeviceId> {
+        let strangers = self.accounts.len() - 1;
+        self.muted.iter().filter(move |index| **index != strangers).map(|index| DeviceId(*index as u32))
+    }
+
+    /// When somebody may be heard again.
+    pub(super) fn wakes_at(&self) -> Option<Millis> {
+        self.muted
+            .iter()
+            .filter_map(|index| self.accounts.get(*index))
+            .map(|account| account.muted_until)
+            .min()
+    }
+
+    /// Who is to be heard again from `now` on, with a full account.
+    pub(super) fn hear_again(&mut self, now: Millis) -> Vec<Option<DeviceId>> {
+        let (held, rounds) = (self.tariff.held, self.rounds);
+        let strangers = self.accounts.len() - 1;
+        let mut again = Vec::new();
+        self.muted.retain(|&index| {
+            let Some(account) = self.accounts.get_mut(index).filter(|account| account.muted_until <= now)
+            else {
+                return true;
+            };
+            (account.balance, account.at, account.round) = (held, now, rounds);
+            again.push((index != strangers).then_some(DeviceId(index as u32)));
+            false
+        });
+        again.iter().for_each(|sender| info!("{}: heard again", Name(*sender)));
+        again
     }
 
     /// Whether `device` may be answered now about `transfer`; if so, that is noted.
@@ -162,10 +198,9 @@ impl Budgets {
         account.answered.push((*transfer, now));
     }
 
-    /// Whose messages were dropped, and how many, for the record; counting starts over.
+    /// Who was muted since the last record, and how many messages of it were dropped; counting starts over.
     pub(super) fn close(&mut self) -> Vec<MutedDevice> {
-        let mut offenders = mem::take(&mut self.offenders);
-        offenders.sort_unstable();
+        let offenders = mem::replace(&mut self.offenders, self.muted.clone());
         let strangers = self.accounts.len() - 1;
         let muted = offenders.into_iter().filter_map(|index| {
             let (messages, bytes) = mem::take(&mut self.accounts.get_mut(index)?.dropped);
@@ -185,14 +220,19 @@ impl Account {
         // Both capped, so that nothing overflows: more than this fills any account.
         let passed = now.since(self.at).0.min(1_000_000).cast_signed();
         let called = rounds.saturating_sub(self.round).cast_signed().min(ROUNDS_HELD);
-        // Rounds go on without a device that is muted: only time makes up for a flood.
-        let called = if self.muted { 0 } else { called };
         let earned = passed.saturating_mul(tariff.a_second) / 1_000 + called * tariff.a_round;
         // Fractions of a message are not lost to frequent looks.
         if earned > 0 {
             (self.at, self.round) = (now, rounds);
             self.balance = self.balance.saturating_add(earned).min(tariff.held);
         }
+    }
+
+    /// A message is not read: whoever goes on flooding stays muted.
+    fn drop_message(&mut self, now: Millis, bytes: usize) {
+        let pause = MUTED_FOR.0 << self.mutings.saturating_sub(1).min(DOUBLINGS);
+        self.muted_until = now + Millis(pause);
+        self.dropped = (self.dropped.0 + 1, self.dropped.1 + bytes as u64);
     }
 }
 
@@ -261,23 +301,27 @@ mod tests {
             assert_eq!(budgets.admit(Millis(1), None, bytes), Admission::Admitted);
             let (messages, bytes) = (1_000_001, 1_000_001 * bytes as u64);
             assert_eq!(budgets.close(), [MutedDevice { device: DEVICE, messages, bytes }]);
-            assert_eq!(budgets.close(), [], "counted once");
+            let still = MutedDevice { device: DEVICE, messages: 0, bytes: 0 };
+            assert_eq!(budgets.close(), [still], "counted once, and named as long as it is muted");
         }
     }
 
     #[test]
-    fn who_floods_is_heard_again_when_it_has_been_quiet_for_ten_seconds_and_not_while_it_goes_on() {
+    fn who_floods_is_heard_again_after_ten_quiet_seconds_and_the_next_time_after_twenty() {
         let mut budgets = budgets();
         sent(&mut budgets, 0, 70_000);
         for now in 0..60_000 {
             budgets.round_called();
-            for _ in 0..20 {
-                assert_ne!(budgets.admit(Millis(now), DEVICE, 70_000), Admission::Admitted);
-            }
+            assert_eq!(budgets.hear_again(Millis(now)), []);
+            assert_eq!(budgets.admit(Millis(now), DEVICE, 300), Admission::Dropped, "it goes on");
         }
-        assert!(budgets.is_muted(Millis(69_900), DeviceId(0)));
-        assert!(!budgets.is_muted(Millis(70_100), DeviceId(0)));
-        assert_eq!(budgets.admit(Millis(70_200), DEVICE, 300), Admission::Admitted);
+        assert_eq!(budgets.wakes_at(), Some(Millis(69_999)));
+        assert_eq!(budgets.hear_again(Millis(69_998)), []);
+        assert_eq!(budgets.hear_again(Millis(69_999)), [DEVICE]);
+        assert!(!budgets.is_muted(DEVICE));
+        assert_eq!(budgets.wakes_at(), None);
+        assert!(sent(&mut budgets, 70_000, 70_000) > 1);
+        assert_eq!(budgets.wakes_at(), Some(Millis(90_000)));
     }
 
     #[test]

@@ -55,7 +55,9 @@ impl Machine {
 
     /// The devices leave; the embedded broker ends with this process, and must not do so before they have heard.
     pub(super) fn part(&mut self, now: Millis, until: Millis, out: &mut Vec<Action>) {
-        if self.roster.online() == 0 || until <= now {
+        // Who floods is not heard when it leaves.
+        let unheard = self.budgets.muted().filter(|device| self.roster.is_online(*device)).count();
+        if self.roster.online() == unheard || until <= now {
             self.finish(Ok(()), out);
         }
     }

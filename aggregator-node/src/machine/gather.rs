@@ -80,7 +80,7 @@ impl Machine {
         let returned = self.roster.awaits_anybody() && self.roster.all_awaited_are_here();
         // Asked for every message: whom the next round would have is drawn only when it may be opened.
         if self.roster.is_complete() || returned || time_is_up {
-            let (present, known) = self.present(now);
+            let (present, known) = self.present();
             let enough = self.scenario.fewer_byzantine(present.len(), known);
             if enough.is_ok() || time_is_up {
                 let (online, devices) = (self.roster.online(), self.scenario.fleet.devices);
@@ -105,12 +105,12 @@ impl Machine {
 
     /// Who of the next round's selection is here and may take part, and how many others of it have shown themselves
     /// Byzantine: they flood, or were refused again and again.
-    pub(super) fn present(&mut self, now: Millis) -> (Vec<DeviceId>, usize) {
+    pub(super) fn present(&self) -> (Vec<DeviceId>, usize) {
         let selection = self.scenario.selection(self.round + 1);
         let mut known = self.roster.refused_of_late(&selection);
         let mut present = self.roster.present(&selection);
         present.retain(|&device| {
-            let muted = self.budgets.is_muted(now, device);
+            let muted = self.budgets.is_muted(Some(device));
             known += usize::from(muted);
             !muted
         });

@@ -27,8 +27,8 @@
 //! | Part | `conclude.rs` | every device has heard that the run is over and left, or time is up |
 //! | Over | `conclude.rs` | never |
 //!
-//! Whatever a device sends is charged to its account (`budgets.rs`), checked in `validate.rs`, and what is refused is
-//! entered in the `ledger.rs`. Time is the run's own (`clock.rs`).
+//! Whatever a device sends is charged to its account (`budgets.rs`; one that floods is not listened to, `listening.rs`),
+//! checked in `validate.rs`, and what is refused is entered in the `ledger.rs`. Time is the run's own (`clock.rs`).
 //!
 //! # Memory
 //! Of a fleet of n devices that train d parameters, with u = 4 d + 256 the bytes of an update, the machine holds at most
@@ -44,6 +44,7 @@ mod conclude;
 mod evaluate;
 mod gather;
 mod ledger;
+mod listening;
 mod roster;
 #[cfg(test)]
 mod tests;
@@ -98,6 +99,8 @@ pub enum Event<'a> {
 pub enum Action {
     /// Subscribe to a topic filter.
     Subscribe(String),
+    /// Take a subscription back.
+    Unsubscribe(String),
     /// Publish.
     Publish(Publication),
     /// Take an accepted update to where it will be aggregated, if that is elsewhere; nothing is reported back.
@@ -197,6 +200,8 @@ pub struct Machine {
     clock: Clock,
     roster: Roster,
     budgets: Budgets,
+    /// Whether the topics of devices are subscribed to one by one.
+    one_by_one: bool,
     ledger: Ledger,
     incoming: Assembler,
     /// What became of the updates of this and the last few rounds.
@@ -231,6 +236,7 @@ impl Machine {
             roster: Roster::new(&scenario, &start),
             clock: Clock::stopped(now),
             budgets: Budgets::new(devices, start.global.len(), now),
+            one_by_one: false,
             ledger: Ledger::default(),
             incoming: Assembler::new(limits),
             verdicts: BTreeMap::new(),
@@ -260,6 +266,9 @@ impl Machine {
             _ => {}
         }
         let now = self.clock.shows(now);
+        for sender in self.budgets.hear_again(now) {
+            self.listen_again_to(sender, &mut out);
+        }
         match event {
             Event::Connected => self.connected(now, &mut out),
             Event::Message { topic, payload, retained } => {
@@ -293,7 +302,7 @@ impl Machine {
             Phase::Part(until) => Some(*until),
             Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => None,
         };
-        self.clock.when(due?)
+        self.clock.when(due.into_iter().chain(self.budgets.wakes_at()).min()?)
     }
 
     /// The global model as it stands.
@@ -302,9 +311,7 @@ impl Machine {
     }
 
     fn connected(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let topics = &self.topics;
-        let filters = [topics.every_status(), topics.every_update(), topics.every_ask()];
-        out.extend(filters.map(Action::Subscribe));
+        self.listen(out);
         self.await_all_who_took_part(now);
         self.speak_up(now, out);
     }

@@ -91,6 +91,10 @@ impl Roster {
             .extend(devices.iter().copied().filter(|device| (device.0 as usize) < self.known.len()));
     }
 
+    pub(super) fn fleet(&self) -> impl Iterator<Item = DeviceId> + use<> {
+        (0..self.known.len() as u32).map(DeviceId)
+    }
+
     pub(super) fn is_of_fleet(&self, device: DeviceId) -> bool {
         (device.0 as usize) < self.known.len()
     }

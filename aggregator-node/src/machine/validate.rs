@@ -36,7 +36,7 @@ impl Machine {
                 if let (Phase::Collect(collect), Some(device)) = (&mut self.phase, sender) {
                     collect.give_up(device);
                 }
-                return;
+                return self.stop_listening_to(sender, out);
             }
         }
         let Some(device) = sender else {

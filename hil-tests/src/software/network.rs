@@ -76,6 +76,10 @@ impl Network {
     pub(super) fn carry_out(&mut self, now: Millis, from: usize, effect: Effect) {
         match effect {
             Effect::Subscribe(filter) => self.subscribe(now, from, filter),
+            Effect::Unsubscribe(filter) => {
+                self.exact.entry(filter.clone()).or_default().remove(&from);
+                self.wildcards.retain(|(wild, who)| (wild, *who) != (&filter, from));
+            }
             Effect::Publish(publication) => self.publish(now, publication),
             Effect::Leave => {
                 for filter in self.subscribed.remove(&from).unwrap_or_default() {

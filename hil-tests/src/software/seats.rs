@@ -20,6 +20,7 @@ pub(super) struct Delivery {
 /// What a participant wants of the rest of the world.
 pub(super) enum Effect {
     Subscribe(String),
+    Unsubscribe(String),
     Publish(Publication),
     Record {
         record: RoundRecord,
@@ -145,6 +146,7 @@ impl AggregatorSeat {
         for action in self.machine.handle(now, event) {
             match action {
                 machine::Action::Subscribe(filter) => effects.push(Effect::Subscribe(filter)),
+                machine::Action::Unsubscribe(filter) => effects.push(Effect::Unsubscribe(filter)),
                 machine::Action::Publish(publication) => effects.push(Effect::Publish(publication)),
                 machine::Action::Record { record, global } => effects.push(Effect::Record { record, global }),
                 // There are no boards.

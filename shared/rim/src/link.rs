@@ -115,6 +115,8 @@ pub enum LinkEvent {
 pub enum Command {
     /// Subscribe to a topic filter at QoS 1.
     Subscribe(String),
+    /// Take the subscription to a topic filter back.
+    Unsubscribe(String),
     /// Publish at QoS 1.
     Publish(Publication),
 }
@@ -230,6 +232,7 @@ async fn feed(client: AsyncClient, mut commands: Receiver<Command>) {
     while let Some(command) = commands.recv().await {
         let handed_over = match command {
             Command::Subscribe(filter) => client.subscribe(filter, QoS::AtLeastOnce).await,
+            Command::Unsubscribe(filter) => client.unsubscribe(filter).await,
             Command::Publish(Publication { topic, payload, retain }) => {
                 client.publish_bytes(topic, QoS::AtLeastOnce, retain, payload.into_bytes()).await
             }

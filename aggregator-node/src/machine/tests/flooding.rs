@@ -82,6 +82,38 @@ fn who_stops_flooding_is_selected_again() {
     assert_eq!((call.round, call.selected.len()), (3, 3));
 }
 
+/// What is subscribed to, `+` and `-` for each change, since `said` was emptied.
+fn subscriptions(script: &mut Script) -> Vec<String> {
+    let said = std::mem::take(&mut script.said);
+    let changes = said.into_iter().filter_map(|action| match action {
+        Action::Subscribe(filter) => Some(format!("+{filter}")),
+        Action::Unsubscribe(filter) => Some(format!("-{filter}")),
+        _ => None,
+    });
+    changes.collect()
+}
+
+#[test]
+fn the_topics_of_a_device_that_floods_are_left_until_it_is_heard_again() {
+    const CHANNELS: [&str; 3] = ["status", "update", "ask"];
+    let of = |sign: &str, device: &str| {
+        CHANNELS.map(|channel| format!("{sign}outpost/devices/{device}/{channel}"))
+    };
+    let mut script = Script::opened(SMALL, &[]);
+    script.said.clear();
+    (0..MANY).for_each(|_| script.arrives(0));
+    let one_by_one = [of("+", "device-001"), of("+", "device-002"), of("-", "+")].concat();
+    assert_eq!(subscriptions(&mut script), one_by_one, "nothing is missed in between");
+    (0..MANY).for_each(|_| script.arrives(1));
+    assert_eq!(subscriptions(&mut script), of("-", "device-001"));
+    script.handle(Event::Disconnected);
+    script.handle(Event::Connected);
+    let anew = [of("+", "+"), of("+", "device-002"), of("-", "+")].concat();
+    assert_eq!(subscriptions(&mut script), anew, "of a new connection");
+    script.wait_until(script.now.0 + 10_000);
+    assert_eq!(subscriptions(&mut script), [of("+", "device-000"), of("+", "device-001")].concat());
+}
+
 #[test]
 fn strangers_are_counted_together_and_harm_nobody() {
     let mut script = Script::opened(SMALL, &[]);
