@@ -92,7 +92,7 @@ pub(super) fn next_steps(done: &Done<'_>, programs: &Programs) -> Vec<String> {
             steps.push(format!("{hil} board-kernel"));
         }
         steps.push(format!(
-            "{hil} run {scenario} --on boards --fleet {fleet} --provisioned {out} {run}{datasets}"
+            "{hil} run {scenario} --on boards --fleet {fleet} --provisioned {out} {run}{datasets}{without}"
         ));
         return steps;
     }

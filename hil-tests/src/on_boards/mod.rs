@@ -113,7 +113,7 @@ impl Boards {
             .map(|id| id.to_string())
             .collect();
         let (count, needed) = (here.len(), here.last().map_or(0, |last| last.0 + 1));
-        if needed as usize == count && needed != wanted {
+        if needed as usize == count && (needed > wanted || !missing.is_empty()) {
             bail!(
                 "{file}: {count} devices, but {} wants fleet.devices = {wanted}; give --set fleet.devices={count}",
                 scenario.name
