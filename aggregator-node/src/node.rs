@@ -6,16 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use rim::{BrokerAccess, Command, Link, LinkError, LinkEvent, Supervisor, nonce};
+use anyhow::bail;
+use rim::{BrokerAccess, Command, Computations, Link, LinkError, LinkEvent, Supervisor, nonce};
 use shared::data::{ShardEntry, ShardList};
 use shared::identity::{DeviceId, Digest};
 use shared::scenario::Scenario;
 use shared::toml_file::FileError;
 use shared::wire::Millis;
 use shared::{data, models};
-use tokio::sync::mpsc;
-use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
@@ -26,14 +24,10 @@ use crate::config::Cli;
 use crate::machine::{Action, Event, Machine, Start};
 use crate::record::{RecordError, RoundRecord, Summary};
 use crate::run::{self, Opened, Run};
-use crate::worker::{Job, Outcome, Worker};
+use crate::worker::Worker;
 
 /// How long leaving may take.
 const PARTING: Duration = Duration::from_secs(5);
-
-/// Nothing that it computes may panic; if it does all the same, nobody is to wait for it.
-const DIED: &str = "a computation has ended without a result, which is a defect of this program (what it printed before \
-                    says more); start it again to go on with the run";
 
 /// How an aggregator ended.
 #[derive(Clone, Debug)]
@@ -53,13 +47,10 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     if cli.device != DeviceChoice::Cpu {
         info!("{chosen}");
     }
-    let access = cli.access.load(cli.broker.as_ref().unwrap_or(&cli.listen.into()))?;
-    if cli.broker.is_none() && !cli.trust_network && !cli.listen.ip().is_loopback() {
-        return Err(BrokerError::Untrusted(cli.listen).into());
-    }
+    let access = load_access(&cli)?;
     let scenario = Arc::new(Scenario::load(&cli.scenario, &cli.settings)?);
-    let listed = cli.shards.as_deref().map(|path| listed_shards(path, &scenario)).transpose()?;
-    let (training, listed) = listed.unzip();
+    let (training, listed) =
+        cli.shards.as_deref().map(|path| listed_shards(path, &scenario)).transpose()?.unzip();
     let test = Arc::new(data::load_test(scenario.dataset, &cli.datasets, scenario.seed)?);
     let model: Arc<dyn models::Model> = models::build(scenario.model, test.shape(), test.classes())?.into();
     let data = run::data_digests(scenario.dataset, test.digest(), training);
@@ -67,8 +58,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         Opened::Unfinished(run) => run,
         Opened::Finished(summary) => return Ok(Ending::Finished(summary)),
     };
-    let start = Start { listed, ..run.start()? };
-    check_shards(&cli, &start)?;
+    let start = checked(Start { listed, ..run.start()? }, &cli)?;
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
     let (mut link, mut broker) = open_link(&cli, access, scenario.fleet.devices)?;
     let mut supervisor = Supervisor::from_environment();
@@ -79,7 +69,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, start, clock());
     machine.expect_without(&cli.without);
     run.leave_out(&cli.without)?;
-    let (report, mut reports) = mpsc::channel::<Result<_, JoinError>>(4);
+    let mut computations = Computations::default();
     tokio::pin!(stop);
     loop {
         let alarm = machine.wake_at().map(|at| origin + Duration::from_millis(at.0));
@@ -99,7 +89,7 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                 Some(LinkEvent::Closed(Err(error))) => return given_up(run, error),
                 Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
             },
-            Some(outcome) = reports.recv() => machine.handle(clock(), Event::Done(outcome.context(DIED)?)),
+            outcome = computations.next() => machine.handle(clock(), Event::Done(outcome?)),
             () = sleep_until(alarm.unwrap_or(origin)), if alarm.is_some() => machine.handle(clock(), Event::Tick),
             error = ended(&mut broker) => return Err(error.into()),
             never = supervisor.beat() => match never {},
@@ -126,7 +116,10 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
                     tokio::task::spawn_blocking(move || worker.take(round, &update));
                 }
                 Action::Take { .. } => {}
-                Action::Compute(job) => compute(job, worker.clone(), report.clone()),
+                Action::Compute(job) => {
+                    let worker = worker.clone();
+                    computations.begin(move || worker.perform(job));
+                }
                 Action::Describe { device, version, hardware } => run.describe(device, &version, &hardware),
                 Action::Record { mut record, global } => {
                     record.attack = attack_log.as_mut().and_then(|log| log.take(&scenario, record.round));
@@ -151,6 +144,14 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     }
 }
 
+/// How the broker is spoken to, be it somebody else's or the one that this process brings.
+fn load_access(cli: &Cli) -> anyhow::Result<BrokerAccess> {
+    if cli.broker.is_none() && !cli.trust_network && !cli.listen.ip().is_loopback() {
+        return Err(BrokerError::Untrusted(cli.listen).into());
+    }
+    Ok(cli.access.load(cli.broker.as_ref().unwrap_or(&cli.listen.into()))?)
+}
+
 /// The digest of the training data of `scenario`, and what of it each device should train on, by the list at `path`.
 fn listed_shards(
     path: &Path,
@@ -160,8 +161,8 @@ fn listed_shards(
 }
 
 /// The list of shards must not contradict the rounds that are recorded.
-fn check_shards(cli: &Cli, start: &Start) -> anyhow::Result<()> {
-    let (Some(path), Some(listed)) = (&cli.shards, &start.listed) else { return Ok(()) };
+fn checked(start: Start, cli: &Cli) -> anyhow::Result<Start> {
+    let (Some(path), Some(listed)) = (&cli.shards, &start.listed) else { return Ok(start) };
     let mut recorded = start.trained_on.values();
     match recorded.find(|entry| listed.get(&entry.device) != Some(entry)) {
         Some(ShardEntry { device, .. }) => bail!(
@@ -169,15 +170,8 @@ fn check_shards(cli: &Cli, start: &Start) -> anyhow::Result<()> {
             path.display(),
             cli.out.display()
         ),
-        None => Ok(()),
+        None => Ok(start),
     }
-}
-
-/// Has `worker` do `job` on a thread of its own, and reports the outcome.
-fn compute(job: Job, worker: Arc<Worker>, report: mpsc::Sender<Result<Outcome, JoinError>>) {
-    let work = tokio::task::spawn_blocking(move || worker.perform(job));
-    // The node may be gone meanwhile; then nobody waits for the outcome.
-    tokio::spawn(async move { report.send(work.await).await });
 }
 
 fn open_run(

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use rim::nonce;
+use rim::{nonce, unix_time};
 use shared::data::{DatasetName, ShardEntry};
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::models::Model;
@@ -269,8 +269,4 @@ fn versions() -> BTreeMap<String, String> {
     let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
     let versions = [("outpost", env!("CARGO_PKG_VERSION").to_owned()), ("system", system)];
     versions.map(|(name, version)| (name.to_owned(), version)).into()
-}
-
-fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

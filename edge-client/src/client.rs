@@ -2,17 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use rim::{Command, LastWill, Link, LinkEvent, LinkOptions, Supervisor, nonce};
+use rim::{Command, Computations, LastWill, Link, LinkEvent, LinkOptions, Supervisor, nonce};
 use shared::data::ShardFile;
 use shared::identity::DeviceId;
 use shared::models;
 use shared::scenario::Scenario;
 use shared::wire::{Millis, Topic};
-use tokio::sync::mpsc;
-use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
@@ -39,7 +37,6 @@ pub enum Ending {
 ///
 /// # Errors
 /// If a file is unusable, the broker is away for too long, or another process has this device's name.
-#[allow(clippy::too_many_lines, reason = "what is joined here is joined in one loop")]
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<Ending> {
     let scenario = Arc::new(Scenario::load(&config.scenario, &[])?);
     let device = config.device;
@@ -66,18 +63,13 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     let mut attack_log = AttackLog::open(config.attack_log.as_deref())?;
     let mut gauge = Gauge::start(Sources::default());
 
-    let will = agent.last_will();
-    let mut link = Link::open(LinkOptions {
-        last_will: Some(LastWill { topic: will.topic, payload: will.payload.into_bytes() }),
-        // Not by the boot id, which stands in the status: who knows a client id can throw its owner off the broker.
-        ..config.access.link(format!("{device}-{:016x}", nonce()), config.patience)
-    });
+    let mut link = open_link(&config, &agent);
     info!("{device}: {} examples, {dimension} parameters", identity.examples);
 
     let mut echo = Echo::new(config.topics.name(Topic::Status(device)));
     let mut supervisor = Supervisor::from_environment();
     supervisor.status(&format!("connecting to {}", config.access.broker));
-    let (report, mut reports) = mpsc::channel::<Result<_, JoinError>>(4);
+    let mut computations = Computations::default();
     tokio::pin!(stop);
     loop {
         let alarm = agent.wake_at().map(|at| start + Duration::from_millis(at.0));
@@ -87,7 +79,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                     supervisor.ready();
                     supervisor.status("connected");
                     echo.called();
-                    agent.handle(clock(), Event::Time(unix_time()));
+                    agent.handle(clock(), time());
                     agent.handle(clock(), Event::Connected)
                 }
                 Some(LinkEvent::Message { topic, payload, retained }) => {
@@ -103,13 +95,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                 Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
             },
             telemetry = gauge.next() => {
-                agent.handle(clock(), Event::Time(unix_time()));
+                agent.handle(clock(), time());
                 agent.handle(clock(), Event::Measured(telemetry))
             }
-            Some(outcome) = reports.recv() => {
-                let died = "a computation has ended without a result, which is a defect of this program";
-                agent.handle(clock(), Event::Done(outcome.context(died)?))
-            }
+            outcome = computations.next() => agent.handle(clock(), Event::Done(outcome?)),
             () = sleep_until(alarm.unwrap_or(start)), if alarm.is_some() => agent.handle(clock(), Event::Tick),
             () = echo.warn_if_lost() => Vec::new(),
             never = supervisor.beat() => match never {},
@@ -135,7 +124,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
                     if let Job::Train { round, .. } = &job {
                         supervisor.status(&format!("round {round}"));
                     }
-                    compute(job, worker.clone(), gauge.clone(), report.clone());
+                    let (worker, gauge) = (worker.clone(), gauge.clone());
+                    computations.begin(move || compute(job, &worker, &gauge));
                 }
                 Action::Tell(event) => attack_log.append(&event),
                 Action::Leave(farewell) => {
@@ -148,6 +138,17 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     }
 }
 
+/// The link of `agent`'s device, with its farewell as the last will.
+fn open_link(config: &Config, agent: &Agent) -> Link {
+    let will = agent.last_will();
+    // Not by the boot id, which stands in the status: who knows a client id can throw its owner off the broker.
+    let client_id = format!("{}-{:016x}", config.device, nonce());
+    Link::open(LinkOptions {
+        last_will: Some(LastWill { topic: will.topic, payload: will.payload.into_bytes() }),
+        ..config.access.link(client_id, config.patience)
+    })
+}
+
 fn ending(farewell: &Farewell, device: DeviceId) -> anyhow::Result<Ending> {
     match farewell {
         Farewell::Finished => Ok(Ending::Finished),
@@ -157,23 +158,19 @@ fn ending(farewell: &Farewell, device: DeviceId) -> anyhow::Result<Ending> {
     }
 }
 
-/// What the board's clock shows, in seconds since 1970.
-fn unix_time() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+/// What the board's clock shows.
+fn time() -> Event<'static> {
+    Event::Time(rim::unix_time().as_secs())
 }
 
-/// Has `worker` do `job` on a thread of its own, and reports the outcome, of a training with what was measured meanwhile.
-fn compute(job: Job, worker: Arc<Worker>, gauge: Gauge, report: mpsc::Sender<Result<Outcome, JoinError>>) {
-    let work = tokio::task::spawn_blocking(move || {
-        let measuring = gauge.begin();
-        let mut outcome = worker.perform(job);
-        if let Outcome::Trained(trained) = &mut outcome {
-            trained.telemetry = measuring.end();
-        }
-        outcome
-    });
-    // The client may have left meanwhile; then nobody waits for the outcome.
-    tokio::spawn(async move { report.send(work.await).await });
+/// Has `worker` do `job`; the outcome of a training has with it what was measured meanwhile.
+fn compute(job: Job, worker: &Worker, gauge: &Gauge) -> Outcome {
+    let measuring = gauge.begin();
+    let mut outcome = worker.perform(job);
+    if let Outcome::Trained(trained) = &mut outcome {
+        trained.telemetry = measuring.end();
+    }
+    outcome
 }
 
 /// Reads a shard and checks that it is for this device, and made by the scenario's settings.

@@ -8,9 +8,12 @@
 //! [`LinkEvent::Connected`], because sessions are clean: what was lost with a connection is recovered by the
 //! application's own acknowledgements, never by the broker's.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 mod address;
 mod arguments;
 mod backoff;
+mod computations;
 mod held;
 mod limits;
 mod link;
@@ -23,6 +26,7 @@ mod tls;
 
 pub use address::{BrokerAddress, InvalidBrokerAddress};
 pub use arguments::arguments;
+pub use computations::{Computations, Died};
 pub use limits::{NoThreads, check_threads, raise_file_limit};
 pub use link::{Command, KEEP_ALIVE, LastWill, Link, LinkError, LinkEvent, LinkOptions};
 pub use log::log_to_stderr;
@@ -31,6 +35,11 @@ pub use output::{PrintError, advised, complain, print};
 pub use signal::{INTERRUPTED, StopSignals, is_ignored, stop_signal};
 pub use supervisor::Supervisor;
 pub use tls::{Tls, TlsError, TlsFiles, not_after};
+
+/// What this machine's clock shows, since 1970; nothing before that.
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
 
 /// A random number from the operating system, for what must differ from process to process: a boot id, a run id.
 ///
