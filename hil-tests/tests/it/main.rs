@@ -33,6 +33,7 @@ mod mosquitto;
 mod parting;
 mod process;
 mod provision;
+mod recorded;
 mod resume;
 mod run_directory;
 mod secured;
