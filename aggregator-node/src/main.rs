@@ -17,7 +17,9 @@ const THREADS: usize = 16;
 fn main() -> ExitCode {
     let cli: Cli = rim::arguments();
     rim::log_to_stderr(cli.log);
-    rim::raise_file_limit();
+    if let Err(error) = rim::meet_limits() {
+        return fail(1, &error.to_string());
+    }
     if let Err(error) = rim::check_threads(THREADS) {
         return fail(1, &error.to_string());
     }
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
                 || untrusted
                 || error.is::<FileError>()
                 || error.is::<DeviceError>();
-            let said = rim::advised(format!("{error:#}"), error.as_ref());
+            let said = rim::advised(error.as_ref());
             fail(if usage { 2 } else { 1 }, &said)
         }
     }

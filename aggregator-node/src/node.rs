@@ -53,12 +53,14 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         cli.shards.as_deref().map(|path| listed_shards(path, &scenario)).transpose()?.unzip();
     let test = Arc::new(data::load_test(scenario.dataset, &cli.datasets, scenario.seed)?);
     let model: Arc<dyn models::Model> = models::build(scenario.model, test.shape(), test.classes())?.into();
-    let data = run::data_digests(scenario.dataset, test.digest(), training);
+    let digests = [("test", test.digest())].into_iter().chain(training.map(|digest| ("training", digest)));
+    let data = run::data_digests(scenario.dataset, digests);
     let mut run = match open_run(&cli, &scenario, model.as_ref(), data)? {
         Opened::Unfinished(run) => run,
         Opened::Finished(summary) => return Ok(Ending::Finished(summary)),
     };
     let start = checked(Start { listed, ..run.start()? }, &cli)?;
+    let silence = Millis(access.silence().as_millis() as u64);
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
     let (mut link, mut broker) = open_link(&cli, access, scenario.fleet.devices)?;
     let mut supervisor = Supervisor::from_environment();
@@ -66,7 +68,8 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     let origin = Instant::now();
     let clock = move || Millis(origin.elapsed().as_millis() as u64);
     let mut attack_log = cli.attack_log.map(AttackLog::new);
-    let mut machine = Machine::new(scenario.clone(), cli.topic_prefix, start, clock());
+    let machine = Machine::new(scenario.clone(), cli.topic_prefix, start, clock());
+    let mut machine = machine.with_silence(silence);
     machine.expect_without(&cli.without);
     run.leave_out(&cli.without)?;
     let mut computations = Computations::default();

@@ -212,8 +212,8 @@ pub fn finished(
     }
     let stored = StoredRun::open(path)?;
     stored.check(scenario, made_of)?;
-    if stored.state()? == State::InProgress {
-        return Err(RecordError::Locked { path: path.to_owned() });
+    if stored.state()? != State::Finished {
+        stored.check_free()?;
     }
     let summary = stored.finished();
     if stored.scenario().rounds < scenario.rounds {
@@ -254,15 +254,13 @@ pub fn manifest(
     }
 }
 
-/// The digests of the data of a run, as its manifest has them. Who trains on shards need not know the training data.
+/// The digests of the data of a run, as its manifest has them: of its `test` part, and where they are known of what is
+/// `training` data and of the `whole` data set.
 pub fn data_digests(
     dataset: DatasetName,
-    test: Digest,
-    training: Option<Digest>,
+    parts: impl IntoIterator<Item = (&'static str, Digest)>,
 ) -> BTreeMap<String, String> {
-    let training = training.map(|digest| ("training", digest));
-    let parts = [("test", test)].into_iter().chain(training);
-    parts.map(|(part, digest)| (format!("{dataset} {part}"), digest.to_string())).collect()
+    parts.into_iter().map(|(part, digest)| (format!("{dataset} {part}"), digest.to_string())).collect()
 }
 
 fn versions() -> BTreeMap<String, String> {

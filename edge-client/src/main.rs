@@ -12,7 +12,9 @@ const THREADS: usize = 8;
 fn main() -> ExitCode {
     let cli: Cli = rim::arguments();
     rim::log_to_stderr(cli.log);
-    rim::raise_file_limit();
+    if let Err(error) = rim::meet_limits() {
+        return fail(1, &error.to_string());
+    }
     let config = match cli.resolve() {
         Ok(config) => config,
         Err(error) => return fail(2, &error.to_string()),
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(rim::INTERRUPTED),
         Err(error) => {
-            let said = rim::advised(format!("{error:#}"), error.as_ref());
+            let said = rim::advised(error.as_ref());
             fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &said)
         }
     }

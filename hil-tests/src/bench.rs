@@ -67,8 +67,7 @@ impl Task {
     }
 
     fn made_of(&self, bench: &str, model: &dyn Model) -> Manifest {
-        let (test, training) = self.data.digests();
-        let data = run::data_digests(self.scenario.dataset, test, Some(training));
+        let data = self.data.named_digests(self.scenario.dataset);
         run::manifest(&self.scenario, bench, model, data)
     }
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use aggregator_node::run;
 use anyhow::Context;
 use edge_client::attacks::back_gradient::{Poison, place};
 use rand::seq::index;
@@ -30,6 +31,8 @@ pub struct FleetData {
     /// By seed: nothing else but the training data decides it.
     poison: Arc<Mutex<BTreeMap<u64, Arc<Poison>>>>,
     digests: Arc<OnceLock<(Digest, Digest)>>,
+    /// Digest of the whole data set, whatever is drawn of it and however it is split.
+    whole: Digest,
 }
 
 /// Why a scenario has no data.
@@ -90,19 +93,32 @@ impl FleetData {
     /// [`FleetDataError`] names the file or the key, what is wrong with it and what to do.
     pub fn load(scenario: &Scenario, datasets: &Path) -> Result<Self, FleetDataError> {
         let split = data::load(scenario.dataset, datasets, scenario.seed)?;
+        // Two runs of different seeds are to be held against each other.
+        let whole = if scenario.dataset.comes_split() {
+            split.digest()
+        } else {
+            data::load(scenario.dataset, datasets, 0)?.digest()
+        };
         let train = training_subset(scenario, split.train)?;
-        let data = FleetData::new(train, split.test);
+        let data = FleetData::new(train, split.test, whole);
         data.check(scenario)?;
         Ok(data)
     }
 
-    fn new(train: Dataset, test: Dataset) -> Self {
+    fn new(train: Dataset, test: Dataset, whole: Digest) -> Self {
         FleetData {
             train: Arc::new(train),
             test: Arc::new(test),
             poison: Arc::default(),
             digests: Arc::default(),
+            whole,
         }
+    }
+
+    /// The digests of what a run is made of, as its manifest has them.
+    pub fn named_digests(&self, dataset: DatasetName) -> BTreeMap<String, String> {
+        let (test, training) = self.digests();
+        run::data_digests(dataset, [("test", test), ("training", training), ("whole", self.whole)])
     }
 
     /// The digests of test and training data, before there is poison in it.
@@ -238,7 +254,7 @@ mod tests {
     fn data() -> FleetData {
         let labels = (0..10).cycle().take(250).collect();
         let train = Dataset::new(vec![1, 1], 10, Features::Bytes((0..250).collect()), labels).unwrap();
-        FleetData::new(train.clone(), train)
+        FleetData::new(train.clone(), train, Digest::of(b"whole"))
     }
 
     /// How many poisoned examples each device has.

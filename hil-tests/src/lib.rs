@@ -26,7 +26,6 @@
 //! - [`paper`]: the tables and figures of the paper.
 //! - [`progress`]: what a waiting user sees.
 //! - [`table`]: results as a table.
-//! - [`mod@skipped`]: tests that cannot run on this machine.
 //! - [`toolchain`]: building for the processors of boards, and emulating them.
 //! - [`cli`]: the command line of `hil`, one file for each command.
 
@@ -56,7 +55,6 @@ pub mod processes;
 pub mod progress;
 pub mod provision;
 pub mod retained;
-pub mod skipped;
 pub mod software;
 pub mod stop;
 pub mod sweep;

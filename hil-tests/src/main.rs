@@ -14,11 +14,14 @@ use shared::toml_file::FileError;
 const THREADS: usize = 12;
 
 fn main() -> ExitCode {
+    if let Err(error) = rim::meet_limits() {
+        complain(format_args!("hil: {error}"));
+        return ExitCode::FAILURE;
+    }
     // Before anything is printed: where that fails, Ctrl-C must still work.
     let stop = Stop::listen();
     let cli: Cli = rim::arguments();
     rim::log_to_stderr(cli.log);
-    rim::raise_file_limit();
     let stop = stop.unwrap_or_else(|error| {
         let advice = shared::advice::advice_on_starting(&error);
         complain(format_args!("hil: Ctrl-C will stop this program at once: {error}{advice}"));
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
-            complain(rim::advised(format!("hil: {error:#}"), error.as_ref()));
+            complain(format_args!("hil: {}", rim::advised(error.as_ref())));
             if stop.asked() {
                 return ExitCode::from(INTERRUPTED);
             }

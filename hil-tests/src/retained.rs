@@ -81,7 +81,8 @@ async fn clear_once(access: &BrokerAccess, topics: &Topics) -> anyhow::Result<BT
                 link.send(Command::Subscribe(format!("{}/#", topics.prefix()))).await;
             }
             Some(LinkEvent::Message { topic, payload, retained }) => {
-                if retained && !payload.is_empty() {
+                // Below the same prefix there may be what is another fleet's, or nobody's of this protocol.
+                if retained && !payload.is_empty() && topics.parse(&topic).is_some() {
                     link.send(nothing_on(topic.clone())).await;
                     found.insert(topic);
                 }

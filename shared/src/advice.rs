@@ -30,6 +30,7 @@ pub fn advice(error: &io::Error) -> String {
         Some(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::NAMETOOLONG | Errno::LOOP) => {
             "check the path".to_owned()
         }
+        Some(Errno::EXIST) => "something else has that name: remove it, or name another place".to_owned(),
         Some(Errno::IO) => "the disk or card may be failing: dmesg says more".to_owned(),
         Some(Errno::MFILE) => format!(
             "a process may have {} files open here: raise that limit (ulimit -n)",

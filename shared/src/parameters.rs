@@ -187,7 +187,7 @@ impl Parameters {
         layout: Arc<Layout>,
         bytes: &[u8],
     ) -> Result<(Self, HashMap<String, String>), ParametersError> {
-        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let metadata = Self::metadata(bytes)?;
         let file = SafeTensors::deserialize(bytes)?;
         let surplus = file.names().into_iter().find(|&name| layout.entries().iter().all(|e| e.name != name));
         if let Some(name) = surplus {
@@ -203,7 +203,16 @@ impl Parameters {
             let words = view.data().chunks_exact(4);
             values.extend(words.map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])));
         }
-        Ok((Parameters { layout, values }, header.metadata().clone().unwrap_or_default()))
+        Ok((Parameters { layout, values }, metadata))
+    }
+
+    /// The metadata of a file that [`Parameters::to_safetensors`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are no safetensors file.
+    pub fn metadata(bytes: &[u8]) -> Result<HashMap<String, String>, ParametersError> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        Ok(header.metadata().clone().unwrap_or_default())
     }
 }
 

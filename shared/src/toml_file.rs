@@ -67,7 +67,7 @@ pub fn read(path: &Path) -> Result<String, FileError> {
 }
 
 /// `bytes` as text, without the mark that some editors put before it; or what they are instead.
-fn text(bytes: Vec<u8>) -> Result<String, String> {
+pub(crate) fn text(bytes: Vec<u8>) -> Result<String, String> {
     match bytes[..] {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err("it is text in UTF-16".to_owned()),
         _ if bytes.contains(&0) => return Err("it holds a zero byte, as text in UTF-16 does".to_owned()),
@@ -89,7 +89,7 @@ pub fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, FileError
     toml::from_str(text).map_err(|error: toml::de::Error| {
         let start = error.span().map_or(0, |span| span.start);
         let line = 1 + text.get(..start).unwrap_or(text).matches('\n').count();
-        FileError::Text { file: file.to_owned(), line, message: one_line(error.message()) }
+        FileError::Text { file: file.to_owned(), line, message: plain(error.message()) }
     })
 }
 
@@ -99,6 +99,21 @@ pub fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, FileError
 /// As theirs.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
     parse(&path.display().to_string(), &read(path)?)
+}
+
+/// What the parser says, in words for who writes a file.
+pub(crate) fn plain(message: &str) -> String {
+    match one_line(message) {
+        said if said.starts_with("u64 value was too large")
+            || said.starts_with("i64 value was too large") =>
+        {
+            format!("a number beyond {}, the largest of TOML", i64::MAX)
+        }
+        said if said.starts_with("invalid type: unit variant") => {
+            "a name is expected here, in quotes".to_owned()
+        }
+        said => said,
+    }
 }
 
 pub(crate) fn one_line(message: &str) -> String {

@@ -107,6 +107,19 @@ pub enum BrokerError {
          aggregator as well: say --trust-network if that is meant, or use a broker with access control (--broker)"
     )]
     Untrusted(SocketAddr),
+    /// Not every device could have a connection.
+    #[error(
+        "a process may have {files} files open here, and the embedded broker of {devices} devices needs {needed}: raise \
+         that limit (ulimit -n)"
+    )]
+    TooFewFiles {
+        /// How many there may be.
+        files: u64,
+        /// How many it needs.
+        needed: u64,
+        /// How many devices there are.
+        devices: u32,
+    },
     /// There is no thread for it.
     #[error("the embedded broker cannot start: {0}")]
     Start(std::io::Error),
@@ -123,7 +136,17 @@ pub enum BrokerError {
 /// # Errors
 /// [`BrokerError`] names the address, and why.
 pub fn start(settings: Settings) -> Result<Broker, BrokerError> {
-    let limit = rim::raise_file_limit().saturating_sub(OTHER_DESCRIPTORS).min(MAX_CONNECTIONS) as usize;
+    let files = rim::raise_file_limit();
+    let limit = files.saturating_sub(OTHER_DESCRIPTORS).min(MAX_CONNECTIONS);
+    let devices = settings.devices;
+    if limit < MAX_CONNECTIONS.min(u64::from(devices) + 1) {
+        return Err(BrokerError::TooFewFiles {
+            files,
+            needed: OTHER_DESCRIPTORS + u64::from(devices) + 1,
+            devices,
+        });
+    }
+    let limit = limit as usize;
     let address = settings.address;
     let (listener, address) = listen(address).map_err(|cause| BrokerError::Listen { address, cause })?;
     let (alive, ended) = oneshot::channel::<()>();
@@ -143,7 +166,7 @@ pub fn start(settings: Settings) -> Result<Broker, BrokerError> {
                 // Whoever started it waits for this word.
                 let _ = started.send(listener.as_ref().map(|_| ()).map_err(|error| error.kind().into()));
                 if let Ok(listener) = listener {
-                    listener::serve(listener, router, limit.max(1)).await;
+                    listener::serve(listener, router, limit).await;
                 }
             }),
             Err(error) => drop(started.send(Err(error))),

@@ -59,6 +59,7 @@ impl Machine {
         match &mut self.phase {
             Phase::Gather(gather) => gather.call_now(now),
             Phase::Collect(collect) => {
+                collect.goes_on(now);
                 let call = collect.call().clone();
                 out.push(self.announce(Stage::Round(call)));
             }

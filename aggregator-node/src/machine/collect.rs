@@ -25,6 +25,8 @@ pub(super) struct Collect {
     /// Devices that were drawn and not called, because they are known to be Byzantine.
     known_byzantine: usize,
     closes: Millis,
+    /// Whether nothing at all has come since the round was called, from nobody.
+    silent: bool,
     remind_at: Millis,
     remind_every: Millis,
     updates: BTreeMap<DeviceId, Update>,
@@ -59,6 +61,7 @@ impl Collect {
         let remind_every = Millis(time.0 / REMINDERS).max(SHORTEST_REMINDER);
         Collect {
             closes: now + time,
+            silent: true,
             remind_at: now + remind_every,
             remind_every,
             call,
@@ -79,6 +82,18 @@ impl Collect {
 
     pub(super) fn is_decided(&self, device: DeviceId) -> bool {
         self.decided.contains(&device)
+    }
+
+    /// Something has arrived.
+    pub(super) fn hears(&mut self) {
+        self.silent = false;
+    }
+
+    /// The connection is there again: where nothing has come so far, nobody could send, and time begins anew.
+    pub(super) fn goes_on(&mut self, now: Millis) {
+        if self.silent {
+            self.closes = now + Millis(u64::from(self.call.deadline_ms));
+        }
     }
 
     /// Nothing more is expected of `device`.
@@ -115,7 +130,7 @@ impl Collect {
 impl Machine {
     pub(super) fn collect(&mut self, now: Millis, out: &mut Vec<Action>) {
         let Phase::Collect(collect) = &self.phase else { return };
-        if collect.is_complete() || collect.closes <= now {
+        if collect.is_complete() || self.closes_at(collect) <= now {
             return self.close_round(now, out);
         }
         // Asked for every message: only what is due is looked at.
@@ -136,10 +151,16 @@ impl Machine {
     }
 
     pub(super) fn collect_wakes_at(&self, collect: &Collect) -> Option<Millis> {
-        [Some(collect.closes), Some(collect.remind_at), self.incoming.next_stall(QUIET)]
+        [Some(self.closes_at(collect)), Some(collect.remind_at), self.incoming.next_stall(QUIET)]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// A round in which nothing at all has arrived, from nobody, may be one of a connection that is dead and not yet known
+    /// to be: it stays open until that would be known.
+    fn closes_at(&self, collect: &Collect) -> Millis {
+        if collect.silent { collect.closes + self.silence } else { collect.closes }
     }
 
     /// Sends `device` the pieces of the global model that it lacks.

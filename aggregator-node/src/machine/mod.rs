@@ -200,6 +200,8 @@ pub struct Machine {
     clock: Clock,
     roster: Roster,
     budgets: Budgets,
+    /// For how long nothing can arrive at most before it is known that the connection is dead.
+    silence: Millis,
     /// Whether the topics of devices are subscribed to one by one.
     one_by_one: bool,
     ledger: Ledger,
@@ -236,6 +238,7 @@ impl Machine {
             roster: Roster::new(&scenario, &start),
             clock: Clock::stopped(now),
             budgets: Budgets::new(devices, start.global.len(), now),
+            silence: Millis(0),
             one_by_one: false,
             ledger: Ledger::default(),
             incoming: Assembler::new(limits),
@@ -257,6 +260,12 @@ impl Machine {
         self.roster.expect_without(devices);
     }
 
+    /// A connection that is dead without a word is known to be after `silence` at the latest; by default at once.
+    pub fn with_silence(mut self, silence: Millis) -> Self {
+        self.silence = silence;
+        self
+    }
+
     /// Takes an event at `now` and says what to do, in order.
     pub fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
         let mut out = Vec::new();
@@ -273,6 +282,9 @@ impl Machine {
             Event::Connected => self.connected(now, &mut out),
             Event::Message { topic, payload, retained } => {
                 self.traffic.up(payload.len() as u64);
+                if let Phase::Collect(collect) = &mut self.phase {
+                    collect.hears();
+                }
                 self.message(now, topic, payload, retained, &mut out);
             }
             Event::Done(Outcome::Aggregated { round, result, unusable }) => {

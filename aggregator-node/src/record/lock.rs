@@ -44,9 +44,16 @@ impl Lock {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match try_lock(&file) {
-                Ok(()) => return Ok(Lock { _file: file, writer: None }),
+                Ok(()) => {
+                    // Of a process that has mounted the same directory without locks.
+                    let place = path.join(WRITER);
+                    if !remove_if_gone(path, &place)? {
+                        return Err(Writer::of(&place)?.map_or_else(|| locked(path), |it| it.holds(path)));
+                    }
+                    return Ok(Lock { _file: file, writer: None });
+                }
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(PATIENCE / 100),
-                Err(TryLockError::WouldBlock) => return Err(RecordError::Locked { path: path.to_owned() }),
+                Err(TryLockError::WouldBlock) => return Err(locked(path)),
                 Err(TryLockError::Error(error)) if knows_no_locks(&error) => {
                     let writer = Some(register(path, deadline)?);
                     return Ok(Lock { _file: file, writer });
@@ -56,24 +63,27 @@ impl Lock {
         }
     }
 
-    /// Whether somebody has the lock of the directory `path`, as far as can be told from here. Nobody is kept waiting.
-    pub(super) fn is_taken(path: &Path) -> Result<bool, RecordError> {
+    /// Makes sure that nobody has the lock of the directory `path`, as far as can be told from here. Nobody is kept waiting.
+    ///
+    /// # Errors
+    /// [`RecordError::Locked`] or [`RecordError::LockedFrom`], or those of reading.
+    pub(super) fn check_free(path: &Path) -> Result<(), RecordError> {
         if let Some(writer) = Writer::of(&path.join(WRITER))? {
-            return Ok(!writer.is_gone());
+            return if writer.is_gone() { Ok(()) } else { Err(writer.holds(path)) };
         }
         let file = match open_file(&path.join(LOCK), OpenOptions::new().read(true)) {
             Ok(file) => file,
-            Err(RecordError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(RecordError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
         let deadline = Instant::now() + PATIENCE;
         while matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
             if Instant::now() >= deadline {
-                return Ok(true);
+                return Err(locked(path));
             }
             sleep(PATIENCE / 100);
         }
-        Ok(false)
+        Ok(())
     }
 }
 
@@ -84,6 +94,10 @@ impl Drop for Lock {
             let _ = fs::remove_file(writer);
         }
     }
+}
+
+fn locked(path: &Path) -> RecordError {
+    RecordError::Locked { path: path.to_owned() }
 }
 
 fn knows_no_locks(error: &io::Error) -> bool {
@@ -135,11 +149,19 @@ impl Writer {
         Ok(Some(serde_json::from_slice(&json).unwrap_or(unknown)))
     }
 
+    /// That it writes the directory `path`.
+    fn holds(self, path: &Path) -> RecordError {
+        let (path, file) = (path.to_owned(), path.join(WRITER));
+        RecordError::LockedFrom { path, host: self.host, pid: self.pid, file }
+    }
+
     /// Whether it was a process of this machine that has ended. Of others nobody here can tell.
     fn is_gone(&self) -> bool {
         let this = Writer::this();
-        let here = !self.machine.is_empty() && (&self.host, &self.machine) == (&this.host, &this.machine);
-        let same_start = self.boot == this.boot;
+        let same_start = !self.boot.is_empty() && self.boot == this.boot;
+        // Containers often have no id of their machine.
+        let same_name = (&self.host, &self.machine) == (&this.host, &this.machine);
+        let here = same_name && (same_start || !self.machine.is_empty());
         let seen = same_start && self.pid_namespace == this.pid_namespace;
         here && (!same_start || seen && (started(self.pid).is_none() || started(self.pid) != self.started))
     }
@@ -169,8 +191,8 @@ fn register(path: &Path, deadline: Instant) -> Result<PathBuf, RecordError> {
         }
         let removed = remove_if_gone(path, &place)?;
         if !removed && Instant::now() >= deadline {
-            let Some(Writer { host, pid, .. }) = Writer::of(&place)? else { continue };
-            return Err(RecordError::LockedFrom { path: path.to_owned(), host, pid, file: place });
+            let Some(writer) = Writer::of(&place)? else { continue };
+            return Err(writer.holds(path));
         }
         if !removed {
             sleep(PATIENCE / 100);
@@ -178,7 +200,7 @@ fn register(path: &Path, deadline: Instant) -> Result<PathBuf, RecordError> {
     }
 }
 
-/// Removes the file of a writer that is gone; false if it is not.
+/// Removes the file of a writer that is gone; false if it is not. True as well where there is none.
 #[cfg(target_os = "linux")]
 fn remove_if_gone(path: &Path, place: &Path) -> Result<bool, RecordError> {
     use std::os::linux::net::SocketAddrExt as _;
@@ -190,6 +212,9 @@ fn remove_if_gone(path: &Path, place: &Path) -> Result<bool, RecordError> {
     let directory = fs::metadata(path).map_err(RecordError::io("look at", path))?;
     let name = format!("outpost-writer-{}-{}", directory.dev(), directory.ino());
     let address = SocketAddr::from_abstract_name(name).map_err(RecordError::io("lock", path))?;
+    if Writer::of(place)?.is_none() {
+        return Ok(true);
+    }
     let Ok(_alone) = UnixListener::bind_addr(&address) else { return Ok(false) };
     match Writer::of(place)? {
         Some(writer) if writer.is_gone() => {
@@ -203,8 +228,8 @@ fn remove_if_gone(path: &Path, place: &Path) -> Result<bool, RecordError> {
 
 /// What is gone cannot be told here.
 #[cfg(not(target_os = "linux"))]
-fn remove_if_gone(_: &Path, _: &Path) -> Result<bool, RecordError> {
-    Ok(false)
+fn remove_if_gone(_: &Path, place: &Path) -> Result<bool, RecordError> {
+    Ok(Writer::of(place)?.is_none())
 }
 
 #[cfg(test)]
@@ -235,12 +260,15 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         for try_lock in [no_locks, not_implemented] {
             let first = Lock::take_by(home.path(), try_lock).unwrap();
-            assert!(Lock::is_taken(home.path()).unwrap());
+            let held = Lock::check_free(home.path()).unwrap_err().to_string();
+            assert!(held.contains(".writer"), "{held}");
+            assert!(Lock::take(home.path()).is_err(), "that one has locks");
             let error = Lock::take_by(home.path(), try_lock).unwrap_err();
             assert!(matches!(&error, RecordError::LockedFrom { pid, .. } if *pid == std::process::id()));
             assert!(error.to_string().contains(".writer"), "{error}");
             drop(first);
-            assert!(!Lock::is_taken(home.path()).unwrap() && !home.path().join(WRITER).exists());
+            Lock::check_free(home.path()).unwrap();
+            assert!(!home.path().join(WRITER).exists());
         }
     }
 
@@ -250,12 +278,11 @@ mod tests {
         let started_anew = Writer { boot: "an earlier one".to_owned(), ..Writer::this() };
         let number_given_again = Writer { started: Some(1), ..Writer::this() };
         for writer in [gone(), started_anew, number_given_again] {
-            if writer.machine.is_empty() {
-                eprintln!("skipped: this machine has no /etc/machine-id");
-                return;
+            if writer.machine.is_empty() && writer.boot != Writer::this().boot {
+                continue; // nothing else tells this machine
             }
             leave(home.path(), &writer);
-            assert!(!Lock::is_taken(home.path()).unwrap());
+            Lock::check_free(home.path()).unwrap();
             drop(Lock::take_by(home.path(), no_locks).unwrap());
         }
     }
@@ -282,7 +309,7 @@ mod tests {
             leave(home.path(), &writer);
             let error = Lock::take_by(home.path(), no_locks).unwrap_err().to_string();
             assert!(error.contains(&writer.pid.to_string()) && error.contains("remove"), "{error}");
-            assert!(Lock::is_taken(home.path()).unwrap());
+            assert!(Lock::check_free(home.path()).is_err());
         }
         fs::write(home.path().join(WRITER), "").unwrap();
         assert!(Lock::take_by(home.path(), no_locks).is_err(), "somebody just begins");
@@ -291,10 +318,6 @@ mod tests {
     #[test]
     fn of_many_that_find_a_writer_gone_one_takes_its_place() {
         let home = tempfile::tempdir().unwrap();
-        if Writer::this().machine.is_empty() {
-            eprintln!("skipped: this machine has no /etc/machine-id");
-            return;
-        }
         for _ in 0..20 {
             leave(home.path(), &gone());
             let taken = std::thread::scope(|scope| {

@@ -49,6 +49,11 @@ impl Checkpoint {
         )
     }
 
+    /// The round that a checkpoint of these `bytes` states; `None` if they are none.
+    pub(super) fn round_of(bytes: &[u8]) -> Option<u32> {
+        Parameters::metadata(bytes).ok()?.get("round")?.parse().ok()
+    }
+
     /// The checkpoint of `run` at `path`; `None` if there is no file.
     pub(super) fn read(path: &Path, layout: &Arc<Layout>, run: RunId) -> Result<Option<Self>, RecordError> {
         let damaged = |what: &str| RecordError::damaged(path, what);

@@ -193,6 +193,14 @@ impl RunDirectory {
 
 /// Refuses a directory that holds more than an interrupted [`RunDirectory::create`] leaves behind.
 fn refuse_foreign_files(path: &Path) -> Result<(), RecordError> {
+    // It is written after the others, and only that of round 0 before the manifest.
+    let checkpoint = path.join(CHECKPOINT);
+    if let Some(bytes) = read_if_there(&checkpoint)? {
+        let others = [SCENARIO, ROUNDS].iter().all(|name| path.join(name).exists());
+        if !others || Checkpoint::round_of(&bytes) != Some(0) {
+            return Err(RecordError::Missing { path: path.join(MANIFEST) });
+        }
+    }
     let unfinished = [LOCK, WRITER, SCENARIO, ROUNDS, CHECKPOINT].map(str::to_owned);
     let temporary = [SCENARIO, ROUNDS, CHECKPOINT, MANIFEST].map(|name| format!("{name}.tmp"));
     for entry in fs::read_dir(path).map_err(RecordError::io("list", path))? {

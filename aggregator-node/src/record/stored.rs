@@ -119,6 +119,17 @@ impl StoredRun {
         if longer.digest() != scenario.digest() {
             return occupied("a run of another scenario".to_owned());
         }
+        let ends_between = self.scenario.rounds % scenario.evaluation.every != 0;
+        if self.scenario.rounds < scenario.rounds
+            && ends_between
+            && scenario.evaluation.model == ResultModel::Best
+        {
+            return occupied(format!(
+                "a run of {} rounds, which ends with an evaluation between those of evaluation.every = {}: its model may be \
+                 the best, and would not be that of a run that was longer from the beginning",
+                self.scenario.rounds, scenario.evaluation.every
+            ));
+        }
         if self.scenario.rounds > scenario.rounds {
             return occupied(format!("a run of this scenario with {} rounds", self.scenario.rounds));
         }
@@ -132,9 +143,20 @@ impl StoredRun {
     pub fn state(&self) -> Result<State, RecordError> {
         Ok(match () {
             () if self.is_summed_up() => State::Finished,
-            () if Lock::is_taken(&self.path)? => State::InProgress,
-            () => State::Interrupted,
+            () => match self.check_free() {
+                Ok(()) => State::Interrupted,
+                Err(RecordError::Locked { .. } | RecordError::LockedFrom { .. }) => State::InProgress,
+                Err(error) => return Err(error),
+            },
         })
+    }
+
+    /// Makes sure that no process is at work on it.
+    ///
+    /// # Errors
+    /// [`RecordError::Locked`] or [`RecordError::LockedFrom`], [`RecordError::NotAFile`] or [`RecordError::Io`].
+    pub fn check_free(&self) -> Result<(), RecordError> {
+        Lock::check_free(&self.path)
     }
 
     fn is_summed_up(&self) -> bool {

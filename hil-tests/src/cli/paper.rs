@@ -73,8 +73,10 @@ impl PaperArgs {
         let laid_out = laid_out.collect::<anyhow::Result<Vec<_>>>()?;
         for (cells, experiment) in laid_out {
             rim::complain(experiment.title);
-            let Finished::All(results) = pool.run(cells, stop.gently())? else {
-                return Ok(Ending::Interrupted);
+            let results = match pool.run(cells, stop.gently())? {
+                Finished::All(results) => results,
+                Finished::Some(_, error) => return Err(error),
+                Finished::Interrupted => return Ok(Ending::Interrupted),
             };
             let id = experiment.id;
             let reproduction = experiment.collect(&results, options.seeds);

@@ -65,11 +65,6 @@ impl RunArgs {
         }
         if let Some(broker) = &self.broker {
             self.access.load(broker).map_err(|error| UsageError(error.to_string()))?;
-            if self.access.login.user.is_some() && self.access.login.password_file.is_none() {
-                let message =
-                    "--user needs --password-file FILE here: the file is what all processes are given";
-                return Err(UsageError(message.to_owned()).into());
-            }
         }
         self.fleet.check(&[self.on])?;
         let arch = self.arch.of(&[self.on])?;

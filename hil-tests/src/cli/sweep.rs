@@ -2,7 +2,7 @@
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "clap prints these comments as they stand")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -69,10 +69,7 @@ impl SweepArgs {
     /// A grid, cell or folder that is unusable.
     pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
         if let Some(SweepCommand::Merge { grid, parts, out }) = self.command {
-            let results = merge(Grid::load(&grid)?.cells()?, &parts, &out)?;
-            write_csv(&out.join("results.csv"), &results)?;
-            rim::print(format_args!("{} cells: {}", results.len(), out.join("results.csv").display()))?;
-            return Ok(Ending::Finished);
+            return conclude(merge(Grid::load(&grid)?.cells()?, &parts, &out)?, &out);
         }
         let path = self.grid.unwrap_or_default();
         let mut cells = Grid::load(&path)?.cells()?;
@@ -94,13 +91,19 @@ impl SweepArgs {
             jobs: self.jobs,
             bench: self.simulation.bench()?,
         };
-        match pool.run(cells, stop.gently())? {
-            Finished::Interrupted => Ok(Ending::Interrupted),
-            Finished::All(results) => {
-                write_csv(&out.join("results.csv"), &results)?;
-                rim::print(format_args!("{} cells: {}", results.len(), out.join("results.csv").display()))?;
-                Ok(Ending::Finished)
-            }
-        }
+        conclude(pool.run(cells, stop.gently())?, &out)
     }
+}
+
+/// Writes the table of what came of all cells. That some came to nothing is an error in the end.
+fn conclude(finished: Finished, out: &Path) -> anyhow::Result<Ending> {
+    let (results, error) = match finished {
+        Finished::Interrupted => return Ok(Ending::Interrupted),
+        Finished::All(results) => (results.into_iter().map(|(cell, it)| (cell, Some(it))).collect(), None),
+        Finished::Some(results, error) => (results, Some(error)),
+    };
+    let table = out.join("results.csv");
+    write_csv(&table, &results)?;
+    rim::print(format_args!("{} cells: {}", results.len(), table.display()))?;
+    error.map_or(Ok(Ending::Finished), Err)
 }

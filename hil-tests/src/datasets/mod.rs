@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use shared::data::{DatasetName, find_file};
+use shared::data::{self, DataError, DatasetName, find_file};
 
 pub mod download;
 pub mod fetch;
@@ -18,18 +18,29 @@ mod tests;
 pub use fetch::{Source, fetch};
 pub use published::{Published, published};
 
-/// A table of all data sets for a terminal: name, folder, whether it is there, size, licence and origin.
+/// A table of all data sets for a terminal: name, folder, whether it is there and can be read, size, licence and origin;
+/// below it, what is wrong with those that are there and cannot.
 pub fn list(datasets: &Path) -> String {
+    let mut damaged = String::new();
     let mut lines = vec![["name", "folder", "present", "size", "licence", "origin"].map(ToOwned::to_owned)];
     lines.extend(DatasetName::ALL.map(|name| {
         let source = published(name);
-        let present: Option<Vec<PathBuf>> =
-            name.spec().files.iter().map(|file| find_file(&folder(datasets, name), file)).collect();
+        let files = name.spec().files.iter().map(|file| find_file(&folder(datasets, name), file));
+        let files: Option<Vec<PathBuf>> = files.collect();
+        // Read as a run reads it.
+        let present = match data::load(name, datasets, 0) {
+            Ok(_) => "yes",
+            Err(DataError::Missing { .. }) => "no",
+            Err(error) => {
+                damaged += &format!("\n{error}\n");
+                "damaged"
+            }
+        };
         [
             name.to_string(),
             folder(datasets, name).display().to_string(),
-            if present.is_some() { "yes" } else { "no" }.to_owned(),
-            present.map_or_else(|| format!("{} to get", source.size), |files| size(&files)),
+            present.to_owned(),
+            files.map_or_else(|| format!("{} to get", source.size), |files| size(&files)),
             source.licence.to_owned(),
             source.origin.to_owned(),
         ]
@@ -43,7 +54,7 @@ pub fn list(datasets: &Path) -> String {
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
-    text
+    text + &damaged
 }
 
 /// Where the files of a data set belong.

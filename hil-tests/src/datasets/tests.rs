@@ -18,6 +18,20 @@ use super::published::{Published, published};
 
 const NAME: DatasetName = DatasetName::Mnist;
 
+#[test]
+fn a_data_set_that_is_there_and_cannot_be_read_is_called_damaged() {
+    let datasets = tempfile::tempdir().unwrap();
+    let folder = datasets.path().join("breast-cancer-wisconsin");
+    fs::create_dir(&folder).unwrap();
+    for content in ["", "569,30,malignant,benign\n"] {
+        fs::write(folder.join("wdbc.csv"), content).unwrap();
+        let listed = list(datasets.path());
+        let line = listed.lines().find(|line| line.starts_with("breast-cancer")).unwrap();
+        assert!(line.contains("  damaged  "), "{listed}");
+        assert!(listed.lines().last().unwrap().contains("wdbc.csv: "), "{listed}");
+    }
+}
+
 /// The content of the four files of a data set of two training and two test examples.
 fn contents() -> Vec<Vec<u8>> {
     let images =

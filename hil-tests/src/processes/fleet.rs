@@ -4,9 +4,10 @@ use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
+use aggregator_node::record::write_atomically_as;
 use anyhow::Context;
 use edge_client::config::File;
-use rim::{BrokerOptions, nonce};
+use rim::{BrokerOptions, PASSWORD, nonce};
 use shared::identity::DeviceId;
 use tempfile::TempDir;
 
@@ -24,11 +25,19 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Writes it all down; `access` is how they speak to the broker.
-    pub(super) fn prepare(task: &Task, access: BrokerOptions) -> anyhow::Result<Self> {
+    pub(super) fn prepare(task: &Task, mut access: BrokerOptions) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("outpost-").context("no temporary folder")?;
         let scenario = &task.scenario;
         let scenario_path = folder.path().join("scenario.toml");
         write(&scenario_path, scenario.to_toml().as_bytes())?;
+        // Its processes are not given the surroundings' variables.
+        if let (Some(_), None, Ok(password)) =
+            (&access.login.user, &access.login.password_file, std::env::var(PASSWORD))
+        {
+            let file = folder.path().join("password");
+            write_atomically_as(&file, password.as_bytes(), 0o600)?;
+            access.login.password_file = Some(file);
+        }
         // Of its own: another fleet may use the same broker.
         let topic_prefix = format!("outpost/{:016x}", nonce());
         let mut clients = Vec::new();

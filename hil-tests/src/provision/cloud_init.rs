@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::children::command;
-    use crate::skipped::skipped;
+    use rim::skipped;
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMKuT1sjTgACZjNRXBcLiokslez3dkYM+rIjViy1MY24";
     /// Names and passphrases that mean something else to YAML, `wpa_supplicant` or the templates.

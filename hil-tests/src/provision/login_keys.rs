@@ -69,6 +69,27 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_every_kind_that_sshd_takes_are_taken() {
+        let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEkAxNqMwATIg8FHx0GHf9ZkMzUjei\
+                     nwg+XEpK85WE5muu2yboXmIqD9hyRGFtxq8OK9hjsOyIYBneu04SP29+A= me";
+        assert_eq!(login_keys(ecdsa).unwrap(), [ecdsa]);
+        for kind in ["ecdsa -b 384", "ecdsa -b 521", "rsa -b 2048", "ed25519"] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut keygen = std::process::Command::new("ssh-keygen");
+            keygen
+                .args(["-q", "-N", "", "-f"])
+                .arg(folder.path().join("key"))
+                .arg("-t")
+                .args(kind.split(' '));
+            if !keygen.status().is_ok_and(|status| status.success()) {
+                return rim::skipped("ssh-keygen is not installed");
+            }
+            let text = std::fs::read_to_string(folder.path().join("key.pub")).unwrap();
+            assert_eq!(login_keys(&text).unwrap(), [text.trim()], "{kind}");
+        }
+    }
+
+    #[test]
     fn what_nobody_could_log_in_with_is_refused() {
         let torn = &KEY[..KEY.len() - 7];
         let renamed = KEY.replace("ssh-ed25519", "ssh-rsa");

@@ -4,26 +4,30 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::{RecordError, StoredRun, Summary, copy_file};
+use aggregator_node::record::{RecordError, StoredRun, copy_file};
 use anyhow::{Context, ensure};
 
 use super::Cell;
+use super::pool::{Finished, first_of};
 use crate::fleet_data::DataKey;
 
 /// Copies the finished cells from `parts` into `out`, and returns all results in the order of `cells`. Cells that
-/// `out` has already are left as they are.
+/// `out` has already are left as they are; those that came to nothing stay where they are.
 ///
 /// # Errors
 /// If a cell is finished in none of the parts, cannot be copied, or was made on another bench or with other data than
 /// the others.
-pub fn merge(cells: Vec<Cell>, parts: &[PathBuf], out: &Path) -> anyhow::Result<Vec<(Cell, Summary)>> {
-    let mut missing = Vec::new();
+pub fn merge(cells: Vec<Cell>, parts: &[PathBuf], out: &Path) -> anyhow::Result<Finished> {
+    let (mut missing, mut failures) = (Vec::new(), Vec::new());
     let mut found = HashMap::new();
     for cell in &cells {
         let places = std::iter::once(out).chain(parts.iter().map(PathBuf::as_path));
-        let finished = places.map(|place| cell.finished(place)).find_map(Result::transpose).transpose()?;
-        match finished {
-            Some(finished) => drop(found.insert(cell.folder(out), finished)),
+        match places.map(|place| cell.finished(place)).find_map(Result::transpose) {
+            Some(Ok(finished)) => drop(found.insert(cell.folder(out), finished)),
+            Some(Err(error @ RecordError::NothingAggregated { .. })) => {
+                failures.push((cell.name(), error.into()))
+            }
+            Some(Err(error)) => return Err(error.into()),
             None => missing.push(cell.name()),
         }
     }
@@ -34,22 +38,24 @@ pub fn merge(cells: Vec<Cell>, parts: &[PathBuf], out: &Path) -> anyhow::Result<
         cells.len(),
         missing[0]
     );
-    check_comparable(cells.iter().map(|cell| (cell, &found[&cell.folder(out)].0)))?;
+    check_comparable(cells.iter().filter_map(|cell| Some((cell, &found.get(&cell.folder(out))?.0))))?;
     for (to, (run, _)) in &found {
         if run.path() != to {
             copy(run.path(), to)?;
         }
     }
-    Ok(cells
+    let error = first_of(failures, cells.len());
+    let results: Vec<_> = cells
         .into_iter()
-        .map(|cell| (found[&cell.folder(out)].1.clone(), cell))
+        .map(|cell| (found.get(&cell.folder(out)).map(|(_, summary)| summary.clone()), cell))
         .map(|(summary, cell)| (cell, summary))
-        .collect())
+        .collect();
+    Ok(Finished::of(results, error))
 }
 
 /// Makes sure that all `runs` are of one bench, and those of the same data set of the same data.
 fn check_comparable<'a>(runs: impl Iterator<Item = (&'a Cell, &'a StoredRun)>) -> Result<(), RecordError> {
-    let (mut bench, mut data) = (None, HashMap::new());
+    let (mut bench, mut data, mut whole) = (None, HashMap::new(), HashMap::new());
     for (cell, run) in runs {
         let first = *bench.get_or_insert(run);
         if run.manifest().bench != first.manifest().bench {
@@ -57,8 +63,15 @@ fn check_comparable<'a>(runs: impl Iterator<Item = (&'a Cell, &'a StoredRun)>) -
             let holds = format!("a run on the bench `{its}`, and {path} one on `{of}`");
             return Err(RecordError::Occupied { path: run.path().to_owned(), holds });
         }
-        let first = *data.entry(DataKey::of(&cell.scenario)).or_insert(run);
-        run.manifest().check_data(run.path(), &first.manifest().data, &first.path().display().to_string())?;
+        let key = DataKey::of(&cell.scenario);
+        let same_data = *data.entry(key).or_insert(run);
+        // What is drawn and split by other seeds is of one data set all the same.
+        let same_set = *whole.entry(cell.scenario.dataset).or_insert(run);
+        let set = same_set.manifest().data.iter().filter(|(name, _)| name.ends_with(" whole"));
+        let set = set.map(|(name, digest)| (name.clone(), digest.clone())).collect();
+        for (first, data) in [(same_data, &same_data.manifest().data), (same_set, &set)] {
+            run.manifest().check_data(run.path(), data, &first.path().display().to_string())?;
+        }
     }
     Ok(())
 }

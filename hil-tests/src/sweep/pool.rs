@@ -33,8 +33,21 @@ pub struct Pool {
 pub enum Finished {
     /// Every cell has a result, in the order given.
     All(Vec<(Cell, Summary)>),
+    /// All were run, and some came to nothing: `None`, and what is wrong with the first of them.
+    Some(Vec<(Cell, Option<Summary>)>, anyhow::Error),
     /// Asked to stop before the end; the next call goes on from there.
     Interrupted,
+}
+
+impl Finished {
+    /// Of the results of all cells, and what is wrong with the first that has none, if anything is.
+    pub(super) fn of(results: Vec<(Cell, Option<Summary>)>, error: Option<anyhow::Error>) -> Self {
+        if let Some(error) = error {
+            return Finished::Some(results, error);
+        }
+        let all: Option<Vec<_>> = results.into_iter().map(|(cell, summary)| Some((cell, summary?))).collect();
+        all.map_or(Finished::Interrupted, Finished::All)
+    }
 }
 
 /// The data of all cells, loaded once.
@@ -44,7 +57,7 @@ impl Pool {
     /// Runs those of `cells` that are not finished, until all are or `stop` is set.
     ///
     /// # Errors
-    /// If cells fail: all others are run first, and the error names the first that failed and how many did.
+    /// If cells fail and it is asked to stop.
     pub fn run(&self, cells: Vec<Cell>, stop: &AtomicBool) -> anyhow::Result<Finished> {
         let data = DataCache::default();
         let (failures, summaries) = (Mutex::new(Vec::new()), Mutex::new(HashMap::new()));
@@ -86,21 +99,14 @@ impl Pool {
             }
         });
         progress.end();
-        let mut failures = failures.into_inner().unwrap_or_default();
-        if !failures.is_empty() {
-            let count = failures.len();
-            let (cell, error) = failures.swap_remove(0);
-            return Err(
-                error.context(format!("{count} of {} cells failed; the first, `{cell}`", cells.len()))
-            );
-        }
         let summaries = summaries.into_inner().unwrap_or_default();
-        let of = |cell: Cell| {
-            let summary = summaries.get(&cell.folder(&self.out)).cloned();
-            summary.map(|summary| (cell, summary))
-        };
-        let all: Option<Vec<_>> = cells.into_iter().map(of).collect();
-        Ok(all.map_or(Finished::Interrupted, Finished::All))
+        let of = |cell: Cell| (summaries.get(&cell.folder(&self.out)).cloned(), cell);
+        let error = first_of(failures.into_inner().unwrap_or_default(), cells.len());
+        let results: Vec<_> = cells.into_iter().map(of).map(|(summary, cell)| (cell, summary)).collect();
+        match error {
+            Some(error) if stop.load(Ordering::Relaxed) => Err(error),
+            error => Ok(Finished::of(results, error)),
+        }
     }
 
     /// What came of a cell, if it is finished: of the scenario, the bench and the data that it would run with now.
@@ -147,6 +153,13 @@ impl Pool {
         cache.insert(key, data.clone());
         Ok(data)
     }
+}
+
+/// The first of several failures of cells, and how many of `all` failed.
+pub(super) fn first_of(mut failures: Vec<(String, anyhow::Error)>, all: usize) -> Option<anyhow::Error> {
+    let count = failures.len();
+    let (cell, error) = if count > 0 { failures.swap_remove(0) } else { return None };
+    Some(error.context(format!("{count} of {all} cells failed; the first, `{cell}`")))
 }
 
 fn keep(summaries: &Mutex<HashMap<PathBuf, Summary>>, folder: PathBuf, summary: Summary) {

@@ -12,11 +12,11 @@ use super::Cell;
 pub(super) const RESULTS: [&str; 5] =
     ["final_test_error", "best_test_error", "seconds", "refused", "model_sha256"];
 
-/// One line for each cell: its labels, and what came of it.
+/// One line for each cell: its labels, and what came of it; nothing behind the labels of one that came to nothing.
 ///
 /// # Errors
 /// None in practice: labels are text.
-pub fn to_csv(results: &[(Cell, Summary)]) -> anyhow::Result<String> {
+pub fn to_csv(results: &[(Cell, Option<Summary>)]) -> anyhow::Result<String> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     if let Some((first, _)) = results.first() {
         let axes = first.labels.iter().map(|(axis, _)| axis.as_str());
@@ -25,11 +25,16 @@ pub fn to_csv(results: &[(Cell, Summary)]) -> anyhow::Result<String> {
     let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     for (cell, summary) in results {
         let mut line: Vec<String> = cell.labels.iter().map(|(_, label)| label.clone()).collect();
-        line.push(optional(summary.final_test_error));
-        line.push(optional(summary.best_test_error));
-        line.push(format!("{:.1}", summary.seconds));
-        line.push(summary.refused.values().sum::<u64>().to_string());
-        line.push(summary.model_sha256.clone());
+        let values = summary.as_ref().map_or_else(Default::default, |summary| {
+            [
+                optional(summary.final_test_error),
+                optional(summary.best_test_error),
+                format!("{:.1}", summary.seconds),
+                summary.refused.values().sum::<u64>().to_string(),
+                summary.model_sha256.clone(),
+            ]
+        });
+        line.extend::<[String; RESULTS.len()]>(values);
         csv.write_record(line)?;
     }
     String::from_utf8(csv.into_inner()?).context("labels are text")
@@ -39,7 +44,7 @@ pub fn to_csv(results: &[(Cell, Summary)]) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_csv(path: &Path, results: &[(Cell, Summary)]) -> anyhow::Result<()> {
+pub fn write_csv(path: &Path, results: &[(Cell, Option<Summary>)]) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }

@@ -10,7 +10,7 @@ use hil_tests::cases::{self, Case, Rig, Unfit};
 use hil_tests::held_port::HeldPort;
 use hil_tests::inventory::{Inventory, Kind};
 use hil_tests::processes::Binaries;
-use hil_tests::skipped::skipped;
+use rim::skipped;
 use rustix::process::Signal;
 use shared::identity::DeviceId;
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hil_tests::skipped::skipped;
+use rim::skipped;
 use serde_json::Value;
 
 use crate::process::{Process, datasets, program, recorded_rounds, run, undisturbed, wait_until};
@@ -199,6 +199,42 @@ fn parts_that_were_made_with_other_data_are_not_joined_and_cells_of_other_data_a
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
     let last = outcome.stderr.lines().last().unwrap();
     assert!(words.iter().all(|word| last.contains(word)), "{last}");
+}
+
+#[test]
+fn parts_of_other_seeds_are_held_against_each_other_too() {
+    let lab = Lab::new("");
+    let grid = "scenario = \"scenario.toml\"\nseeds = [1, 2]\n";
+    fs::write(lab.path("grid/grid.toml"), grid).unwrap();
+    let other = lab.path("datasets/breast-cancer-wisconsin");
+    fs::create_dir_all(&other).unwrap();
+    let text = fs::read_to_string(datasets().join("breast-cancer-wisconsin/wdbc.csv")).unwrap();
+    fs::write(other.join("wdbc.csv"), text.replacen("0.1", "0.2", 1)).unwrap();
+    for (part, data) in [("1/2", datasets()), ("2/2", lab.path("datasets"))] {
+        let mut sweep = lab.sweep(&format!("results/{}", &part[..1]));
+        sweep.args(["--shard", part]).env("OUTPOST_DATASETS", data);
+        run(sweep).succeeded();
+    }
+    run(lab.merge()).complains(1, &["breast-cancer whole", "SHA-256"]);
+}
+
+#[test]
+fn a_cell_that_comes_to_nothing_is_an_error_and_the_others_are_in_the_table() {
+    let lab = Lab::new("");
+    let grid =
+        "scenario = \"scenario.toml\"\n[[axes]]\nkey = \"training.learning-rate\"\nvalues = [0.1, 1e38]\n";
+    fs::write(lab.path("grid/grid.toml"), grid).unwrap();
+    let table = |out: &str| {
+        let table = fs::read_to_string(lab.path(out).join("results.csv")).unwrap();
+        let lines: Vec<_> = table.lines().map(ToOwned::to_owned).collect();
+        let [_, good, bad] = &lines[..] else { panic!("{table}") };
+        assert!(good.starts_with("0.1,1,0.") && bad.starts_with("1e38,1,,"), "{table}");
+    };
+    let words = ["1 of 2 cells failed", "none of the 3 rounds"];
+    run(lab.sweep("results/1")).complains(1, &words);
+    table("results/1");
+    run(lab.merge()).complains(1, &words);
+    table("results/joined");
 }
 
 /// The manifest as a cluster reads it; `None`, having said so, where Python cannot read YAML.

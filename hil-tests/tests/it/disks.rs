@@ -6,15 +6,14 @@ use std::process::Command;
 
 use crate::lab::{Lab, all_succeed, records};
 use crate::process::{Process, datasets, program, run, summary, undisturbed};
-use hil_tests::skipped::skipped;
+use rim::skipped;
 
 const ROUNDS: &str = "rounds=80";
 
-/// `command` under a limit on the size of each file it writes: a disk that is full for what grows. Signals that would
-/// end it for that are ignored, so that it is told as on a full disk.
+/// `command` under a limit on the size of each file it writes: a disk that is full for what grows.
 fn with_room_for(kib: u32, command: &Command) -> Command {
     let mut limited = undisturbed("bash");
-    limited.args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\""), "bash"]);
+    limited.args(["-c", &format!("ulimit -f {kib}; exec \"$@\""), "bash"]);
     limited.arg(command.get_program()).args(command.get_args());
     limited
 }

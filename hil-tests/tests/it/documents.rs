@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use hil_tests::skipped::skipped;
+use rim::skipped;
 
 use crate::process::{run, undisturbed};
 

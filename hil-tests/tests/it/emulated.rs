@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use hil_tests::skipped::skipped;
 use hil_tests::toolchain::{Program, Target, built};
+use rim::skipped;
 
 use crate::lab::{ATTACK, Lab};
 use crate::process::{Outcome, Process, datasets, program, run, summary};

@@ -11,7 +11,7 @@ use hil_tests::cases::{self, Case, Rig};
 use hil_tests::emulated_board::{Kernel, folder, qemu};
 use hil_tests::inventory::Inventory;
 use hil_tests::processes::Binaries;
-use hil_tests::skipped::skipped;
+use rim::skipped;
 use rustix::process::Signal;
 use shared::identity::DeviceId;
 

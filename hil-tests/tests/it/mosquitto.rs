@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use hil_tests::faults::Mosquitto;
-use hil_tests::skipped::skipped;
+use rim::skipped;
 use tempfile::TempDir;
 
 use crate::lab::{ATTACK, Lab, all_succeed};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hil_tests::faults::Mosquitto;
 use hil_tests::provision::Manifest;
-use hil_tests::skipped::skipped;
+use rim::skipped;
 use rim::{BrokerAddress, Link, LinkEvent, LinkOptions, TlsFiles};
 
 use crate::deploy::{PUBLIC_KEY, broker_configuration};

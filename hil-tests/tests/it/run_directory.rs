@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use aggregator_node::record::StoredRun;
+use rim::skipped;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
@@ -100,8 +101,7 @@ fn a_finished_run_can_be_printed_where_nothing_can_be_written() {
     command.arg(hil.get_program()).args(hil.get_args());
     let outcome = Process::start(command).outcome();
     if !Path::new("/usr/bin/unshare").exists() || outcome.code == Some(77) {
-        eprintln!("skipped: this user may not mount a file system in a name space of its own");
-        return;
+        return skipped("this user may not mount a file system in a name space of its own");
     }
     assert!(outcome.succeeded().stdout.contains(&model));
 }

@@ -218,11 +218,11 @@ fn too_few_open_files_or_threads_are_named_with_their_number_and_what_to_do() {
     }
     match limited.output() {
         // It may not read the program.
-        Err(error) => hil_tests::skipped::skipped(format!("nobody may not start the programs: {error}")),
+        Err(error) => rim::skipped(format!("nobody may not start the programs: {error}")),
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             if said.contains("Permission denied") {
-                return hil_tests::skipped::skipped("nobody may not start the programs");
+                return rim::skipped("nobody may not start the programs");
             }
             assert_eq!(output.status.code(), Some(1), "{said}");
             for part in ["hil: cannot start", "threads", "8 processes", "ulimit -u"] {
@@ -230,10 +230,20 @@ fn too_few_open_files_or_threads_are_named_with_their_number_and_what_to_do() {
             }
         }
     }
-    let outcome = run(within(r#"ulimit -n 9; exec "$@""#, &lab.hil("processes", "run", &[])));
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    for part in ["9 files open", "ulimit -n"] {
-        assert!(outcome.stderr.contains(part), "no `{part}` in: {}", outcome.stderr);
+    // Too few to begin, and too few for the broker to hold a connection of each device.
+    let programs = || [lab.hil("processes", "run", &[]), lab.aggregator("other"), lab.client(0)];
+    let few = [6, 9, 16].into_iter().flat_map(|files| programs().map(|program| (files, program)));
+    for (files, program) in few.chain([(40, lab.hil("processes", "run", &[])), (40, lab.aggregator("other"))])
+    {
+        let outcome = run(within(&format!(r#"ulimit -n {files}; exec "$@""#), &program));
+        assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+        for part in [&format!("{files} files open"), "ulimit -n"] {
+            assert!(outcome.stderr.contains(part), "no `{part}` in: {}", outcome.stderr);
+        }
+        assert!(
+            !outcome.stderr.contains("panicked") && !outcome.stderr.contains("room"),
+            "{}",
+            outcome.stderr
+        );
     }
-    assert!(!outcome.stderr.contains("panicked") && !outcome.stderr.contains("room"), "{}", outcome.stderr);
 }

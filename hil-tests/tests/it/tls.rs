@@ -4,8 +4,8 @@ use std::fs;
 use std::process::Command;
 
 use hil_tests::faults::Surroundings;
-use hil_tests::skipped::skipped;
 use rim::TlsFiles;
+use rim::skipped;
 use shared::identity::DeviceId;
 
 use crate::certificates::{Authority, Validity};

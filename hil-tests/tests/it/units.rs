@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::process::{Outcome, run};
-use hil_tests::skipped::skipped;
+use rim::skipped;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-configs/systemd");
 const UNITS: [(&str, &str); 2] =

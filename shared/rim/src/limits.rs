@@ -5,11 +5,40 @@ use std::num::NonZero;
 use std::sync::RwLock;
 use std::thread;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use shared::advice::advice_on_starting;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Open files that are enough for any fleet here. More would slow programs down that close all that they might have.
 const FILES: u64 = 65_536;
+
+/// Open files without which a program cannot even begin: its sockets, its signals and what it reads.
+const FEWEST_FILES: u64 = 32;
+
+/// Too few files that a process may open.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a process may have {0} files open here, and this one needs {FEWEST_FILES}: raise that limit (ulimit -n)"
+)]
+pub struct TooFewFiles(u64);
+
+/// Prepares this process for the operating system's limits: raises that on open files ([`raise_file_limit`]), and lets a
+/// file that is as large as it may be (`ulimit -f`) be an error, and not the end.
+///
+/// # Errors
+/// [`TooFewFiles`]: libraries panic where they cannot open what they need.
+pub fn meet_limits() -> Result<(), TooFewFiles> {
+    let files = raise_file_limit();
+    if files < FEWEST_FILES {
+        return Err(TooFewFiles(files));
+    }
+    // What is caught does not end the process, and is never waited for. Where it cannot be caught, nothing is lost.
+    if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        let _inside = runtime.enter();
+        let _ = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
+    }
+    Ok(())
+}
 
 /// Raises this process's limit on open files as far as it may and as there is a use for, for itself and for what it
 /// starts, and says what it is then. Shells and services begin with 1,024, which a thousand connections use up.

@@ -254,7 +254,7 @@ async fn poll(
     let broker = &options.broker;
     let mut backoff = Backoff::default();
     let mut connected: Option<Instant> = None;
-    // Of a time with connections, but none that lasted, too.
+    // Also through connections none of which lasted.
     let mut away_since = Instant::now();
     let mut failure = Failure::Away("no answer".to_owned());
     loop {
@@ -291,6 +291,9 @@ async fn poll(
                     if since.elapsed() >= LASTING {
                         away_since = Instant::now();
                         backoff.reset();
+                    } else {
+                        // It does not end the time of trying, and is no part of it.
+                        away_since += since.elapsed();
                     }
                     held.cut();
                     held.push(LinkEvent::Disconnected);

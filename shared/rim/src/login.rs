@@ -13,7 +13,7 @@ use crate::tls::warn_if_others_can_read;
 use crate::{BrokerAddress, LinkOptions, Tls, TlsError, TlsFiles};
 
 /// Where a password may be instead of in a file.
-const VARIABLE: &str = "OUTPOST_PASSWORD";
+pub const PASSWORD: &str = "OUTPOST_PASSWORD";
 
 /// Options of a login and of the session that follows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
@@ -141,7 +141,7 @@ impl BrokerOptions {
         Ok(BrokerAccess {
             broker: broker.clone(),
             tls: self.tls.load(broker)?,
-            login: self.login.load(broker, env::var(VARIABLE).ok())?,
+            login: self.login.load(broker, env::var(PASSWORD).ok())?,
             keep_alive: self
                 .login
                 .keep_alive
@@ -151,6 +151,12 @@ impl BrokerOptions {
 }
 
 impl BrokerAccess {
+    /// After so long without a word from the broker a link has noticed that its connection is dead: it asks after each
+    /// keep-alive, and an answer that is not there with the next question is none.
+    pub fn silence(&self) -> Duration {
+        2 * self.keep_alive + Duration::from_secs(2)
+    }
+
     /// Options of a link, without a last will.
     pub fn link(&self, client_id: String, patience: Duration) -> LinkOptions {
         let BrokerAccess { broker, tls, login, keep_alive } = self.clone();

@@ -31,12 +31,25 @@ pub fn complain(line: impl Display) {
     let _ = stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// What is `said` of `error`, and what to do about it, if an error of the operating system is at the bottom of it and
-/// nothing above has said that.
-pub fn advised(mut said: String, error: &(dyn Error + 'static)) -> String {
-    let mut bottom = error;
+/// Says that the calling test is skipped for want of what `reason` names, in a line that `cargo test` shows although the
+/// test then passes; `.ci/run` counts these lines.
+pub fn skipped(reason: impl Display) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Not `eprintln!`: what that prints is shown only where a test fails. If nobody can read it, nothing is lost.
+    let _ = writeln!(stderr(), "skipped: {test}: {reason}");
+}
+
+/// What `error` and its causes say, each of them what none above has said, and what to do about it, if an error of the
+/// operating system is at the bottom.
+pub fn advised(error: &(dyn Error + 'static)) -> String {
+    let (mut said, mut bottom) = (error.to_string(), error);
     while let Some(source) = bottom.source() {
         bottom = source;
+        let more = bottom.to_string();
+        if !said.contains(&more) {
+            said = format!("{said}: {more}");
+        }
     }
     let advice = bottom.downcast_ref().map(advice).unwrap_or_default();
     if !said.contains(&advice) {
@@ -54,9 +67,15 @@ mod tests {
     #[test]
     fn advice_is_said_once() {
         let full = io::Error::from_raw_os_error(28);
-        let said = advised("report.html: No space left".to_owned(), &full);
-        assert_eq!(said, "report.html: No space left; check that the disk has room");
-        assert_eq!(advised(said.clone(), &full), said);
-        assert_eq!(advised("torn".to_owned(), &io::Error::other("torn")), "torn");
+        assert_eq!(advised(&full), "No space left on device (os error 28); check that the disk has room");
+        let print = PrintError(full);
+        let said =
+            "cannot print the result: No space left on device (os error 28); check that the disk has room";
+        assert_eq!(advised(&print), said);
+        assert_eq!(
+            advised(&io::Error::other(io::Error::other("torn"))),
+            "torn",
+            "and no cause is said twice"
+        );
     }
 }

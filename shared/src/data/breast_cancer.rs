@@ -7,6 +7,7 @@ use rand::seq::SliceRandom as _;
 use super::gzip::unpacked;
 use super::{Dataset, DatasetError, DatasetName, Features, Split};
 use crate::random::{Purpose, stream};
+use crate::toml_file;
 
 const FEATURES: usize = 30;
 const ROWS: usize = 569;
@@ -31,7 +32,10 @@ pub enum BreastCancerError {
     /// Damaged compression.
     #[error("cannot be decompressed: {0}")]
     Gzip(#[from] std::io::Error),
-    /// Not a CSV text in UTF-8.
+    /// Not text in UTF-8.
+    #[error("{0}; save it as UTF-8")]
+    Encoding(String),
+    /// Not a CSV text.
     #[error("not a table of comma-separated values: {0}")]
     Csv(#[from] csv::Error),
     /// The first line is none of those that are known.
@@ -129,8 +133,9 @@ fn dataset(rows: &[Row], chosen: &[usize], scales: &[Scale; FEATURES]) -> Result
 
 fn read_rows(table: &[u8]) -> Result<Vec<Row>, BreastCancerError> {
     let table = unpacked(table, MOST_BYTES)?;
-    let table = table.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&table);
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(table);
+    let table = toml_file::text(table.into_owned()).map_err(BreastCancerError::Encoding)?;
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(table.as_bytes());
     let mut records = reader.records();
     let first = records.next().transpose()?.unwrap_or_default();
     let form = Form::of(&first)?;

@@ -27,6 +27,13 @@ pub struct Split {
     pub test: Dataset,
 }
 
+impl Split {
+    /// Digest of both parts: names the data set, if it comes split or was split by a seed that is always the same.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&[self.train.digest().0, self.test.digest().0].concat())
+    }
+}
+
 /// Why features and labels make no data set.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DatasetError {

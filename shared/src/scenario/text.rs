@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::{Scenario, ScenarioError};
 use crate::identity::Digest;
-use crate::toml_file::{self, one_line};
+use crate::toml_file::{self, one_line, plain};
 
 impl Scenario {
     /// Reads and validates the scenario in `path`, each of `settings` (`key=value`, the key dotted) overriding one
@@ -85,7 +85,7 @@ fn with_setting(table: &Table, setting: &str) -> Result<(Table, Scenario), Strin
     let read = |value: Value| {
         let mut table = table.clone();
         insert(&mut table, key_of(setting), value)?;
-        let scenario = table.clone().try_into().map_err(|e: toml::de::Error| one_line(e.message()))?;
+        let scenario = table.clone().try_into().map_err(|e: toml::de::Error| plain(e.message()))?;
         Ok((table, scenario))
     };
     let text = text.trim();

@@ -116,3 +116,34 @@ fn deadlines_stand_still_while_the_aggregator_is_away() {
     (0..DEVICES).for_each(|device| script.delivers(&small(device, 1)));
     assert_eq!(script.close().absent, [], "who came back meanwhile is not absent");
 }
+
+#[test]
+fn a_round_in_which_nothing_has_come_waits_until_a_dead_connection_would_be_known() {
+    let silent = |heard: bool| {
+        let mut script = Script::new(SMALL, &[]);
+        script.machine.silence = Millis(32_000);
+        (0..DEVICES).for_each(|device| script.arrives(device));
+        if heard {
+            script.arrives(0);
+        }
+        script
+    };
+    let mut script = silent(true);
+    script.wait_until(61_000);
+    assert_eq!(script.jobs().len(), 1, "somebody was heard: it is closed");
+
+    let mut script = silent(false);
+    script.wait_until(91_000);
+    assert_eq!(script.jobs().len(), 0);
+    script.handle(Event::Disconnected);
+    script.now = Millis(120_000);
+    script.handle(Event::Connected);
+    // As much time as from the beginning: nobody could send.
+    script.wait_until(script.now.0 + 59_000);
+    (0..DEVICES).for_each(|device| script.delivers(&small(device, 1)));
+    assert_eq!(script.close().accepted, DEVICES);
+
+    let mut script = silent(false);
+    script.wait_until(93_000);
+    assert_eq!(script.jobs().len(), 1, "the connection lives");
+}

@@ -311,6 +311,17 @@ fn a_finished_run_goes_on_with_more_rounds() {
 }
 
 #[test]
+fn more_rounds_are_refused_where_the_last_evaluation_would_not_have_been() {
+    for (every, holds) in [("evaluation.every=2", true), ("evaluation.every=3", false)] {
+        let home = tempfile::tempdir().unwrap();
+        let settings = [every, "evaluation.model=best", "rounds=3"];
+        drop(opened(home.path(), &settings).unwrap());
+        let longer = opened(home.path(), &[every, "evaluation.model=best", "rounds=5"]);
+        assert_eq!(matches!(longer, Err(RecordError::Occupied { .. })), holds, "{every}");
+    }
+}
+
+#[test]
 fn killed_while_rounds_are_added_the_run_goes_on_with_either_number() {
     for settings in [&[][..], &["rounds=5"]] {
         let home = tempfile::tempdir().unwrap();
@@ -330,6 +341,21 @@ fn a_creation_that_was_killed_halfway_is_completed() {
     fs::rename(home.path().join(MANIFEST), home.path().join("manifest.json.tmp")).unwrap();
     assert!(!StoredRun::exists(home.path()));
     assert_eq!(new_run(home.path()).stored().manifest(), &manifest());
+}
+
+#[test]
+fn a_checkpoint_alone_is_no_creation_that_was_killed() {
+    let home = tempfile::tempdir().unwrap();
+    interrupted_run(home.path(), 2, 2);
+    for removed in [MANIFEST, ROUNDS, SCENARIO] {
+        fs::remove_file(home.path().join(removed)).unwrap();
+        let before = contents(home.path());
+        let error = opened(home.path(), &[]).unwrap_err();
+        assert!(matches!(error, RecordError::Missing { .. }), "{removed}: {error}");
+        assert_eq!(contents(home.path()), before);
+    }
+    fs::write(home.path().join(CHECKPOINT), "precious").unwrap();
+    assert!(opened(home.path(), &[]).is_err());
 }
 
 #[test]

@@ -153,6 +153,12 @@ fn system_roots() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     // Some systems keep certificates that nobody could use; the others are as good.
     let (usable, _) = roots.add_parsable_certificates(found.certs);
+    let empty = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+        .into_iter()
+        .find(|name| std::env::var_os(name).is_some_and(|it| it.is_empty()));
+    if let (0, Some(variable)) = (usable, empty) {
+        return Err(format!("{variable} is set and empty: unset it"));
+    }
     match usable {
         0 => Err(found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string)),
         _ => Ok(roots),
