@@ -50,7 +50,7 @@ impl Stop {
             signals.next().await;
             passed_on.asked.store(true, Ordering::Relaxed);
             if passed_on.looked_at.load(Ordering::Relaxed) {
-                complain("hil: stopping after the current round; once more to stop at once");
+                complain("hil: stopping as soon as nothing is lost by it; once more to stop at once");
                 if timeout(PATIENCE, signals.next()).await.is_err() {
                     complain(format_args!("hil: not stopped after {} s, so at once", PATIENCE.as_secs()));
                 }

@@ -71,6 +71,8 @@ pub(super) struct Client {
     /// Closed when it is gone for good, its last will published.
     pub(super) gone: Semaphore,
     room: Arc<Semaphore>,
+    /// Room beside that for the protocol's own topics: what else is published cannot keep a fleet from publishing.
+    reserve: Arc<Semaphore>,
     answers: Arc<Semaphore>,
     queue: Mutex<Queue>,
     ready: Notify,
@@ -98,6 +100,7 @@ impl Client {
             guest,
             gone: Semaphore::new(0),
             room: Arc::new(Semaphore::new(if owner { MEMORY / 2 } else { QUEUE })),
+            reserve: Arc::new(Semaphore::new(QUEUE)),
             answers: Arc::new(Semaphore::new(ANSWERS)),
             queue: Mutex::default(),
             ready: Notify::new(),
@@ -105,9 +108,17 @@ impl Client {
         }
     }
 
-    /// Queues a message as soon as there is room, in `PATIENCE` at a time; none if the client is gone.
-    pub(super) async fn deliver(&self, message: Arc<Message>, qos: QoS) {
-        let Some(place) = self.place(message.payload.len() + OVERHEAD).await else { return };
+    /// Queues a message as soon as there is room, in `PATIENCE` at a time; none if the client is gone. What is of the
+    /// `protocol` has room of its own.
+    pub(super) async fn deliver(&self, message: Arc<Message>, qos: QoS, protocol: bool) {
+        let bytes = message.payload.len() + OVERHEAD;
+        let reserved =
+            protocol.then(|| self.reserve.clone().try_acquire_many_owned(bytes as u32).ok()).flatten();
+        let place = match reserved {
+            Some(place) => Some(place),
+            None => self.place(bytes).await,
+        };
+        let Some(place) = place else { return };
         self.push(Delivery { message, qos, retained: false, _place: Some(place) });
     }
 
@@ -242,6 +253,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn message(topic: &str, text: &'static str) -> Arc<Message> {
@@ -265,7 +278,7 @@ mod tests {
     async fn topics_are_served_in_turn_and_each_in_order() {
         let client = client();
         for (topic, text) in [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("c", "c1"), ("b", "b2")] {
-            client.deliver(message(topic, text), QoS::AtMostOnce).await;
+            client.deliver(message(topic, text), QoS::AtMostOnce, false).await;
         }
         client.answer(&Packet::PingResp).await;
         let served: Vec<_> = std::iter::from_fn(|| next(&client)).map(|(text, _)| text).collect();
@@ -277,7 +290,7 @@ mod tests {
     async fn no_more_than_64_messages_are_on_their_way_unacknowledged() {
         let client = client();
         for _ in 0..100 {
-            client.deliver(message("a", "x"), QoS::AtLeastOnce).await;
+            client.deliver(message("a", "x"), QoS::AtLeastOnce, true).await;
         }
         let ids: Vec<u16> = std::iter::from_fn(|| next(&client)).map(|(_, id)| id).collect();
         assert_eq!(ids, (1..=64).collect::<Vec<_>>());
@@ -287,6 +300,18 @@ mod tests {
         assert_eq!((next(&client), next(&client)), (Some(("x", 17)), None));
     }
 
+    #[tokio::test]
+    async fn what_is_not_of_the_protocol_leaves_it_its_room() {
+        let client = client();
+        let payload = Bytes::from(vec![0; 1 << 20]);
+        let junk = || Arc::new(Message { topic: "junk".into(), payload: payload.clone(), _charge: None });
+        let soon = Duration::from_millis(20);
+        while timeout(soon, client.deliver(junk(), QoS::AtLeastOnce, false)).await.is_ok() {}
+        for _ in 0..100 {
+            timeout(soon, client.deliver(message("a", "x"), QoS::AtLeastOnce, true)).await.unwrap();
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_keeps_others_waiting_and_takes_nothing_is_cut_but_never_the_owner() {
         let waits = |owner| async move {
@@ -294,7 +319,10 @@ mod tests {
             let payload = Bytes::from(vec![0; 1 << 20]);
             let large = Arc::new(Message { topic: "a".into(), payload, _charge: None });
             for _ in 0..MEMORY >> 20 {
-                if timeout(PATIENCE * 5, client.deliver(large.clone(), QoS::AtLeastOnce)).await.is_err() {
+                if timeout(PATIENCE * 5, client.deliver(large.clone(), QoS::AtLeastOnce, false))
+                    .await
+                    .is_err()
+                {
                     return (client.backlog(), client.room.is_closed());
                 }
             }

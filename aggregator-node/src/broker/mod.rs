@@ -13,7 +13,8 @@
 //! # Push-back instead of loss
 //! A publication is acknowledged when it lies in the queues of all its receivers. Where one has no room, the publisher's
 //! connection is not read any further, so TCP holds the publisher back; nothing is dropped. A queue is served topic by
-//! topic in turn, so one device's flood does not delay another device's update. A receiver that keeps others waiting and
+//! topic in turn, so one device's flood does not delay another device's update, and the protocol's topics have room that
+//! others cannot take. A receiver that keeps others waiting and
 //! takes less than [`LEAST_TAKEN`] in [`PATIENCE`] is disconnected; likewise the one with the longest queue where memory
 //! is short. The aggregator's own connection (`Settings::owner`) never is, and has room for half of the memory.
 //!
@@ -54,7 +55,8 @@ const MAX_PACKET: usize = MAX_MESSAGE_BYTES + 4096;
 pub const MEMORY: usize = 512 << 20;
 /// The part of it that is for what the aggregator publishes.
 const OWNERS: usize = 128 << 20;
-/// What may wait for one client; for the aggregator, half of the memory.
+/// What may wait for one client of the protocol's topics, and of all together as much again; for the aggregator, half of
+/// the memory.
 const QUEUE: usize = 64 << 20;
 /// A status that is retained, or a last will, is at most this long.
 pub const MAX_KEPT_STATUS: usize = 4096;

@@ -188,9 +188,22 @@ impl Router {
             }
             state.receivers(&topic)
         };
+        let protocol = self.is_of_the_protocol(&topic);
         let message = Arc::new(Message { topic, payload, _charge: Some(charge) });
         for Receiver { client, qos } in receivers {
-            client.deliver(message.clone(), qos).await;
+            client.deliver(message.clone(), qos, protocol).await;
+        }
+    }
+
+    /// Whether that is one of the fleet's topics.
+    fn is_of_the_protocol(&self, topic: &str) -> bool {
+        use Topic::{Ask, Collusion, Inbox, Model, Round, Status, Update};
+        match self.settings.topics.parse(topic) {
+            Some(Round | Model) => true,
+            Some(Status(device) | Update(device) | Ask(device) | Inbox(device) | Collusion(device)) => {
+                device.0 < self.settings.devices
+            }
+            None => false,
         }
     }
 

@@ -326,7 +326,8 @@ look)
     printf 'machine %s\n' "$(uname -m)"
     printf 'free %s\n' "$(df -Pk "$releases" | awk 'NR == 2 { print $4 }')"
     limits_memory 2>/dev/null || printf 'memory unlimited\n'
-    if [ -L "$current" ]; then
+    # One that points nowhere is none: its release was lost with a part of the card.
+    if [ -d "$current/" ]; then
         printf 'current %s\n' "$(basename "$(readlink "$current")")"
         digests
     fi

@@ -21,7 +21,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use aggregator_node::record::Summary;
 use anyhow::{Context, anyhow, bail, ensure};
@@ -32,7 +31,9 @@ use crate::bench::{Bench, Task, Watch};
 use crate::deploy::{Claim, SshError};
 use crate::faults::Step;
 use crate::inventory::{Inventory, Kind};
-use crate::processes::{Aggregator, Binaries, Rounds, Running, Seats, all_well, at_every_seat, conduct};
+use crate::processes::{
+    Aggregator, Binaries, Rounds, Running, Seat, Seats, all_well, at_every_seat, conduct,
+};
 use fleet::Fleet;
 use way::Way;
 
@@ -136,18 +137,21 @@ impl Boards {
             missing.join(",")
         );
         self.inventory.check(scenario)?;
+        let present = scenario.selection(1).iter().filter(|id| !absent.contains(id)).count();
+        scenario.check_updates(present).context("--without")?;
         Ok(absent)
     }
 
-    /// Claims the devices. Those that are out of reach are added to `absent` if the scenario can do without them.
-    fn claim(
+    /// Does something at every seat. Devices that are out of reach, or do not answer, are added to `absent` if the scenario
+    /// can do without them.
+    fn at_every_seat(
         &self,
         task: &Task,
         seats: &mut Seats,
         absent: &mut BTreeSet<DeviceId>,
-        stop: &AtomicBool,
+        act: impl Fn(&mut dyn Seat) -> anyhow::Result<()> + Sync,
     ) -> anyhow::Result<()> {
-        let errors = at_every_seat(seats, self.jobs, |seat| seat.reserve(stop));
+        let errors = at_every_seat(seats, self.jobs, act);
         let is_away = |error: &anyhow::Error| error.downcast_ref().is_some_and(SshError::is_of_absence);
         let all_away = errors.values().all(is_away) && self.faults.is_empty();
         let away: BTreeSet<DeviceId> = errors.keys().copied().collect();
@@ -193,11 +197,15 @@ impl Bench for Boards {
             let seat = fleet.seat(self, device, broker, &claim);
             seats.insert(device.id, seat.with_context(|| device.label())?);
         }
-        let claimed = self.claim(task, &mut seats, &mut absent, watch.stop);
+        // All are claimed before anything is done to any.
+        let ready =
+            self.at_every_seat(task, &mut seats, &mut absent, |seat| seat.reserve(watch.stop)).and_then(
+                |()| self.at_every_seat(task, &mut seats, &mut absent, |seat| seat.prepare(watch.stop)),
+            );
         if watch.stopped() {
             return Ok(None);
         }
-        claimed?;
+        ready?;
         let aggregator = self.aggregator(task, &fleet, &way, mosquitto.is_some(), &absent);
         if let Some(parent) = task.out.parent() {
             fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;

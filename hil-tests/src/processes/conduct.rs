@@ -40,11 +40,6 @@ fn play(
     steps: &[Step],
     watch: &Watch<'_>,
 ) -> anyhow::Result<Option<Summary>> {
-    let prepared = running.prepare(watch.stop);
-    if watch.stopped() {
-        return Ok(None);
-    }
-    prepared?;
     running.start(broker)?;
     let mut faults = Player::new(steps);
     let pause = if steps.is_empty() { POLL } else { FAULT_POLL };

@@ -1,7 +1,6 @@
 //! A fleet at work: its aggregator, its clients where they sit, and what faults can do to them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -48,11 +47,6 @@ pub(crate) fn links(steps: &[Step], broker: &BrokerAddress) -> anyhow::Result<Li
 }
 
 impl Running {
-    /// Brings everything to its place, until `stop` is set.
-    pub(super) fn prepare(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
-        self.each(|seat| seat.prepare(stop))
-    }
-
     /// Starts everything; without clients if the aggregator ends before `broker` answers.
     pub(super) fn start(&mut self, broker: &BrokerAddress) -> anyhow::Result<()> {
         self.aggregator.start()?;

@@ -24,6 +24,21 @@ pub struct FirstBoot {
     pub wifi: Option<Wifi>,
 }
 
+/// Makes sure that the first boot can do for every device what it is to do.
+pub(super) fn check(inventory: &Inventory) -> anyhow::Result<()> {
+    inventory.devices.iter().try_for_each(|device| {
+        ensure!(
+            can_be_made(&device.user),
+            "{}: {}: user: `{}`: the first boot cannot make this user: give a name of `a-z`, `0-9` and `._-` that no system \
+             has, as in outpost, or set the board up by hand and leave --ssh-key out",
+            inventory.file(),
+            device.id,
+            device.user
+        );
+        Ok(())
+    })
+}
+
 /// Writes the three files of a device.
 pub(super) fn write(
     folder: &mut Folder,
@@ -31,14 +46,6 @@ pub(super) fn write(
     inventory: &Inventory,
     first_boot: &FirstBoot,
 ) -> anyhow::Result<()> {
-    ensure!(
-        can_be_made(&device.user),
-        "{}: {}: user: `{}`: the first boot cannot make this user: give a name of `a-z`, `0-9` and `._-` that no system has, \
-         as in outpost, or set the board up by hand and leave --ssh-key out",
-        inventory.file(),
-        device.id,
-        device.user
-    );
     let place = |name: &str| format!("devices/{}/cloud-init/{name}", device.id);
     for (name, text, secrecy) in files(device, &inventory.name, first_boot) {
         folder.write(&place(name), text.as_bytes(), secrecy)?;

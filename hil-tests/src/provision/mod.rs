@@ -94,6 +94,9 @@ impl Provision<'_> {
     /// If the folder holds something else, or a file cannot be written; and if the scenario is not one of this fleet.
     pub fn write(&self, out: &Path) -> anyhow::Result<Provisioned> {
         self.inventory.check(&self.scenario)?;
+        if self.first_boot.is_some() {
+            cloud_init::check(self.inventory)?;
+        }
         let mut folder = Folder::open(out, self.inventory, &self.scenario)?;
         let retired = if self.keys == Keys::Rotate { folder.retire_keys()? } else { None };
         folder.remove_others(self.inventory)?;

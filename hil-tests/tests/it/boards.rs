@@ -231,6 +231,32 @@ fn one_board_out_of_reach_is_named_and_the_run_goes_without_it() {
 }
 
 #[test]
+fn a_board_that_fails_when_it_is_looked_at_is_named_and_the_run_goes_without_it() {
+    // The root is the last word of the command that looks, and of no other.
+    let force = "ForceCommand case \"$SSH_ORIGINAL_COMMAND\" in *device-001|*device-001\\') exit 3 ;; \
+                 *) eval \"$SSH_ORIGINAL_COMMAND\" ;; esac";
+    let Some(sshd) = Sshd::start_with(force) else { return };
+    let shelf = Shelf { sshd, lab: Lab::new(&SPARE) };
+    shelf.write_inventory(BROUGHT, "");
+    let outcome = run(shelf.hil("run", &[])).succeeded();
+    for part in ["device-001: ", "does not answer to look", "the run goes on without it"] {
+        assert!(outcome.stderr.contains(part), "no `{part}` in: {}", outcome.stderr);
+    }
+    assert_eq!(records(&shelf.lab.path("run"))[0].accepted, 4);
+}
+
+#[test]
+fn a_board_whose_release_was_lost_gets_it_again() {
+    let Some(shelf) = Shelf::new(&[]) else { return };
+    run(shelf.hil("first", &[])).succeeded();
+    for release in fs::read_dir(shelf.root(DeviceId(1)).join("releases")).unwrap() {
+        fs::remove_dir_all(release.unwrap().path()).unwrap();
+    }
+    run(shelf.hil("second", &[])).succeeded();
+    assert_eq!(records(&shelf.lab.path("second"))[0].accepted, 5);
+}
+
+#[test]
 fn boards_are_left_out_by_id_name_or_tag_and_gaps_are_named_with_the_remedy() {
     let Some(shelf) = Shelf::new(&SPARE) else { return };
     let text = shelf.inventory_text(BROUGHT, "tags = [\"attic\"]");
@@ -241,6 +267,9 @@ fn boards_are_left_out_by_id_name_or_tag_and_gaps_are_named_with_the_remedy() {
     assert_eq!(shelf.sshd.logins(), 2);
     run(shelf.hil("attic", &["--without", "attic", "--set", "fleet.compromised=0"])).succeeded();
     assert_eq!((records(&shelf.lab.path("attic"))[0].accepted, shelf.sshd.logins()), (3, 2));
+    let few =
+        shelf.hil("few", &["--without", "attic", "--without", "pi-kitchen", "--set", "aggregation.trim=1"]);
+    run(few).complains(1, &["--without: ", "trimmed-mean"]);
     run(shelf.hil("cellar", &["--without", "cellar"])).complains(1, &["--without", "cellar: not in"]);
 
     let device = named.find("[[device]]\nid = \"device-001\"").unwrap();

@@ -153,6 +153,12 @@ fn no_two_commands_of_the_documents_go_to_one_run_with_different_settings() {
 }
 
 #[test]
+fn the_protocol_that_is_documented_is_the_one_that_is_spoken() {
+    let text = fs::read_to_string(root().join("docs/protocol.md")).unwrap();
+    assert!(text.contains(&format!("Protocol version {}.", shared::wire::PROTOCOL_VERSION)));
+}
+
+#[test]
 fn every_path_of_the_repository_that_a_document_names_is_there() {
     let top: Vec<String> = fs::read_dir(root())
         .unwrap()
