@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use outpost_fuzz::wire::{
+use wire::{
     Float32Array, MAX_MESSAGE_BYTES, Message, ModelContent, UpdateContent, decode, encode,
 };
 use serde::Serialize;

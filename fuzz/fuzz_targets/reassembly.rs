@@ -4,8 +4,8 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use outpost_fuzz::identity::{DeviceId, Digest, RunId};
-use outpost_fuzz::wire::{Assembler, Chunk, Kind, Limits, Millis, Progress, TransferId};
+use wire::identity::{DeviceId, Digest, RunId};
+use wire::{Assembler, Chunk, Kind, Limits, Millis, Progress, TransferId};
 
 const LIMITS: Limits =
     Limits { max_transfer_bytes: 64 << 10, max_sender_bytes: 16 << 10, max_total_bytes: 32 << 10 };

@@ -1,7 +1,6 @@
 //! What both ends of the wire must agree on.
 //!
 //! # Layout
-//! - [`identity`]: names of devices, runs and content.
 //! - [`random`]: the seeded streams that every random draw comes from.
 //! - [`parameters`]: a model as one flat `f32` vector with a named layout.
 //! - [`models`]: the trainable models, behind one trait.
@@ -12,7 +11,8 @@
 //! - [`advice`]: what to do about an error of the operating system.
 //! - [`attack_record`]: what compromised devices did in a round, as a bench tells it.
 //! - [`toml_file`]: files that people write, and what can be wrong with one.
-//! - [`wire`]: messages, topics, codec and chunked transfer.
+//!
+//! [`wire`], names of [`identity`] among it, is a crate of its own, which knows nothing of learning.
 //!
 //! Nothing here opens a socket, reads a clock or draws unseeded randomness. Readers take bytes; the
 //! only functions that touch the file system are the `load` conveniences next to them, and [`toml_file::read`].
@@ -22,7 +22,6 @@ pub mod advice;
 pub mod attack_record;
 pub mod data;
 pub mod evaluation;
-pub mod identity;
 pub mod models;
 pub mod parameters;
 pub mod random;
@@ -31,4 +30,5 @@ pub mod scenario;
 mod simd;
 pub mod toml_file;
 pub mod training;
-pub mod wire;
+
+pub use wire::{self, identity};

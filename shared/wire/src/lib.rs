@@ -1,4 +1,5 @@
-//! Messages, topics, codec and chunked transfer: everything of the wire but the socket.
+//! Messages, topics, codec and chunked transfer: everything of the wire but the socket; and the names of devices, runs and
+//! content that it carries ([`identity`]).
 //!
 //! The schema is `outpost.cddl` beside this file; `docs/protocol.md` tells the sequence of a round.
 //!
@@ -9,6 +10,7 @@ mod blob;
 mod codec;
 mod float32_array;
 mod hardware;
+pub mod identity;
 mod messages;
 mod millis;
 mod payload;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::split::Split;
 use crate::identity::{DeviceId, RunId};
-use crate::wire::{Blob, Chunk, Content, Kind, Missing, TransferId};
+use crate::{Blob, Chunk, Content, Kind, Missing, TransferId};
 
-/// Content on its way, kept until its [`Receipt`](crate::wire::Receipt) comes.
+/// Content on its way, kept until its [`Receipt`](crate::Receipt) comes.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     id: TransferId,

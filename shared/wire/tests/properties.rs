@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use shared::identity::{DeviceId, Digest, RunId};
-use shared::wire::{
+use wire::identity::{DeviceId, Digest, RunId};
+use wire::{
     Assembler, Blob, CHUNK_BYTES, Chunk, Float32Array, Kind, Limits, MAX_MESSAGE_BYTES, Message, Millis,
     ModelContent, Outgoing, Progress, Receipt, Refusal, Telemetry, Throttling, TransferId, UpdateContent,
     content_limit, decode, encode,

@@ -6,17 +6,17 @@ use ciborium::Value;
 use ciborium::value::Value::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use shared::identity::{DeviceId, Digest, RunId};
-use shared::wire::{
+use wire::identity::{DeviceId, Digest, RunId};
+use wire::{
     Announcement, Chunk, CodecError, Content, Float32Array, Hardware, Kind, MAX_MESSAGE_BYTES, Message,
     Missing, ModelContent, PROTOCOL_VERSION, Receipt, Refusal, RollCall, RoundCall, Stage, Status, Telemetry,
     Throttling, TransferId, UpdateContent, decode, encode, short_text,
 };
 
-const SCHEMA: &str = include_str!("../src/wire/outpost.cddl");
+const SCHEMA: &str = include_str!("../src/outpost.cddl");
 
 /// One line for every example: its name and its bytes in hexadecimal.
-const GOLDEN: &str = include_str!("wire_golden.txt");
+const GOLDEN: &str = include_str!("golden.txt");
 
 const RUN: RunId = RunId(0x0123_4567_89ab_cdef);
 const DIGEST: Digest = Digest([0xab; 32]);

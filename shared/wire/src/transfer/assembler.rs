@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::TransferError;
 use super::split::Split;
 use crate::identity::DeviceId;
-use crate::wire::{Blob, Chunk, Millis, Missing, TransferId};
+use crate::{Blob, Chunk, Millis, Missing, TransferId};
 
 /// Transfers of one sender that are remembered at most. Finished ones make room for new ones.
 pub const MAX_TRANSFERS_PER_SENDER: usize = 64;

@@ -1,6 +1,6 @@
 //! Why a chunk is refused.
 
-use crate::wire::{Refusal, TransferId};
+use crate::{Refusal, TransferId};
 
 /// Why a chunk is refused. Except after [`Corrupt`](Self::Corrupt), what was held before is still held.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

@@ -10,7 +10,7 @@ pub const CHUNK_BYTES: u32 = 64 * 1024;
 /// bookkeeping than in content.
 pub const MIN_CHUNK_BYTES: u32 = 1024;
 
-/// `size` bytes in `count` pieces, as [`Chunk`](crate::wire::Chunk) tells.
+/// `size` bytes in `count` pieces, as [`Chunk`](crate::Chunk) tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Split {
     pub(super) size: u32,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::identity::{DeviceId, Digest, RunId};
-use crate::wire::{Blob, Chunk, Kind, Millis, Refusal, TransferId};
+use crate::{Blob, Chunk, Kind, Millis, Refusal, TransferId};
 
 const CHUNK: usize = CHUNK_BYTES as usize;
 const LIMITS: Limits =
