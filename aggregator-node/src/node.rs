@@ -60,18 +60,15 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
         Opened::Finished(summary) => return Ok(Ending::Finished(summary)),
     };
     let start = checked(Start { listed, ..run.start()? }, &cli)?;
-    let silence = Millis(access.silence().as_millis() as u64);
+    let silence = access.silence();
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
     let (mut link, mut broker) = open_link(&cli, access, scenario.fleet.devices)?;
     let mut supervisor = Supervisor::from_environment();
 
     let origin = Instant::now();
     let clock = move || Millis(origin.elapsed().as_millis() as u64);
+    let mut machine = machine(&cli, &scenario, start, silence, clock());
     let mut attack_log = cli.attack_log.map(AttackLog::new);
-    let machine = Machine::new(scenario.clone(), cli.topic_prefix, start, clock());
-    let mut machine = machine.with_silence(silence);
-    machine.expect_without(&cli.without);
-    run.leave_out(&cli.without)?;
     let mut computations = Computations::default();
     tokio::pin!(stop);
     loop {
@@ -147,6 +144,14 @@ pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<End
     }
 }
 
+/// The machine of the run, on a connection of which it is known after `silence` that it is dead.
+fn machine(cli: &Cli, scenario: &Arc<Scenario>, start: Start, silence: Duration, now: Millis) -> Machine {
+    let mut machine = Machine::new(scenario.clone(), cli.topic_prefix.clone(), start, now);
+    machine.assume_silence(Millis(silence.as_millis() as u64));
+    machine.expect_without(&cli.without);
+    machine
+}
+
 /// How the broker is spoken to, be it somebody else's or the one that this process brings.
 fn load_access(cli: &Cli) -> anyhow::Result<BrokerAccess> {
     if cli.broker.is_none() && !cli.trust_network && !cli.listen.ip().is_loopback() {
@@ -185,9 +190,10 @@ fn open_run(
 ) -> Result<Opened, RecordError> {
     let made_of = run::manifest(scenario, &cli.bench, model, data);
     // Every round: on a fleet a round is worth more than the write.
-    let opened = Run::open(&cli.out, scenario, model, &made_of, Duration::ZERO)?;
-    if matches!(opened, Opened::Finished(_)) {
-        info!("every round of this run is there already");
+    let mut opened = Run::open(&cli.out, scenario, model, &made_of, Duration::ZERO)?;
+    match &mut opened {
+        Opened::Finished(_) => info!("every round of this run is there already"),
+        Opened::Unfinished(run) => run.leave_out(&cli.without)?,
     }
     Ok(opened)
 }

@@ -6,13 +6,13 @@
 //! - [`models`]: the trainable models, behind one trait.
 //! - [`training`], [`evaluation`]: local gradient descent, and how good its outcome is.
 //! - [`data`]: data sets, their partition over devices, and shard files.
-//! - [`rules`]: Byzantine-robust aggregation rules.
 //! - [`scenario`]: the one file that says everything about a run.
 //! - [`advice`]: what to do about an error of the operating system.
 //! - [`attack_record`]: what compromised devices did in a round, as a bench tells it.
 //! - [`toml_file`]: files that people write, and what can be wrong with one.
 //!
-//! [`wire`], names of [`identity`] among it, is a crate of its own, which knows nothing of learning.
+//! Crates of their own, which know nothing of learning, are [`wire`], with the names of [`identity`], and the aggregation
+//! [`rules`], which are `robust`.
 //!
 //! Nothing here opens a socket, reads a clock or draws unseeded randomness. Readers take bytes; the
 //! only functions that touch the file system are the `load` conveniences next to them, and [`toml_file::read`].
@@ -25,10 +25,9 @@ pub mod evaluation;
 pub mod models;
 pub mod parameters;
 pub mod random;
-pub mod rules;
 pub mod scenario;
-mod simd;
 pub mod toml_file;
 pub mod training;
 
+pub use robust as rules;
 pub use wire::{self, identity};

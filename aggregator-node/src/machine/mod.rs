@@ -261,9 +261,8 @@ impl Machine {
     }
 
     /// A connection that is dead without a word is known to be after `silence` at the latest; by default at once.
-    pub fn with_silence(mut self, silence: Millis) -> Self {
+    pub fn assume_silence(&mut self, silence: Millis) {
         self.silence = silence;
-        self
     }
 
     /// Takes an event at `now` and says what to do, in order.

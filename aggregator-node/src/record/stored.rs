@@ -119,7 +119,7 @@ impl StoredRun {
         if longer.digest() != scenario.digest() {
             return occupied("a run of another scenario".to_owned());
         }
-        let ends_between = self.scenario.rounds % scenario.evaluation.every != 0;
+        let ends_between = !self.scenario.rounds.is_multiple_of(scenario.evaluation.every);
         if self.scenario.rounds < scenario.rounds
             && ends_between
             && scenario.evaluation.model == ResultModel::Best

@@ -32,7 +32,7 @@ pub fn list(datasets: &Path) -> String {
             Ok(_) => "yes",
             Err(DataError::Missing { .. }) => "no",
             Err(error) => {
-                damaged += &format!("\n{error}\n");
+                damaged.extend(["\n".to_owned(), error.to_string(), "\n".to_owned()]);
                 "damaged"
             }
         };

@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(login_keys(ecdsa).unwrap(), [ecdsa]);
         for kind in ["ecdsa -b 384", "ecdsa -b 521", "rsa -b 2048", "ed25519"] {
             let folder = tempfile::tempdir().unwrap();
-            let mut keygen = std::process::Command::new("ssh-keygen");
+            let mut keygen = crate::children::command("ssh-keygen");
             keygen
                 .args(["-q", "-N", "", "-f"])
                 .arg(folder.path().join("key"))

@@ -25,7 +25,7 @@ pub fn merge(cells: Vec<Cell>, parts: &[PathBuf], out: &Path) -> anyhow::Result<
         match places.map(|place| cell.finished(place)).find_map(Result::transpose) {
             Some(Ok(finished)) => drop(found.insert(cell.folder(out), finished)),
             Some(Err(error @ RecordError::NothingAggregated { .. })) => {
-                failures.push((cell.name(), error.into()))
+                failures.push((cell.name(), error.into()));
             }
             Some(Err(error)) => return Err(error.into()),
             None => missing.push(cell.name()),

@@ -1,4 +1,4 @@
-// Bulyan's second stage: see shared::rules::Bulyan. The rows are those selected; in front of it stands
+// Bulyan's second stage: see robust::Bulyan. The rows are those selected; in front of it stands
 //     #define COUNT  values averaged
 
 // The places that may be left behind or not. Of those before, the next COUNT values end at the median at the latest; from

@@ -1,4 +1,4 @@
-// Products of all pairs of rows, and squared distances of close pairs: see shared::rules::Distances. Sums are taken in
+// Products of all pairs of rows, and squared distances of close pairs: see robust::Distances. Sums are taken in
 // the order of the CPU: in each of LANES lanes, every sixteenth column; lanes, then panels of columns, are added up in
 // double precision.
 

@@ -1,4 +1,4 @@
-// The coordinate-wise mean: see shared::rules::Mean. One thread takes a column, row by row.
+// The coordinate-wise mean: see robust::Mean. One thread takes a column, row by row.
 
 #ifndef WITHOUT_EACH
 

@@ -1,4 +1,4 @@
-// The coordinate-wise median: see shared::rules::Median.
+// The coordinate-wise median: see robust::Median.
 
 #ifndef WITHOUT_EACH
 

@@ -1,4 +1,4 @@
-// The coordinate-wise trimmed mean: see shared::rules::TrimmedMean. In front of it stands
+// The coordinate-wise trimmed mean: see robust::TrimmedMean. In front of it stands
 //     #define TRIM  values dropped at each end
 //     #define ROOM  four times the number of rows, as a power of two, where so many are added up on a common grid
 

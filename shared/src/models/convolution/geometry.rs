@@ -7,7 +7,7 @@ use super::Convolution;
 use super::frame::Frame;
 use super::raster::Raster;
 use super::windows::Windows;
-use crate::simd::vector_lanes;
+use simd::vector_lanes;
 
 /// The shapes of one convolution: of an input `[batch, height, width, channels]` with kernels
 /// `[kernel, kernel, channels, outputs]` to `[batch, rows, columns, outputs]`.

@@ -3,7 +3,7 @@
 use super::super::gemm::Element;
 use super::super::rectifier;
 use super::raster::Raster;
-use crate::simd::{Kernel, vectorized};
+use simd::{Kernel, vectorized};
 
 /// Maximum of each 2 x 2 window of a picture `[height, width, channels]`, plus a bias for its channel, or 0 if that is
 /// negative: `[height / 2, width / 2, channels]`. An odd last row or column is left out. NaN stays NaN.

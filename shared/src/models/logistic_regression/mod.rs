@@ -17,7 +17,7 @@ use super::{Model, ModelError};
 use crate::data::Batch;
 use crate::parameters::{Layout, Parameters};
 use crate::random::Stream;
-use crate::simd::{Kernel, padded, vectorized};
+use simd::{Kernel, padded, vectorized};
 
 /// Starts from zeros, which do as well as any draw since its loss is convex.
 struct LogisticRegression {

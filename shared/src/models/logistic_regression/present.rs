@@ -1,7 +1,7 @@
 //! The features of an example that are not zero.
 
 use crate::data::{Features, pixel};
-use crate::simd::padded;
+use simd::padded;
 
 /// Features looked at together.
 const GROUP: usize = 8;

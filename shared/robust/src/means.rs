@@ -6,7 +6,7 @@ use super::ahead::Ahead;
 use super::columns::{LANES, blocks_of, give_shape};
 use super::mean::MeanWeights;
 use super::{RuleError, Updates};
-use crate::simd::{Kernel, vectorized};
+use simd::{Kernel, vectorized};
 
 /// Values of a block of columns, which with sums for every fourth row are a fraction of a second-level cache.
 const CACHED: usize = 1 << 16;
@@ -166,8 +166,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::{Mean, Rule};
     use super::*;
+    use crate::{Mean, Rule};
 
     proptest! {
         #[test]

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::Updates;
 use super::gram::upper_gram;
-use crate::simd::{Kernel, LANES, padded, vectorized};
+use simd::{Kernel, LANES, padded, vectorized};
 
 /// Values after which partial sums in `f32` are added to one in `f64`.
 const BLOCK: usize = 16 * LANES;
@@ -199,8 +199,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::properties::distances as of;
     use super::*;
+    use crate::properties::distances as of;
 
     #[test]
     fn distances_are_euclidean_and_not_squared() {

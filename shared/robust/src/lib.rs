@@ -16,12 +16,12 @@
 //!
 //! # Example
 //! ```
-//! use shared::rules::{RuleName, RuleParameters, Updates, build};
+//! use robust::{RuleName, RuleParameters, Updates, build};
 //!
 //! let rows: [&[f32]; 3] = [&[1.0, 2.0], &[3.0, 4.0], &[1e30, -1e30]];
 //! let median = build(RuleName::Median, &RuleParameters::default());
 //! assert_eq!(median.aggregate(&Updates::new(&rows, None)?)?, [3.0, 2.0]);
-//! # Ok::<(), shared::rules::RuleError>(())
+//! # Ok::<(), robust::RuleError>(())
 //! ```
 
 use rayon::prelude::*;

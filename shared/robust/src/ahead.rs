@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use crate::simd::{LANES, prefetch};
+use simd::{LANES, prefetch};
 
 /// Columns of all rows that are read or written next. With a hundred rows, each far from the others, no processor sees by
 /// itself what comes next; without being told it waits for memory half of the time.

@@ -11,7 +11,7 @@ use super::near_median::average;
 use super::one_less::OneLess;
 use super::sorting::SortingNetwork;
 use super::steps::{Lacking, Step, Way, steps};
-use crate::simd::{Lanes, parts, vectors, vectors_mut};
+use simd::{Lanes, parts, vectors, vectors_mut};
 
 /// For each of the selections, all of one size, what [`mean_near_median`](super::near_median::mean_near_median) gives. They
 /// are of fewer rows than there are.
@@ -159,10 +159,10 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::near_median::mean_near_median;
-    use super::super::properties::matrix;
     use super::*;
-    use crate::simd::LANES;
+    use crate::near_median::mean_near_median;
+    use crate::properties::matrix;
+    use simd::LANES;
 
     /// That of each selection alone.
     fn one_by_one(updates: &Updates<'_>, selections: &[Vec<usize>], count: usize) -> Vec<Vec<f32>> {

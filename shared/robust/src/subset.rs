@@ -35,8 +35,8 @@ pub fn different<T: PartialEq>(all: &[T]) -> (Vec<usize>, Vec<usize>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Mean;
     use super::*;
+    use crate::Mean;
 
     #[test]
     fn what_is_equal_is_there_once() {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::ahead::Ahead;
-use crate::simd::{Lanes, parts};
+use simd::{Lanes, parts};
 
 /// The most rows of a tile that sorts or merges.
 const ROWS: usize = 16;

@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::ahead::Ahead;
 use super::columns::{LANES, Lanes, Strips};
-use crate::simd::{parts, vectors};
+use simd::{parts, vectors};
 
 /// Guesses between the two halves that follow: most values lie close to where a straight line puts them.
 const GUESSES: usize = 8;

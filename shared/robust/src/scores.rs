@@ -1,6 +1,6 @@
 //! What rows score for Krum while others leave them: sums that are kept, each with a bound of its error.
 
-use crate::simd::{Kernel, padded, vectorized};
+use simd::{Kernel, padded, vectorized};
 
 /// Relative error of one addition of two `f64`.
 const ROUNDING: f64 = f64::EPSILON;

@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::ahead::Ahead;
-use crate::simd::{Kernel, LANES, Lanes, one_at_a_time, padded, parts, vectorized, vectors, vectors_mut};
+use simd::{Kernel, LANES, Lanes, one_at_a_time, padded, parts, vectorized, vectors, vectors_mut};
 
 /// Rows of a tile: the products of the rows of two tiles are gathered together, so that each value read counts for so
 /// many of them.

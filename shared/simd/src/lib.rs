@@ -6,17 +6,17 @@ use std::ops::{Deref, DerefMut, Range};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Values of one [`Lanes`].
-pub(crate) const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// Values that lie side by side in vector registers: one of AVX-512, two of AVX2, four of NEON. In memory they fill a
 /// cache line, so that no vector is read from two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(align(64))]
-pub(crate) struct Lanes(pub(crate) [f32; LANES]);
+pub struct Lanes(pub [f32; LANES]);
 
 impl Lanes {
     /// Zeros.
-    pub(crate) const ZERO: Self = Lanes([0.0; LANES]);
+    pub const ZERO: Self = Lanes([0.0; LANES]);
 }
 
 impl Deref for Lanes {
@@ -37,24 +37,24 @@ impl DerefMut for Lanes {
 
 /// The vectors of the machine at hand that lanes are made of.
 #[inline(always)]
-pub(crate) fn vectors<V: Simd>(lanes: &Lanes) -> &[V::f32s] {
+pub fn vectors<V: Simd>(lanes: &Lanes) -> &[V::f32s] {
     V::as_simd_f32s(&lanes.0).0
 }
 
 /// [`vectors`], to be written to.
 #[inline(always)]
-pub(crate) fn vectors_mut<V: Simd>(lanes: &mut Lanes) -> &mut [V::f32s] {
+pub fn vectors_mut<V: Simd>(lanes: &mut Lanes) -> &mut [V::f32s] {
     V::as_mut_simd_f32s(&mut lanes.0).0
 }
 
 /// The places of [`vectors`].
 #[inline(always)]
-pub(crate) fn parts<V: Simd>() -> Range<usize> {
+pub fn parts<V: Simd>() -> Range<usize> {
     0..LANES / V::F32_LANES
 }
 
 /// A computation that is worth compiling for several sets of vector instructions.
-pub(crate) trait Kernel {
+pub trait Kernel {
     /// What it computes.
     type Output;
 
@@ -70,7 +70,7 @@ pub(crate) trait Kernel {
 /// operations. So a kernel that is to be fast keeps independent values side by side, and gives the same bits on every
 /// machine.
 #[inline]
-pub(crate) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
+pub fn vectorized<K: Kernel>(kernel: K) -> K::Output {
     struct Compiled<K>(K);
 
     impl<K: Kernel> WithSimd for Compiled<K> {
@@ -86,7 +86,7 @@ pub(crate) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
 }
 
 /// Values of 32 bits in the widest vector of this machine: 16 with AVX-512, 8 with AVX2, 4 with NEON, 1 without any.
-pub(crate) fn vector_lanes() -> usize {
+pub fn vector_lanes() -> usize {
     struct Count;
 
     impl WithSimd for Count {
@@ -104,7 +104,7 @@ pub(crate) fn vector_lanes() -> usize {
 /// Draws the cache line of `value` into the first-level cache while other work goes on; where this machine cannot be asked
 /// to, nothing.
 #[inline(always)]
-pub(crate) fn prefetch(value: &f32) {
+pub fn prefetch(value: &f32) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -133,7 +133,7 @@ pub(crate) fn prefetch(value: &f32) {
 
 /// What is left of a slice after its last whole vector, filled up with zeros; `values` are at most N.
 #[inline(always)]
-pub(crate) fn padded<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] {
+pub fn padded<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] {
     let mut vector = [T::default(); N];
     vector[..values.len()].copy_from_slice(values);
     vector
@@ -142,6 +142,6 @@ pub(crate) fn padded<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] 
 /// Hides from the compiler that a vector is one of several, for else it gathers the first lanes of all of them, then the
 /// second ones, ...
 #[inline(always)]
-pub(crate) fn one_at_a_time<T: Copy>(vector: &T) -> T {
+pub fn one_at_a_time<T: Copy>(vector: &T) -> T {
     *black_box(vector)
 }

@@ -73,9 +73,9 @@ mod tests {
     use proptest::prelude::*;
     use rand::{Rng, SeedableRng};
 
-    use super::super::columns::{LANES, Lanes};
     use super::*;
-    use crate::random::Stream;
+    use crate::columns::{LANES, Lanes};
+    use rand_chacha::ChaCha12Rng as Stream;
 
     /// Sorts by the pairs of a network, as a GPU does.
     fn sort_by_pairs(network: &SortingNetwork, values: &[f32]) -> Vec<f32> {

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::Updates;
 use super::ahead::Ahead;
-use crate::simd::{Kernel, padded, vectorized};
-pub(super) use crate::simd::{LANES, Lanes};
+use simd::{Kernel, padded, vectorized};
+pub(super) use simd::{LANES, Lanes};
 
 /// One value of each column of `S` strips, which are [`LANES`] columns each.
 pub(super) type Strips<const S: usize> = [Lanes; S];

@@ -9,7 +9,7 @@ use super::ahead::Ahead;
 use super::columns::{Statistic, Strips, add, map_columns_to_one};
 use super::sorting::SortingNetwork;
 use super::{RuleError, Updates};
-use crate::simd::{LANES, Lanes, parts, vectors, vectors_mut};
+use simd::{LANES, Lanes, parts, vectors, vectors_mut};
 
 /// Per coordinate the mean of the `count` values of the selected rows nearest their median; of two equally far, the
 /// lower counts.
@@ -230,8 +230,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::properties::column;
     use super::*;
+    use crate::properties::column;
 
     fn near(values: &[f32], count: usize) -> f32 {
         let rows = column(values);

@@ -46,8 +46,8 @@ impl FromStr for RuleName {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{RuleParameters, build};
     use super::*;
+    use crate::{RuleParameters, build};
 
     #[test]
     fn each_name_is_parsed_displayed_and_built_as_itself() {

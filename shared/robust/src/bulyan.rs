@@ -127,8 +127,8 @@ impl Rule for Bulyan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::properties::{aggregate, column, distances, matrix};
     use super::*;
+    use crate::properties::{aggregate, column, distances, matrix};
     use proptest::collection::vec;
     use proptest::prelude::*;
 

@@ -81,8 +81,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::properties::{column, distances};
     use super::*;
+    use crate::properties::{column, distances};
 
     /// The definition: all sums taken anew.
     fn by_definition(distances: &Distances, left_out: Option<usize>, counts: &[usize]) -> Vec<usize> {

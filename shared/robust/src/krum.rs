@@ -99,8 +99,8 @@ impl Rule for Krum {
 
 #[cfg(test)]
 mod tests {
-    use super::super::properties::{aggregate, column, matrix, select};
     use super::*;
+    use crate::properties::{aggregate, column, matrix, select};
     use proptest::prelude::*;
 
     /// Selects among updates of one value each.

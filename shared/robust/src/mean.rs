@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::means::means_without_each;
 use super::updates::check_weights;
 use super::{Rule, RuleError, Updates};
-use crate::simd::{Kernel, vectorized};
+use simd::{Kernel, vectorized};
 
 /// Coordinate-wise mean, weighted by examples where [`Updates::weights`] are given (`FedAvg`).
 ///

@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::columns::{LANES, Lanes, Strips, add};
 use super::near_median::{Near, Tally};
-use crate::simd::{parts, vectors, vectors_mut};
+use simd::{parts, vectors, vectors_mut};
 
 /// What the mean of the `count` values nearest the median is without one value or another of a strip.
 ///
@@ -213,9 +213,9 @@ mod tests {
     use proptest::prelude::*;
     use rand::{Rng, SeedableRng};
 
-    use super::super::near_median::average;
     use super::*;
-    use crate::random::Stream;
+    use crate::near_median::average;
+    use rand_chacha::ChaCha12Rng as Stream;
 
     /// One column, in every lane.
     fn column(values: &[f32]) -> Vec<Strips<1>> {

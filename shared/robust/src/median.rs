@@ -7,7 +7,7 @@ use super::columns::{Statistic, Strips, WIDE_UP_TO, map_columns, map_columns_to_
 use super::ranks::at_places;
 use super::sorting::SortingNetwork;
 use super::{Rule, RuleError, Updates};
-use crate::simd::{Lanes, parts, vectors, vectors_mut};
+use simd::{Lanes, parts, vectors, vectors_mut};
 
 /// Coordinate-wise median; for an even number of devices the mean of the two middle values (paper, section
 /// 2.2; Yin et al., ICML 2018).
@@ -162,8 +162,8 @@ impl<const S: usize> WithSimd for WithoutEach<'_, S> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::properties::{aggregate, matrix};
     use super::*;
+    use crate::properties::{aggregate, matrix};
     use proptest::prelude::*;
 
     #[test]

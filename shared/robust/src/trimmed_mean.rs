@@ -248,9 +248,9 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::properties::{aggregate, matrix};
-    use super::super::{Mean, Median};
     use super::*;
+    use crate::properties::{aggregate, matrix};
+    use crate::{Mean, Median};
     use proptest::collection::vec;
     use proptest::prelude::*;
 
