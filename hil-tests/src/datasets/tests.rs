@@ -87,7 +87,13 @@ struct Server {
 impl Server {
     /// Breaks off the first `broken` answers in the middle; knows ranges, or answers 416 to them as it would for
     /// a file that has shrunk.
-    fn start(files: Vec<Vec<u8>>, broken: usize, ranges: bool) -> Self {
+    ///
+    /// `None`, having said so, where there is no curl, which downloads.
+    fn start(files: Vec<Vec<u8>>, broken: usize, ranges: bool) -> Option<Self> {
+        if crate::children::command("curl").arg("--version").output().is_err() {
+            rim::skipped("curl is not installed");
+            return None;
+        }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/mirror", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -97,7 +103,7 @@ impl Server {
                 answer(stream.unwrap(), &files, number < broken, ranges, &log);
             }
         });
-        Server { url, requests }
+        Some(Server { url, requests })
     }
 
     fn requests(&self) -> Vec<String> {
@@ -253,7 +259,7 @@ fn the_tables_of_uci_are_listed_read_and_fetched_gzipped_too() {
 #[test]
 fn a_transfer_that_breaks_off_is_taken_up_where_it_ended() {
     let datasets = tempfile::tempdir().unwrap();
-    let server = Server::start(gzipped(), 2, true);
+    let Some(server) = Server::start(gzipped(), 2, true) else { return };
     let fetched = fetch(NAME, &known(), &Source::Url(server.url.clone()), datasets.path()).unwrap();
     assert_complete(&fetched, datasets.path());
     let first = "/mirror/train-images-idx3-ubyte.gz";
@@ -271,7 +277,7 @@ fn a_transfer_that_breaks_off_is_taken_up_where_it_ended() {
 #[test]
 fn what_cannot_be_taken_up_begins_anew() {
     let datasets = tempfile::tempdir().unwrap();
-    let server = Server::start(gzipped(), 1, false);
+    let Some(server) = Server::start(gzipped(), 1, false) else { return };
     let fetched = fetch(NAME, &known(), &Source::Url(server.url.clone()), datasets.path()).unwrap();
     assert_complete(&fetched, datasets.path());
 }
@@ -281,12 +287,12 @@ fn a_file_that_is_not_the_published_one_is_refused_and_the_good_ones_are_kept() 
     let datasets = tempfile::tempdir().unwrap();
     let mut files = gzipped();
     files[1] = gzip(&contents()[3]);
-    let server = Server::start(files, 0, true);
+    let Some(server) = Server::start(files, 0, true) else { return };
     let refused = fetch(NAME, &known(), &Source::Url(server.url), datasets.path()).unwrap_err();
     assert!(matches!(refused, FetchError::Digest { .. }), "{refused}");
     assert!(!datasets.path().join("mnist").exists());
 
-    let server = Server::start(gzipped(), 0, true);
+    let Some(server) = Server::start(gzipped(), 0, true) else { return };
     let fetched = fetch(NAME, &known(), &Source::Url(server.url.clone()), datasets.path()).unwrap();
     assert_complete(&fetched, datasets.path());
     assert!(server.requests()[0].contains("train-labels"), "{:?}", server.requests());
@@ -295,7 +301,7 @@ fn a_file_that_is_not_the_published_one_is_refused_and_the_good_ones_are_kept() 
 #[test]
 fn a_missing_file_is_named() {
     let datasets = tempfile::tempdir().unwrap();
-    let server = Server::start(Vec::new(), 0, true);
+    let Some(server) = Server::start(Vec::new(), 0, true) else { return };
     let refused = fetch(NAME, &known(), &Source::Url(server.url), datasets.path()).unwrap_err().to_string();
     assert!(refused.contains("/mirror/train-images-idx3-ubyte.gz: curl ended with"), "{refused}");
 }

@@ -206,11 +206,12 @@ is_line() { # PID
     tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF " line $root "
 }
 
-# Its session with it, which is sshd's and has no clients in it, so that whoever holds it notices.
+# Its session with it, which is sshd's and has no clients in it, so that whoever holds it notices; but not where that is
+# the session of this login, too.
 end_line() { # PID
     # shellcheck disable=SC2046
     set -- "$1" $(cut -d ' ' -f 5,6 "/proc/$1/stat" 2>/dev/null)
-    if [ "${2:-0}" = "${3:-1}" ]; then kill -9 "-$2" 2>/dev/null || true; fi
+    if [ "${2:-0}" = "${3:-1}" ] && [ "$2" != "$(cut -d ' ' -f 6 "/proc/$$/stat")" ]; then kill -9 "-$2" 2>/dev/null || true; fi
     kill -9 "$1" 2>/dev/null || true
 }
 

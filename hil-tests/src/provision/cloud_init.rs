@@ -211,21 +211,13 @@ mod tests {
 
     #[test]
     fn a_user_that_the_first_boot_cannot_make_is_refused() {
-        let scenario = shared::scenario::Scenario::parse(
-            "s.toml",
-            "name = \"s\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n[fleet]\ndevices = 1\ncompromised = 0\n",
-            &[],
-        );
         for user in ["root", "DOMAIN\\\\alice", "Alice"] {
             let text = format!(
                 "name = \"one\"\n[broker]\nurl = \"mqtt://pi\"\n[[device]]\nid = \"device-000\"\nkind = \"ssh\"\n\
                  address = \"pi\"\nuser = \"{user}\"\n"
             );
             let inventory = Inventory::parse("one.toml", &text).unwrap();
-            let folder = tempfile::tempdir().unwrap();
-            let mut folder = Folder::open(folder.path(), &inventory, scenario.as_ref().unwrap()).unwrap();
-            let first_boot = FirstBoot { login_keys: vec![KEY.to_owned()], wifi: None };
-            let error = write(&mut folder, &inventory.devices[0], &inventory, &first_boot).unwrap_err();
+            let error = check(&inventory).unwrap_err();
             assert!(error.to_string().contains("one.toml: device-000: user: "), "{error}");
         }
     }
