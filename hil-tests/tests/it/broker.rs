@@ -12,11 +12,7 @@ use shared::wire::Refusal;
 
 use crate::lab::{Lab, all_succeed};
 use crate::mosquitto::start_with;
-use crate::process::{Process, program, run, summary};
-
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("--help").output().is_ok()
-}
+use crate::process::{Process, is_installed, program, run, summary};
 
 /// `None`, having said so, where Mosquitto's programs are not installed.
 fn start(more: &str) -> Option<Mosquitto> {

@@ -11,7 +11,9 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::lab::Lab;
-use crate::process::{Process, program, run, summary, undisturbed, wait_for_rounds, wait_until};
+use crate::process::{
+    Process, is_installed, program, run, summary, undisturbed, wait_for_rounds, wait_until,
+};
 
 /// Longer than any test waits.
 const ENDLESS: &str = "rounds=1000000";
@@ -115,6 +117,9 @@ fn endless_program(lab: &Lab, name: &str) -> std::path::PathBuf {
 
 #[test]
 fn a_signal_ends_hil_while_something_is_built_downloaded_or_waited_for() {
+    if !is_installed("curl") {
+        return rim::skipped("curl is not installed");
+    }
     let lab = Lab::new(&[]);
     let cargo = endless_program(&lab, "cargo");
     let begun = |program: &Path| program.with_file_name("begun").exists();
