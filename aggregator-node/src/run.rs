@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::machine::Start;
 use crate::record::{
-    Checkpoint, Devices, FORMAT, Manifest, RecordError, RoundRecord, RunDirectory, State, StoredRun, Summary,
+    Checkpoint, Devices, FORMAT, Manifest, RecordError, RoundRecord, RunDirectory, StoredRun, Summary,
     TensorShape,
 };
 
@@ -212,7 +212,7 @@ pub fn finished(
     }
     let stored = StoredRun::open(path)?;
     stored.check(scenario, made_of)?;
-    if stored.state()? != State::Finished {
+    if !stored.is_summed_up() {
         stored.check_free()?;
     }
     let summary = stored.finished();

@@ -6,11 +6,9 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use wire::{
-    Float32Array, MAX_MESSAGE_BYTES, Message, ModelContent, UpdateContent, decode, encode,
-};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use wire::{Float32Array, MAX_MESSAGE_BYTES, Message, ModelContent, UpdateContent, decode, encode};
 
 /// The bytes that a value read from `bytes` encodes to; they must read as a value of the same bytes.
 ///

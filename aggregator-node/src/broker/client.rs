@@ -111,14 +111,7 @@ impl Client {
     /// Queues a message as soon as there is room, in `PATIENCE` at a time; none if the client is gone. What is of the
     /// `protocol` has room of its own.
     pub(super) async fn deliver(&self, message: Arc<Message>, qos: QoS, protocol: bool) {
-        let bytes = message.payload.len() + OVERHEAD;
-        let reserved =
-            protocol.then(|| self.reserve.clone().try_acquire_many_owned(bytes as u32).ok()).flatten();
-        let place = match reserved {
-            Some(place) => Some(place),
-            None => self.place(bytes).await,
-        };
-        let Some(place) = place else { return };
+        let Some(place) = self.place(message.payload.len() + OVERHEAD, protocol).await else { return };
         self.push(Delivery { message, qos, retained: false, _place: Some(place) });
     }
 
@@ -181,7 +174,10 @@ impl Client {
     }
 
     /// A place in the queue. Whoever keeps others waiting must take something.
-    async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    async fn place(&self, bytes: usize, protocol: bool) -> Option<OwnedSemaphorePermit> {
+        if protocol && let Ok(place) = self.reserve.clone().try_acquire_many_owned(bytes as u32) {
+            return Some(place);
+        }
         let acquire = self.room.clone().acquire_many_owned(bytes as u32);
         pin!(acquire);
         loop {

@@ -55,8 +55,8 @@ const MAX_PACKET: usize = MAX_MESSAGE_BYTES + 4096;
 pub const MEMORY: usize = 512 << 20;
 /// The part of it that is for what the aggregator publishes.
 const OWNERS: usize = 128 << 20;
-/// What may wait for one client of the protocol's topics, and of all together as much again; for the aggregator, half of
-/// the memory.
+/// What may wait for one client, and as much again of the protocol's topics alone; for the aggregator, half of the memory
+/// in place of the former.
 const QUEUE: usize = 64 << 20;
 /// A status that is retained, or a last will, is at most this long.
 pub const MAX_KEPT_STATUS: usize = 4096;

@@ -146,8 +146,7 @@ impl Budgets {
 
     /// The devices that are muted, in ascending order.
     pub(super) fn muted(&self) -> impl Iterator<Item = DeviceId> {
-        let strangers = self.accounts.len() - 1;
-        self.muted.iter().filter(move |index| **index != strangers).map(|index| DeviceId(*index as u32))
+        self.muted.iter().filter_map(|index| self.sender(*index))
     }
 
     /// When somebody may be heard again.
@@ -162,7 +161,6 @@ impl Budgets {
     /// Who is to be heard again from `now` on, with a full account.
     pub(super) fn hear_again(&mut self, now: Millis) -> Vec<Option<DeviceId>> {
         let (held, rounds) = (self.tariff.held, self.rounds);
-        let strangers = self.accounts.len() - 1;
         let mut again = Vec::new();
         self.muted.retain(|&index| {
             let Some(account) = self.accounts.get_mut(index).filter(|account| account.muted_until <= now)
@@ -170,9 +168,10 @@ impl Budgets {
                 return true;
             };
             (account.balance, account.at, account.round) = (held, now, rounds);
-            again.push((index != strangers).then_some(DeviceId(index as u32)));
+            again.push(index);
             false
         });
+        let again: Vec<_> = again.into_iter().map(|index| self.sender(index)).collect();
         again.iter().for_each(|sender| info!("{}: heard again", Name(*sender)));
         again
     }
@@ -201,10 +200,9 @@ impl Budgets {
     /// Who was muted since the last record, and how many messages of it were dropped; counting starts over.
     pub(super) fn close(&mut self) -> Vec<MutedDevice> {
         let offenders = mem::replace(&mut self.offenders, self.muted.clone());
-        let strangers = self.accounts.len() - 1;
         let muted = offenders.into_iter().filter_map(|index| {
+            let device = self.sender(index);
             let (messages, bytes) = mem::take(&mut self.accounts.get_mut(index)?.dropped);
-            let device = (index != strangers).then_some(DeviceId(index as u32));
             Some(MutedDevice { device, messages, bytes })
         });
         muted.collect()
@@ -212,6 +210,11 @@ impl Budgets {
 
     fn index(&self, sender: Option<DeviceId>) -> usize {
         sender.map_or(self.accounts.len() - 1, |device| device.0 as usize)
+    }
+
+    /// Whose account that of `index` is.
+    fn sender(&self, index: usize) -> Option<DeviceId> {
+        (index < self.accounts.len() - 1).then_some(DeviceId(index as u32))
     }
 }
 

@@ -159,7 +159,8 @@ impl StoredRun {
         Lock::check_free(&self.path)
     }
 
-    fn is_summed_up(&self) -> bool {
+    /// Whether it is finished, as far as can be seen without a look at what it holds.
+    pub fn is_summed_up(&self) -> bool {
         self.file(SUMMARY).exists()
     }
 
