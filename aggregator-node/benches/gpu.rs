@@ -12,10 +12,14 @@
 
 use std::process::ExitCode;
 
+use aggregator_node::backend::Backend as _;
 use aggregator_node::cuda::{Cuda, Statistic};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use shared::rules::{Distances, Rule, RuleError, RuleName, RuleParameters, Updates, build};
+use shared::rules::{
+    Bulyan, Byzantine, Distances, Executor as _, Krum, Median, Processors, Rule, RuleError, TrimmedMean,
+    Updates,
+};
 
 /// Parameters of the updates that are checked.
 const CHECKED: usize = 10_000;
@@ -59,13 +63,12 @@ fn check(cuda: &Cuda, devices: usize) -> Result<(), RuleError> {
     let values = values(devices * CHECKED);
     let rows: Vec<&[f32]> = values.chunks_exact(CHECKED).collect();
     let updates = Updates::new(&rows, None)?;
-    let parameters = parameters(devices);
-    for name in [RuleName::Median, RuleName::TrimmedMean, RuleName::Krum, RuleName::Bulyan] {
-        let there = cuda.rule(name, &parameters).aggregate(&updates)?;
-        assert!(
-            there == build(name, &parameters).aggregate(&updates)?,
-            "{name} differs from the processors'"
-        );
+    let byzantine = Byzantine::of(byzantine(devices));
+    let trimmed_mean = TrimmedMean { trim: Some((devices / 5) as u32) };
+    for rule in [&Median {} as &dyn Rule, &trimmed_mean, &Krum {}, &Bulyan::default()] {
+        let there = cuda.engine().aggregate(rule, &updates, byzantine)?;
+        let here = Processors.aggregate(rule, &updates, byzantine)?;
+        assert!(there == here, "{rule:?} differs from the processors'");
     }
     assert!(cuda.distances(&updates)? == Distances::of(&updates), "distances differ from the processors'");
     println!(
@@ -74,16 +77,16 @@ fn check(cuda: &Cuda, devices: usize) -> Result<(), RuleError> {
     Ok(())
 }
 
-fn parameters(devices: usize) -> RuleParameters {
-    RuleParameters { byzantine: (devices - 3) / 5, trim: devices / 5, theta: None, gamma: None }
+fn byzantine(devices: usize) -> usize {
+    (devices - 3) / 5
 }
 
 fn measure(cuda: &Cuda, devices: usize, columns: usize) -> Result<(), RuleError> {
     let measurement = cuda.measurement(&values(columns + devices * 997), devices, columns)?;
     let copy = measurement.copy_rate()?;
-    println!("{}, {devices} x {columns}", aggregator_node::backend::Backend::name(cuda));
+    println!("{}, {devices} x {columns}", cuda.name());
     println!("{:22}             {:8.1} GB/s", "copy", copy / 1e9);
-    let selected = devices - 2 * parameters(devices).byzantine;
+    let selected = devices - 2 * byzantine(devices);
     let statistics = [
         ("median", Statistic::Median),
         ("trimmed mean", Statistic::TrimmedMean { trim: devices / 5 }),

@@ -64,7 +64,7 @@ impl Examples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::defense::examples::{model, rows_of_bias, test_set};
+    use crate::examples::{model, rows_of_bias, test_set};
 
     fn evaluate(examples: Examples, biases: &[f32]) -> Result<Vec<usize>, ModelError> {
         let rows = rows_of_bias(biases);

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`machine`]: the rounds of a run, as a state machine without I/O.
-//! - [`defense`]: what keeps harmful updates from the aggregation rule.
+//! - [`screening`]: the defense, which keeps harmful updates from the aggregation rule.
 //! - [`worker`]: what the aggregator computes: the aggregate, and how good it is.
 //! - [`evaluator`]: what tells how good models are.
 //! - [`backend`]: what rules are computed on, processors or a GPU (`cuda`, with the feature of that name).
@@ -19,11 +19,16 @@ pub mod broker;
 pub mod config;
 #[cfg(feature = "cuda")]
 pub mod cuda;
-pub mod defense;
 pub mod evaluator;
+#[cfg(test)]
+mod examples;
 pub mod machine;
 pub mod node;
+mod program;
 pub mod record;
 pub mod run;
+pub mod screening;
 pub mod trial;
 pub mod worker;
+
+pub use program::main;

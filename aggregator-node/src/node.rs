@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use rim::{BrokerAccess, Command, Computations, Link, LinkError, LinkEvent, Supervisor, nonce};
+use shared::catalogue::Catalogue;
 use shared::data::{ShardEntry, ShardList};
 use shared::identity::{DeviceId, Digest};
 use shared::scenario::Scenario;
@@ -42,13 +43,13 @@ pub enum Ending {
 ///
 /// # Errors
 /// If the scenario or a file is unusable, the broker is away for too long, or the run cannot go on.
-pub async fn run(cli: Cli, stop: impl Future<Output = ()>) -> anyhow::Result<Ending> {
+pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>) -> anyhow::Result<Ending> {
     let chosen = backend::open(cli.device)?;
     if cli.device != DeviceChoice::Cpu {
         info!("{chosen}");
     }
     let access = load_access(&cli)?;
-    let scenario = Arc::new(Scenario::load(&cli.scenario, &cli.settings)?);
+    let scenario = Arc::new(catalogue.load(&cli.scenario, &cli.settings)?);
     let (training, listed) =
         cli.shards.as_deref().map(|path| listed_shards(path, &scenario)).transpose()?.unzip();
     let test = Arc::new(data::load_test(scenario.dataset, &cli.datasets, scenario.seed)?);

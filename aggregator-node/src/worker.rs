@@ -1,19 +1,19 @@
 //! What the aggregator computes: the aggregate, and how good it is. Pure functions of their jobs.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 use shared::data::Dataset;
+use shared::defense::DefenseError;
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
 use shared::models::Model;
-use shared::rules::{RuleError, Updates, aggregate_where};
+use shared::rules::{RuleError, Updates};
 use shared::scenario::Scenario;
 
 use crate::backend::{Backend, Engine};
-use crate::defense::{DefenseError, Screening};
 use crate::evaluator::{Evaluator, Examples};
+use crate::screening::{Part, Screening};
 use crate::trial::Trial;
 
 /// Something to compute.
@@ -76,16 +76,16 @@ pub struct Aggregate {
     pub parameters: Vec<f32>,
     /// The devices whose updates the defense removed, in ascending order.
     pub removed: Vec<DeviceId>,
+    /// The devices whose updates have a part in it, in ascending order.
+    pub used: Vec<DeviceId>,
 }
 
 /// Computes for the aggregator.
 pub struct Worker {
     scenario: Scenario,
     trial: Trial,
-    screening: Option<Screening>,
+    screening: Screening,
     engine: Box<dyn Engine>,
-    /// Whether the rule is told the number of examples behind each update.
-    weighted: bool,
     test: Evaluator,
 }
 
@@ -103,8 +103,7 @@ impl Worker {
         let screening = Screening::new(scenario, model, &test)?;
         let trial = Trial::new(model.clone(), &test);
         let test = Evaluator::new(model.clone(), Examples::All(test));
-        let (engine, weighted) = (backend.engine(scenario), scenario.aggregation.weighted);
-        Ok(Worker { scenario: scenario.clone(), trial, screening, engine, weighted, test })
+        Ok(Worker { scenario: scenario.clone(), trial, screening, engine: backend.engine(), test })
     }
 
     /// Whether [`Worker::take`] does anything.
@@ -159,17 +158,19 @@ impl Worker {
         known_byzantine: usize,
     ) -> Result<Aggregate, DefenseError> {
         let fewer = self.scenario.fewer_byzantine(updates.len(), known_byzantine)?;
-        let other = (fewer > 0).then(|| self.scenario.with_fewer_byzantine(fewer).rule());
-        let rule = other.as_deref().unwrap_or_else(|| self.engine.rule());
+        let byzantine = self.scenario.assumed(fewer);
         let rows: Vec<&[f32]> = updates.iter().map(|update| &update[..]).collect();
-        let updates = Updates::new(&rows, self.weighted.then_some(weights))?;
-        let harmful = match &self.screening {
-            Some(screening) => screening.harmful(round, devices, &updates, rule, fewer)?,
-            None => BTreeSet::new(),
-        };
-        let parameters = aggregate_where(rule, &updates, |row| !harmful.contains(&row))?;
-        let removed = devices.iter().enumerate().filter(|(row, _)| harmful.contains(row));
-        Ok(Aggregate { parameters, removed: removed.map(|(_, &device)| device).collect() })
+        let updates = Updates::new(&rows, Some(weights))?;
+        let executor = &*self.engine;
+        let kept = self.screening.kept(&self.scenario, round, devices, &updates, executor, byzantine)?;
+        let part = Part::of(&updates, &kept);
+        let aggregate = executor.aggregate(&*self.scenario.aggregation.rule, &part.updates()?, byzantine)?;
+        let is_kept = |row: &usize| kept.binary_search(row).is_ok();
+        Ok(Aggregate {
+            parameters: aggregate.values,
+            removed: (0..devices.len()).filter(|row| !is_kept(row)).map(|row| devices[row]).collect(),
+            used: aggregate.used.into_iter().map(|row| devices[kept[row]]).collect(),
+        })
     }
 }
 
@@ -180,15 +181,14 @@ fn select<T: Clone>(items: &[T], wanted: impl Iterator<Item = bool>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use shared::rules::Rule;
+    use shared::rules::{self, Byzantine, Executor, Rule};
 
     use super::*;
     use crate::backend::Cpu;
-    use crate::defense::examples::{model, rows_of_bias, test_set};
+    use crate::examples::{model, rows_of_bias, test_set};
 
     fn aggregate(setting: &str) -> Aggregate {
-        let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
-                    [defense]\nvalidation-examples = 3\nremove = 1\n";
+        let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n";
         let scenario = Scenario::parse("s.toml", text, &[setting.to_owned()]).unwrap();
         let job = Job::Aggregate {
             round: 1,
@@ -206,8 +206,10 @@ mod tests {
 
     #[test]
     fn what_the_defense_removes_is_named_and_has_no_part_in_the_aggregate() {
-        let expected = Aggregate { parameters: vec![0.0, 0.0, 1.5, 0.0], removed: vec![DeviceId(5)] };
-        assert_eq!(aggregate("defense.kind=lfr"), expected);
+        let (removed, used) = (vec![DeviceId(5)], [3, 9].map(DeviceId).to_vec());
+        let expected = Aggregate { parameters: vec![0.0, 0.0, 1.5, 0.0], removed, used };
+        let defense = "defense={ kind = \"lfr\", validation-examples = 3, remove = 1 }";
+        assert_eq!(aggregate(defense), expected);
     }
 
     /// A GPU that is gone.
@@ -219,17 +221,30 @@ mod tests {
             "gone".to_owned()
         }
 
-        fn engine(&self, _: &Scenario) -> Box<dyn Engine> {
-            Box::new(Box::new(Gone) as Box<dyn Rule>)
+        fn engine(&self) -> Box<dyn Engine> {
+            Box::new(Gone)
         }
     }
 
-    impl Rule for Gone {
-        fn name(&self) -> &'static str {
-            "gone"
+    impl Engine for Gone {}
+
+    impl Executor for Gone {
+        fn aggregate(
+            &self,
+            _: &dyn Rule,
+            _: &Updates<'_>,
+            _: Byzantine,
+        ) -> Result<rules::Aggregate, RuleError> {
+            Err(RuleError::Backend("it is gone".to_owned()))
         }
 
-        fn aggregate(&self, _: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
+        fn leave_one_out(
+            &self,
+            _: &dyn Rule,
+            _: &Updates<'_>,
+            _: Byzantine,
+            _: &mut Vec<Vec<f32>>,
+        ) -> Result<(), RuleError> {
             Err(RuleError::Backend("it is gone".to_owned()))
         }
     }
@@ -317,7 +332,8 @@ mod tests {
 
     #[test]
     fn without_a_defense_every_update_counts() {
-        let expected = Aggregate { parameters: vec![0.0, 0.0, -0.8, 0.0], removed: vec![] };
+        let used = [3, 5, 9].map(DeviceId).to_vec();
+        let expected = Aggregate { parameters: vec![0.0, 0.0, -0.8, 0.0], removed: vec![], used };
         assert_eq!(aggregate("defense.kind=none"), expected);
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use rim::{Command, Computations, LastWill, Link, LinkEvent, LinkOptions, Supervisor, nonce};
+use shared::catalogue::Catalogue;
 use shared::data::ShardFile;
 use shared::identity::DeviceId;
 use shared::models;
@@ -37,8 +38,12 @@ pub enum Ending {
 ///
 /// # Errors
 /// If a file is unusable, the broker is away for too long, or another process has this device's name.
-pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<Ending> {
-    let scenario = Arc::new(Scenario::load(&config.scenario, &[])?);
+pub async fn run(
+    config: Config,
+    catalogue: &Catalogue,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<Ending> {
+    let scenario = Arc::new(catalogue.load(&config.scenario, &[])?);
     let device = config.device;
     ensure!(
         device.0 < scenario.fleet.devices,

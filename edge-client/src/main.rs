@@ -2,44 +2,8 @@
 
 use std::process::ExitCode;
 
-use edge_client::client::{self, Ending};
-use edge_client::config::Cli;
-use shared::scenario::ScenarioError;
-
-/// Threads of its own at most: of the link, the board's sensors, and jobs.
-const THREADS: usize = 8;
+use shared::catalogue::Catalogue;
 
 fn main() -> ExitCode {
-    let cli: Cli = rim::arguments();
-    rim::log_to_stderr(cli.log);
-    if let Err(error) = rim::meet_limits() {
-        return fail(1, &error.to_string());
-    }
-    let config = match cli.resolve() {
-        Ok(config) => config,
-        Err(error) => return fail(2, &error.to_string()),
-    };
-    if let Err(error) = rim::check_threads(THREADS) {
-        return fail(1, &error.to_string());
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(1, &format!("no async runtime: {error}")),
-    };
-    let result = runtime.block_on(client::run(config, rim::stop_signal()));
-    // A computation that is still under way is of no use any more.
-    runtime.shutdown_background();
-    match result {
-        Ok(Ending::Finished) => ExitCode::SUCCESS,
-        Ok(Ending::Interrupted) => ExitCode::from(rim::INTERRUPTED),
-        Err(error) => {
-            let said = rim::advised(error.as_ref());
-            fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &said)
-        }
-    }
-}
-
-fn fail(code: u8, message: &str) -> ExitCode {
-    rim::complain(format_args!("edge-client: {message}"));
-    ExitCode::from(code)
+    edge_client::main(&Catalogue::standard())
 }

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use candle_core::{Device, Tensor};
 use shared::attack_record::Models;
+use shared::attacks::{AttackError, Crafting};
 use shared::data::{Drawn, Shard};
 use shared::identity::DeviceId;
 use shared::models::Model;
 use shared::random::{Purpose, Stream, stream};
 use shared::scenario::Scenario;
+use shared::tensor_executor::OnProcessors;
 use shared::training::train;
 use shared::wire::Telemetry;
-
-use crate::attacks::{self, Attack, View};
 
 /// Something to compute.
 #[derive(Clone, Debug)]
@@ -88,20 +89,16 @@ pub struct Worker {
     device: DeviceId,
     model: Arc<dyn Model>,
     shard: Shard,
-    /// The shard with the labels that the attack trains with.
+    /// What it trains on in rounds that are attacked, if it is compromised.
     poisoned: Option<Shard>,
-    attack: Option<Box<dyn Attack>>,
 }
 
 impl Worker {
     /// The worker of `device`, which the scenario may make poison its own data in the rounds that are attacked.
     pub fn new(scenario: Arc<Scenario>, device: DeviceId, model: Arc<dyn Model>, shard: Shard) -> Self {
-        let attack = attacks::build(&scenario).filter(|_| scenario.attackers().contains(&device));
-        let classes = shard.dataset().classes();
-        let relabelled =
-            |attack: &dyn Attack| shard.clone().with_labels(|label| attack.label(label, classes));
-        let poisoned = attack.as_deref().map(relabelled);
-        Worker { scenario, device, model, shard, poisoned, attack }
+        let attack = scenario.attack.kind.as_ref().filter(|_| scenario.attackers().contains(&device));
+        let poisoned = attack.map(|attack| attack.poison(shard.clone()));
+        Worker { scenario, device, model, shard, poisoned }
     }
 
     /// Does a job.
@@ -148,27 +145,36 @@ impl Worker {
     }
 
     fn craft(&self, job: &CraftJob) -> Outcome {
-        let Some(attack) = &self.attack else {
-            return Outcome::Failed { round: job.round, what: format!("{} is no attacker", self.device) };
-        };
-        let before_attack: Vec<_> = job.before_attack.iter().map(|(id, model)| (*id, &model[..])).collect();
-        let benign: Vec<_> = job.benign.iter().map(|(id, model)| (*id, &model[..])).collect();
-        let view = View {
-            seed: self.scenario.seed,
-            round: job.round,
-            global: &job.global,
-            before_attack: &before_attack,
-            benign: &benign,
-        };
-        match attack.craft(&view) {
-            Ok(models) => {
-                let gave_up = models.iter().zip(&before_attack).all(|(model, (_, trained))| model == trained);
-                let devices = job.before_attack.iter().map(|(device, _)| *device);
-                let models = devices.zip(models.into_iter().map(Arc::from)).collect();
-                let from = Models { colluders: before_attack.len() as u32, benign: benign.len() as u32 };
+        match self.crafted(job) {
+            Ok(crafted) => {
+                let gave_up = crafted.is_none();
+                let models = job.before_attack.iter().map(|(device, model)| (*device, model.clone()));
+                let models = crafted.unwrap_or_else(|| models.collect());
+                let from =
+                    Models { colluders: job.before_attack.len() as u32, benign: job.benign.len() as u32 };
                 Outcome::Crafted { round: job.round, models, from, gave_up }
             }
             Err(error) => Outcome::Failed { round: job.round, what: format!("nothing crafted: {error}") },
         }
+    }
+
+    /// Who is to send what; `None` if it is what they trained.
+    fn crafted(&self, job: &CraftJob) -> Result<Option<Vec<(DeviceId, Arc<[f32]>)>>, AttackError> {
+        let mut known: Vec<_> = job.before_attack.iter().chain(&job.benign).collect();
+        known.sort_by_key(|(device, _)| *device);
+        let devices = known.iter().map(|(device, _)| *device).collect();
+        let attackers = job.before_attack.iter().map(|(device, _)| *device).collect();
+        let Some(crafting) = Crafting::of(&self.scenario, job.round, devices, &attackers) else {
+            return Ok(None);
+        };
+        let (count, dimension) = (known.len(), job.global.len());
+        let models: Vec<f32> = known.iter().flat_map(|(_, model)| model.iter().copied()).collect();
+        let models = Tensor::from_vec(models, (count, dimension), &Device::Cpu)?;
+        let drawn = crafting.draw(dimension);
+        let drawn = Tensor::from_vec(drawn, (job.before_attack.len(), dimension), &Device::Cpu)?;
+        let global = Tensor::new(&job.global[..], &Device::Cpu)?;
+        let Some(crafted) = crafting.craft(&drawn, &models, &global, &OnProcessors)? else { return Ok(None) };
+        let crafted = crafted.to_vec2::<f32>()?.into_iter().map(Arc::from);
+        Ok(Some(attackers.into_iter().zip(crafted).collect()))
     }
 }

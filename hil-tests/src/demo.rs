@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use aggregator_node::record::{Arm, StoredRun, Summary, render, write_atomically};
 use anyhow::Context;
-use shared::scenario::Scenario;
+use shared::catalogue::Catalogue;
 
 use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::FleetData;
@@ -36,6 +36,7 @@ pub struct Outcome {
 /// # Errors
 /// If data is missing or an arm cannot run.
 pub fn run(
+    catalogue: &Catalogue,
     bench: &dyn Bench,
     out: &Path,
     datasets: &Path,
@@ -48,7 +49,7 @@ pub fn run(
         let mut all: Vec<String> = changes.iter().map(ToString::to_string).collect();
         all.push(format!("name={folder}"));
         all.extend(settings.iter().cloned());
-        let scenario = Arc::new(Scenario::parse("demo.toml", SCENARIO, &all)?);
+        let scenario = Arc::new(catalogue.parse("demo.toml", SCENARIO, &all)?);
         let data = match &data {
             Some(data) => data.clone(),
             None => data.insert(FleetData::load(&scenario, datasets)?).clone(),

@@ -5,31 +5,29 @@ use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use aggregator_node::run;
 use anyhow::Context;
-use edge_client::attacks::back_gradient::{Poison, place};
 use rand::seq::index;
+use shared::attacks::{Attack, Memory, Planted, Planting};
 use shared::data::{
     self, DataError, Dataset, DatasetName, Shard, ShardEntry, ShardInfo, ShardList, ShardSource, partition,
 };
 use shared::identity::{DeviceId, Digest};
 use shared::random::{Purpose, stream};
-use shared::scenario::{AttackKind, Scenario};
+use shared::scenario::Scenario;
 
 /// Training and test data, held once however many devices share them.
 ///
-/// Clones share the poison of the back-gradient attack, too: it is found at the first run that needs it, and runs that
-/// differ in rule, model or placement use it again.
+/// Clones share what attacks find out about the training data, too: runs that differ in rule or model use it again.
 #[derive(Clone, Debug)]
 pub struct FleetData {
     /// What is partitioned over the devices.
     pub train: Arc<Dataset>,
     /// What the global model is evaluated on.
     pub test: Arc<Dataset>,
-    /// By seed: nothing else but the training data decides it.
-    poison: Arc<Mutex<BTreeMap<u64, Arc<Poison>>>>,
+    memory: Memory,
     digests: Arc<OnceLock<(Digest, Digest)>>,
     /// Digest of the whole data set, whatever is drawn of it and however it is split.
     whole: Digest,
@@ -109,7 +107,7 @@ impl FleetData {
         FleetData {
             train: Arc::new(train),
             test: Arc::new(test),
-            poison: Arc::default(),
+            memory: Memory::default(),
             digests: Arc::default(),
             whole,
         }
@@ -138,15 +136,15 @@ impl FleetData {
         Ok(())
     }
 
-    /// The devices' shards in order of device: the paper's non-IID partition, and the poison of compromised devices
-    /// if the attack is one on data.
+    /// The devices' shards in order of device: the paper's non-IID partition, and what the attack plants in
+    /// those of compromised devices.
     pub fn shards(&self, scenario: &Scenario) -> Vec<Shard> {
         let mut random = stream(scenario.seed, Purpose::Partition, None, 0);
         let devices = scenario.fleet.devices as usize;
         let (labels, classes) = (self.train.labels(), self.train.classes());
         let mut parts = partition(labels, classes, devices, scenario.fleet.non_iid, &mut random);
-        let train = match scenario.attack.kind {
-            AttackKind::BackGradient => self.poisoned(scenario, &mut parts),
+        let train = match &scenario.attack.kind {
+            Some(attack) if attack.plants() => self.planted(scenario, &**attack, &mut parts),
             _ => self.train.clone(),
         };
         parts.into_iter().map(|indices| Shard::new(train.clone(), indices)).collect()
@@ -200,26 +198,18 @@ impl FleetData {
         scenario.devices().zip(&shards).map(write).collect()
     }
 
-    /// The training data with the poison at its end, and the poison's indices in the parts of compromised devices.
-    fn poisoned(&self, scenario: &Scenario, parts: &mut [Vec<u32>]) -> Arc<Dataset> {
-        let poison = self.poison(scenario.seed);
-        let clean = self.train.len();
-        for (device, examples) in place(poison.len(), &scenario.attackers(), scenario.attack.placement) {
-            parts[device.0 as usize].extend(examples.into_iter().map(|example| (clean + example) as u32));
+    /// The training data with what is planted at its end, and the indices of that in the parts of compromised devices.
+    fn planted(&self, scenario: &Scenario, attack: &dyn Attack, parts: &mut [Vec<u32>]) -> Arc<Dataset> {
+        let (train, attackers) = (&*self.train, &scenario.attackers());
+        let planting = Planting { train, seed: scenario.seed, attackers, memory: &self.memory };
+        let Planted { features, labels, places } = attack.plant(&planting);
+        for (device, examples) in places {
+            parts[device.0 as usize]
+                .extend(examples.into_iter().map(|example| (train.len() + example) as u32));
         }
-        let poisoned = self.train.with_examples(&poison.features, &poison.labels);
-        Arc::new(poisoned.expect("poison is made of training examples"))
-    }
-
-    fn poison(&self, seed: u64) -> Arc<Poison> {
-        // Not held while computing: a thread that waits for parts of it may pick up another run meanwhile, and would
-        // then wait for itself.
-        let known = || self.poison.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(poison) = known().get(&seed) {
-            return poison.clone();
-        }
-        let poison = Arc::new(Poison::optimize(&self.train, seed));
-        known().entry(seed).or_insert(poison).clone()
+        Arc::new(
+            train.with_examples(&features, &labels).expect("what is planted is made of training examples"),
+        )
     }
 }
 
@@ -238,6 +228,7 @@ fn training_subset(scenario: &Scenario, train: Dataset) -> Result<Dataset, Fleet
 
 #[cfg(test)]
 mod tests {
+    use shared::attacks::back_gradient::Poison;
     use shared::data::Features;
 
     use super::*;
@@ -281,16 +272,21 @@ mod tests {
     }
 
     #[test]
-    fn poison_is_found_once_for_all_clones_and_rules() {
+    fn what_an_attack_finds_out_is_found_out_once_for_all_clones_and_rules() {
         let data = data();
         let attacked = scenario(&["attack.kind=back-gradient"]);
         let first = data.clone().shards(&attacked);
-        let found = data.poison(attacked.seed);
-        assert_eq!(Arc::strong_count(&found), 2, "one here, one kept");
+        let finds_out = |seed: u64| {
+            let mut is_new = false;
+            data.memory.recall(&format!("back-gradient {seed}"), || {
+                is_new = true;
+                Poison { features: Vec::new(), labels: Vec::new() }
+            });
+            is_new
+        };
+        assert!(!finds_out(attacked.seed) && finds_out(attacked.seed + 1));
         let again = data.shards(&scenario(&["attack.kind=back-gradient", "aggregation.rule=median"]));
-        assert!(Arc::ptr_eq(&found, &data.poison(attacked.seed)));
         assert_eq!(first, again);
-        assert_ne!(*found, *data.poison(attacked.seed + 1));
     }
 
     #[test]

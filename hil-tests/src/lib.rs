@@ -52,6 +52,7 @@ pub mod inventory;
 pub mod on_boards;
 pub mod paper;
 pub mod processes;
+mod program;
 pub mod progress;
 pub mod provision;
 pub mod retained;
@@ -60,3 +61,5 @@ pub mod stop;
 pub mod sweep;
 pub mod table;
 pub mod toolchain;
+
+pub use program::main;

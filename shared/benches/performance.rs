@@ -19,12 +19,12 @@ use rustix::time::{ClockId, clock_gettime};
 use shared::data::{Batch, Features};
 use shared::models::{ModelName, build as model};
 use shared::random::Stream;
-use shared::rules::{Rule, RuleName, RuleParameters, Updates, build as rule};
+use shared::rules::{
+    Bulyan, Byzantine, Executor as _, Krum, Mean, Median, Processors, Rule, TrimmedMean, Updates,
+};
 
 /// Devices and parameters: those of the paper's logistic regression and DNN on MNIST, and a larger fleet.
 const SHAPES: [[usize; 2]; 3] = [[100, 7_850], [1_000, 7_850], [100, 266_060]];
-const RULES: [RuleName; 5] =
-    [RuleName::Mean, RuleName::Median, RuleName::TrimmedMean, RuleName::Krum, RuleName::Bulyan];
 /// Of a fleet of more devices, the aggregates of m - 1 are not timed.
 const LEAVE_ONE_OUT: usize = 100;
 /// Model, shape of an example, number of classes. A batch has 32 examples.
@@ -112,7 +112,7 @@ fn wall_time(work: impl FnOnce()) -> f64 {
 /// The rows of one matrix.
 fn rules(selection: &Selection<'_>, [devices, parameters]: [usize; 2]) {
     let name = |rule, what| selection.label(&format!("{devices}x{parameters} {rule} {what}"));
-    let asked = RULES.map(|rule| (rule, name(rule, "aggregate"), name(rule, "leave-one-out")));
+    let asked = named_rules().map(|(rule, it)| (it, name(rule, "aggregate"), name(rule, "leave-one-out")));
     if asked.iter().all(|(_, one, all)| one.is_none() && all.is_none()) {
         return;
     }
@@ -125,10 +125,8 @@ fn rules(selection: &Selection<'_>, [devices, parameters]: [usize; 2]) {
             black_box(summing_pass(&updates));
         })
     };
-    let byzantine = devices / 5;
-    let parameters = RuleParameters { byzantine, trim: byzantine, theta: None, gamma: None };
-    for (name, one, all) in asked {
-        let rule: Box<dyn Rule> = rule(name, &parameters);
+    let byzantine = Byzantine::of(devices / 5);
+    for (rule, one, all) in asked {
         let mut pass = sum();
         let mut row = |label: Option<String>, work: &(dyn Fn() + Sync), aggregation: Option<f64>| {
             let label = label?;
@@ -144,12 +142,17 @@ fn rules(selection: &Selection<'_>, [devices, parameters]: [usize; 2]) {
             );
             Some(time)
         };
-        let one = row(one, &|| drop(black_box(rule.aggregate(&updates).expect("enough devices"))), None);
+        let one = row(
+            one,
+            &|| drop(black_box(Processors.aggregate(&*rule, &updates, byzantine).expect("enough devices"))),
+            None,
+        );
         if devices <= LEAVE_ONE_OUT {
             let aggregates = Mutex::default();
             let leave_one_out = || {
                 let mut aggregates = aggregates.lock().expect("nothing has panicked");
-                rule.leave_one_out(&updates, black_box(&mut aggregates)).expect("enough devices");
+                let aggregates = black_box(&mut aggregates);
+                Processors.leave_one_out(&*rule, &updates, byzantine, aggregates).expect("enough devices");
             };
             row(all, &leave_one_out, one);
         }
@@ -183,6 +186,16 @@ fn time_step(selection: &Selection<'_>, (name, shape, classes): (ModelName, &[us
 
 fn noise(random: &mut Stream, count: usize) -> Vec<f32> {
     (0..count).map(|_| random.random_range(-0.1..0.1)).collect()
+}
+
+fn named_rules() -> [(&'static str, Box<dyn Rule>); 5] {
+    [
+        ("mean", Box::new(Mean::default())),
+        ("median", Box::new(Median {})),
+        ("trimmed-mean", Box::new(TrimmedMean::default())),
+        ("krum", Box::new(Krum {})),
+        ("bulyan", Box::new(Bulyan::default())),
+    ]
 }
 
 /// Milliseconds of CPU time that this process has taken.

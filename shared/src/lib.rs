@@ -6,9 +6,12 @@
 //! - [`models`]: the trainable models, behind one trait.
 //! - [`training`], [`evaluation`]: local gradient descent, and how good its outcome is.
 //! - [`data`]: data sets, their partition over devices, and shard files.
+//! - [`attacks`], [`defense`]: what compromised devices do, and what keeps harmful updates from the rule.
+//! - [`catalogue`]: the rules, stages and attacks by their names.
 //! - [`scenario`]: the one file that says everything about a run.
 //! - [`advice`]: what to do about an error of the operating system.
 //! - [`attack_record`]: what compromised devices did in a round, as a bench tells it.
+//! - [`tensor_executor`]: rules of updates that are the rows of a tensor.
 //! - [`toml_file`]: files that people write, and what can be wrong with one.
 //!
 //! Crates of their own, which know nothing of learning, are [`wire`], with the names of [`identity`], and the aggregation
@@ -20,12 +23,16 @@
 
 pub mod advice;
 pub mod attack_record;
+pub mod attacks;
+pub mod catalogue;
 pub mod data;
+pub mod defense;
 pub mod evaluation;
 pub mod models;
 pub mod parameters;
 pub mod random;
 pub mod scenario;
+pub mod tensor_executor;
 pub mod toml_file;
 pub mod training;
 

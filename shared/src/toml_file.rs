@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use toml::de::{DeTable, DeValue};
 
 use crate::advice::Advised;
 
@@ -99,6 +100,28 @@ pub fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, FileError
 /// As theirs.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
     parse(&path.display().to_string(), &read(path)?)
+}
+
+/// The line, from 1, of the dotted `key` in `text`; `None` if it is not there.
+pub(crate) fn line_of(text: &str, key: &str) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    let mut start = None;
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let (name, mut value) = table.iter().find(|(name, _)| name.get_ref() == part)?;
+        start = Some(name.span().start);
+        if let Some((DeValue::Array(tables), number)) = Some(value.get_ref()).zip(parts.peek()) {
+            value = tables.get(number.parse::<usize>().ok()?)?;
+            parts.next();
+        }
+        match value.get_ref() {
+            DeValue::Table(inner) => table = inner,
+            _ if parts.peek().is_some() => return None,
+            _ => {}
+        }
+    }
+    Some(1 + text.get(..start?)?.matches('\n').count())
 }
 
 /// What the parser says, in words for who writes a file.

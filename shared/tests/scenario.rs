@@ -15,12 +15,57 @@ fn parse(more: &str, settings: &[&str]) -> Result<Scenario, String> {
 fn defaults_are_the_papers() {
     let scenario = parse("", &[]).unwrap();
     assert_eq!((scenario.fleet.devices, scenario.fleet.compromised), (100, 20));
-    assert_eq!((scenario.aggregation.byzantine, scenario.aggregation.trim), (Some(20), Some(20)));
-    assert_eq!(scenario.fleet.selected, Some(100));
-    let attack = &scenario.attack;
-    assert_eq!((attack.epsilon, attack.spread, attack.threshold), (0.01, 2.0, 1e-5));
-    assert_eq!(attack.round_fraction, 1.0);
-    assert_eq!((scenario.defense.validation_examples, scenario.defense.remove), (100, Some(20)));
+    assert_eq!((scenario.aggregation.byzantine, scenario.fleet.selected), (20, Some(100)));
+    assert!(scenario.attack.kind.is_none() && scenario.defense.is_empty());
+    let resolved = |settings: &[&str]| parse("", settings).unwrap().to_toml();
+    let assert_has = |text: String, lines: &str| assert!(text.contains(lines), "{text}");
+    assert_has(resolved(&[]), "[aggregation]\nrule = \"mean\"\nweighted = true\nbyzantine = 20\n");
+    assert_has(resolved(&["aggregation.rule=trimmed-mean"]), "trim = 20\n");
+    assert_has(resolved(&["attack.kind=krum"]), "epsilon = 0.01\n");
+    assert_has(resolved(&["attack.kind=trimmed-mean"]), "spread = 2.0\n");
+    let defense = "[[defense]]\nkind = \"err\"\nremove = 20\nties = \"drawn\"\nvalidation-examples = 100\n";
+    assert_has(resolved(&["defense.kind=err"]), defense);
+}
+
+#[test]
+fn a_key_belongs_to_what_is_chosen() {
+    let refused = |more: &str, settings: &[&str]| parse(more, settings).unwrap_err();
+    assert_eq!(
+        refused("[aggregation]\nrule = \"median\"\ntheta = 3\n", &[]),
+        "s.toml:7: the aggregation rule `median` has no `theta`, nor any other setting"
+    );
+    assert_eq!(
+        refused("[attack]\nkind = \"krum\"\n", &["attack.spread=3"]),
+        "--set attack.spread=3: the attack `krum` has no `spread`; it has `direction`, `epsilon`, `goal`, \
+         `knowledge`, `threshold`"
+    );
+    assert_eq!(
+        refused("[[defense]]\nkind = \"err\"\n[[defense]]\nkind = \"lfr\"\ntrim = 1\n", &[]),
+        "s.toml:9: the defense `lfr` has no `trim`; it has `remove`, `ties`, `validation-examples`"
+    );
+    assert!(
+        refused("[attack]\nspread = 3\n", &[])
+            .starts_with("s.toml:6: without an attack there is no `spread`")
+    );
+    assert!(refused("", &["defense.remove=3"]).contains("without a defense there is no `remove`"));
+    // One experiment has one digest, however it is written.
+    let digest = |more: &str, settings: &[&str]| parse(more, settings).unwrap().digest();
+    let defense = "kind = \"union\"\nremove = 20\n";
+    let (table, list) = (format!("[defense]\n{defense}"), format!("[[defense]]\n{defense}"));
+    assert_eq!(digest(&table, &[]), digest(&list, &[]));
+    assert_eq!(digest(&table, &[]), digest("", &["defense.kind=union"]));
+    assert_eq!(digest("", &["attack.kind=none", "attack.round-fraction=0.5"]), digest("", &[]));
+}
+
+#[test]
+fn the_stages_of_a_defense_act_one_after_the_other() {
+    let two = "[[defense]]\nkind = \"err\"\nremove = 2\n[[defense]]\nkind = \"lfr\"\nremove = 3\n";
+    let scenario = parse(two, &[]).unwrap();
+    let names: Vec<&str> = scenario.defense.iter().map(|stage| stage.name()).collect();
+    assert_eq!(names, ["err", "lfr"]);
+    assert_eq!(Scenario::parse("resolved", &scenario.to_toml(), &[]).unwrap(), scenario);
+    let refused = parse(two, &["fleet.devices=45", "aggregation.rule=trimmed-mean"]).unwrap_err();
+    assert!(refused.contains("of 45 updates the defense may remove 5"), "{refused}");
 }
 
 #[test]
@@ -78,8 +123,8 @@ fn errors_name_file_line_key_and_setting() {
         ("", &["training.learning-rate=inf"], &["training.learning-rate", "positive"]),
         ("", &["training.learning-rate=1e39"], &["training.learning-rate", "32-bit float"]),
         ("", &["training.learning-rate=1e-60"], &["training.learning-rate", "32-bit float"]),
-        ("", &["attack.spread=1e300"], &["attack.spread", "32-bit float"]),
-        ("", &["attack.epsilon=nan"], &["attack.epsilon", "at least 0"]),
+        ("", &["attack.kind=trimmed-mean", "attack.spread=1e300"], &["attack.spread", "32-bit float"]),
+        ("", &["attack.kind=krum", "attack.epsilon=nan"], &["attack.epsilon", "at least 0"]),
         ("", &["fleet.non-iid=nan"], &["fleet.non-iid", "between 0 and 1"]),
         ("", &["attack.round-fraction=nan"], &["attack.round-fraction", "between 0 and 1"]),
         ("", &["timing.round-seconds=4294968"], &["timing.round-seconds", "4294968", "2592000"]),
@@ -117,14 +162,18 @@ fn errors_name_file_line_key_and_setting() {
             &["aggregation.theta=61"],
             &["aggregation.rule", "theta", "61"],
         ),
-        ("", &["attack.epsilon=-1"], &["attack.epsilon", "at least 0"]),
-        ("", &["attack.threshold=0"], &["attack.threshold", "positive"]),
+        ("", &["attack.kind=krum", "attack.epsilon=-1"], &["attack.epsilon", "at least 0"]),
+        ("", &["attack.kind=krum", "attack.threshold=0"], &["attack.threshold", "positive"]),
         ("", &["attack.round-fraction=1.5"], &["attack.round-fraction", "between 0 and 1"]),
         ("[attack]\nkind = \"krum\"\n", &["fleet.compromised=2"], &["fleet.compromised", "less than the 3"]),
         (KRUM_FULL, &["fleet.compromised=0"], &["fleet.compromised", "at least 1"]),
         (KRUM_FULL, &["aggregation.byzantine=49"], &["attack.kind", "krum needs", "49"]),
         ("[attack]\nkind = \"trimmed-mean\"\n", &["attack.goal=undirected"], &["attack.goal", "full"]),
-        ("", &["defense.validation-examples=0"], &["defense.validation-examples", "at least 1"]),
+        (
+            "",
+            &["defense.kind=err", "defense.validation-examples=0"],
+            &["defense.validation-examples", "at least 1"],
+        ),
         ("", &["defense.kind=lfr", "defense.remove=100"], &["defense.remove", "100 updates", "no updates"]),
         ("", &["defense.kind=best"], &["--set defense.kind=best", "`best`", "`union`"]),
     ];

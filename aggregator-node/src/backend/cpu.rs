@@ -1,7 +1,6 @@
 //! The processors of this machine.
 
-use shared::rules::Rule;
-use shared::scenario::Scenario;
+use shared::rules::Processors;
 
 use super::{Backend, Engine};
 
@@ -14,13 +13,9 @@ impl Backend for Cpu {
         "cpu".to_owned()
     }
 
-    fn engine(&self, scenario: &Scenario) -> Box<dyn Engine> {
-        Box::new(scenario.rule())
+    fn engine(&self) -> Box<dyn Engine> {
+        Box::new(Processors)
     }
 }
 
-impl Engine for Box<dyn Rule> {
-    fn rule(&self) -> &dyn Rule {
-        self.as_ref()
-    }
-}
+impl Engine for Processors {}

@@ -14,8 +14,7 @@ mod error;
 
 use std::sync::Arc;
 
-use shared::rules::Rule;
-use shared::scenario::Scenario;
+use shared::rules::Executor;
 
 pub use choice::{DeviceChoice, UnknownDevice};
 pub use cpu::Cpu;
@@ -26,19 +25,14 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// What people call it.
     fn name(&self) -> String;
 
-    /// What computes the rule of `scenario` for one run.
-    fn engine(&self, scenario: &Scenario) -> Box<dyn Engine>;
+    /// What computes the rules of one run.
+    fn engine(&self) -> Box<dyn Engine>;
 }
 
-/// The rule of one run, and the updates that were handed over before it is asked for their aggregate.
+/// What computes the rules of one run, and the updates that were handed over before their aggregate is asked for.
 ///
-/// # Behavior
-/// - The results of the rule are those of the same rule on every other backend.
-/// - The rule takes whatever updates it is given: those that were handed over are only at hand sooner.
-pub trait Engine: Send + Sync {
-    /// The rule.
-    fn rule(&self) -> &dyn Rule;
-
+/// It takes whatever updates it is given: those that were handed over are only at hand sooner.
+pub trait Engine: Executor {
     /// Whether updates are moved at all: without that, nobody need hand them over.
     fn takes_updates(&self) -> bool {
         false

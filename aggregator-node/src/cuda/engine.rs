@@ -1,29 +1,28 @@
-//! The rule of one run on a GPU.
+//! The rules of one run on a GPU.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::rules::{MeanWeights, Rule, RuleError, RuleName, RuleParameters, Updates, build, different};
+use shared::rules::{
+    Aggregate, Byzantine, Executor, Geometry, Plan, Rule, RuleError, Updates, WithoutEach, different,
+};
 use tracing::warn;
 
+use super::distances::distances;
 use super::error::CudaError;
 use super::gpu::Gpu;
 use super::matrix::{Matrix, Resident};
-use super::plan::{Computation, Plan};
+use super::plan::{AllButEach, Work};
 use crate::backend::Engine;
 
-/// The rule of one run, computed on a GPU.
-pub(super) struct CudaRule {
+/// Computes the rules of one run on a GPU.
+pub(super) struct CudaEngine {
     gpu: Arc<Gpu>,
-    computation: Computation,
-    /// The same rule on the processors: it knows its name and conditions.
-    rule: Box<dyn Rule>,
     resident: Mutex<Resident>,
 }
 
-impl CudaRule {
-    pub(super) fn new(gpu: Arc<Gpu>, name: RuleName, parameters: &RuleParameters) -> Self {
-        let (computation, rule) = (Computation::of(name, parameters), build(name, parameters));
-        CudaRule { gpu, computation, rule, resident: Mutex::default() }
+impl CudaEngine {
+    pub(super) fn new(gpu: Arc<Gpu>) -> Self {
+        CudaEngine { gpu, resident: Mutex::default() }
     }
 
     /// The updates that are on the GPU, for a thread that may use it.
@@ -33,61 +32,69 @@ impl CudaRule {
     }
 }
 
-/// What `plan` makes of `matrix`, whose rows are those of `updates`.
-fn carry_out(plan: Plan, matrix: &Matrix<'_>, updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, CudaError> {
-    match plan {
-        Plan::Columns(columns) => columns.here(matrix),
-        Plan::Rows(rows) => Ok(rows.into_iter().map(|row| updates.rows()[row].to_vec()).collect()),
-        Plan::Selections(columns, selections) => {
-            let (firsts, places) = different(&selections);
-            let of_rows = |&first: &usize| {
-                Ok(columns.here(&matrix.select(&selections[first]))?.pop().unwrap_or_default())
-            };
-            let aggregates = firsts.iter().map(of_rows).collect::<Result<Vec<_>, CudaError>>()?;
-            Ok(places.into_iter().map(|place| aggregates[place].clone()).collect())
-        }
-    }
+/// What a rule may ask of `updates`, which are the rows of `matrix`. Whichever thread asks may use the GPU.
+fn geometry<'a>(matrix: &'a Matrix<'a>, updates: &'a Updates<'a>) -> Geometry<'a> {
+    Geometry::new(updates.len(), updates.weights(), || {
+        matrix.gpu().enter()?;
+        Ok(distances(matrix)?)
+    })
 }
 
-impl Rule for CudaRule {
-    fn name(&self) -> &'static str {
-        self.rule.name()
-    }
+/// What `plan` makes of `matrix`, whose rows are those of `updates`.
+fn carry_out(plan: &Plan, matrix: &Matrix<'_>, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
+    Ok(match Work::of(plan, updates.len())? {
+        Work::Row(row) => updates.rows()[row].to_vec(),
+        Work::Columns(columns, None) => columns.here(matrix)?.pop().unwrap_or_default(),
+        Work::Columns(columns, Some(rows)) => columns.here(&matrix.select(&rows))?.pop().unwrap_or_default(),
+    })
+}
 
-    fn check(&self, devices: usize) -> Result<(), RuleError> {
-        self.rule.check(devices)
-    }
-
-    fn aggregate(&self, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
-        self.check(updates.len())?;
+impl Executor for CudaEngine {
+    fn aggregate(
+        &self,
+        rule: &dyn Rule,
+        updates: &Updates<'_>,
+        byzantine: Byzantine,
+    ) -> Result<Aggregate, RuleError> {
+        rule.check(updates.len(), byzantine)?;
         let resident = self.resident()?;
         let matrix = Matrix::new(&self.gpu, &resident, updates);
-        let plan = self.computation.aggregate(&matrix, MeanWeights::of(updates))?;
-        Ok(carry_out(plan, &matrix, updates)?.pop().unwrap_or_default())
+        let plan = Plan::of(rule, &geometry(&matrix, updates), byzantine)?;
+        Ok(Aggregate { values: carry_out(&plan, &matrix, updates)?, used: plan.used(updates.len()) })
     }
 
-    fn leave_one_out(&self, updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
-        self.check(updates.len().saturating_sub(1))?;
+    fn leave_one_out(
+        &self,
+        rule: &dyn Rule,
+        updates: &Updates<'_>,
+        byzantine: Byzantine,
+        aggregates: &mut Vec<Vec<f32>>,
+    ) -> Result<(), RuleError> {
+        rule.check(updates.len().saturating_sub(1), byzantine)?;
         let resident = self.resident()?;
         let matrix = Matrix::new(&self.gpu, &resident, updates);
-        let plan = self.computation.without_each(&matrix, MeanWeights::of(updates))?;
+        let plans = WithoutEach::of(rule, &geometry(&matrix, updates), byzantine)?;
         // They come to memory of their own.
         aggregates.clear();
-        *aggregates = carry_out(plan, &matrix, updates)?;
+        *aggregates = match AllButEach::of(plans, updates.len())? {
+            AllButEach::Columns(columns) => columns.here(&matrix)?,
+            AllButEach::Each(plans) => {
+                let (firsts, places) = different(&plans);
+                let made = firsts.iter().map(|&first| carry_out(&plans[first], &matrix, updates));
+                let made = made.collect::<Result<Vec<_>, RuleError>>()?;
+                places.into_iter().map(|place| made[place].clone()).collect()
+            }
+        };
         Ok(())
     }
 }
 
-impl Engine for CudaRule {
-    fn rule(&self) -> &dyn Rule {
-        self
-    }
-
+impl Engine for CudaEngine {
     fn takes_updates(&self) -> bool {
         true
     }
 
-    /// Where it fails, the rule will copy the update itself, and say what is wrong if that fails too.
+    /// Where it fails, the update is copied when it is aggregated, and an error if that fails too.
     fn take(&self, round: u32, update: &Arc<[f32]>) {
         let taken = self.resident().and_then(|mut resident| resident.take(&self.gpu, round, update));
         if let Err(error) = taken {
@@ -103,7 +110,7 @@ impl Engine for CudaRule {
     }
 }
 
-impl Drop for CudaRule {
+impl Drop for CudaEngine {
     /// Lets go of memory on the GPU, in a thread that may: an error would be reported to whoever uses the GPU next.
     fn drop(&mut self) {
         if let Ok(mut resident) = self.resident() {

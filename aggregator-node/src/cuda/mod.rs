@@ -10,9 +10,9 @@
 //! - `gpu`: a GPU, and the programs compiled for it.
 //! - `launch`: hands work to it; all the code that is `unsafe`.
 //! - `matrix`: the update matrix, on the GPU as a whole or a block of columns at a time.
-//! - `columns`, `distances`: what is computed of it; `plan`: what of that a rule asks for.
-//! - `engine`: the rule of a run, of updates that come from devices.
-//! - [`ResidentRule`]: the rule of a simulation, whose updates and aggregates lie on the GPU.
+//! - `columns`, `distances`: what is computed of it; `plan`: what of that a plan asks for.
+//! - `engine`: the rules of a run, of updates that come from devices.
+//! - [`ResidentEngine`]: the rules of a simulation, whose updates and aggregates lie on the GPU.
 //! - [`Measurement`]: how long kernels take by themselves.
 
 mod columns;
@@ -25,23 +25,22 @@ mod matrix;
 mod measure;
 mod plan;
 mod program;
-mod resident_rule;
+mod resident;
 
 use std::sync::Arc;
 
 use cudarc::driver::CudaStream;
-use shared::rules::{Distances, Rule, RuleError, RuleName, RuleParameters, Updates};
-use shared::scenario::Scenario;
+use shared::rules::{Distances, RuleError, Updates};
 
 use crate::backend::{Backend, DeviceError, Engine};
-use engine::CudaRule;
+use engine::CudaEngine;
 use error::CudaError;
 use gpu::Gpu;
 pub use launch::has_compiler;
 use matrix::{Matrix, Resident};
 pub use measure::Measurement;
 pub use program::{Program, Shape, Statistic};
-pub use resident_rule::{ResidentRule, ResidentUpdates, WithoutEach};
+pub use resident::{ResidentEngine, ResidentUpdates, WithoutEach};
 
 /// Bytes of shared memory that a block of threads may have on GPUs of the last years.
 const SHARED_IN_GENERAL: usize = 99 << 10;
@@ -78,14 +77,9 @@ impl Cuda {
         Ok(distances::distances(&Matrix::new(&self.gpu, &Resident::default(), updates))?)
     }
 
-    /// A rule that this GPU computes.
-    pub fn rule(&self, name: RuleName, parameters: &RuleParameters) -> impl Rule + Engine + use<> {
-        CudaRule::new(self.gpu.clone(), name, parameters)
-    }
-
-    /// A rule that this GPU computes of updates that it holds.
-    pub fn resident_rule(&self, name: RuleName, parameters: &RuleParameters) -> ResidentRule {
-        ResidentRule::new(self.gpu.clone(), name, parameters)
+    /// What computes rules on this GPU of updates that it holds.
+    pub fn resident(&self) -> ResidentEngine {
+        ResidentEngine(self.gpu.clone())
     }
 
     /// The stream that all work goes through.
@@ -99,8 +93,8 @@ impl Backend for Cuda {
         self.gpu.name.clone()
     }
 
-    fn engine(&self, scenario: &Scenario) -> Box<dyn Engine> {
-        Box::new(self.rule(scenario.aggregation.rule, &scenario.rule_parameters()))
+    fn engine(&self) -> Box<dyn Engine> {
+        Box::new(CudaEngine::new(self.gpu.clone()))
     }
 }
 

@@ -1,86 +1,67 @@
-//! What a rule asks to be computed of an update matrix, on a GPU.
+//! What a plan asks to be computed of an update matrix, on a GPU.
 
-use shared::rules::{Bulyan, Krum, MeanWeights, RuleError, RuleName, RuleParameters};
+use shared::rules::{self, MeanWeights, Plan, RuleError, WithoutEach};
 
 use super::columns::{Columns, MeanOf};
-use super::distances::distances;
-use super::matrix::Matrix;
 use super::program::Statistic;
 
-/// How a rule is computed.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Computation {
-    /// A mean of each column, in which rows may count differently.
-    Mean,
-    /// A statistic of each column.
-    Columns(Statistic),
-    /// Selections by distance.
-    Krum(Krum),
-    Bulyan(Bulyan),
+/// What makes an aggregate.
+pub(super) enum Work {
+    /// It is a row of the matrix.
+    Row(usize),
+    /// A statistic of each column, of some of the rows if not of all.
+    Columns(Columns, Option<Vec<usize>>),
 }
 
-/// What makes one aggregate, or one for each row without it.
-pub(super) enum Plan {
-    /// A statistic of each column.
+impl Work {
+    /// What makes the aggregate by `plan` of so many devices.
+    pub(super) fn of(plan: &Plan, devices: usize) -> Result<Self, RuleError> {
+        Ok(match plan {
+            Plan::Row(row) => Work::Row(*row),
+            Plan::Mean { weights: None } => Work::Columns(mean(MeanWeights::new(devices, None)?), None),
+            Plan::Mean { weights: Some(weights) } => {
+                let used = plan.used(devices);
+                let weights: Vec<f64> = used.iter().map(|row| weights[*row]).collect();
+                Work::Columns(mean(MeanWeights::new(used.len(), Some(&weights))?), Some(used))
+            }
+            Plan::Columns { statistic, rows } => {
+                let columns = Columns { statistic: (*statistic).into(), mean: None, without_each: false };
+                Work::Columns(columns, rows.clone())
+            }
+        })
+    }
+}
+
+fn mean(weights: MeanWeights) -> Columns {
+    let mean = MeanOf { weights: weights.each, shares: vec![weights.total] };
+    Columns { statistic: Statistic::Mean, mean: Some(mean), without_each: false }
+}
+
+/// What makes the aggregates without each of so many devices: at once, or one by one.
+pub(super) enum AllButEach {
     Columns(Columns),
-    /// For each aggregate a row of the matrix.
-    Rows(Vec<usize>),
-    /// For each aggregate a statistic of each column of some of the rows.
-    Selections(Columns, Vec<Vec<usize>>),
+    Each(Vec<Plan>),
 }
 
-impl Computation {
-    pub(super) fn of(name: RuleName, parameters: &RuleParameters) -> Self {
-        let &RuleParameters { byzantine, trim, theta, gamma } = parameters;
-        match name {
-            RuleName::Mean => Computation::Mean,
-            RuleName::Median => Computation::Columns(Statistic::Median),
-            RuleName::TrimmedMean => Computation::Columns(Statistic::TrimmedMean { trim }),
-            RuleName::Krum => Computation::Krum(Krum { byzantine }),
-            RuleName::Bulyan => Computation::Bulyan(Bulyan { byzantine, theta, gamma }),
-        }
-    }
-
-    /// What is to be computed for the aggregate of all rows.
-    pub(super) fn aggregate(self, matrix: &Matrix<'_>, weights: MeanWeights) -> Result<Plan, RuleError> {
-        Ok(match self {
-            Computation::Mean => {
-                let mean = MeanOf { weights: weights.each, shares: vec![weights.total] };
-                Plan::Columns(Columns { statistic: Statistic::Mean, mean: Some(mean), without_each: false })
-            }
-            Computation::Columns(statistic) => {
-                Plan::Columns(Columns { statistic, mean: None, without_each: false })
-            }
-            Computation::Krum(krum) => Plan::Rows(vec![krum.select_by(&distances(matrix)?)?]),
-            Computation::Bulyan(bulyan) => {
-                let count = bulyan.averaged(matrix.devices())?;
-                let selection = bulyan.select(&distances(matrix)?)?;
-                Plan::Selections(around_median(count), vec![selection])
-            }
-        })
-    }
-
-    /// What is to be computed for the aggregates without each row.
-    pub(super) fn without_each(self, matrix: &Matrix<'_>, weights: MeanWeights) -> Result<Plan, RuleError> {
-        Ok(match self {
-            Computation::Mean => {
+impl AllButEach {
+    pub(super) fn of(plans: WithoutEach, devices: usize) -> Result<Self, RuleError> {
+        Ok(match plans {
+            WithoutEach::Mean { weights } => {
+                let weights = MeanWeights::new(devices, weights.as_deref())?;
                 let mean = MeanOf { shares: weights.shares_without_each()?, weights: weights.each };
-                Plan::Columns(Columns { statistic: Statistic::Mean, mean: Some(mean), without_each: true })
+                let columns = Columns { statistic: Statistic::Mean, mean: Some(mean), without_each: true };
+                AllButEach::Columns(columns)
             }
-            Computation::Columns(statistic) => {
-                Plan::Columns(Columns { statistic, mean: None, without_each: true })
+            WithoutEach::Columns(statistic @ rules::Statistic::MeanNearMedian { .. }) => {
+                let rows = |left_out| (0..devices).filter(|row| *row != left_out).collect();
+                let plan = |left_out| Plan::Columns { statistic, rows: Some(rows(left_out)) };
+                AllButEach::Each((0..devices).map(plan).collect())
             }
-            Computation::Krum(krum) => Plan::Rows(krum.select_without_each(&distances(matrix)?)?),
-            Computation::Bulyan(bulyan) => {
-                let count = bulyan.averaged(matrix.devices() - 1)?;
-                let selections = bulyan.select_without_each(&distances(matrix)?)?;
-                Plan::Selections(around_median(count), selections)
+            WithoutEach::Columns(statistic) => {
+                let columns = Columns { statistic: statistic.into(), mean: None, without_each: true };
+                AllButEach::Columns(columns)
             }
+            WithoutEach::Each(plans) => AllButEach::Each(plans),
         })
     }
-}
-
-/// Bulyan's second stage, for averages of `count` values.
-fn around_median(count: usize) -> Columns {
-    Columns { statistic: Statistic::MeanAroundMedian { count }, mean: None, without_each: false }
 }

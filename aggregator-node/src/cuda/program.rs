@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use shared::rules::{SortingNetwork, TrimmedMean};
+use shared::rules::{self, SortingNetwork, adds_up_in_order};
 
 /// Rows up to which a thread keeps a column in its registers: the kernels' `IN_REGISTERS`.
 pub(super) const IN_REGISTERS: usize = 128;
@@ -33,6 +33,16 @@ pub enum Statistic {
     },
     /// The products of all pairs of rows, and the squared distances of some.
     Distances,
+}
+
+impl From<rules::Statistic> for Statistic {
+    fn from(statistic: rules::Statistic) -> Self {
+        match statistic {
+            rules::Statistic::Median => Statistic::Median,
+            rules::Statistic::TrimmedMean { trim } => Statistic::TrimmedMean { trim },
+            rules::Statistic::MeanNearMedian { count } => Statistic::MeanAroundMedian { count },
+        }
+    }
 }
 
 /// A program for a GPU, compiled for a number of rows.
@@ -67,7 +77,7 @@ impl Program {
         match self.statistic {
             Statistic::TrimmedMean { trim } => {
                 define("TRIM", trim);
-                if !TrimmedMean::adds_up_in_order(self.rows) {
+                if !adds_up_in_order(self.rows) {
                     define("ROOM", 4 * self.rows.next_power_of_two());
                 }
             }

@@ -78,7 +78,7 @@ impl Machine {
             self.roster.was_refused(device);
         }
         match result {
-            Ok(Aggregate { parameters, removed }) => {
+            Ok(Aggregate { parameters, removed, .. }) => {
                 closed.removed = removed;
                 if first_not_finite(&parameters).is_none() {
                     closed.aggregated = true;
@@ -150,13 +150,14 @@ mod tests {
     fn the_record_names_the_devices_that_the_defense_removed() {
         let removed = vec![DeviceId(2), DeviceId(7)];
         let (record, global) =
-            recorded(Ok(Aggregate { parameters: vec![1.0, 2.0], removed: removed.clone() }));
+            recorded(Ok(Aggregate { parameters: vec![1.0, 2.0], removed: removed.clone(), used: vec![] }));
         assert_eq!((record.removed, record.aggregated, global), (removed, true, vec![1.0, 2.0]));
     }
 
     #[test]
     fn without_a_usable_aggregate_the_model_stays_and_the_record_says_so() {
-        let broken = Aggregate { parameters: vec![1.0, f32::INFINITY], removed: vec![DeviceId(2)] };
+        let broken =
+            Aggregate { parameters: vec![1.0, f32::INFINITY], removed: vec![DeviceId(2)], used: vec![] };
         for (result, removed) in [(Ok(broken), vec![DeviceId(2)]), (Err("why".to_owned()), vec![])] {
             let (record, global) = recorded(result);
             assert_eq!((record.removed, record.aggregated, global), (removed, false, vec![0.0; 2]));

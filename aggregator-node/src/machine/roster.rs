@@ -5,7 +5,7 @@ use std::mem;
 
 use shared::data::ShardEntry;
 use shared::identity::DeviceId;
-use shared::scenario::{AttackKind, Scenario};
+use shared::scenario::Scenario;
 use shared::wire::{Refusal, Status};
 use tracing::warn;
 
@@ -71,7 +71,7 @@ impl Roster {
     pub(super) fn new(scenario: &Scenario, start: &Start) -> Self {
         Roster {
             max_examples: scenario.dataset.spec().max_examples as u32,
-            poisoned: scenario.attack.kind == AttackKind::BackGradient,
+            poisoned: scenario.attack.kind.as_ref().is_some_and(|attack| attack.plants()),
             known: vec![None; scenario.fleet.devices as usize],
             listed: start.listed.clone(),
             trained_on: start.trained_on.clone(),

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use aggregator_node::backend::Engine;
-use shared::rules::{Rule, RuleName, RuleParameters, Updates, build};
+use aggregator_node::backend::Backend as _;
+use shared::rules::{
+    Bulyan, Byzantine, Executor as _, Krum, Mean, Median, Processors, Rule, TrimmedMean, Updates,
+};
 
 use super::gpu;
 use super::matrices::attacked;
@@ -14,9 +16,10 @@ fn blocks_of_columns_give_the_same() {
     let rows = attacked(9, 20_001);
     let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
     let updates = Updates::new(&rows, None).unwrap();
-    let parameters = RuleParameters { byzantine: 1, trim: 2, theta: None, gamma: None };
-    for name in [RuleName::Mean, RuleName::Median, RuleName::TrimmedMean, RuleName::Krum, RuleName::Bulyan] {
-        assert_same(name, parameters, &updates);
+    let trimmed_mean = TrimmedMean { trim: Some(2) };
+    let (mean, bulyan) = (Mean::default(), Bulyan::default());
+    for rule in [&mean as &dyn Rule, &Median {}, &trimmed_mean, &Krum {}, &bulyan] {
+        assert_same(rule, 1, &updates);
     }
 }
 
@@ -24,12 +27,13 @@ fn blocks_of_columns_give_the_same() {
 fn rows_that_are_there_and_blocks_of_others_give_the_same() {
     let Some(gpu) = gpu() else { return };
     let rows: Vec<Arc<[f32]>> = attacked(9, 20_001).into_iter().map(Into::into).collect();
-    let parameters = RuleParameters { byzantine: 2, ..RuleParameters::default() };
-    for name in [RuleName::Median, RuleName::Krum] {
-        let there = gpu.rule(name, &parameters);
+    let byzantine = Byzantine::of(2);
+    for rule in [&Median {} as &dyn Rule, &Krum {}] {
+        let there = gpu.engine();
         rows.iter().for_each(|row| there.take(1, row));
         let rows: Vec<&[f32]> = rows.iter().map(|row| &row[..]).collect();
         let updates = Updates::new(&rows, None).unwrap();
-        assert_eq!(there.aggregate(&updates), build(name, &parameters).aggregate(&updates));
+        let expected = Processors.aggregate(rule, &updates, byzantine);
+        assert_eq!(there.aggregate(rule, &updates, byzantine), expected);
     }
 }

@@ -1,8 +1,11 @@
 //! Each rule, on numbers of devices that kernels are compiled for in different ways.
 
-use aggregator_node::backend::Engine;
-use aggregator_node::cuda::{Cuda, ResidentRule, ResidentUpdates, WithoutEach};
-use shared::rules::{Distances, Rule, RuleError, RuleName, RuleParameters, Updates, build};
+use aggregator_node::backend::Backend as _;
+use aggregator_node::cuda::{Cuda, ResidentUpdates, WithoutEach};
+use shared::rules::{
+    Bulyan, Byzantine, Distances, Executor, Krum, Mean, Median, Processors, Rule, RuleError, TrimmedMean,
+    Updates,
+};
 
 use super::gpu;
 use super::matrices::{KINDS, attacked, matrix};
@@ -35,56 +38,65 @@ fn assert_same_bits(there: Aggregates, here: &Aggregates, what: &str) {
     }
 }
 
-fn all_and_without_each(rule: &dyn Rule, updates: &Updates<'_>) -> [Aggregates; 2] {
+fn all_and_without_each(
+    executor: &dyn Executor,
+    rule: &dyn Rule,
+    updates: &Updates<'_>,
+    byzantine: Byzantine,
+) -> [Aggregates; 2] {
     let mut aggregates = Vec::new();
-    let without_each = rule.leave_one_out(updates, &mut aggregates).map(|()| aggregates);
-    [rule.aggregate(updates).map(|aggregate| vec![aggregate]), without_each]
+    let without_each = executor.leave_one_out(rule, updates, byzantine, &mut aggregates).map(|()| aggregates);
+    [executor.aggregate(rule, updates, byzantine).map(|aggregate| vec![aggregate.values]), without_each]
 }
 
 /// Of updates that lie on the GPU, and with results that stay there until they are looked at.
-fn resident(gpu: &Cuda, rule: &ResidentRule, updates: &Updates<'_>) -> [Aggregates; 2] {
+fn resident(gpu: &Cuda, rule: &dyn Rule, updates: &Updates<'_>, byzantine: Byzantine) -> [Aggregates; 2] {
+    let engine = gpu.resident();
     let values = gpu.stream().clone_htod(&updates.rows().concat()).unwrap();
     let there = ResidentUpdates::new(values.as_view(), updates.len(), updates.weights()).unwrap();
     let vectors = |values| -> Vec<Vec<f32>> {
         let values = gpu.stream().clone_dtoh(&values).unwrap();
         values.chunks(updates.dimension()).map(<[f32]>::to_vec).collect()
     };
-    let without_each = rule.leave_one_out(&there).map(|WithoutEach { different, places }| {
-        let different = vectors(different);
-        places.into_iter().map(|place| different[place].clone()).collect()
-    });
-    [rule.aggregate(&there).map(vectors), without_each]
+    let without_each =
+        engine.leave_one_out(rule, &there, byzantine).map(|WithoutEach { different, places }| {
+            let different = vectors(different);
+            places.into_iter().map(|place| different[place].clone()).collect()
+        });
+    [engine.aggregate(rule, &there, byzantine).map(|(values, _)| vectors(values)), without_each]
 }
 
 /// That the rule gives the same bits on the GPU, of all updates and without each.
-pub(crate) fn assert_same(name: RuleName, parameters: RuleParameters, updates: &Updates<'_>) {
+pub(crate) fn assert_same(rule: &dyn Rule, byzantine: usize, updates: &Updates<'_>) {
     let Some(gpu) = gpu() else { return };
-    let here = all_and_without_each(&*build(name, &parameters), updates);
-    let moved = all_and_without_each(&gpu.rule(name, &parameters), updates);
+    let byzantine = Byzantine::of(byzantine);
+    let here = all_and_without_each(&Processors, rule, updates, byzantine);
+    let moved = all_and_without_each(&*gpu.engine(), rule, updates, byzantine);
     for ((there, here), whose) in moved.into_iter().zip(&here).zip(["all", "without each"]) {
-        let what = format!("{name} of {} x {}, {whose}", updates.len(), updates.dimension());
+        let what = format!("{rule:?} of {} x {}, {whose}", updates.len(), updates.dimension());
         assert_same_bits(there, here, &what);
     }
 }
 
 /// The same of updates that are moved to the GPU, and of updates that lie there.
-fn assert_same_wherever(name: RuleName, parameters: RuleParameters, updates: &Updates<'_>) {
-    assert_same(name, parameters, updates);
+fn assert_same_wherever(rule: &dyn Rule, byzantine: usize, updates: &Updates<'_>) {
+    assert_same(rule, byzantine, updates);
     let Some(gpu) = gpu() else { return };
-    let here = all_and_without_each(&*build(name, &parameters), updates);
-    let there = resident(gpu, &gpu.resident_rule(name, &parameters), updates);
+    let byzantine = Byzantine::of(byzantine);
+    let here = all_and_without_each(&Processors, rule, updates, byzantine);
+    let there = resident(gpu, rule, updates, byzantine);
     for ((there, here), whose) in there.into_iter().zip(&here).zip(["all", "without each"]) {
-        let what = format!("resident {name} of {} x {}, {whose}", updates.len(), updates.dimension());
+        let what = format!("resident {rule:?} of {} x {}, {whose}", updates.len(), updates.dimension());
         assert_same_bits(there, here, &what);
     }
 }
 
-fn assert_same_on_all(name: RuleName, parameters: impl Fn(usize) -> RuleParameters) {
+fn assert_same_on_all(rule: &dyn Rule, byzantine: impl Fn(usize) -> usize) {
     for devices in DEVICES {
         for dimension in DIMENSIONS {
             for kind in KINDS {
                 let rows = matrix(kind, devices, dimension);
-                assert_same_wherever(name, parameters(devices), &Updates::new(&slices(&rows), None).unwrap());
+                assert_same_wherever(rule, byzantine(devices), &Updates::new(&slices(&rows), None).unwrap());
             }
         }
     }
@@ -92,23 +104,19 @@ fn assert_same_on_all(name: RuleName, parameters: impl Fn(usize) -> RuleParamete
 
 #[test]
 fn the_median_is_the_same() {
-    assert_same_on_all(RuleName::Median, |_| RuleParameters::default());
+    assert_same_on_all(&Median {}, |_| 0);
 }
 
 #[test]
 fn the_trimmed_mean_is_the_same() {
-    assert_same_on_all(RuleName::TrimmedMean, |devices| RuleParameters {
-        trim: devices / 5,
-        ..RuleParameters::default()
-    });
+    assert_same_on_all(&TrimmedMean::default(), |devices| devices / 5);
 }
 
 #[test]
 fn the_trimmed_mean_is_the_same_however_much_is_trimmed() {
     for (devices, trim) in [(9, 0), (9, 4), (10, 5), (130, 64)] {
         let rows = matrix("any", devices, 40);
-        let parameters = RuleParameters { trim, ..RuleParameters::default() };
-        assert_same_wherever(RuleName::TrimmedMean, parameters, &Updates::new(&slices(&rows), None).unwrap());
+        assert_same_wherever(&TrimmedMean::default(), trim, &Updates::new(&slices(&rows), None).unwrap());
     }
 }
 
@@ -120,7 +128,7 @@ fn the_mean_is_the_same_with_weights_and_without() {
             let rows = matrix(kind, devices, 301);
             for weights in [None, Some(weights.as_slice())] {
                 if let Ok(updates) = Updates::new(&slices(&rows), weights) {
-                    assert_same_wherever(RuleName::Mean, RuleParameters::default(), &updates);
+                    assert_same_wherever(&Mean::default(), 0, &updates);
                 }
             }
         }
@@ -134,9 +142,8 @@ fn a_thousand_devices_are_sorted_the_same() {
         for rows in KINDS.map(|kind| matrix(kind, devices, 20)) {
             let rows = slices(&rows);
             let updates = Updates::new(&rows, None).unwrap();
-            let parameters = RuleParameters { trim: devices / 5, ..RuleParameters::default() };
-            assert_same_wherever(RuleName::Median, parameters, &updates);
-            assert_same_wherever(RuleName::TrimmedMean, parameters, &updates);
+            assert_same_wherever(&Median {}, 0, &updates);
+            assert_same_wherever(&TrimmedMean::default(), devices / 5, &updates);
         }
     }
 }
@@ -149,9 +156,7 @@ fn krum_selects_the_same() {
             .into_iter()
             .chain([attacked(devices, 2_500)])
         {
-            let byzantine = (devices - 3) / 3;
-            let parameters = RuleParameters { byzantine, ..RuleParameters::default() };
-            assert_same_wherever(RuleName::Krum, parameters, &Updates::new(&slices(&rows), None).unwrap());
+            assert_same_wherever(&Krum {}, (devices - 3) / 3, &Updates::new(&slices(&rows), None).unwrap());
         }
     }
 }
@@ -164,13 +169,9 @@ fn bulyan_selects_and_averages_the_same() {
         {
             let byzantine = (devices - 3) / 4;
             // An odd and an even number of values, of which some or one are averaged.
-            for (theta, gamma) in [(None, None), (None, Some(1)), (Some(2 * byzantine + 2), None)] {
-                let parameters = RuleParameters { byzantine, theta, gamma, ..RuleParameters::default() };
-                assert_same_wherever(
-                    RuleName::Bulyan,
-                    parameters,
-                    &Updates::new(&slices(&rows), None).unwrap(),
-                );
+            for (theta, gamma) in [(None, None), (None, Some(1)), (Some(2 * byzantine as u32 + 2), None)] {
+                let bulyan = Bulyan { theta, gamma };
+                assert_same_wherever(&bulyan, byzantine, &Updates::new(&slices(&rows), None).unwrap());
             }
         }
     }
@@ -181,11 +182,12 @@ fn bulyan_selects_and_averages_the_same() {
 fn bulyan_averages_many_the_same() {
     let rows = attacked(150, 40);
     let rows = slices(&rows);
-    let (there, here) =
-        (RuleParameters { byzantine: 5, ..RuleParameters::default() }, Updates::new(&rows, None).unwrap());
+    let updates = Updates::new(&rows, None).unwrap();
     let Some(gpu) = gpu() else { return };
-    let expected = build(RuleName::Bulyan, &there).aggregate(&here).unwrap();
-    assert_eq!(bits(&gpu.rule(RuleName::Bulyan, &there).aggregate(&here).unwrap()), bits(&expected));
+    let aggregate = |executor: &dyn Executor| {
+        executor.aggregate(&Bulyan::default(), &updates, Byzantine::of(5)).unwrap().values
+    };
+    assert_eq!(bits(&aggregate(&*gpu.engine())), bits(&aggregate(&Processors)));
 }
 
 #[test]
@@ -203,8 +205,7 @@ fn distances_are_the_same() {
             let (there, here) = (gpu.distances(&updates).unwrap(), Distances::of(&updates));
             let values = gpu.stream().clone_htod(&updates.rows().concat()).unwrap();
             let lying = ResidentUpdates::new(values.as_view(), devices, None).unwrap();
-            let any = gpu.resident_rule(RuleName::Mean, &RuleParameters::default());
-            assert_eq!(any.distances(&lying).unwrap(), there, "{devices} x {dimension}");
+            assert_eq!(gpu.resident().distances(&lying).unwrap(), there, "{devices} x {dimension}");
             for device in 0..devices {
                 let of = |distances: &Distances| -> Vec<(usize, u64)> {
                     distances.nearest_first(device).iter().map(|(other, d)| (*other, d.to_bits())).collect()
@@ -218,9 +219,10 @@ fn distances_are_the_same() {
 #[test]
 fn an_update_that_was_handed_over_before_counts_as_any_other() {
     let Some(gpu) = gpu() else { return };
-    let parameters = RuleParameters { trim: 1, ..RuleParameters::default() };
-    let (there, here) =
-        (gpu.rule(RuleName::TrimmedMean, &parameters), build(RuleName::TrimmedMean, &parameters));
+    let there = gpu.engine();
+    let aggregate = |executor: &dyn Executor, updates: &Updates<'_>| {
+        executor.aggregate(&TrimmedMean::default(), updates, Byzantine::of(1)).unwrap().values
+    };
     for round in [1, 2, 3, 2] {
         let rows: Vec<std::sync::Arc<[f32]>> =
             matrix("any", 5 + round as usize, 301).into_iter().map(Into::into).collect();
@@ -229,7 +231,7 @@ fn an_update_that_was_handed_over_before_counts_as_any_other() {
         }
         let rows: Vec<&[f32]> = rows.iter().map(|row| &row[..]).collect();
         let updates = Updates::new(&rows, None).unwrap();
-        assert_eq!(bits(&there.aggregate(&updates).unwrap()), bits(&here.aggregate(&updates).unwrap()));
+        assert_eq!(bits(&aggregate(&*there, &updates)), bits(&aggregate(&Processors, &updates)));
         if round != 1 {
             there.release(round);
         }
@@ -240,21 +242,23 @@ fn an_update_that_was_handed_over_before_counts_as_any_other() {
 #[test]
 fn any_thread_may_hand_over_aggregate_and_let_go() {
     let Some(gpu) = gpu() else { return };
-    let rule = gpu.rule(RuleName::Median, &RuleParameters::default());
+    let engine = gpu.engine();
     let rows: Vec<std::sync::Arc<[f32]>> = matrix("ties", 3, 40).into_iter().map(Into::into).collect();
     let slices: Vec<&[f32]> = rows.iter().map(|row| &row[..]).collect();
     let updates = Updates::new(&slices, None).unwrap();
-    let expected = build(RuleName::Median, &RuleParameters::default()).aggregate(&updates);
+    let aggregate =
+        |executor: &dyn Executor| executor.aggregate(&Median {}, &updates, Byzantine::default()).unwrap();
+    let expected = aggregate(&Processors);
     let in_a_thread =
         |work: &(dyn Fn() + Sync)| std::thread::scope(|scope| scope.spawn(work).join().unwrap());
     for round in 1..3 {
-        in_a_thread(&|| rows.iter().for_each(|row| rule.take(round, row)));
-        in_a_thread(&|| assert_eq!(rule.aggregate(&updates), expected));
-        in_a_thread(&|| rule.release(round));
+        in_a_thread(&|| rows.iter().for_each(|row| engine.take(round, row)));
+        in_a_thread(&|| assert_eq!(aggregate(&*engine), expected));
+        in_a_thread(&|| engine.release(round));
     }
-    in_a_thread(&|| rule.take(3, &rows[0]));
-    std::thread::spawn(move || drop(rule)).join().unwrap();
-    assert_eq!(gpu.rule(RuleName::Median, &RuleParameters::default()).aggregate(&updates), expected);
+    in_a_thread(&|| engine.take(3, &rows[0]));
+    std::thread::spawn(move || drop(engine)).join().unwrap();
+    assert_eq!(aggregate(&*gpu.engine()), expected);
 }
 
 #[test]
@@ -263,10 +267,10 @@ fn a_condition_that_fails_is_the_same_error() {
     let rows = matrix("normal", 4, 10);
     let rows = slices(&rows);
     let updates = Updates::new(&rows, None).unwrap();
-    for name in [RuleName::Krum, RuleName::Bulyan, RuleName::TrimmedMean] {
-        let parameters = RuleParameters { byzantine: 3, trim: 3, ..RuleParameters::default() };
-        let refused = gpu.rule(name, &parameters).aggregate(&updates).unwrap_err();
-        assert_eq!(refused, build(name, &parameters).aggregate(&updates).unwrap_err());
+    for rule in [&Krum {} as &dyn Rule, &Bulyan::default(), &TrimmedMean::default()] {
+        let refused =
+            |executor: &dyn Executor| executor.aggregate(rule, &updates, Byzantine::of(3)).unwrap_err();
+        assert_eq!(refused(&*gpu.engine()), refused(&Processors));
     }
 }
 

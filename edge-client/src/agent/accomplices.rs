@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use shared::attacks::Needs;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::parameters::first_not_finite;
 use shared::wire::{Assembler, Kind, Millis, Missing, RoundCall, Status, Topic, Topics, TransferId};
@@ -10,7 +11,6 @@ use tracing::debug;
 
 use super::hand::{Hand, Progress};
 use super::{Identity, transfer_limits};
-use crate::attacks::Needs;
 
 /// How long no update may come in before those that have not come are asked for.
 pub(super) const ASKING_PAUSE: Millis = Millis(2_000);

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use shared::attacks::Needs;
 use shared::identity::DeviceId;
 use shared::wire::{Outgoing, RoundCall};
-
-use crate::attacks::Needs;
 
 /// Models by device.
 pub(super) type Models = BTreeMap<DeviceId, Arc<[f32]>>;

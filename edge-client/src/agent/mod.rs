@@ -31,6 +31,7 @@ mod vain;
 use std::sync::Arc;
 
 use shared::attack_record::{AttackEvent, AttackStep};
+use shared::attacks::Needs;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::Scenario;
 use shared::wire::{
@@ -39,7 +40,6 @@ use shared::wire::{
 };
 use tracing::{debug, warn};
 
-use crate::attacks::{self, Needs};
 use crate::worker::{Job, Outcome};
 use accomplices::Collusion;
 use collusion::PIECES_QUIET;
@@ -147,7 +147,7 @@ impl Agent {
     pub fn new(me: Identity, topics: Topics, scenario: &Scenario, dimension: usize, now: Millis) -> Self {
         let digest = scenario.digest();
         let attackers = scenario.attackers();
-        let needs = attacks::build(scenario).map_or(Needs::Nothing, |attack| attack.needs());
+        let needs = scenario.needs();
         let colludes = attackers.contains(&me.device) && needs > Needs::Nothing;
         let limits = transfer_limits(dimension, attackers.len() + 2);
         Agent {

@@ -13,18 +13,18 @@
 //! - `round`: the rounds; `updates`: what devices send in one.
 //! - `examples`: the training data; `trainer`: from minibatches to models.
 //! - `network`: the networks of all devices.
-//! - `attacks`: what attacks craft; `collusion`: what compromised devices send in a round.
-//! - `rules`: the aggregation rule.
+//! - `collusion`: what compromised devices send in a round.
+//! - `resident`: aggregation rules on a GPU.
 //! - `evaluator`: how good models are.
 
-mod attacks;
 mod collusion;
 mod evaluator;
 mod examples;
 mod network;
 mod place;
+#[cfg(feature = "cuda-training")]
+mod resident;
 mod round;
-mod rules;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -1,34 +1,33 @@
 //! The rounds of a run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aggregator_node::defense::{LeaveOneOut, Removals, validation_examples};
 use aggregator_node::evaluator::BATCH;
 use aggregator_node::record::{RefusedDevice, RoundRecord};
+use aggregator_node::screening::{validation_examples, validation_sizes};
 use aggregator_node::trial::{LARGE, Trial};
 use anyhow::{Context, bail};
 use candle_core::Tensor;
-use edge_client::attacks::{self as device_attacks, Needs};
 use edge_client::worker::Worker;
 use rayon::prelude::*;
 use shared::attack_record::{AttackEvent, AttackRecord, AttackStep};
 use shared::data::Shard;
+use shared::defense::{DefenseError, Gate};
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
-use shared::models::Model;
+use shared::models::{Model, ModelError};
 use shared::parameters::first_not_finite;
-use shared::rules::RuleError;
+use shared::rules::{Byzantine, Geometry, Round, RuleError};
 use shared::scenario::Scenario;
+use shared::tensor_executor::{TensorError, WithoutEach};
 use shared::wire::Refusal;
 use tracing::warn;
 
 use super::Place;
-use super::attacks::{self, Attack};
 use super::collusion::Collusion;
 use super::evaluator::Evaluator;
 use super::examples::Examples;
-use super::rules::{Rules, RulesError, WithoutEach};
 use super::trainer::Trainer;
 use super::updates::{Updates, are_finite};
 use crate::bench::Task;
@@ -41,13 +40,11 @@ pub(super) struct Simulation {
     /// Number of examples of each.
     weights: Vec<f64>,
     attackers: BTreeSet<DeviceId>,
-    /// What they craft, if they do, and what for.
-    attack: Option<(Box<dyn Attack>, Needs)>,
     trainer: Trainer,
     place: Place,
-    rules: Rules,
     trial: Trial,
-    defense: Option<(Removals, Evaluator)>,
+    /// By their number: what evaluates on so many validation examples.
+    validation: BTreeMap<usize, Evaluator>,
     test: Evaluator,
     /// The global model, `[d]`.
     global: Tensor,
@@ -75,20 +72,17 @@ impl Simulation {
         let network = trainer.network();
         let values = network.values_at_a_time();
         let evaluator = |batches: Vec<_>| Evaluator::new(network.clone(), batches, device, values);
-        let validation = |removals| -> anyhow::Result<_> {
-            Ok((removals, evaluator(validation_examples(scenario, &data.test)?)?))
+        let validation = |size| -> anyhow::Result<_> {
+            Ok((size, evaluator(validation_examples(scenario, &data.test, size)?)?))
         };
-        let attack = attacks::build(scenario).zip(device_attacks::build(scenario));
         let worker = |(index, shard): (usize, Shard)| {
             Worker::new(scenario.clone(), DeviceId(index as u32), model.clone(), shard)
         };
         Ok(Simulation {
             weights: shards.iter().map(|shard| shard.len() as f64).collect(),
             attackers: scenario.attackers(),
-            attack: attack.map(|(crafting, attack)| (crafting, attack.needs())),
-            rules: Rules::new(scenario, place),
             place: place.clone(),
-            defense: Removals::of(scenario).map(validation).transpose()?,
+            validation: validation_sizes(scenario).map(validation).collect::<anyhow::Result<_>>()?,
             trial: Trial::new(model.clone(), &data.test),
             test: evaluator(data.test.batches(BATCH).collect())?,
             global: Tensor::new(&global[..], device)?,
@@ -174,7 +168,7 @@ impl Simulation {
         );
         let trained = trained.context("the devices cannot be trained")?;
         let (values, events) = if let Some((collusion, drawn)) = collusion.zip(drawn) {
-            let attacked = collusion.attack(drawn, trained.models, &self.global, &self.rules);
+            let attacked = collusion.attack(drawn, trained.models, &self.global, &*self.place.executor);
             attacked.context("the attack cannot be crafted")?
         } else {
             let attackers = devices.iter().filter(|device| self.attackers.contains(device));
@@ -189,11 +183,8 @@ impl Simulation {
 
     /// The attack on `round`, if there is one that crafts.
     fn collusion(&self, round: u32, devices: &[DeviceId]) -> Option<Collusion<'_>> {
-        let (attack, needs) = self.attack.as_ref()?;
         let attacked = self.scenario.attack_rounds().contains(round);
-        let seed = self.scenario.seed;
-        let collusion =
-            || Collusion::of(attack.as_ref(), *needs, (seed, round), devices.to_vec(), &self.attackers);
+        let collusion = || Collusion::of(&self.scenario, round, devices.to_vec(), &self.attackers);
         attacked.then(collusion).flatten()
     }
 
@@ -215,48 +206,68 @@ impl Simulation {
                 }
                 return Ok((is_finite, removed));
             }
-            Err(error) => error.refusal().context("the updates cannot be aggregated")?,
+            Err(DefenseError::Rule(error)) if !matches!(error, RuleError::Backend(_)) => error,
+            Err(error) => return Err(error).context("the updates cannot be aggregated"),
         };
         warn!("round {round}: the global model stays as it is: {what}");
         Ok((false, Vec::new()))
     }
 
-    /// Whose updates the defense removes, and the aggregate of the others, `[d]`.
-    /// The rule and the defense reckon with `fewer` Byzantine devices than the scenario.
+    /// Whose updates the defense removes, and the aggregate of the others, `[d]`. Rule and defense assume `fewer` Byzantine
+    /// devices than the scenario.
     fn defended(
         &self,
         round: u32,
         accepted: Updates,
         fewer: u32,
-    ) -> Result<(Vec<DeviceId>, Tensor), RulesError> {
-        let other = (fewer > 0).then(|| Rules::new(&self.scenario.with_fewer_byzantine(fewer), &self.place));
-        let rules = other.as_ref().unwrap_or(&self.rules);
-        let harmful = match &self.defense {
-            Some((removals, validation)) => {
-                let weights = self.counted(&accepted);
-                let with_all = rules.aggregate(&accepted.values, weights)?.unsqueeze(0)?;
-                let WithoutEach { different, places } = rules.leave_one_out(&accepted.values, weights)?;
-                // What equals the aggregate with all is as good as that, to the last bit.
-                let apart = different.broadcast_ne(&with_all)?.max(1)?.to_vec1::<u8>()?;
-                let evaluations = validation.evaluate(&Tensor::cat(&[with_all, different], 0)?)?;
-                let without = |place: usize| evaluations[if apart[place] == 0 { 0 } else { 1 + place }];
-                let evidence = LeaveOneOut {
-                    with_all: evaluations[0],
-                    without: places.into_iter().map(without).collect(),
-                    tie_breakers: removals.tie_breakers(round, &accepted.devices),
-                };
-                removals.harmful(&evidence, fewer)
-            }
-            None => BTreeSet::new(),
-        };
-        let removed = harmful.iter().map(|&row| accepted.devices[row]).collect();
-        let kept = accepted.select(|row| !harmful.contains(&row))?.ok_or(RuleError::NoUpdates)?;
-        Ok((removed, rules.aggregate(&kept.values, self.counted(&kept))?))
+    ) -> Result<(Vec<DeviceId>, Tensor), DefenseError> {
+        let (scenario, byzantine) = (&*self.scenario, self.scenario.assumed(fewer));
+        let (rule, executor) = (&*scenario.aggregation.rule, &*self.place.executor);
+        let (mut left, mut removed) = (accepted, BTreeSet::new());
+        for stage in &scenario.defense {
+            let measure = || {
+                executor.distances(&left.values).map_err(|error| match error {
+                    TensorError::Rule(error) => error,
+                    TensorError::Tensor(error) => RuleError::Backend(error.to_string()),
+                })
+            };
+            let geometry = Geometry::new(left.devices.len(), Some(&left.weights), measure);
+            let evaluate = |examples: usize| self.without_each(&left, &self.validation[&examples], byzantine);
+            let updates = Round::new(&geometry, byzantine);
+            let gate = Gate { scenario, round, devices: &left.devices, updates, evaluate: &evaluate };
+            let harmful = stage.remove(&gate)?;
+            drop(gate);
+            drop(geometry);
+            removed.extend(harmful.iter().map(|&row| left.devices[row]));
+            let kept = left.select(|row| !harmful.contains(&row)).map_err(ModelError::from)?;
+            left = kept.ok_or(RuleError::NoUpdates)?;
+        }
+        let (aggregate, _) =
+            executor.aggregate(rule, &left.values, Some(&left.weights), byzantine).map_err(refused)?;
+        Ok((removed.into_iter().collect(), aggregate))
     }
 
-    /// The number of examples behind each of `updates`, if the rule is told.
-    fn counted<'a>(&self, updates: &'a Updates) -> Option<&'a [f64]> {
-        self.scenario.aggregation.weighted.then_some(&updates.weights)
+    /// How good the aggregate of `updates` is on the validation examples with all of them, and without each.
+    fn without_each(
+        &self,
+        updates: &Updates,
+        validation: &Evaluator,
+        byzantine: Byzantine,
+    ) -> Result<(Evaluation, Vec<Evaluation>), DefenseError> {
+        let (rule, executor) = (&*self.scenario.aggregation.rule, &*self.place.executor);
+        let Updates { values, weights, .. } = updates;
+        let (with_all, _) = executor.aggregate(rule, values, Some(weights), byzantine).map_err(refused)?;
+        let without = executor.leave_one_out(rule, values, Some(weights), byzantine).map_err(refused)?;
+        let WithoutEach { different, places } = without;
+        let evaluate = || -> Result<_, ModelError> {
+            let with_all = with_all.unsqueeze(0)?;
+            // What equals the aggregate with all is as good as that, to the last bit.
+            let apart = different.broadcast_ne(&with_all)?.max(1)?.to_vec1::<u8>()?;
+            let evaluations = validation.evaluate(&Tensor::cat(&[with_all, different], 0)?)?;
+            let without = |place: usize| evaluations[if apart[place] == 0 { 0 } else { 1 + place }];
+            Ok((evaluations[0], places.into_iter().map(without).collect()))
+        };
+        Ok(evaluate()?)
     }
 
     /// How good the global model is, in rounds with an evaluation.
@@ -266,5 +277,12 @@ impl Simulation {
         }
         let evaluations = self.test.evaluate(&self.global.unsqueeze(0)?);
         Ok(evaluations.context("the global model cannot be evaluated")?.first().copied())
+    }
+}
+
+fn refused(error: TensorError) -> DefenseError {
+    match error {
+        TensorError::Rule(error) => error.into(),
+        TensorError::Tensor(error) => ModelError::Tensor(error).into(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use shared::scenario::Scenario;
+use shared::catalogue::Catalogue;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On, UsageError};
 use crate::agreement::{Outcome, TOLERANCE, check, table};
@@ -54,7 +54,7 @@ impl AgreeArgs {
     ///
     /// # Errors
     /// If a run fails, or its result is too far from the first.
-    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, catalogue: &Catalogue, stop: &Stop) -> anyhow::Result<Ending> {
         let arch = self.arch.of(&self.on)?;
         self.fleet.check(&self.on)?;
         if !self.on.iter().any(|on| on.is_simulation()) {
@@ -77,7 +77,7 @@ impl AgreeArgs {
         if places.len() < 2 {
             return Err(UsageError("one bench agrees with itself; name two with --on".to_owned()).into());
         }
-        let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
+        let scenario = Arc::new(catalogue.load(&self.scenario, &self.common.settings)?);
         let datasets = self.common.folder.path();
         let data = FleetData::load(&scenario, &datasets)?;
         let folder = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{}-agreement", scenario.name)));

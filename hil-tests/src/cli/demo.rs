@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use shared::catalogue::Catalogue;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On};
 use crate::software::Faults;
@@ -26,12 +27,13 @@ pub(super) struct DemoArgs {
 }
 
 impl DemoArgs {
-    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, catalogue: &Catalogue, stop: &Stop) -> anyhow::Result<Ending> {
         let out = self.out.unwrap_or_else(free_demo_folder);
         self.fleet.check(&[self.on])?;
         let arch = self.arch.of(&[self.on])?;
         let bench = self.on.bench(Faults::default(), None, &arch, &self.fleet, DeviceArg::default())?;
         let outcome = demo::run(
+            catalogue,
             bench.as_ref(),
             &out,
             &self.common.folder.path(),

@@ -9,15 +9,18 @@ mod data;
 mod demo;
 mod deploy;
 mod fleet;
+mod list;
 mod next_steps;
 mod paper;
 mod provision;
 mod report;
 mod run;
+mod schema;
 mod shards;
 mod sweep;
 
 use clap::{Parser, Subcommand};
+use shared::catalogue::Catalogue;
 
 use agree::AgreeArgs;
 use board_kernel::BoardKernelArgs;
@@ -28,10 +31,12 @@ use data::DataCommand;
 use demo::DemoArgs;
 use deploy::DeployArgs;
 use fleet::FleetCommand;
+use list::ListArgs;
 use paper::PaperArgs;
 use provision::ProvisionArgs;
 use report::ReportArgs;
 use run::RunArgs;
+use schema::SchemaArgs;
 use shards::ShardsArgs;
 use sweep::SweepArgs;
 
@@ -76,6 +81,8 @@ enum Command {
     Shards(ShardsArgs),
     Sweep(SweepArgs),
     Paper(PaperArgs),
+    List(ListArgs),
+    Schema(SchemaArgs),
     Build(BuildArgs),
     BoardKernel(BoardKernelArgs),
     /// List the data sets, or get one
@@ -94,9 +101,9 @@ impl Cli {
     ///
     /// # Errors
     /// A scenario, file or process that fails, in one line.
-    pub fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
+    pub fn run(self, catalogue: &Catalogue, stop: &Stop) -> anyhow::Result<Ending> {
         let watcher = self.command.starts_programs().then(Watcher::start).transpose()?;
-        let ending = self.command.run(stop);
+        let ending = self.command.run(catalogue, stop);
         if let Some(watcher) = watcher {
             watcher.dismiss();
         }
@@ -119,19 +126,21 @@ impl Command {
         }
     }
 
-    fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
+    fn run(self, catalogue: &Catalogue, stop: &Stop) -> anyhow::Result<Ending> {
         match self {
-            Command::Demo(args) => args.run(stop),
-            Command::Run(args) => args.run(stop),
+            Command::Demo(args) => args.run(catalogue, stop),
+            Command::Run(args) => args.run(catalogue, stop),
             Command::Report(args) => args.run(),
-            Command::Agree(args) => args.run(stop),
-            Command::Provision(args) => args.run(),
+            Command::Agree(args) => args.run(catalogue, stop),
+            Command::Provision(args) => args.run(catalogue),
             Command::Deploy(args) => args.run(stop),
             Command::Fleet(command) => command.run(),
             Command::Broker(command) => command.run(),
-            Command::Shards(args) => args.run(),
-            Command::Sweep(args) => args.run(stop),
+            Command::Shards(args) => args.run(catalogue),
+            Command::Sweep(args) => args.run(catalogue, stop),
             Command::Paper(args) => args.run(stop),
+            Command::List(args) => args.run(catalogue),
+            Command::Schema(args) => args.run(catalogue),
             Command::Build(args) => args.run(),
             Command::BoardKernel(args) => args.run(),
             Command::Data(command) => command.run(),

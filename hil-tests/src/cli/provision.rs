@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use rim::complain;
+use shared::catalogue::Catalogue;
 use shared::scenario::Scenario;
 use shared::toml_file;
 
@@ -70,9 +71,9 @@ impl ProvisionArgs {
     ///
     /// # Errors
     /// If inventory, scenario or data is unusable, or a file cannot be written.
-    pub(super) fn run(self) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
         let inventory = Inventory::load(&self.fleet)?;
-        let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
+        let scenario = Arc::new(catalogue.load(&self.scenario, &self.common.settings)?);
         inventory.check(&scenario)?;
         let first_boot = self.first_boot()?;
         let data = FleetData::load(&scenario, &self.common.folder.path())?;

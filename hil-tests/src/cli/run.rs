@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aggregator_node::record::AttackSummary;
 use clap::Args;
 use rim::{BrokerAddress, BrokerOptions, complain};
-use shared::scenario::Scenario;
+use shared::catalogue::Catalogue;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, Format, On, UsageError};
 use crate::bench::{Task, Watch};
@@ -53,7 +53,7 @@ impl RunArgs {
         !self.on.is_simulation()
     }
 
-    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, catalogue: &Catalogue, stop: &Stop) -> anyhow::Result<Ending> {
         if self.on != On::Software && self.faults.any() {
             return Err(UsageError("faults can be injected --on software only".to_owned()).into());
         }
@@ -68,7 +68,7 @@ impl RunArgs {
         }
         self.fleet.check(&[self.on])?;
         let arch = self.arch.of(&[self.on])?;
-        let scenario = Arc::new(Scenario::load(&self.scenario, &self.common.settings)?);
+        let scenario = Arc::new(catalogue.load(&self.scenario, &self.common.settings)?);
         let datasets = self.common.folder.path();
         let data = FleetData::load(&scenario, &datasets)?;
         let access = self.access;

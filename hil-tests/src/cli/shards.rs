@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use shared::catalogue::Catalogue;
 use shared::data::ShardList;
-use shared::scenario::Scenario;
 
 use super::common::{DatasetsFolder, Ending};
 use crate::fleet_data::FleetData;
@@ -34,8 +34,8 @@ impl ShardsArgs {
     ///
     /// # Errors
     /// If the scenario or its data is unusable, or a file cannot be written.
-    pub(super) fn run(self) -> anyhow::Result<Ending> {
-        let scenario = Scenario::load(&self.scenario, &self.settings)?;
+    pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
+        let scenario = catalogue.load(&self.scenario, &self.settings)?;
         let data = FleetData::load(&scenario, &self.folder.path())?;
         fs::create_dir_all(&self.out).with_context(|| format!("cannot create {}", self.out.display()))?;
         for (_, path) in data.write_shards(&scenario, &self.out)? {

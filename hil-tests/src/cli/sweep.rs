@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use shared::catalogue::Catalogue;
 
 use super::common::{DatasetsFolder, Ending, SimulationArgs, UsageError};
 use crate::stop::Stop;
@@ -67,12 +68,12 @@ impl SweepArgs {
     ///
     /// # Errors
     /// A grid, cell or folder that is unusable.
-    pub(super) fn run(self, stop: &Stop) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, catalogue: &Catalogue, stop: &Stop) -> anyhow::Result<Ending> {
         if let Some(SweepCommand::Merge { grid, parts, out }) = self.command {
-            return conclude(merge(Grid::load(&grid)?.cells()?, &parts, &out)?, &out);
+            return conclude(merge(Grid::load(&grid)?.cells(catalogue)?, &parts, &out)?, &out);
         }
         let path = self.grid.unwrap_or_default();
-        let mut cells = Grid::load(&path)?.cells()?;
+        let mut cells = Grid::load(&path)?.cells(catalogue)?;
         let share = match self.shard {
             Some(share) => Some(share),
             None => Share::from_scheduler(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))

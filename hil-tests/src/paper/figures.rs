@@ -3,7 +3,7 @@
 use shared::scenario::{ResultModel, key_of};
 
 use super::experiment::{Case, Experiment, Line, Shape};
-use super::tables::settings;
+use super::tables::{NO_ATTACK, settings};
 
 /// Every figure.
 pub(super) fn all() -> Vec<Experiment> {
@@ -152,9 +152,11 @@ fn figure_of(
                 format!("attack.kind={attack}"),
                 format!("attack.knowledge={knowledge}"),
             ]);
-            // What a position says counts, as where nobody is compromised and nobody attacks.
+            // What a position says counts: where nobody attacks, nothing is known either.
             let own = settings_at(position);
-            all.retain(|setting| own.iter().all(|other| key_of(other) != key_of(setting)));
+            if own.iter().any(|setting| setting == NO_ATTACK) {
+                all.retain(|setting| !key_of(setting).starts_with("attack."));
+            }
             all.extend(own);
             cases.push(Case { settings: all, result: ResultModel::Last, paper: None });
         }

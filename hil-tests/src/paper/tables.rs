@@ -40,7 +40,7 @@ fn attack(kind: &str, knowledge: &str) -> [String; 2] {
     [format!("attack.kind={kind}"), format!("attack.knowledge={knowledge}")]
 }
 
-const NO_ATTACK: &str = "attack.kind=none";
+pub(super) const NO_ATTACK: &str = "attack.kind=none";
 const KNOWLEDGE_NOTE: &str = "Mean testing error over the seeds, of the last global model.";
 
 const TABLE2_COLUMNS: [&str; 5] = ["no attack", "Gaussian", "label flip", "partial", "full"];

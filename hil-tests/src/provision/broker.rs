@@ -1,6 +1,6 @@
 //! What Mosquitto is given: its certificate, its configuration, and who may say and hear what.
 
-use edge_client::attacks::{self, Needs};
+use shared::attacks::Needs;
 use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 
@@ -50,7 +50,7 @@ fn access(inventory: &Inventory, scenario: &Scenario) -> String {
     for device in &inventory.devices {
         text.push_str(&DEVICE.replace("{device}", &device.id.to_string()));
     }
-    let needs = attacks::build(scenario).map_or(Needs::Nothing, |attack| attack.needs());
+    let needs = scenario.needs();
     if needs == Needs::Nothing {
         return text;
     }

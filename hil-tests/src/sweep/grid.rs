@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use shared::scenario::{Scenario, ScenarioError, key_of};
+use shared::catalogue::Catalogue;
+use shared::scenario::{ScenarioError, key_of};
 use shared::toml_file::{self, FileError};
 
 use super::Cell;
@@ -143,7 +144,7 @@ impl Grid {
     ///
     /// # Errors
     /// [`GridError::Cell`] names the cell whose scenario is wrong.
-    pub fn cells(&self) -> Result<Vec<Cell>, GridError> {
+    pub fn cells(&self, catalogue: &Catalogue) -> Result<Vec<Cell>, GridError> {
         let mut points = vec![Point::default()];
         for axis in &self.axes {
             let (name, positions) = axis.positions();
@@ -166,7 +167,7 @@ impl Grid {
                 labels.push(("seed".to_owned(), seed.to_string()));
                 settings.push(format!("seed={seed}"));
                 let scenario =
-                    Scenario::load(&self.scenario, &settings).map_err(|cause| GridError::Cell {
+                    catalogue.load(&self.scenario, &settings).map_err(|cause| GridError::Cell {
                         cell: labels.iter().map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(", "),
                         cause,
                     })?;
@@ -207,7 +208,7 @@ mod tests {
         std::fs::write(folder.path().join("s.toml"), SCENARIO).unwrap();
         let path = folder.path().join("grid.toml");
         std::fs::write(&path, format!("scenario = \"s.toml\"\n{text}")).unwrap();
-        Grid::load(&path)?.cells()
+        Grid::load(&path)?.cells(&Catalogue::standard())
     }
 
     #[test]

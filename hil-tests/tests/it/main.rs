@@ -27,6 +27,7 @@ mod emulated;
 mod emulated_boards;
 mod faults;
 mod flooding;
+mod keys;
 mod lab;
 mod misbehaviour;
 mod mosquitto;

@@ -4,18 +4,18 @@ use std::hint::black_box;
 
 use rand::{Rng, SeedableRng};
 use rayon::ThreadPoolBuilder;
+use shared::catalogue::Catalogue;
 use shared::data::{Batch, Features};
 use shared::identity::{DeviceId, RunId};
 use shared::models::{ModelName, build as model};
 use shared::random::Stream;
-use shared::rules::{RuleName, RuleParameters, Updates, build as rule};
+use shared::rules::{Byzantine, Executor as _, Processors, Updates};
 use shared::wire::{
     Assembler, Float32Array, Kind, Limits, Message, Millis, Outgoing, Progress, Telemetry, UpdateContent,
     content_limit, decode,
 };
 
-const RULES: [RuleName; 5] =
-    [RuleName::Mean, RuleName::Median, RuleName::TrimmedMean, RuleName::Krum, RuleName::Bulyan];
+const RULES: [&str; 5] = ["mean", "median", "trimmed-mean", "krum", "bulyan"];
 /// Devices and parameters that a rule aggregates; neither is a multiple of a vector's length.
 const AGGREGATE: [usize; 2] = [50, 1_010];
 /// The same for the m aggregates of m - 1.
@@ -65,19 +65,20 @@ pub(crate) fn run(name: &str, times: u32) {
         });
     }
     let (of, leave_one_out) = name.split_once(", ").map_or((name, false), |(rule, _)| (rule, true));
-    let name = RULES.into_iter().find(|rule| rule.to_string() == of).expect("one of `names`");
+    let name = RULES.into_iter().find(|rule| *rule == of).expect("one of `names`");
     let [devices, parameters] = if leave_one_out { LEAVE_ONE_OUT } else { AGGREGATE };
     let models: Vec<Vec<f32>> = (0..devices).map(|_| noise(parameters)).collect();
     let rows: Vec<&[f32]> = models.iter().map(Vec::as_slice).collect();
     let updates = Updates::new(&rows, None).expect("rows of one length");
-    let byzantine = devices / 5;
-    let rule = rule(name, &RuleParameters { byzantine, trim: byzantine, theta: None, gamma: None });
+    let byzantine = Byzantine::of(devices / 5);
+    let rule = Catalogue::standard().rules.choose(name, toml::Table::new(), &|_| {}).expect("a rule of ours");
     let mut aggregates = Vec::new();
     for _ in 0..times {
         if leave_one_out {
-            rule.leave_one_out(&updates, black_box(&mut aggregates)).expect("enough devices");
+            let aggregates = black_box(&mut aggregates);
+            Processors.leave_one_out(&*rule, &updates, byzantine, aggregates).expect("enough devices");
         } else {
-            black_box(rule.aggregate(&updates).expect("enough devices"));
+            black_box(Processors.aggregate(&*rule, &updates, byzantine).expect("enough devices"));
         }
     }
 }

@@ -5,19 +5,39 @@ use std::ops::Range;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::columns::BLOCK;
-use super::{Bulyan, Distances, Krum, Mean, Median, Rule, TrimmedMean, Updates, aggregate_where};
+use super::kernels::columns::BLOCK;
+use super::{
+    Bulyan, Byzantine, Distances, Executor as _, Geometry, Krum, Mean, Median, Plan, Processors, Rule,
+    TrimmedMean, Updates,
+};
 
 /// The aggregate of owned rows that are known to be fine.
 pub(super) fn aggregate(rule: &dyn Rule, rows: &[Vec<f32>]) -> Vec<f32> {
+    aggregate_byzantine(rule, 0, rows)
+}
+
+/// The same where so many devices are assumed to be Byzantine.
+pub(super) fn aggregate_byzantine(rule: &dyn Rule, byzantine: usize, rows: &[Vec<f32>]) -> Vec<f32> {
     let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-    rule.aggregate(&Updates::new(&rows, None).unwrap()).unwrap()
+    let updates = Updates::new(&rows, None).unwrap();
+    Processors.aggregate(rule, &updates, Byzantine::of(byzantine)).unwrap().values
+}
+
+/// The aggregates without each of the updates.
+pub(super) fn leave_one_out(rule: &dyn Rule, updates: &Updates<'_>) -> Vec<Vec<f32>> {
+    let mut aggregates = Vec::new();
+    Processors.leave_one_out(rule, updates, Byzantine::default(), &mut aggregates).unwrap();
+    aggregates
 }
 
 /// The row that Krum selects among owned rows that are known to be fine.
-pub(super) fn select(krum: Krum, rows: &[Vec<f32>]) -> usize {
+pub(super) fn select(byzantine: usize, rows: &[Vec<f32>]) -> usize {
     let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-    krum.select(&Updates::new(&rows, None).unwrap()).unwrap()
+    let updates = Updates::new(&rows, None).unwrap();
+    match Plan::of(&Krum {}, &Geometry::of(&updates), Byzantine::of(byzantine)).unwrap() {
+        Plan::Row(row) => row,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Rows of one value each.
@@ -49,15 +69,15 @@ fn attacked(largest_c: usize, spare: usize) -> impl Strategy<Value = (Vec<Vec<f3
     })
 }
 
-/// Every rule, with parameters that suit `devices` >= 3.
-fn rules(devices: usize) -> [Box<dyn Rule>; 5] {
+/// Every rule, with a number of Byzantine devices that suits `devices` >= 3.
+fn rules(devices: usize) -> [(Box<dyn Rule>, usize); 5] {
     let byzantine = (devices - 3) / 2;
     [
-        Box::new(Mean),
-        Box::new(Krum { byzantine }),
-        Box::new(Bulyan { byzantine: (devices - 3) / 4, theta: None, gamma: None }),
-        Box::new(TrimmedMean { trim: byzantine }),
-        Box::new(Median),
+        (Box::new(Mean::default()), byzantine),
+        (Box::new(Krum {}), byzantine),
+        (Box::new(Bulyan::default()), (devices - 3) / 4),
+        (Box::new(TrimmedMean::default()), byzantine),
+        (Box::new(Median {}), byzantine),
     ]
 }
 
@@ -70,25 +90,36 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// That [`Rule::leave_one_out`] gives what the rule makes of the others, within rounding.
-fn assert_leave_one_out(rule: &dyn Rule, all: &[Vec<f32>], weights: &[f64]) -> Result<(), TestCaseError> {
+/// That leaving one out gives what the rule makes of the others, within rounding.
+fn assert_leave_one_out(
+    (rule, byzantine): (&dyn Rule, usize),
+    all: &[Vec<f32>],
+    weights: &[f64],
+) -> Result<(), TestCaseError> {
+    let byzantine = Byzantine::of(byzantine);
     let rows: Vec<&[f32]> = all.iter().map(Vec::as_slice).collect();
     let updates = Updates::new(&rows, Some(&weights[..rows.len()])).unwrap();
     // What was there before, of whatever shape, changes nothing.
     let mut quick = vec![vec![f32::NAN; all[0].len()], vec![f32::NAN; 1]];
-    rule.leave_one_out(&updates, &mut quick).unwrap();
+    Processors.leave_one_out(rule, &updates, byzantine, &mut quick).unwrap();
     prop_assert_eq!(quick.len(), rows.len());
     for (left_out, quick) in quick.iter().enumerate() {
-        let expected = aggregate_where(rule, &updates, |row| row != left_out).unwrap();
+        let others = |row: &usize| *row != left_out;
+        let kept: Vec<usize> = (0..rows.len()).filter(others).collect();
+        let (kept_rows, kept_weights): (Vec<&[f32]>, Vec<f64>) =
+            kept.iter().map(|&row| (rows[row], weights[row])).unzip();
+        let kept = Updates::new(&kept_rows, Some(&kept_weights)).unwrap();
+        let expected = Processors.aggregate(rule, &kept, byzantine).unwrap().values;
         prop_assert_eq!(quick.len(), expected.len());
         for (j, (quick, expected)) in quick.iter().zip(&expected).enumerate() {
             let off = (f64::from(*quick) - f64::from(*expected)).abs();
             // Byzantine values count in the mean alone; all others are at most 50.
-            let counts = |value: &f32| rule.name() == "mean" || value.abs() <= 50.0;
+            let is_mean = format!("{rule:?}").starts_with("Mean");
+            let counts = |value: &f32| is_mean || value.abs() <= 50.0;
             let values = all.iter().map(|row| row[j]).filter(counts);
             let largest = values.fold(0.0, |largest, value| f64::from(value.abs()).max(largest));
             let bound = 3e-7 * f64::from(expected.abs()) + 1e-13 * largest;
-            prop_assert!(off <= bound, "{} without {left_out}: {quick}, not {expected}", rule.name());
+            prop_assert!(off <= bound, "{rule:?} without {left_out}: {quick}, not {expected}");
         }
     }
     Ok(())
@@ -101,8 +132,8 @@ proptest! {
             (Just(rows.clone()), Just(rows).prop_shuffle())
         }),
     ) {
-        let trimmed_mean = TrimmedMean { trim: 1 };
-        for rule in [&trimmed_mean as &dyn Rule, &Median] {
+        let trimmed_mean = TrimmedMean { trim: Some(1) };
+        for rule in [&trimmed_mean as &dyn Rule, &Median {}] {
             prop_assert_eq!(bits(&aggregate(rule, &rows)), bits(&aggregate(rule, &shuffled)));
         }
     }
@@ -113,12 +144,12 @@ proptest! {
             (Just(rows.clone()), Just(rows).prop_shuffle())
         }),
     ) {
-        prop_assert_eq!(aggregate(&Mean, &rows), aggregate(&Mean, &shuffled));
-        let krum = Krum { byzantine: (rows.len() - 3) / 2 };
+        prop_assert_eq!(aggregate(&Mean::default(), &rows), aggregate(&Mean::default(), &shuffled));
+        let byzantine = (rows.len() - 3) / 2;
         let least_score = |rows: &[Vec<f32>]| {
             let views: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
             Distances::of(&Updates::new(&views, None).unwrap())
-                .sum_to_nearest(select(krum, rows), rows.len() - krum.byzantine - 2)
+                .sum_to_nearest(select(byzantine, rows), rows.len() - byzantine - 2)
         };
         prop_assert_eq!(least_score(&rows), least_score(&shuffled));
     }
@@ -127,10 +158,11 @@ proptest! {
     fn translating_every_update_translates_the_aggregate(rows in matrix(3..12), shift in -100..=100_i8) {
         let shift = f32::from(shift);
         let translated = map(&rows, |value| value + shift);
-        for rule in rules(rows.len()) {
-            for (before, after) in aggregate(&*rule, &rows).into_iter().zip(aggregate(&*rule, &translated)) {
+        for (rule, byzantine) in rules(rows.len()) {
+            let aggregate = |rows| aggregate_byzantine(&*rule, byzantine, rows);
+            for (before, after) in aggregate(&rows).into_iter().zip(aggregate(&translated)) {
                 // Means of whole numbers are rounded once to f32, on either side of the translation.
-                prop_assert!((before + shift - after).abs() <= 2e-5, "{}", rule.name());
+                prop_assert!((before + shift - after).abs() <= 2e-5, "{rule:?}");
             }
         }
     }
@@ -139,9 +171,10 @@ proptest! {
     fn scaling_by_a_power_of_two_scales_the_aggregate_exactly(rows in matrix(3..12), exponent in -20..20_i32) {
         let scale = 2.0_f32.powi(exponent);
         let scaled = map(&rows, |value| value * scale);
-        for rule in rules(rows.len()) {
-            let expected: Vec<f32> = aggregate(&*rule, &rows).iter().map(|value| value * scale).collect();
-            prop_assert_eq!(aggregate(&*rule, &scaled), expected, "{}", rule.name());
+        for (rule, byzantine) in rules(rows.len()) {
+            let aggregate = |rows| aggregate_byzantine(&*rule, byzantine, rows);
+            let expected: Vec<f32> = aggregate(&rows).iter().map(|value| value * scale).collect();
+            prop_assert_eq!(aggregate(&scaled), expected, "{:?}", rule);
         }
     }
 
@@ -152,8 +185,8 @@ proptest! {
     ) {
         let all = [byzantine, rows].concat();
         let [mean, _, _, trimmed_mean, median] = rules(all.len() - 1);
-        for rule in [mean, trimmed_mean, median] {
-            assert_leave_one_out(&*rule, &all, &weights)?;
+        for (rule, byzantine) in [mean, trimmed_mean, median] {
+            assert_leave_one_out((&*rule, byzantine), &all, &weights)?;
         }
     }
 
@@ -166,8 +199,8 @@ proptest! {
         let byzantine = map(&byzantine, |value| (value % 300.0).trunc());
         let all = [byzantine, rows].concat();
         let [_, krum, bulyan, ..] = rules(all.len() - 1);
-        for rule in [krum, bulyan] {
-            assert_leave_one_out(&*rule, &all, &weights)?;
+        for (rule, byzantine) in [krum, bulyan] {
+            assert_leave_one_out((&*rule, byzantine), &all, &weights)?;
         }
     }
 
@@ -176,12 +209,11 @@ proptest! {
         (benign, byzantine) in attacked(5, 1),
     ) {
         let rows = [byzantine.clone(), benign.clone()].concat();
-        let trimmed_mean = TrimmedMean { trim: byzantine.len() };
-        for rule in [&trimmed_mean as &dyn Rule, &Median] {
-            for (j, value) in aggregate(rule, &rows).into_iter().enumerate() {
+        for rule in [&TrimmedMean::default() as &dyn Rule, &Median {}] {
+            for (j, value) in aggregate_byzantine(rule, byzantine.len(), &rows).into_iter().enumerate() {
                 let column = || benign.iter().map(|row| row[j]);
                 let (min, max) = (column().reduce(f32::min).unwrap(), column().reduce(f32::max).unwrap());
-                prop_assert!((min..=max).contains(&value), "{}: {value}", rule.name());
+                prop_assert!((min..=max).contains(&value), "{rule:?}: {value}");
             }
         }
     }
@@ -195,8 +227,7 @@ proptest! {
         for row in &mut byzantine {
             row[0] = distance;
         }
-        let krum = Krum { byzantine: byzantine.len() };
-        let selected = select(krum, &[byzantine.clone(), benign].concat());
+        let selected = select(byzantine.len(), &[byzantine.clone(), benign].concat());
         prop_assert!(selected >= byzantine.len());
     }
 }
@@ -207,10 +238,9 @@ fn leaving_one_out_of_many_is_aggregating_the_others() -> Result<(), TestCaseErr
     let value = |i: usize, j: usize| ((i * 37 + j * 101 + i * i * j) % 83) as f32 - 41.0;
     let rows: Vec<Vec<f32>> = (0..170).map(|i| (0..19).map(|j| value(i, j)).collect()).collect();
     let weights: Vec<f64> = (1..=170).map(f64::from).collect();
-    let bulyan = Bulyan { byzantine: 3, theta: None, gamma: None };
-    let [mean, krum, _, trimmed_mean, median] = rules(rows.len() - 1);
-    for rule in [&*mean, &*krum, &bulyan, &*trimmed_mean, &*median] {
-        assert_leave_one_out(rule, &rows, &weights)?;
+    let [mean, krum, (bulyan, _), trimmed_mean, median] = rules(rows.len() - 1);
+    for (rule, byzantine) in [mean, krum, (bulyan, 3), trimmed_mean, median] {
+        assert_leave_one_out((&*rule, byzantine), &rows, &weights)?;
     }
     Ok(())
 }
@@ -221,16 +251,19 @@ fn the_number_of_threads_changes_no_bit() {
         .map(|i| (0..4500_u16).map(|j| (f32::from(i) * 0.7 + f32::from(j)).sin()).collect())
         .collect();
     let slices: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-    let without_each = |rule: &dyn Rule| {
+    let without_each = |(rule, byzantine): (Box<dyn Rule>, usize)| {
+        let (updates, byzantine) = (Updates::new(&slices, None).unwrap(), Byzantine::of(byzantine));
         let mut aggregates = Vec::new();
-        rule.leave_one_out(&Updates::new(&slices, None).unwrap(), &mut aggregates).unwrap();
+        Processors.leave_one_out(&*rule, &updates, byzantine, &mut aggregates).unwrap();
         aggregates.iter().map(|aggregate| bits(aggregate)).collect::<Vec<_>>()
     };
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let of_all = rules(rows.len()).map(|rule| bits(&aggregate(&*rule, &rows)));
-            (of_all, rules(rows.len() - 1).map(|rule| without_each(&*rule)))
+            let of_all = |(rule, byzantine): (Box<dyn Rule>, usize)| {
+                bits(&aggregate_byzantine(&*rule, byzantine, &rows))
+            };
+            (rules(rows.len()).map(of_all), rules(rows.len() - 1).map(without_each))
         })
     };
     assert_eq!(on(1), on(4));

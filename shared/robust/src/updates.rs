@@ -30,6 +30,19 @@ impl<'a> Updates<'a> {
         Ok(Updates { rows, weights })
     }
 
+    /// What `compute` makes of some of the rows, in this order and without their number of examples.
+    ///
+    /// # Errors
+    /// [`RuleError::NoUpdates`] if there are none, and what `compute` fails with.
+    pub(crate) fn of_rows<T>(
+        &self,
+        rows: &[usize],
+        compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>,
+    ) -> Result<T, RuleError> {
+        let rows: Vec<&[f32]> = rows.iter().map(|row| self.rows[*row]).collect();
+        compute(&Updates::new(&rows, None)?)
+    }
+
     /// The updates; at least one.
     pub fn rows(&self) -> &'a [&'a [f32]] {
         self.rows
@@ -52,7 +65,7 @@ impl<'a> Updates<'a> {
     }
 }
 
-pub(super) fn check_weights(rows: usize, weights: &[f64]) -> Result<(), RuleError> {
+pub(crate) fn check_weights(rows: usize, weights: &[f64]) -> Result<(), RuleError> {
     if weights.len() != rows {
         return Err(RuleError::WeightCount { rows, weights: weights.len() });
     }

@@ -71,7 +71,9 @@ pub trait Model: Send + Sync {
 }
 
 /// Which model a run trains; spelled as in the scenario file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelName {
     /// `logistic-regression`: multi-class logistic regression (softmax regression), for any input shape.

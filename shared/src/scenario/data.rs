@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::validation::require;
-use super::{AttackKind, Scenario};
+use super::Scenario;
+use super::validation::{Unfit, require};
 use crate::data::DatasetName;
 
 /// `[data]`: how much of the data set is used. The test set is always used whole.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Data {
     /// Training examples, drawn from those of the data set by the seed; all of them by default.
@@ -19,7 +20,7 @@ pub struct Data {
 
 impl Data {
     /// Checks that there are as many of `dataset`, and one for each of `devices`.
-    pub(super) fn check(&self, dataset: DatasetName, devices: u32) -> Result<(), (&'static str, String)> {
+    pub(super) fn check(&self, dataset: DatasetName, devices: u32) -> Result<(), Unfit> {
         let available = dataset.spec().max_examples;
         let Some(examples) = self.train_examples else {
             return require(devices as usize <= available, "fleet.devices", || {
@@ -41,22 +42,27 @@ impl Data {
 /// The keys that decide what is in the shards, beside the data set itself.
 const DECIDE_SHARDS: [&str; 5] = ["dataset", "seed", "data.train-examples", "fleet.devices", "fleet.non-iid"];
 
-/// Those that do so where the attack is one on data.
-const DECIDE_POISON: [&str; 3] = ["attack.kind", "attack.placement", "fleet.compromised"];
+/// What of an attack decides nothing about shards.
+const OF_ROUNDS: &str = "round-fraction";
 
 impl Scenario {
-    /// The settings that decide what is in the devices' shards, by their dotted keys.
+    /// The settings that decide what is in the devices' shards, by their dotted keys: those of an attack, too, if it plants
+    /// examples there.
     ///
     /// # Panics
     /// Never: a scenario holds nothing that TOML cannot express.
     pub fn shard_settings(&self) -> BTreeMap<String, String> {
-        let poisoned = self.attack.kind == AttackKind::BackGradient;
-        let keys = DECIDE_SHARDS.iter().chain(DECIDE_POISON.iter().filter(|_| poisoned));
         let table = toml::Table::try_from(self).expect("a scenario is plain TOML");
+        let mut keys: Vec<String> = DECIDE_SHARDS.map(ToOwned::to_owned).into();
+        if self.attack.kind.as_ref().is_some_and(|attack| attack.plants()) {
+            keys.push("fleet.compromised".to_owned());
+            let attack = table.get("attack").and_then(toml::Value::as_table).into_iter().flatten();
+            keys.extend(attack.filter(|(key, _)| *key != OF_ROUNDS).map(|(key, _)| format!("attack.{key}")));
+        }
         let value = |key: &str| match key.split_once('.') {
             Some((section, key)) => table.get(section)?.get(key),
             None => table.get(key),
         };
-        keys.filter_map(|&key| Some((key.to_owned(), value(key)?.to_string()))).collect()
+        keys.into_iter().filter_map(|key| Some((key.clone(), value(&key)?.to_string()))).collect()
     }
 }

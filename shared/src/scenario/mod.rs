@@ -21,40 +21,42 @@
 //! # Ok::<(), shared::scenario::ScenarioError>(())
 //! ```
 //!
-//! Every key has a default but `name`, `dataset`, `model` and `rounds`; an unknown key is an error. Where the
+//! Every key has a default but `name`, `dataset`, `model` and `rounds`; an unknown key is an error, and so is one that the
+//! chosen rule, stage or attack does not have. Where the
 //! run takes place is chosen on the command line, never here: the same file runs on every bench.
 
 mod data;
-mod defense;
+mod enough;
 mod error;
+mod reading;
 mod roles;
+mod schema;
 mod sections;
-mod text;
+mod settings;
 mod validation;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub use data::Data;
-pub use defense::{Defense, DefenseKind, Ties, TooFewUpdates};
+pub use enough::TooFewUpdates;
 pub use error::ScenarioError;
 pub use roles::AttackRounds;
-pub use sections::{
-    Aggregation, Attack, AttackKind, Direction, Evaluation, Fleet, Goal, Knowledge, Placement, ResultModel,
-    Timing, Training,
-};
-pub use text::key_of;
+pub use sections::{Aggregation, Attack, Evaluation, Fleet, ResultModel, Timing, Training};
+pub use settings::key_of;
+pub use validation::{Unfit, at_least_one, fits_f32, positive, require};
 
+use crate::catalogue::Chosen;
 use crate::data::DatasetName;
+use crate::defense::Stage;
 use crate::models::ModelName;
 
-/// Everything about a run: see the module documentation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+/// Everything about a run: see the module documentation. Resolved: defaults that depend on other keys are filled in.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Scenario {
     /// Name of the run in reports: `[a-z0-9-]`, at most 64 characters.
     pub name: String,
     /// Seed of every random draw.
-    #[serde(default = "sections::one")]
     pub seed: u64,
     /// The data set.
     pub dataset: DatasetName,
@@ -63,27 +65,21 @@ pub struct Scenario {
     /// Number of rounds.
     pub rounds: u32,
     /// How much of the data set is used.
-    #[serde(default)]
     pub data: Data,
     /// Local training.
-    #[serde(default)]
     pub training: Training,
     /// The devices.
-    #[serde(default)]
     pub fleet: Fleet,
     /// What the aggregator does with the updates.
-    #[serde(default)]
     pub aggregation: Aggregation,
-    /// Which updates are removed before that.
-    #[serde(default)]
-    pub defense: Defense,
+    /// The stages before that, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub defense: Vec<Chosen<dyn Stage>>,
     /// What the compromised devices do.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Attack::is_none")]
     pub attack: Attack,
     /// When the global model is evaluated.
-    #[serde(default)]
     pub evaluation: Evaluation,
     /// How long is waited for devices. Never matters while all of them answer.
-    #[serde(default)]
     pub timing: Timing,
 }

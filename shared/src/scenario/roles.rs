@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use rand::Rng;
 use rand::seq::index::sample;
 
-use super::{AttackKind, Knowledge, Scenario};
+use super::Scenario;
 use crate::attack_record::Models;
+use crate::attacks::Needs;
 use crate::identity::DeviceId;
 use crate::random::{Purpose, stream};
-use crate::rules::{self, Rule, RuleParameters};
 
 impl Scenario {
     /// All devices.
@@ -20,7 +20,7 @@ impl Scenario {
     /// The compromised devices if there is an attack, else none: a seeded draw over the whole fleet, since the first
     /// devices would all be of the first label groups.
     pub fn attackers(&self) -> BTreeSet<DeviceId> {
-        if self.attack.kind == AttackKind::None {
+        if self.attack.kind.is_none() {
             return BTreeSet::new();
         }
         let mut random = stream(self.seed, Purpose::Compromise, None, 0);
@@ -39,16 +39,12 @@ impl Scenario {
 
     /// What compromised devices are to craft from in `round`; `None` if they craft nothing then.
     pub fn crafted_from(&self, round: u32) -> Option<Models> {
-        let knows_everyone = match self.attack.kind {
-            AttackKind::None | AttackKind::LabelFlip | AttackKind::BackGradient => return None,
-            AttackKind::Gaussian => true,
-            AttackKind::TrimmedMean | AttackKind::Krum => self.attack.knowledge == Knowledge::Full,
-        };
-        if !self.attack_rounds().contains(round) {
+        let needs = self.needs();
+        if needs == Needs::Nothing || !self.attack_rounds().contains(round) {
             return None;
         }
         let colluders = self.attackers().intersection(&self.selection(round)).count() as u32;
-        let benign = if knows_everyone { self.selected() - colluders } else { 0 };
+        let benign = if needs == Needs::Everyone { self.selected() - colluders } else { 0 };
         Some(Models { colluders, benign })
     }
 
@@ -57,26 +53,14 @@ impl Scenario {
         self.fleet.selected.unwrap_or(self.fleet.devices)
     }
 
-    /// How many compromised devices the aggregator reckons with.
+    /// How many compromised devices the aggregator assumes.
     pub fn byzantine(&self) -> u32 {
-        self.aggregation.byzantine.unwrap_or(self.fleet.compromised)
+        self.aggregation.byzantine
     }
 
-    /// The aggregation rule with its parameters.
-    pub fn rule(&self) -> Box<dyn Rule> {
-        rules::build(self.aggregation.rule, &self.rule_parameters())
-    }
-
-    /// The parameters of the aggregation rule.
-    pub fn rule_parameters(&self) -> RuleParameters {
-        let byzantine = self.byzantine();
-        let trim = self.aggregation.trim.unwrap_or(byzantine);
-        RuleParameters {
-            byzantine: byzantine as usize,
-            trim: trim as usize,
-            theta: self.aggregation.theta.map(|theta| theta as usize),
-            gamma: self.aggregation.gamma.map(|gamma| gamma as usize),
-        }
+    /// What compromised devices must know before they can craft; nothing where there is no attack.
+    pub fn needs(&self) -> Needs {
+        self.attack.kind.as_ref().map_or(Needs::Nothing, |attack| attack.needs())
     }
 
     /// Whether the global model is evaluated after `round`: every so many rounds, and after the last.

@@ -1,15 +1,18 @@
 //! The tables of a scenario file and their defaults (the paper's Table 1 where it has one).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rules::RuleName;
+use crate::attacks;
+use crate::catalogue::{Chosen, NONE};
+use crate::rules::Rule;
 
 pub(super) fn one() -> u64 {
     1
 }
 
 /// `[training]`: local training (paper section 2.1).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Training {
     /// Step size of SGD on the mean loss of a batch. The default is what the authors' 0.003 on a loss summed
@@ -28,7 +31,7 @@ impl Default for Training {
 }
 
 /// `[fleet]`: the devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Fleet {
     /// Number of devices (the paper's m).
@@ -49,146 +52,88 @@ impl Default for Fleet {
 }
 
 /// `[aggregation]`: what the aggregator does with the updates (paper section 2.2).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Aggregation {
-    /// The rule.
-    pub rule: RuleName,
-    /// Whether the mean counts a device by its examples (`FedAvg`) instead of once.
-    pub weighted: bool,
-    /// How many compromised devices the aggregator reckons with; as many as there are by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub byzantine: Option<u32>,
+    /// The rule, with its settings.
+    #[serde(flatten)]
+    pub rule: Chosen<dyn Rule>,
+    /// How many compromised devices the aggregator assumes; as many as there are by default.
+    pub byzantine: u32,
     /// With how many updates a round is aggregated at the least; with as many as the rule takes by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub round_quorum: Option<u32>,
-    /// How many values the trimmed mean drops at either end (the paper's beta); `byzantine` by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trim: Option<u32>,
-    /// How many updates Bulyan selects (the paper's theta); by default m - 2 `byzantine` of the m updates of the round.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub theta: Option<u32>,
-    /// How many values Bulyan averages (the paper's gamma); by default `theta` - 2 `byzantine`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gamma: Option<u32>,
 }
 
-impl Default for Aggregation {
+/// The keys of `[aggregation]` that every rule has.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct AggregationKeys {
+    /// The rule.
+    pub(super) rule: String,
+    /// How many compromised devices the aggregator assumes; as many as there are by default.
+    pub(super) byzantine: Option<u32>,
+    /// With how many updates a round is aggregated at the least; with as many as the rule takes by default.
+    pub(super) round_quorum: Option<u32>,
+}
+
+impl Default for AggregationKeys {
     fn default() -> Self {
-        Aggregation {
-            rule: RuleName::Mean,
-            weighted: true,
-            byzantine: None,
-            round_quorum: None,
-            trim: None,
-            theta: None,
-            gamma: None,
-        }
+        AggregationKeys { rule: "mean".to_owned(), byzantine: None, round_quorum: None }
     }
 }
 
 /// `[attack]`: what the compromised devices do (paper sections 3 and 4.1).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Attack {
-    /// The attack.
-    pub kind: AttackKind,
-    /// What the attacker knows; the Krum and the trimmed-mean attack come in both forms.
-    pub knowledge: Knowledge,
-    /// What the Krum and the trimmed-mean attack are after.
-    pub goal: Goal,
-    /// Whence the directed deviation takes its direction under full knowledge.
-    pub direction: Direction,
-    /// How far beyond the benign extreme the trimmed-mean attack's crafted values reach (the paper's b).
-    pub spread: f64,
-    /// Euclidean distance from the Krum attack's crafted model within which its supporters lie.
-    pub epsilon: f64,
-    /// The Krum attack gives up where it would have to shift each coordinate by less than this.
-    pub threshold: f64,
-    /// Share of the rounds, drawn from the seed, in which compromised devices attack; in others they behave (the
+    /// The attack, with its settings, if there is one.
+    #[serde(flatten)]
+    pub kind: Option<Chosen<dyn attacks::Attack>>,
+    /// Share of the rounds, drawn from the seed, in which compromised devices attack; in others they act honestly (the
     /// paper's figure 5c).
     pub round_fraction: f64,
-    /// Which compromised devices hold the examples of the back-gradient attack.
-    pub placement: Placement,
 }
 
-impl Default for Attack {
-    fn default() -> Self {
-        Attack {
-            kind: AttackKind::None,
-            knowledge: Knowledge::Partial,
-            goal: Goal::Directed,
-            direction: Direction::Mean,
-            spread: 2.0,
-            epsilon: 0.01,
-            threshold: 1e-5,
-            round_fraction: 1.0,
-            placement: Placement::Uniform,
-        }
+impl Attack {
+    pub(super) fn is_none(&self) -> bool {
+        self.kind.is_none()
     }
 }
 
-/// The attacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AttackKind {
-    /// Compromised devices behave.
-    None,
-    /// Draws from a normal fitted to all before-attack models.
-    Gaussian,
-    /// Label l becomes L-1-l in training.
-    LabelFlip,
-    /// The paper's attack on the trimmed mean, also used against median and mean.
-    TrimmedMean,
-    /// The paper's attack on Krum, also used against Bulyan.
-    Krum,
-    /// Training examples optimised to harm, in the shards of compromised devices.
-    BackGradient,
+/// The keys of `[attack]` that every attack has.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct AttackKeys {
+    /// The attack; with `none`, compromised devices act honestly.
+    pub(super) kind: String,
+    /// Share of the rounds, drawn from the seed, in which compromised devices attack; in others they act honestly (the
+    /// paper's figure 5c).
+    pub(super) round_fraction: f64,
 }
 
-/// Which compromised devices hold poisoned examples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Placement {
-    /// One of them holds all.
-    Single,
-    /// Each holds as many.
-    Uniform,
+impl Default for AttackKeys {
+    fn default() -> Self {
+        AttackKeys { kind: NONE.to_owned(), round_fraction: 1.0 }
+    }
 }
 
-/// What the attacker knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Knowledge {
-    /// The before-attack models of the compromised devices.
-    Partial,
-    /// The updates of the benign devices, too.
-    Full,
+/// The key of `[defense]` that every stage has.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct StageKeys {
+    /// The stage; with `none`, there is none.
+    pub(super) kind: String,
 }
 
-/// What an attack is after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Goal {
-    /// The global model is to go against the direction that it would take without attack (paper section 3.1).
-    Directed,
-    /// The global model is to go far from where it would go, whichever way (the paper's appendix B).
-    Undirected,
-}
-
-/// Whence the directed deviation takes its direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// sign(mean of all before-attack models - global model): reproduces the paper's tables.
-    Mean,
-    /// sign(aggregate of all before-attack models by the rule under attack - global model): the paper read
-    /// literally; weaker against trimmed mean and median.
-    Rule,
+impl Default for StageKeys {
+    fn default() -> Self {
+        StageKeys { kind: NONE.to_owned() }
+    }
 }
 
 /// `[evaluation]`: when the global model is evaluated on the whole test set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Evaluation {
     /// Every so many rounds, and after the last.
@@ -198,7 +143,7 @@ pub struct Evaluation {
 }
 
 /// Which global model is the result of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResultModel {
     /// The last.
@@ -214,7 +159,7 @@ impl Default for Evaluation {
 }
 
 /// `[timing]`: how long is waited for devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Timing {
     /// Seconds for all devices to answer the roll call; then the run starts with those that did.

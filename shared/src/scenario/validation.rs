@@ -1,16 +1,13 @@
 //! What must hold for a scenario to make sense.
 
-use super::{AttackKind, Goal, Knowledge, Scenario, Timing, TooFewUpdates};
-use crate::rules::{Krum, Rule};
-use crate::toml_file::FileError;
+use super::{Scenario, Timing, TooFewUpdates};
+
+/// The dotted key of a value that cannot be, and what is wrong with it.
+pub type Unfit = (&'static str, String);
 
 impl Scenario {
-    /// Checks every value; `file` is what errors call the scenario.
-    pub(super) fn validate(&self, file: &str) -> Result<(), FileError> {
-        self.check().map_err(|(key, message)| FileError::invalid(file, key, message))
-    }
-
-    fn check(&self) -> Result<(), (&'static str, String)> {
+    /// Checks every value.
+    pub(super) fn check(&self) -> Result<(), Unfit> {
         let named = !self.name.is_empty()
             && self.name.len() <= 64
             && self.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
@@ -42,7 +39,7 @@ impl Scenario {
             format!("{} is more than fleet.devices = {}", self.byzantine(), fleet.devices)
         })?;
 
-        at_least_one("defense.validation-examples", self.defense.validation_examples)?;
+        self.defense.iter().try_for_each(|stage| stage.check())?;
         self.check_updates(self.selected() as usize).map_err(|reason| match &reason {
             TooFewUpdates::Rule(_) | TooFewUpdates::Quorum { .. } => ("aggregation.rule", reason.to_string()),
             TooFewUpdates::Defense { .. } => ("defense.remove", reason.to_string()),
@@ -53,14 +50,10 @@ impl Scenario {
             "aggregation.round-quorum",
             || format!("{} must lie between 1 and fleet.selected = {selected}", quorum.unwrap_or_default()),
         )?;
-        let images = self.dataset.spec().shape.len() > 1;
-        require(images || self.attack.kind != AttackKind::BackGradient, "attack.kind", || {
-            format!(
-                "back-gradient poisons pixels, and {} has none; choose a data set of images",
-                self.dataset
-            )
+        require((0.0..=1.0).contains(&self.attack.round_fraction), "attack.round-fraction", || {
+            format!("{} must lie between 0 and 1", self.attack.round_fraction)
         })?;
-        self.check_attack()?;
+        self.attack.kind.iter().try_for_each(|attack| attack.check(self))?;
         at_least_one("evaluation.every", self.evaluation.every)?;
         at_least_one("timing.gather-seconds", self.timing.gather_seconds)?;
         at_least_one("timing.round-seconds", self.timing.round_seconds)?;
@@ -74,48 +67,7 @@ impl Scenario {
         }
         Ok(())
     }
-
-    fn check_attack(&self) -> Result<(), (&'static str, String)> {
-        let attack = &self.attack;
-        require(fits_f32(attack.spread) && attack.spread >= 1.0, "attack.spread", || {
-            format!("{} must be a number of at least 1 that a 32-bit float holds", attack.spread)
-        })?;
-        require(fits_f32(attack.epsilon) && attack.epsilon >= 0.0, "attack.epsilon", || {
-            format!("{} must be a distance of at least 0 that a 32-bit float holds", attack.epsilon)
-        })?;
-        positive("attack.threshold", attack.threshold)?;
-        require((0.0..=1.0).contains(&attack.round_fraction), "attack.round-fraction", || {
-            format!("{} must lie between 0 and 1", attack.round_fraction)
-        })?;
-        match (attack.kind, attack.knowledge) {
-            (AttackKind::TrimmedMean, Knowledge::Partial) => {
-                require(attack.goal == Goal::Directed, "attack.goal", || {
-                    "undirected takes attack.knowledge = full: to the colluders alone, up and down look the same"
-                        .to_owned()
-                })
-            }
-            (AttackKind::Krum, Knowledge::Partial) => {
-                require(self.fleet.compromised >= FEWEST_COLLUDERS, "fleet.compromised", || {
-                    format!(
-                        "{} is less than the {FEWEST_COLLUDERS} devices that the krum attack takes under partial \
-                         knowledge",
-                        self.fleet.compromised
-                    )
-                })
-            }
-            (AttackKind::Krum, Knowledge::Full) => {
-                at_least_one("fleet.compromised", self.fleet.compromised)?;
-                // It tries its models out on a Krum of its own, whatever the rule is.
-                let krum = Krum { byzantine: self.byzantine() as usize };
-                krum.check(self.selected() as usize).map_err(|e| ("attack.kind", e.to_string()))
-            }
-            _ => Ok(()),
-        }
-    }
 }
-
-/// What the Krum attack under partial knowledge takes: with two, no neighbour is left for Krum to count.
-const FEWEST_COLLUDERS: u32 = 3;
 
 /// A deadline travels in milliseconds, as 32 bits.
 const LONGEST_WAIT: u32 = 30 * 24 * 60 * 60;
@@ -123,25 +75,34 @@ const LONGEST_WAIT: u32 = 30 * 24 * 60 * 60;
 /// More would not fit the selection of one announcement.
 const MAX_DEVICES: u32 = 100_000;
 
-pub(super) fn require(
-    holds: bool,
-    key: &'static str,
-    message: impl FnOnce() -> String,
-) -> Result<(), (&'static str, String)> {
+/// That `holds`, or else what is wrong with the value of `key`.
+///
+/// # Errors
+/// That.
+pub fn require(holds: bool, key: &'static str, message: impl FnOnce() -> String) -> Result<(), Unfit> {
     if holds { Ok(()) } else { Err((key, message())) }
 }
 
-fn at_least_one(key: &'static str, value: u32) -> Result<(), (&'static str, String)> {
+/// That a number is not 0.
+///
+/// # Errors
+/// As [`require`].
+pub fn at_least_one(key: &'static str, value: u32) -> Result<(), Unfit> {
     require(value >= 1, key, || "must be at least 1".to_owned())
 }
 
-fn positive(key: &'static str, value: f64) -> Result<(), (&'static str, String)> {
+/// That a number is positive, as a 32-bit float too.
+///
+/// # Errors
+/// As [`require`].
+pub fn positive(key: &'static str, value: f64) -> Result<(), Unfit> {
     // What is computed with is the value as a 32-bit float, where a tiny one is 0.
     require(fits_f32(value) && value as f32 > 0.0, key, || {
         format!("{value} must be a positive number that a 32-bit float holds")
     })
 }
 
-fn fits_f32(value: f64) -> bool {
+/// Whether a 32-bit float holds it.
+pub fn fits_f32(value: f64) -> bool {
     (value as f32).is_finite()
 }

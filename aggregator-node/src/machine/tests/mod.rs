@@ -183,7 +183,8 @@ impl Script {
     /// The worker is done with the round: here is the aggregate, and the test error is 0.25.
     fn computes(&mut self, aggregate: Result<Vec<f32>, String>) {
         let round = self.job_round();
-        let result = aggregate.map(|parameters| Aggregate { parameters, removed: Vec::new() });
+        let result =
+            aggregate.map(|parameters| Aggregate { parameters, removed: Vec::new(), used: Vec::new() });
         self.handle(Event::Done(Outcome::Aggregated { round, result, unusable: Vec::new() }));
         self.evaluates();
     }

@@ -1,0 +1,297 @@
+//! The defense of a run: its stages, one after the other.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand::seq::index::sample;
+use shared::data::{Batch, Dataset};
+use shared::defense::{DefenseError, Gate};
+use shared::identity::DeviceId;
+use shared::models::Model;
+use shared::random::{Purpose, stream};
+use shared::rules::{Byzantine, Executor, Geometry, Round, Updates, different};
+use shared::scenario::Scenario;
+
+use crate::evaluator::{BATCH, Evaluator, Examples};
+
+/// A scenario's defense, with the validation examples drawn for its run.
+pub struct Screening {
+    /// By their number: what evaluates on so many examples.
+    validation: BTreeMap<usize, Evaluator>,
+    /// Where a round finds the memory of the last one's.
+    aggregates: Mutex<Vec<Vec<f32>>>,
+}
+
+impl Screening {
+    /// The defense of `scenario`. Its examples are [`validation_examples`].
+    ///
+    /// # Errors
+    /// As [`validation_examples`].
+    pub fn new(scenario: &Scenario, model: &Arc<dyn Model>, test: &Dataset) -> Result<Self, DefenseError> {
+        let evaluator = |examples| Evaluator::new(model.clone(), Examples::Drawn(examples));
+        let sizes = validation_sizes(scenario);
+        let examples = sizes.map(|size| Ok((size, evaluator(validation_examples(scenario, test, size)?))));
+        Ok(Screening {
+            validation: examples.collect::<Result<_, DefenseError>>()?,
+            aggregates: Mutex::default(),
+        })
+    }
+
+    /// The rows of `updates` that no stage removes, in ascending order; `devices` names the sender of each row.
+    ///
+    /// # Errors
+    /// As [`Stage::remove`](shared::defense::Stage::remove).
+    pub fn kept(
+        &self,
+        scenario: &Scenario,
+        round: u32,
+        devices: &[DeviceId],
+        updates: &Updates<'_>,
+        executor: &dyn Executor,
+        byzantine: Byzantine,
+    ) -> Result<Vec<usize>, DefenseError> {
+        let mut kept: Vec<usize> = (0..updates.len()).collect();
+        for stage in &scenario.defense {
+            let devices: Vec<DeviceId> = kept.iter().map(|&row| devices[row]).collect();
+            let left = Part::of(updates, &kept);
+            let left = left.updates()?;
+            let geometry = Geometry::of(&left);
+            let evaluate = |examples: usize| {
+                let aggregates = || self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut memory = mem::take(&mut *aggregates());
+                let rule = &*scenario.aggregation.rule;
+                let with_all = executor.aggregate(rule, &left, byzantine)?.values;
+                executor.leave_one_out(rule, &left, byzantine, &mut memory)?;
+                // A rule that selects has few different ones, which are evaluated once each.
+                let all: Vec<&[f32]> = [&with_all].into_iter().chain(&memory).map(Vec::as_slice).collect();
+                let (firsts, places) = different(&all);
+                let firsts: Vec<&[f32]> = firsts.iter().map(|&first| all[first]).collect();
+                let evaluations = self.validation[&examples].evaluate(&firsts)?;
+                *aggregates() = memory;
+                Ok((evaluations[0], places[1..].iter().map(|&place| evaluations[place]).collect()))
+            };
+            let updates = Round::new(&geometry, byzantine);
+            let harmful =
+                stage.remove(&Gate { scenario, round, devices: &devices, updates, evaluate: &evaluate })?;
+            let rows = kept.iter().enumerate().filter(|(row, _)| !harmful.contains(row));
+            kept = rows.map(|(_, row)| *row).collect();
+        }
+        Ok(kept)
+    }
+}
+
+/// Some rows of updates, with the number of examples behind each.
+pub struct Part<'a> {
+    rows: Vec<&'a [f32]>,
+    weights: Option<Vec<f64>>,
+}
+
+impl<'a> Part<'a> {
+    /// Those of these numbers.
+    pub fn of(updates: &Updates<'a>, rows: &[usize]) -> Self {
+        Part {
+            rows: rows.iter().map(|&row| updates.rows()[row]).collect(),
+            weights: updates.weights().map(|weights| rows.iter().map(|&row| weights[row]).collect()),
+        }
+    }
+
+    /// As updates of their own.
+    ///
+    /// # Errors
+    /// As [`Updates::new`].
+    pub fn updates(&self) -> Result<Updates<'_>, shared::rules::RuleError> {
+        Updates::new(&self.rows, self.weights.as_deref())
+    }
+}
+
+/// How many validation examples the stages of the scenario judge by, where they do.
+pub fn validation_sizes(scenario: &Scenario) -> impl Iterator<Item = usize> {
+    scenario.defense.iter().map(|stage| stage.validation_examples()).filter(|examples| *examples > 0)
+}
+
+/// So many validation examples of the scenario's defense: drawn from `test` uniformly, without replacement, once for all
+/// rounds.
+///
+/// # Errors
+/// [`DefenseError::TooFewExamples`] if `test` has fewer.
+pub fn validation_examples(
+    scenario: &Scenario,
+    test: &Dataset,
+    wanted: usize,
+) -> Result<Vec<Batch>, DefenseError> {
+    let available = test.len();
+    if wanted > available {
+        return Err(DefenseError::TooFewExamples { wanted, available });
+    }
+    let mut random = stream(scenario.seed, Purpose::Validation, None, 0);
+    let drawn: Vec<u32> = sample(&mut random, available, wanted).iter().map(|index| index as u32).collect();
+    Ok(drawn.chunks(BATCH).map(|indices| test.batch(indices)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::examples::{model, rows_of_bias, test_set};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use shared::rules::{Processors, RuleError};
+
+    fn scenario(settings: &[&str]) -> Scenario {
+        let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
+                    [fleet]\ncompromised = 1\n";
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Scenario::parse("s.toml", text, &settings).unwrap()
+    }
+
+    /// A defense by three examples that removes one update, or other settings.
+    fn defended(kind: &str, settings: &[&str]) -> Scenario {
+        let mut all = vec![format!("defense.kind={kind}")];
+        for default in ["defense.validation-examples=3", "defense.remove=1"] {
+            let key = default.split_once('=').unwrap().0;
+            if !settings.iter().any(|setting| setting.starts_with(key)) {
+                all.push(default.to_owned());
+            }
+        }
+        all.extend(settings.iter().map(ToString::to_string));
+        scenario(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Who is removed in a round, of updates on a test set.
+    fn removed_on(
+        test: &Dataset,
+        scenario: &Scenario,
+        round: u32,
+        updates: &[(DeviceId, Vec<f32>)],
+    ) -> Result<BTreeSet<DeviceId>, DefenseError> {
+        let rows: Vec<&[f32]> = updates.iter().map(|(_, row)| row.as_slice()).collect();
+        let devices: Vec<DeviceId> = updates.iter().map(|&(device, _)| device).collect();
+        let updates = Updates::new(&rows, None)?;
+        let screening = Screening::new(scenario, &model(), test)?;
+        let byzantine = Byzantine::of(1);
+        let kept = screening.kept(scenario, round, &devices, &updates, &Processors, byzantine)?;
+        let kept: BTreeSet<_> = kept.into_iter().map(|row| devices[row]).collect();
+        Ok(devices.into_iter().filter(|device| !kept.contains(device)).collect())
+    }
+
+    fn removed(scenario: &Scenario, updates: &[(DeviceId, Vec<f32>)]) -> BTreeSet<DeviceId> {
+        removed_on(&test_set(), scenario, 1, updates).unwrap()
+    }
+
+    fn named(rows: Vec<Vec<f32>>) -> Vec<(DeviceId, Vec<f32>)> {
+        (0..).map(DeviceId).zip(rows).collect()
+    }
+
+    #[test]
+    fn without_a_defense_or_anything_to_remove_nothing_is_screened() {
+        let updates = named(rows_of_bias(&[1.0, 2.0, -9.0]));
+        for scenario in
+            [scenario(&[]), defended("err", &["defense.remove=0", "defense.validation-examples=999"])]
+        {
+            assert_eq!(removed(&scenario, &updates), BTreeSet::new());
+        }
+    }
+
+    #[test]
+    fn the_examples_are_a_seeded_draw_without_replacement() {
+        let pixels = shared::data::Features::Bytes((0..=199).collect());
+        let test = Dataset::new(vec![1], 2, pixels, vec![0; 200]).unwrap();
+        let drawn = |settings: &[&str]| {
+            let batches = validation_examples(&scenario(settings), &test, 100).unwrap();
+            batches[0].features.to_floats().iter().map(|f| f.to_bits()).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(drawn(&[]).len(), 100);
+        assert_eq!(drawn(&[]), drawn(&[]));
+        assert_ne!(drawn(&[]), drawn(&["seed=2"]));
+    }
+
+    #[test]
+    fn more_examples_than_there_are_are_refused() {
+        let scenario = defended("lfr", &["defense.validation-examples=4"]);
+        let refused = Screening::new(&scenario, &model(), &test_set()).err().unwrap().to_string();
+        assert!(refused.contains("validation-examples = 4") && refused.contains("has 3"), "{refused}");
+    }
+
+    #[test]
+    fn an_update_that_makes_the_aggregate_not_finite_is_removed() {
+        // The weight of the first class: times the feature 4 its logits overflow.
+        let features = shared::data::Features::Floats(vec![4.0; 3]);
+        let test = Dataset::new(vec![1], 2, features, vec![0, 1, 1]).unwrap();
+        let scenario = defended("lfr", &[]);
+        for garbage in 0..3 {
+            let mut rows = rows_of_bias(&[0.5, -0.5, 0.25]);
+            rows[garbage][0] = f32::MAX;
+            let removed = removed_on(&test, &scenario, 1, &named(rows)).unwrap();
+            assert_eq!(removed, [DeviceId(garbage as u32)].into());
+        }
+    }
+
+    #[test]
+    fn ties_can_be_made_to_hit_the_compromised_or_the_benign_first() {
+        let updates = named(rows_of_bias(&[1.0; 10]));
+        for (ties, compromised) in [("compromised", 4), ("benign", 0)] {
+            let fleet = ["fleet.devices=10", "fleet.compromised=4", "attack.kind=label-flip"];
+            let ties = format!("defense.ties={ties}");
+            let scenario = defended("err", &[&fleet[..], &["defense.remove=4", &ties]].concat());
+            let (hit, attackers) = (removed(&scenario, &updates), scenario.attackers());
+            assert_eq!((hit.len(), hit.intersection(&attackers).count()), (4, compromised), "{ties}");
+        }
+    }
+
+    #[test]
+    fn over_the_rounds_ties_hit_every_device() {
+        let (scenario, updates) = (defended("err", &[]), named(rows_of_bias(&[1.0; 5])));
+        let hit = |round| removed_on(&test_set(), &scenario, round, &updates).unwrap();
+        assert_eq!((1..=50).flat_map(hit).collect::<BTreeSet<_>>().len(), 5);
+    }
+
+    #[test]
+    fn stages_act_one_after_the_other_on_what_is_left() {
+        let stage = "{ kind = \"lfr\", validation-examples = 3, remove = 1 }";
+        let scenario = scenario(&[&format!("defense=[{stage}, {stage}]")]);
+        let removed = removed(&scenario, &named(rows_of_bias(&[1.0, -90.0, 1.5, -50.0, 2.0])));
+        assert_eq!(removed, [1, 3].map(DeviceId).into());
+    }
+
+    #[test]
+    fn a_rule_that_cannot_spare_one_update_is_named() {
+        // Krum with c = 1 can aggregate 5, but not 4.
+        let scenario = defended("err", &["aggregation.rule=krum"]);
+        let refused = removed_on(&test_set(), &scenario, 1, &named(rows_of_bias(&[1.0; 5]))).unwrap_err();
+        assert!(
+            matches!(&refused, DefenseError::Rule(RuleError::Condition { rule: "krum", .. })),
+            "{refused}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_removed(
+            mut biases in vec(1.0..2.0_f32, 3..9),
+            place in any::<proptest::sample::Index>(),
+            garbage in -1e37..-100.0_f32,
+            kind in prop_oneof![Just("err"), Just("lfr"), Just("union")],
+        ) {
+            let row = place.index(biases.len());
+            biases[row] = garbage;
+            let removed = removed(&defended(kind, &[]), &named(rows_of_bias(&biases)));
+            prop_assert!(removed.contains(&DeviceId(row as u32)));
+            prop_assert!(removed.len() == 1, "both measures agree on it: {removed:?}");
+        }
+
+        #[test]
+        fn the_order_of_updates_does_not_change_who_is_removed(
+            (updates, shuffled) in vec(-3..=3_i8, 3..12).prop_flat_map(|biases| {
+                let biases: Vec<f32> = biases.into_iter().map(f32::from).collect();
+                let updates = named(rows_of_bias(&biases));
+                (Just(updates.clone()), Just(updates).prop_shuffle())
+            }),
+            kind in prop_oneof![Just("err"), Just("lfr"), Just("union")],
+        ) {
+            let scenario = defended(kind, &["defense.remove=2", "aggregation.rule=median"]);
+            prop_assert_eq!(removed(&scenario, &updates), removed(&scenario, &shuffled));
+        }
+    }
+}

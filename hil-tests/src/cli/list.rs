@@ -1,0 +1,50 @@
+//! `hil list`.
+
+use clap::{Args, ValueEnum};
+use shared::catalogue::{Catalogue, Registry};
+
+use super::common::Ending;
+
+/// List what a scenario may name, with a line about each
+///
+///   cargo hil list rules
+///   cargo hil list attacks
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct ListArgs {
+    /// What to list
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// Aggregation rules: `aggregation.rule`
+    Rules,
+    /// Stages before the rule: `defense.kind`
+    Stages,
+    /// Attacks: `attack.kind`
+    Attacks,
+}
+
+impl ListArgs {
+    /// Prints names and lines.
+    ///
+    /// # Errors
+    /// If nothing can be printed.
+    pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
+        let lines = match self.what {
+            What::Rules => lines(&catalogue.rules),
+            What::Stages => lines(&catalogue.stages),
+            What::Attacks => lines(&catalogue.attacks),
+        };
+        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        for (name, about) in lines {
+            rim::print(format_args!("{name:width$}  {about}"))?;
+        }
+        Ok(Ending::Finished)
+    }
+}
+
+fn lines<T: ?Sized + 'static>(registry: &Registry<T>) -> Vec<(String, String)> {
+    registry.entries().map(|entry| (entry.name().to_owned(), entry.about())).collect()
+}

@@ -1,0 +1,72 @@
+//! The tables of keys in `docs/scenario.md` are those of the settings themselves.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use shared::catalogue::{Catalogue, Registry};
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scenario.md");
+
+/// With this in the environment, the tables are written anew.
+const UPDATE: &str = "OUTPOST_UPDATE_DOCUMENTS";
+
+#[test]
+fn the_tables_of_keys_are_those_of_the_settings() {
+    let catalogue = Catalogue::standard();
+    let mut text = fs::read_to_string(DOCUMENT).unwrap();
+    let written = text.clone();
+    for (name, table) in [
+        ("rules", table(&catalogue.rules, "aggregation.rule")),
+        ("stages", table(&catalogue.stages, "defense.kind")),
+        ("attacks", table(&catalogue.attacks, "attack.kind")),
+    ] {
+        let begin = format!("<!-- keys: {name} -->\n");
+        let start = text.find(&begin).unwrap_or_else(|| panic!("no table of {name}")) + begin.len();
+        let end = start + text[start..].find("<!-- end -->").expect("the end of the table");
+        text.replace_range(start..end, &table);
+    }
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(Path::new(DOCUMENT), &text).unwrap();
+    }
+    assert!(
+        text == written,
+        "docs/scenario.md has other tables than the settings; {UPDATE}=1 writes them anew"
+    );
+}
+
+/// The things of `registry` with their keys, as a table.
+fn table<T: ?Sized + 'static>(registry: &Registry<T>, tag: &str) -> String {
+    let mut table = format!("| `{tag}` | key | default | meaning |\n|---|---|---|---|\n");
+    for entry in registry.entries() {
+        let schema = entry.schema();
+        let about = entry.about();
+        writeln!(table, "| `{}` | | | {} |", entry.name(), about.trim_end_matches('.')).unwrap();
+        let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+        for (key, property) in properties {
+            let default = match property.get("default") {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => format!("`{text}`"),
+                Some(value) => value.to_string(),
+            };
+            writeln!(table, "| | `{key}` | {default} | {} |", meaning(property)).unwrap();
+        }
+    }
+    table
+}
+
+/// What a key means, and what each of its values does if they have names.
+fn meaning(property: &Value) -> String {
+    let sentence = |value: &Value| {
+        let text = value.get("description").and_then(Value::as_str).unwrap_or_default();
+        text.split("\n\n").next().unwrap_or_default().replace('\n', " ").trim_end_matches('.').to_owned()
+    };
+    let mut meaning = sentence(property);
+    for choice in property.get("oneOf").and_then(Value::as_array).into_iter().flatten() {
+        if let Some(name) = choice.get("const").and_then(Value::as_str) {
+            write!(meaning, "; `{name}`: {}", sentence(choice)).unwrap();
+        }
+    }
+    meaning
+}

@@ -1,0 +1,19 @@
+//! What plans are carried out with: sums, sorted columns and products of an update matrix, for vectors and threads.
+
+pub(crate) mod ahead;
+pub(crate) mod columns;
+pub(crate) mod distances;
+pub(crate) mod gram;
+pub(crate) mod mean;
+pub(crate) mod means;
+pub(crate) mod median;
+pub(crate) mod near_median;
+pub(crate) mod near_medians;
+pub(crate) mod one_less;
+pub(crate) mod ranks;
+pub(crate) mod scores;
+pub(crate) mod selection;
+pub(crate) mod sorting;
+pub(crate) mod steps;
+pub(crate) mod tiles;
+pub(crate) mod trimmed_mean;

@@ -1,0 +1,139 @@
+//! What a rule asks to be computed of an update matrix.
+
+use rayon::prelude::*;
+
+use super::{Byzantine, Geometry, Round, Rule, RuleError};
+
+/// How an aggregate comes of the m updates of a round. Rows are counted from 0.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// One of them as it is.
+    Row(usize),
+    /// Their mean.
+    Mean {
+        /// How much each counts: m values, of which not all are 0. Each counts the same if there are none.
+        weights: Option<Vec<f64>>,
+    },
+    /// A statistic of each column.
+    Columns {
+        /// The statistic.
+        statistic: Statistic,
+        /// The rows that it is taken of, in this order; all if there are none.
+        rows: Option<Vec<usize>>,
+    },
+}
+
+/// A statistic of the values of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Statistic {
+    /// The middle one, or the mean of the two in the middle.
+    Median,
+    /// The mean without some of the smallest and as many of the largest.
+    TrimmedMean {
+        /// Values dropped at either end: fewer than half.
+        trim: usize,
+    },
+    /// The mean of those nearest the median; of two equally far, the lower is nearer.
+    MeanNearMedian {
+        /// How many.
+        count: usize,
+    },
+}
+
+impl Plan {
+    /// The plan of `rule` for all updates that `geometry` is of.
+    ///
+    /// # Errors
+    /// As [`Rule::check`] and [`Rule::plan`].
+    pub fn of(rule: &dyn Rule, geometry: &Geometry<'_>, byzantine: Byzantine) -> Result<Plan, RuleError> {
+        rule.check(geometry.devices(), byzantine)?;
+        rule.plan(&Round::new(geometry, byzantine))
+    }
+
+    /// The rows of `devices` that have a part in the aggregate, in ascending order.
+    pub fn used(&self, devices: usize) -> Vec<usize> {
+        let mut used: Vec<usize> = match self {
+            Plan::Row(row) => vec![*row],
+            Plan::Mean { weights: Some(weights) } => {
+                (0..devices).filter(|row| weights.get(*row).is_some_and(|weight| *weight != 0.0)).collect()
+            }
+            Plan::Columns { rows: Some(rows), .. } => rows.clone(),
+            Plan::Mean { weights: None } | Plan::Columns { rows: None, .. } => (0..devices).collect(),
+        };
+        used.sort_unstable();
+        used
+    }
+
+    /// A plan for all rows but `left_out` as one for all `devices`.
+    fn among_all(self, left_out: usize, devices: usize) -> Plan {
+        let among_all = |row: usize| if row < left_out { row } else { row + 1 };
+        match self {
+            Plan::Row(row) => Plan::Row(among_all(row)),
+            Plan::Mean { weights } => {
+                let mut weights = weights.unwrap_or_else(|| vec![1.0; devices - 1]);
+                weights.insert(left_out, 0.0);
+                Plan::Mean { weights: Some(weights) }
+            }
+            Plan::Columns { statistic, rows } => {
+                let rows = rows.unwrap_or_else(|| (0..devices - 1).collect());
+                Plan::Columns { statistic, rows: Some(rows.into_iter().map(among_all).collect()) }
+            }
+        }
+    }
+}
+
+/// How for each of the updates the aggregate of all others comes about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WithoutEach {
+    /// The mean of all others, each as often as its weight says.
+    Mean {
+        /// One for each row.
+        weights: Option<Vec<f64>>,
+    },
+    /// The same statistic of each column of all others.
+    Columns(Statistic),
+    /// A plan of its own for each, among all rows.
+    Each(Vec<Plan>),
+}
+
+impl WithoutEach {
+    /// The plans of `rule` for all updates but one that `geometry` is of.
+    ///
+    /// # Errors
+    /// As [`Rule::check`] for one device less and [`Rule::plan`].
+    pub fn of(rule: &dyn Rule, geometry: &Geometry<'_>, byzantine: Byzantine) -> Result<Self, RuleError> {
+        let devices = geometry.devices();
+        rule.check(devices.saturating_sub(1), byzantine)?;
+        let plan = |left_out| rule.plan(&Round::without(geometry, byzantine, left_out));
+        let plans = (0..devices).into_par_iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+        match &plans[0] {
+            &Plan::Columns { statistic, rows: None } if plans.iter().all(|plan| *plan == plans[0]) => {
+                return Ok(WithoutEach::Columns(statistic));
+            }
+            Plan::Mean { .. } => {
+                if let Plan::Mean { weights } = rule.plan(&Round::new(geometry, byzantine))?
+                    && plans
+                        .iter()
+                        .enumerate()
+                        .all(|(row, plan)| is_mean_without(plan, weights.as_deref(), row))
+                {
+                    return Ok(WithoutEach::Mean { weights });
+                }
+            }
+            _ => {}
+        }
+        let plans = plans.into_iter().enumerate();
+        Ok(WithoutEach::Each(plans.map(|(left_out, plan)| plan.among_all(left_out, devices)).collect()))
+    }
+}
+
+/// Whether a plan is the mean with these weights, but for that of a row.
+fn is_mean_without(plan: &Plan, weights: Option<&[f64]>, row: usize) -> bool {
+    match (plan, weights) {
+        (Plan::Mean { weights: None }, None) => true,
+        (Plan::Mean { weights: Some(others) }, Some(all)) => {
+            all[..row].iter().chain(&all[row + 1..]).eq(others)
+        }
+        _ => false,
+    }
+}

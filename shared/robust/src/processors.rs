@@ -1,0 +1,161 @@
+//! Plans carried out on the processors of this machine.
+
+use rayon::prelude::*;
+
+use super::kernels::columns::give_shape;
+use super::kernels::mean::weighted_mean;
+use super::kernels::means::means_without_each;
+use super::kernels::near_median::mean_near_median;
+use super::kernels::near_medians::means_near_medians;
+use super::kernels::{median, trimmed_mean};
+use super::{
+    Byzantine, Geometry, MeanWeights, Plan, Rule, RuleError, Statistic, Updates, WithoutEach, different,
+};
+
+/// What carries the plans of rules out: the processors, or a GPU.
+///
+/// The results are the same to the last bit, whatever it is and however many threads it has.
+pub trait Executor: Send + Sync {
+    /// Aggregates m updates of d values each into one of d values.
+    ///
+    /// # Errors
+    /// What the rule says to that many, and [`RuleError::Backend`].
+    fn aggregate(
+        &self,
+        rule: &dyn Rule,
+        updates: &Updates<'_>,
+        byzantine: Byzantine,
+    ) -> Result<Aggregate, RuleError>;
+
+    /// For each of the m rows the aggregate of all others, d values: what a defense judges an update by.
+    ///
+    /// They take the place of whatever is in `aggregates`, in the memory that is there if it has the right shape: new
+    /// memory is cleared first, which takes as long as all else, so let each round have that of the last one.
+    ///
+    /// # Errors
+    /// As [`Executor::aggregate`] of m - 1 rows; what is then in `aggregates` is unspecified.
+    fn leave_one_out(
+        &self,
+        rule: &dyn Rule,
+        updates: &Updates<'_>,
+        byzantine: Byzantine,
+        aggregates: &mut Vec<Vec<f32>>,
+    ) -> Result<(), RuleError>;
+}
+
+/// What a rule made of a round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// d values.
+    pub values: Vec<f32>,
+    /// The rows that have a part in it, in ascending order.
+    pub used: Vec<usize>,
+}
+
+/// The processors of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Processors;
+
+impl Executor for Processors {
+    fn aggregate(
+        &self,
+        rule: &dyn Rule,
+        updates: &Updates<'_>,
+        byzantine: Byzantine,
+    ) -> Result<Aggregate, RuleError> {
+        let plan = Plan::of(rule, &Geometry::of(updates), byzantine)?;
+        Ok(Aggregate { values: carry_out(&plan, updates)?, used: plan.used(updates.len()) })
+    }
+
+    fn leave_one_out(
+        &self,
+        rule: &dyn Rule,
+        updates: &Updates<'_>,
+        byzantine: Byzantine,
+        aggregates: &mut Vec<Vec<f32>>,
+    ) -> Result<(), RuleError> {
+        match WithoutEach::of(rule, &Geometry::of(updates), byzantine)? {
+            WithoutEach::Mean { weights } => {
+                means_without_each(
+                    updates,
+                    &MeanWeights::new(updates.len(), weights.as_deref())?,
+                    aggregates,
+                )?;
+            }
+            WithoutEach::Columns(Statistic::Median) => median::without_each(updates, aggregates),
+            WithoutEach::Columns(Statistic::TrimmedMean { trim }) => {
+                trimmed_mean::without_each(updates, trim, aggregates);
+            }
+            WithoutEach::Columns(statistic @ Statistic::MeanNearMedian { .. }) => {
+                let rows = |left_out| (0..updates.len()).filter(|row| *row != left_out).collect();
+                let plan = |left_out| Plan::Columns { statistic, rows: Some(rows(left_out)) };
+                each(&(0..updates.len()).map(plan).collect::<Vec<_>>(), updates, aggregates)?;
+            }
+            WithoutEach::Each(plans) => each(&plans, updates, aggregates)?,
+        }
+        Ok(())
+    }
+}
+
+/// What `plan` makes of `updates`.
+fn carry_out(plan: &Plan, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
+    match plan {
+        Plan::Row(row) => Ok(updates.rows()[*row].to_vec()),
+        Plan::Mean { weights: None } => Ok(weighted_mean(updates, &MeanWeights::new(updates.len(), None)?)),
+        Plan::Mean { weights: Some(weights) } => {
+            let used = plan.used(updates.len());
+            let weights: Vec<f64> = used.iter().map(|row| weights[*row]).collect();
+            updates.of_rows(&used, |updates| {
+                Ok(weighted_mean(updates, &MeanWeights::new(updates.len(), Some(&weights))?))
+            })
+        }
+        Plan::Columns { statistic, rows: None } => Ok(statistic_of(*statistic, updates)),
+        Plan::Columns { statistic, rows: Some(rows) } => {
+            updates.of_rows(rows, |updates| Ok(statistic_of(*statistic, updates)))
+        }
+    }
+}
+
+fn statistic_of(statistic: Statistic, updates: &Updates<'_>) -> Vec<f32> {
+    match statistic {
+        Statistic::Median => median::of(updates),
+        Statistic::TrimmedMean { trim } => trimmed_mean::of(updates, trim),
+        Statistic::MeanNearMedian { count } => mean_near_median(updates, count),
+    }
+}
+
+/// What each of `plans` makes of `updates`.
+fn each(plans: &[Plan], updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
+    if let Some((selections, count)) = selections(plans) {
+        means_near_medians(updates, &selections, count, aggregates);
+        return Ok(());
+    }
+    // A rule that selects has few different ones.
+    let (firsts, places) = different(plans);
+    let rows = |plan: &Plan| if let Plan::Row(row) = plan { Some(*row) } else { None };
+    let made = firsts.par_iter().map(|&first| match rows(&plans[first]) {
+        Some(_) => Ok(Vec::new()),
+        None => carry_out(&plans[first], updates),
+    });
+    let made: Vec<Vec<f32>> = made.collect::<Result<_, _>>()?;
+    give_shape(aggregates, plans.len(), updates.dimension());
+    aggregates.par_iter_mut().zip(plans.par_iter().zip(places)).for_each(|(aggregate, (plan, place))| {
+        aggregate.copy_from_slice(rows(plan).map_or(&made[place][..], |row| updates.rows()[row]));
+    });
+    Ok(())
+}
+
+/// The rows of plans that all are the mean of as many values near the median of as many rows, and how many values.
+fn selections(plans: &[Plan]) -> Option<(Vec<Vec<usize>>, usize)> {
+    let selection = |plan: &Plan| match plan {
+        Plan::Columns { statistic: Statistic::MeanNearMedian { count }, rows: Some(rows) } => {
+            let mut rows = rows.clone();
+            rows.sort_unstable();
+            Some((rows, *count))
+        }
+        _ => None,
+    };
+    let (selections, counts): (Vec<_>, Vec<_>) = plans.iter().map(selection).collect::<Option<_>>()?;
+    let alike = selections.iter().all(|rows| rows.len() == selections[0].len());
+    (alike && counts.iter().all(|count| *count == counts[0])).then(|| (selections, counts[0]))
+}

@@ -1,0 +1,53 @@
+//! What an aggregation rule is.
+
+use std::fmt::Debug;
+
+use super::{Plan, Round, RuleError};
+
+/// One way to aggregate the updates of a round. It says what is to be computed of them, and an
+/// [`Executor`](super::Executor) does so, wherever the updates are.
+///
+/// # Behavior
+/// - The result depends on the updates alone: not on the number of threads, and not on earlier rounds.
+/// - A rule whose condition fails refuses to aggregate; it never degrades to a weaker one.
+/// - Values must be finite, which is for the receiver of an update to check. Others never panic, but what comes out of
+///   them is unspecified.
+pub trait Rule: Debug + Send + Sync {
+    /// Fills in the settings that follow from how many Byzantine devices the scenario assumes.
+    fn resolve(&mut self, _byzantine: usize) {}
+
+    /// Whether the rule can aggregate the updates of `devices` devices. By default it can if there is one.
+    ///
+    /// # Errors
+    /// The condition that fails, with its numbers.
+    fn check(&self, devices: usize, _byzantine: Byzantine) -> Result<(), RuleError> {
+        if devices == 0 { Err(RuleError::NoUpdates) } else { Ok(()) }
+    }
+
+    /// What the aggregate of `round` is. The number of its devices has passed [`Rule::check`].
+    ///
+    /// # Errors
+    /// Those of what it asks of the round.
+    fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError>;
+}
+
+/// How many of the devices whose updates are aggregated a rule assumes to be Byzantine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Byzantine {
+    /// Those of a whole round (the paper's c).
+    pub assumed: usize,
+    /// Those among them that have shown themselves and have no update.
+    pub excluded: usize,
+}
+
+impl Byzantine {
+    /// As many as a round has.
+    pub fn of(assumed: usize) -> Self {
+        Byzantine { assumed, excluded: 0 }
+    }
+
+    /// Those whose updates there may be.
+    pub fn left(self) -> usize {
+        self.assumed.saturating_sub(self.excluded)
+    }
+}

@@ -1,0 +1,72 @@
+//! What there is to choose from by name: an ordinary value, which each program passes on to whatever reads a scenario.
+//!
+//! [`Catalogue::standard`] is ours. A crate of somebody else's adds to it and calls the same `main` of each program.
+
+mod registry;
+
+use std::sync::Arc;
+
+pub(crate) use registry::NONE;
+pub use registry::{Chosen, Entry, Misfit, Registry, Settings};
+
+use crate::attacks::{self, Attack};
+use crate::defense::{self, Stage};
+use crate::rules::{self, Rule};
+
+/// The rules, stages and attacks that a scenario may name.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    /// Aggregation rules: `aggregation.rule`.
+    pub rules: Registry<dyn Rule>,
+    /// Stages before the rule: `defense.kind`.
+    pub stages: Registry<dyn Stage>,
+    /// Attacks: `attack.kind`.
+    pub attacks: Registry<dyn Attack>,
+}
+
+impl Catalogue {
+    /// What comes with Outpost.
+    pub fn standard() -> Self {
+        let mut rules = Registry::<dyn Rule>::new("aggregation rule", "rule");
+        rules.add::<rules::Mean>("mean");
+        rules.add::<rules::Krum>("krum");
+        rules.add::<rules::Bulyan>("bulyan");
+        rules.add::<rules::TrimmedMean>("trimmed-mean");
+        rules.add::<rules::Median>("median");
+
+        let mut stages = Registry::<dyn Stage>::new("defense", "kind");
+        stages.add::<defense::ErrorRateRejection>("err");
+        stages.add::<defense::LossRejection>("lfr");
+        stages.add::<defense::Union>("union");
+
+        let mut attacks = Registry::<dyn Attack>::new("attack", "kind");
+        attacks.add::<attacks::Gaussian>("gaussian");
+        attacks.add::<attacks::LabelFlip>("label-flip");
+        attacks.add::<attacks::TrimmedMean>("trimmed-mean");
+        attacks.add::<attacks::Krum>("krum");
+        attacks.add::<attacks::BackGradient>("back-gradient");
+
+        Catalogue { rules: rules.ours(), stages: stages.ours(), attacks: attacks.ours() }
+    }
+}
+
+impl Registry<dyn Rule> {
+    /// Adds a rule.
+    pub fn add<S: Rule + Settings>(&mut self, name: &str) {
+        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
+    }
+}
+
+impl Registry<dyn Stage> {
+    /// Adds a stage.
+    pub fn add<S: Stage + Settings>(&mut self, name: &str) {
+        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
+    }
+}
+
+impl Registry<dyn Attack> {
+    /// Adds an attack.
+    pub fn add<S: Attack + Settings>(&mut self, name: &str) {
+        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
+    }
+}

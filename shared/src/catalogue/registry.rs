@@ -1,0 +1,238 @@
+//! Things of one sort by their names, each with settings of its own.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use toml::{Table, Value};
+
+use crate::toml_file::plain;
+
+/// What names nothing.
+pub(crate) const NONE: &str = "none";
+
+/// Settings with defaults and documentation: the latter's first sentence is what a list says of the thing.
+pub trait Settings: DeserializeOwned + Serialize + JsonSchema + 'static {}
+
+impl<S: DeserializeOwned + Serialize + JsonSchema + 'static> Settings for S {}
+
+/// Things of one sort, in the order in which they were added.
+pub struct Registry<T: ?Sized> {
+    /// What one of them is.
+    what: &'static str,
+    /// The key whose value names one.
+    tag: &'static str,
+    entries: Vec<Arc<Entry<T>>>,
+}
+
+/// What is known of a thing before its settings are.
+pub struct Entry<T: ?Sized> {
+    name: String,
+    is_ours: bool,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+    #[expect(clippy::type_complexity, reason = "it stands nowhere else")]
+    read: Box<dyn Fn(Table, &dyn Fn(&mut T)) -> Result<(Table, Arc<T>), Misfit> + Send + Sync>,
+}
+
+/// Settings that are not those of the thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// The key, or that of what names the thing.
+    pub key: String,
+    /// What is wrong with it, and what would be right.
+    pub message: String,
+}
+
+impl<T: ?Sized + 'static> Registry<T> {
+    pub(super) fn new(what: &'static str, tag: &'static str) -> Self {
+        Registry { what, tag, entries: Vec::new() }
+    }
+
+    /// Marks what there is as coming with Outpost.
+    pub(super) fn ours(mut self) -> Self {
+        self.entries.iter_mut().filter_map(Arc::get_mut).for_each(|entry| entry.is_ours = true);
+        self
+    }
+
+    pub(super) fn insert<S: Settings>(
+        &mut self,
+        name: &str,
+        as_mut: fn(&mut S) -> &mut T,
+        into: fn(S) -> Arc<T>,
+    ) {
+        let read = move |table, resolve: &dyn Fn(&mut T)| {
+            let mut settings: S = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+                Misfit { key: error.path().to_string(), message: plain(error.inner().message()) }
+            })?;
+            resolve(as_mut(&mut settings));
+            let table = Table::try_from(&settings).expect("settings are plain TOML");
+            Ok((table, into(settings)))
+        };
+        let schema = |generator: &mut SchemaGenerator| generator.root_schema_for::<S>();
+        let entry = Entry { name: name.to_owned(), is_ours: false, schema, read: Box::new(read) };
+        // Whoever adds what is there already means to replace it.
+        self.entries.retain(|entry| entry.name != name);
+        self.entries.push(Arc::new(entry));
+    }
+
+    /// All of them.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.entries.iter().map(|entry| &**entry)
+    }
+
+    /// The keys of what is called `name`; none, where nothing is to be, and `None` if nobody knows it.
+    pub(crate) fn keys(&self, name: &str) -> Option<Vec<String>> {
+        if name == NONE {
+            return Some(Vec::new());
+        }
+        Some(self.entries().find(|entry| entry.name == name)?.keys())
+    }
+
+    /// The key whose value names one.
+    pub fn tag(&self) -> &'static str {
+        self.tag
+    }
+
+    /// The thing called `name` with the settings in `table`; `resolve` fills in what follows from the rest of the scenario.
+    ///
+    /// # Errors
+    /// [`Misfit`] names what there is instead of a name or a key that is not known.
+    pub fn choose(&self, name: &str, table: Table, resolve: &dyn Fn(&mut T)) -> Result<Chosen<T>, Misfit> {
+        let Some(entry) = self.entries.iter().find(|entry| entry.name == name) else {
+            let names = listed(self.entries().map(Entry::name));
+            let message = format!("unknown {} `{name}`; known are {names}", self.what);
+            return Err(Misfit { key: self.tag.to_owned(), message });
+        };
+        let keys = entry.keys();
+        if let Some(key) = table.keys().find(|key| !keys.contains(key)) {
+            let message = match keys.is_empty() {
+                true => format!("the {} `{name}` has no `{key}`, nor any other setting", self.what),
+                false => format!("the {} `{name}` has no `{key}`; it has {}", self.what, listed(&keys)),
+            };
+            return Err(Misfit { key: key.clone(), message });
+        }
+        let (settings, value) = (entry.read)(table, resolve)?;
+        Ok(Chosen { tag: self.tag, name: name.to_owned(), settings, value })
+    }
+}
+
+fn listed(names: impl IntoIterator<Item: fmt::Display>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl<T: ?Sized> Entry<T> {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it comes with Outpost.
+    pub fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
+    /// The schema of its settings, which refers to no other.
+    pub fn schema(&self) -> Schema {
+        let mut settings = SchemaSettings::default();
+        settings.inline_subschemas = true;
+        (self.schema)(&mut settings.into_generator())
+    }
+
+    /// What it is, in a sentence.
+    pub fn about(&self) -> String {
+        let schema = self.schema();
+        let about = schema.get("description").and_then(|text| text.as_str()).unwrap_or_default();
+        about.split("\n\n").next().unwrap_or_default().replace('\n', " ")
+    }
+
+    /// The names of its settings.
+    pub fn keys(&self) -> Vec<String> {
+        let schema = self.schema();
+        let properties = schema.get("properties").and_then(|properties| properties.as_object());
+        properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+    }
+}
+
+/// A thing that a scenario has chosen, with its settings.
+pub struct Chosen<T: ?Sized> {
+    tag: &'static str,
+    name: String,
+    settings: Table,
+    value: Arc<T>,
+}
+
+impl<T: ?Sized> Chosen<T> {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its settings, resolved.
+    pub fn settings(&self) -> &Table {
+        &self.settings
+    }
+
+    /// The thing itself.
+    pub fn shared(&self) -> Arc<T> {
+        self.value.clone()
+    }
+}
+
+impl<T: ?Sized> Deref for Chosen<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: ?Sized> Clone for Chosen<T> {
+    fn clone(&self) -> Self {
+        let Chosen { tag, name, settings, value } = self;
+        Chosen { tag, name: name.clone(), settings: settings.clone(), value: value.clone() }
+    }
+}
+
+impl<T: ?Sized> PartialEq for Chosen<T> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.tag, &self.name, &self.settings) == (other.tag, &other.name, &other.settings)
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Chosen<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.name, self.settings)
+    }
+}
+
+impl<T: ?Sized> fmt::Display for Chosen<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name)
+    }
+}
+
+/// As a table: what names it, and its settings.
+impl<T: ?Sized> Serialize for Chosen<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1 + self.settings.len()))?;
+        map.serialize_entry(self.tag, &self.name)?;
+        self.settings.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+        map.end()
+    }
+}
+
+impl<T: ?Sized> Clone for Registry<T> {
+    fn clone(&self) -> Self {
+        Registry { what: self.what, tag: self.tag, entries: self.entries.clone() }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Registry<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.entries.iter().map(|entry| &entry.name)).finish()
+    }
+}

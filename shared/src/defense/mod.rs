@@ -1,0 +1,105 @@
+//! Defenses: stages before the rule, which keep harmful updates from it (paper section 5).
+//!
+//! The stages of `[[defense]]` act one after the other, each on what the one before has left. Those of the paper go by a few
+//! validation examples: the updates of a round are aggregated once with all of them (A) and, for each update i, once without
+//! it (Bi). What the aggregate does worse on the examples *with* i is the impact of i:
+//!
+//! | stage | impact of i | removes |
+//! |---|---|---|
+//! | [`ErrorRateRejection`] (ERR) | error rate(A) - error rate(Bi) | the c updates of largest impact |
+//! | [`LossRejection`] (LFR) | cross-entropy(A) - cross-entropy(Bi) | the c updates of largest impact |
+//! | [`Union`] | - | what either of the two removes |
+//!
+//! The rule then aggregates the rest. It assumes as many Byzantine devices as before, although there are fewer updates and,
+//! one hopes, fewer Byzantine ones: the aggregator does not know how many of them it caught.
+//! [`Scenario::check_updates`](crate::scenario::Scenario::check_updates) refuses a scenario where that cannot work,
+//! and has the round machine leave the model as it is in a round where too few devices answer.
+
+mod err;
+mod judging;
+mod leave_one_out;
+mod lfr;
+#[cfg(test)]
+mod testing;
+mod union;
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use crate::evaluation::Evaluation;
+use crate::identity::DeviceId;
+use crate::models::ModelError;
+use crate::rules::{Byzantine, Round, RuleError};
+use crate::scenario::{Scenario, TooFewUpdates, Unfit};
+
+pub use err::ErrorRateRejection;
+pub use judging::{Judging, Ties};
+pub use leave_one_out::{LeaveOneOut, TieBreaker};
+pub use lfr::LossRejection;
+pub use union::Union;
+
+/// A stage before the rule: it tells harmful updates from others.
+pub trait Stage: Debug + Send + Sync {
+    /// Fills in the settings that follow from how many Byzantine devices the scenario assumes.
+    fn resolve(&mut self, _byzantine: usize) {}
+
+    /// Whether the stage makes sense.
+    ///
+    /// # Errors
+    /// The dotted key that is wrong, and what would be right.
+    fn check(&self) -> Result<(), Unfit> {
+        Ok(())
+    }
+
+    /// How many test examples it judges updates by, if it asks for [`Gate::leave_one_out`]; they are drawn once for the run.
+    fn validation_examples(&self) -> usize {
+        0
+    }
+
+    /// How many updates it removes at most.
+    fn removes_at_most(&self, byzantine: Byzantine) -> usize;
+
+    /// The rows of the updates to remove.
+    ///
+    /// # Errors
+    /// Those of what it asks of the round.
+    fn remove(&self, gate: &Gate<'_>) -> Result<BTreeSet<usize>, DefenseError>;
+}
+
+/// The updates that a stage is to judge, in ascending order of device.
+pub struct Gate<'a> {
+    /// What the run is of.
+    pub scenario: &'a Scenario,
+    /// The round.
+    pub round: u32,
+    /// The sender of each row.
+    pub devices: &'a [DeviceId],
+    /// The updates, as a rule sees them: how many are assumed to be Byzantine, and how far they are apart.
+    pub updates: Round<'a>,
+    /// Evaluates the aggregate with all rows, and without each, on so many validation examples.
+    pub evaluate: &'a dyn Fn(usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError>,
+}
+
+/// Why a defense cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum DefenseError {
+    /// The test set is smaller than the sample that is to be drawn from it.
+    #[error(
+        "defense.validation-examples = {wanted}, but the test set has {available} examples: lower it to at most that"
+    )]
+    TooFewExamples {
+        /// The number that the scenario asks for.
+        wanted: usize,
+        /// The number that there is.
+        available: usize,
+    },
+    /// They are too few.
+    #[error(transparent)]
+    TooFew(#[from] TooFewUpdates),
+    /// The rule refuses the updates, or all of them but one.
+    #[error("the defense cannot aggregate: {0}")]
+    Rule(#[from] RuleError),
+    /// The model refuses an aggregate or the validation examples.
+    #[error("the defense cannot evaluate an aggregate: {0}")]
+    Model(#[from] ModelError),
+}

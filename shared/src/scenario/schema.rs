@@ -1,0 +1,58 @@
+//! The JSON Schema of scenario files.
+
+use schemars::{Schema, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::reading::Keys;
+use super::sections::{AggregationKeys, AttackKeys, StageKeys};
+use crate::catalogue::{Catalogue, NONE, Registry};
+
+impl Catalogue {
+    /// The JSON Schema of scenario files that name what is in this catalogue.
+    pub fn schema(&self) -> Schema {
+        let mut inline = SchemaSettings::default();
+        inline.inline_subschemas = true;
+        let mut generator = inline.into_generator();
+        let mut schema = generator.root_schema_for::<Keys>();
+        let rule = choices(&generator.subschema_for::<AggregationKeys>(), &self.rules, "mean");
+        let attack = choices(&generator.subschema_for::<AttackKeys>(), &self.attacks, NONE);
+        let stage = choices(&generator.subschema_for::<StageKeys>(), &self.stages, NONE);
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert("aggregation".to_owned(), rule);
+            properties.insert("attack".to_owned(), attack);
+            let stages = json!({ "type": "array", "items": stage.clone() });
+            properties.insert("defense".to_owned(), json!({ "anyOf": [stage, stages] }));
+        }
+        schema
+    }
+}
+
+/// A section that names one thing of `registry`, by default the one called `default`: for each of them its keys beside
+/// those `common` to all.
+fn choices<T: ?Sized + 'static>(common: &Schema, registry: &Registry<T>, default: &str) -> Value {
+    let object = |schema: &Schema| match schema.get("properties") {
+        Some(Value::Object(properties)) => properties.clone(),
+        _ => Map::new(),
+    };
+    let tag = registry.tag();
+    let choice = |name: &str, about: String, own: Map<String, Value>| {
+        let mut properties = object(common);
+        properties.insert(tag.to_owned(), json!({ "const": name, "description": about }));
+        properties.extend(own);
+        let required = if name == default { vec![] } else { vec![tag] };
+        json!({
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": false,
+        })
+    };
+    let mut choices: Vec<Value> = registry
+        .entries()
+        .map(|entry| choice(entry.name(), entry.about(), object(&entry.schema())))
+        .collect();
+    if default == NONE {
+        choices.insert(0, choice(NONE, "Nothing.".to_owned(), Map::new()));
+    }
+    json!({ "oneOf": choices })
+}
