@@ -147,13 +147,18 @@ impl Run {
     ///
     /// # Errors
     /// [`RecordError`] if it cannot be written.
-    pub fn record(&mut self, record: RoundRecord, global: Arc<[f32]>) -> Result<(), RecordError> {
+    pub fn record(&mut self, mut record: RoundRecord, global: Arc<[f32]>) -> Result<(), RecordError> {
         self.save_devices()?;
         let now = Instant::now();
         let seconds = now.duration_since(self.last_record).as_secs_f64();
         self.last_record = now;
         let (round, error) = (record.round, record.test_error.unwrap_or(f64::INFINITY));
-        self.directory.append(&RoundRecord { seconds, ..record })?;
+        record.seconds = seconds;
+        if round < self.scenario.rounds {
+            // That of every evaluation would outgrow all else that is recorded.
+            record.confusion.clear();
+        }
+        self.directory.append(&record)?;
         self.latest = (round, global);
         let is_best = error < self.best_error;
         if is_best {

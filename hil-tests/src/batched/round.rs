@@ -14,7 +14,6 @@ use edge_client::worker::Worker;
 use rayon::prelude::*;
 use shared::attack_record::{AttackEvent, AttackRecord, AttackStep};
 use shared::data::Shard;
-use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
 use shared::models::Model;
 use shared::parameters::first_not_finite;
@@ -122,31 +121,26 @@ impl Simulation {
                 (false, Vec::new())
             }
         };
-        let evaluation = self.evaluate(round)?;
         let reason = Refusal::NonFinite;
         let refused_device = |&device: &DeviceId| RefusedDevice { device: Some(device), reason };
-        let record = RoundRecord {
+        let mut record = RoundRecord {
             round,
             selected: selected.len() as u32,
             accepted: count as u32,
             refused: (!refused.is_empty()).then_some((reason, refused.len() as u32)).into_iter().collect(),
             refused_devices: refused.iter().map(refused_device).collect(),
-            muted: Vec::new(),
             byzantine: (aggregated && fewer > 0).then(|| self.scenario.byzantine() - fewer),
             losses_ignored,
-            absent: Vec::new(),
             removed,
             aggregated,
             train_loss,
-            test_error: evaluation.map(|evaluation| evaluation.error_rate),
-            test_loss: evaluation.map(|evaluation| evaluation.loss),
-            bytes_up: 0,
-            bytes_down: 0,
-            seconds: 0.0,
             attack,
-            devices: Vec::new(),
-            shards: Vec::new(),
+            ..RoundRecord::default()
         };
+        if self.scenario.evaluates(round) {
+            let evaluation = self.test.evaluate_classes(&self.global);
+            record.enter(evaluation.context("the global model cannot be evaluated")?);
+        }
         Ok((record, self.values.clone()))
     }
 
@@ -257,14 +251,5 @@ impl Simulation {
     /// The number of examples behind each of `updates`, if the rule is told.
     fn counted<'a>(&self, updates: &'a Updates) -> Option<&'a [f64]> {
         self.scenario.aggregation.weighted.then_some(&updates.weights)
-    }
-
-    /// How good the global model is, in rounds with an evaluation.
-    fn evaluate(&self, round: u32) -> anyhow::Result<Option<Evaluation>> {
-        if !self.scenario.evaluates(round) {
-            return Ok(None);
-        }
-        let evaluations = self.test.evaluate(&self.global.unsqueeze(0)?);
-        Ok(evaluations.context("the global model cannot be evaluated")?.first().copied())
     }
 }
