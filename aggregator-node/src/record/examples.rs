@@ -42,6 +42,8 @@ pub(super) fn manifest_of(scenario: &Scenario) -> Manifest {
         bench: "software".into(),
         created_unix: 1_800_000_000,
         versions: BTreeMap::from([("outpost".into(), "0.1.0".into())]),
+        extensions: BTreeMap::new(),
+        shards_sha256: None,
         data: BTreeMap::from([("mnist test".into(), "ab".repeat(32))]),
         layout: TensorShape::list(parameters(0.0).layout()),
     }

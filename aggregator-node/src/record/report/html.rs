@@ -168,7 +168,9 @@ fn details(arm: &Arm, compared: bool) -> Markup {
             dt { "scenario digest" } dd { code { (manifest.scenario_sha256) } }
             dt { "run" } dd { code { (manifest.run) } ", made " (text::date(manifest.created_unix)) " UTC" }
             @for (name, version) in &manifest.versions { dt { (name) } dd { (version) } }
+            @for (name, version) in &manifest.extensions { dt { (name) } dd { (version) } }
             @for (name, digest) in &manifest.data { dt { (name) } dd { code { (digest) } } }
+            @if let Some(digest) = &manifest.shards_sha256 { dt { "list of shards" } dd { code { (digest) } } }
         }
         pre { (scenario_toml.trim_end()) }
     }
@@ -219,6 +221,8 @@ mod tests {
         arm.summary.model_sha256 = hostile.into();
         arm.manifest.versions.insert(hostile.into(), hostile.into());
         arm.manifest.data.insert(hostile.into(), hostile.into());
+        arm.manifest.extensions.insert(hostile.into(), hostile.into());
+        arm.manifest.shards_sha256 = Some(hostile.into());
         let page = render(hostile, &[arm.clone(), arm]).unwrap();
         assert!(!page.contains("<script") && !page.contains("alert(\"1\")"));
         assert_eq!(page.matches("</style>").count(), 1);
