@@ -1,9 +1,9 @@
 //! The page. maud escapes every text; only plots and style sheets, which hold nothing from outside, are not.
 
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
-use super::page::{page, section, wide_table};
-use super::plot::{self, Series};
+use super::page::{self, page, section, wide_table};
+use super::plot::{LinePlot, Series};
 use super::{attack, classes, devices, participation, text};
 use crate::record::metrics::{Metric, Plot, ROUNDS, RUNS, Read, RunMetric, Table, Value};
 use crate::record::{Devices, Manifest, RecordError, RoundRecord, State, Summary};
@@ -48,10 +48,9 @@ impl Arm {
 /// # Errors
 /// [`RecordError::Plot`] if a plot cannot be drawn.
 pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
-    let labels: Vec<_> = arms.iter().map(|arm| arm.label.as_str()).collect();
     let with_trouble = || arms.iter().filter(|arm| arm.records.iter().any(participation::has_trouble));
     let compared = arms.len() > 1;
-    let figures = ROUNDS.iter().filter_map(|metric| figure(metric, &labels, arms));
+    let figures = ROUNDS.iter().filter_map(|metric| figure(metric, arms));
     let figures = figures.collect::<Result<Vec<_>, _>>()?;
     let participation = with_trouble().map(|arm| participation::section(arm, compared));
     let participation = participation.collect::<Result<Vec<_>, _>>()?;
@@ -128,34 +127,19 @@ fn summary_table(arms: &[Arm]) -> Markup {
 }
 
 /// The figure of `metric`, if it has one: a line for each of `arms`, of the rounds in which it was measured.
-fn figure(metric: &Metric, labels: &[&str], arms: &[Arm]) -> Option<Result<Markup, RecordError>> {
+fn figure(metric: &Metric, arms: &[Arm]) -> Option<Result<Markup, RecordError>> {
     let (Plot::Alone(title), Read::Round(read)) = (metric.plot, &metric.read) else { return None };
-    let points =
-        |arm: &Arm| arm.records.iter().filter_map(|record| Some((record.round, read(record)?))).collect();
-    let series = arms.iter().enumerate().map(|(stroke, arm)| Series { stroke, points: points(arm) });
-    let plot = legend_and_plot(title, labels, &series.collect::<Vec<_>>());
+    let line = |arm: &Arm| {
+        let points = arm.records.iter().filter_map(|record| Some((record.round, read(record)?)));
+        Series { label: arm.label.clone(), points: points.collect() }
+    };
+    let plot = over_rounds(title, arms.iter().map(line).collect());
     Some(plot.map(|plot| section(title, &html! { p.note { (metric.help) } (plot) })))
 }
 
-pub(super) fn legend_and_plot(
-    title: &str,
-    labels: &[&str],
-    series: &[Series],
-) -> Result<Markup, RecordError> {
-    let svg =
-        plot::over_rounds(series).map_err(|reason| RecordError::Plot { plot: title.to_owned(), reason })?;
-    let Some(svg) = svg else { return Ok(html! { p.note { "Not measured in any round." } }) };
-    Ok(html! {
-        figure {
-            // A single line needs no key: the title says what it is.
-            @if labels.len() > 1 { ul.legend {
-                @for (series, label) in series.iter().zip(labels) {
-                    li { (PreEscaped(plot::legend_line(series.stroke))) span { (label) } }
-                }
-            } }
-            div role="img" aria-label=(format!("{title} over rounds: {}", labels.join("; "))) { (PreEscaped(svg)) }
-        }
-    })
+/// A plot of `series` over rounds.
+pub(super) fn over_rounds(title: &str, series: Vec<Series>) -> Result<Markup, RecordError> {
+    page::figure(&format!("{title} over rounds"), &LinePlot::over_rounds(series))
 }
 
 fn details(arm: &Arm, compared: bool) -> Markup {

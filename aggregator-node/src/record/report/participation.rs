@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use shared::identity::DeviceId;
 
-use super::html::{Arm, legend_and_plot};
+use super::html::{Arm, over_rounds};
 use super::page::wide_table;
 use super::plot::Series;
 use crate::record::metrics::{Plot, ROUNDS, Read};
@@ -23,18 +23,17 @@ pub(super) fn has_trouble(record: &RoundRecord) -> bool {
 
 /// How many updates of `arm` were accepted, refused, missing and removed, and whose were refused or removed.
 pub(super) fn section(arm: &Arm, compared: bool) -> Result<Markup, RecordError> {
-    let (mut labels, mut series) = (Vec::new(), Vec::new());
+    let mut series = Vec::new();
     for metric in ROUNDS.iter().filter(|metric| metric.plot == Plot::Updates) {
         let Read::Round(read) = metric.read else { continue };
         let points = arm.records.iter().filter_map(|record| Some((record.round, read(record)?)));
         let points: Vec<_> = points.collect();
         // What never happened would hide the others on the axis.
-        if labels.is_empty() || points.iter().any(|(_, count)| *count > 0.0) {
-            series.push(Series { stroke: labels.len(), points });
-            labels.push(metric.name);
+        if series.is_empty() || points.iter().any(|(_, count)| *count > 0.0) {
+            series.push(Series { label: metric.name.to_owned(), points });
         }
     }
-    let plot = legend_and_plot(&format!("Updates of {}", arm.label), &labels, &series)?;
+    let plot = over_rounds(&format!("Updates of {}", arm.label), series)?;
     Ok(html! {
         @if compared { h3 { (arm.label) } }
         p.note { "Updates in each round." }
