@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use shared::data::{Batch, Dataset};
-use shared::evaluation::{Evaluation, evaluate};
+use shared::evaluation::{ClassEvaluation, Evaluation, evaluate, evaluate_classes};
 use shared::models::{Model, ModelError};
 
 /// Examples evaluated at a time, which bounds the memory of a convolution.
@@ -28,18 +28,18 @@ impl Evaluator {
     /// # Errors
     /// As [`evaluate`], for the first of them that is refused.
     pub fn evaluate(&self, parameters: &[&[f32]]) -> Result<Vec<Evaluation>, ModelError> {
-        let judge = |parameters: &&[f32]| self.evaluate_one(parameters);
+        let judge = |parameters: &&[f32]| evaluate(self.model.as_ref(), parameters, self.examples.batches());
         // Gathered before any is looked at, so that it is always the first error that is reported.
         let judged: Vec<_> = parameters.par_iter().map(judge).collect();
         judged.into_iter().collect()
     }
 
-    /// How good the model is with `parameters`, d values.
+    /// How good the model is with `parameters`, d values, on each class.
     ///
     /// # Errors
     /// As [`evaluate`].
-    pub fn evaluate_one(&self, parameters: &[f32]) -> Result<Evaluation, ModelError> {
-        evaluate(self.model.as_ref(), parameters, self.examples.batches())
+    pub fn evaluate_classes(&self, parameters: &[f32]) -> Result<ClassEvaluation, ModelError> {
+        evaluate_classes(self.model.as_ref(), parameters, self.examples.batches())
     }
 }
 

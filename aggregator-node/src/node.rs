@@ -1,6 +1,5 @@
 //! The rim: joins machine, worker, record, MQTT and the clock.
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,9 +9,8 @@ use anyhow::bail;
 use rim::{BrokerAccess, Command, Computations, Link, LinkError, LinkEvent, Supervisor, nonce};
 use shared::catalogue::Catalogue;
 use shared::data::{ShardEntry, ShardList};
-use shared::identity::{DeviceId, Digest};
+use shared::identity::Digest;
 use shared::scenario::Scenario;
-use shared::toml_file::FileError;
 use shared::wire::Millis;
 use shared::{data, models};
 use tokio::time::{Instant, sleep_until};
@@ -23,7 +21,7 @@ use crate::backend::{self, DeviceChoice};
 use crate::broker::{self, Broker, BrokerError, Settings};
 use crate::config::Cli;
 use crate::machine::{Action, Event, Machine, Start};
-use crate::record::{RecordError, RoundRecord, Summary};
+use crate::record::{Manifest, RecordError, RoundRecord, Summary};
 use crate::run::{self, Opened, Run};
 use crate::worker::Worker;
 
@@ -50,16 +48,15 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
     }
     let access = load_access(&cli)?;
     let scenario = Arc::new(catalogue.load(&cli.scenario, &cli.settings)?);
-    let (training, listed) =
-        cli.shards.as_deref().map(|path| listed_shards(path, &scenario)).transpose()?.unzip();
+    let load = |path: &Path| ShardList::load(path, scenario.fleet.devices, &scenario.shard_settings());
+    let list = cli.shards.as_deref().map(load).transpose()?;
     let test = Arc::new(data::load_test(scenario.dataset, &cli.datasets, scenario.seed)?);
     let model: Arc<dyn models::Model> = models::build(scenario.model, test.shape(), test.classes())?.into();
-    let digests = [("test", test.digest())].into_iter().chain(training.map(|digest| ("training", digest)));
-    let data = run::data_digests(scenario.dataset, digests);
-    let mut run = match open_run(&cli, &scenario, model.as_ref(), data)? {
+    let mut run = match open_run(&cli, &scenario, model.as_ref(), test.digest(), list.as_ref())? {
         Opened::Unfinished(run) => run,
         Opened::Finished(summary) => return Ok(Ending::Finished(summary)),
     };
+    let listed = list.map(|list| list.shards());
     let start = checked(Start { listed, ..run.start()? }, &cli)?;
     let silence = access.silence();
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
@@ -161,14 +158,6 @@ fn load_access(cli: &Cli) -> anyhow::Result<BrokerAccess> {
     Ok(cli.access.load(cli.broker.as_ref().unwrap_or(&cli.listen.into()))?)
 }
 
-/// The digest of the training data of `scenario`, and what of it each device should train on, by the list at `path`.
-fn listed_shards(
-    path: &Path,
-    scenario: &Scenario,
-) -> Result<(Digest, BTreeMap<DeviceId, ShardEntry>), FileError> {
-    ShardList::load(path, scenario.fleet.devices, &scenario.shard_settings())
-}
-
 /// The list of shards must not contradict the rounds that are recorded.
 fn checked(start: Start, cli: &Cli) -> anyhow::Result<Start> {
     let (Some(path), Some(listed)) = (&cli.shards, &start.listed) else { return Ok(start) };
@@ -187,9 +176,13 @@ fn open_run(
     cli: &Cli,
     scenario: &Arc<Scenario>,
     model: &dyn models::Model,
-    data: BTreeMap<String, String>,
+    test: Digest,
+    list: Option<&ShardList>,
 ) -> Result<Opened, RecordError> {
-    let made_of = run::manifest(scenario, &cli.bench, model, data);
+    let digests = [("test", test)].into_iter().chain(list.map(|list| ("training", list.training())));
+    let data = run::data_digests(scenario.dataset, digests);
+    let shards_sha256 = list.map(|list| list.digest().to_string());
+    let made_of = Manifest { shards_sha256, ..run::manifest(scenario, &cli.bench, model, data) };
     // Every round: on a fleet a round is worth more than the write.
     let mut opened = Run::open(&cli.out, scenario, model, &made_of, Duration::ZERO)?;
     match &mut opened {

@@ -76,6 +76,9 @@ impl Run {
         let (Checkpoint { round, parameters, .. }, records) = directory.resume()?;
         if round > 0 {
             info!("going on after round {round} of {}", scenario.rounds);
+            for other in directory.stored().manifest().other_versions(made_of) {
+                warn!("the run goes on with another program than it was begun with: {other}");
+            }
         }
         let devices = Devices::load(path)?;
         let now = Instant::now();
@@ -147,13 +150,18 @@ impl Run {
     ///
     /// # Errors
     /// [`RecordError`] if it cannot be written.
-    pub fn record(&mut self, record: RoundRecord, global: Arc<[f32]>) -> Result<(), RecordError> {
+    pub fn record(&mut self, mut record: RoundRecord, global: Arc<[f32]>) -> Result<(), RecordError> {
         self.save_devices()?;
         let now = Instant::now();
         let seconds = now.duration_since(self.last_record).as_secs_f64();
         self.last_record = now;
         let (round, error) = (record.round, record.test_error.unwrap_or(f64::INFINITY));
-        self.directory.append(&RoundRecord { seconds, ..record })?;
+        record.seconds = seconds;
+        if round < self.scenario.rounds {
+            // That of every evaluation would outgrow all else that is recorded.
+            record.confusion.clear();
+        }
+        self.directory.append(&record)?;
         self.latest = (round, global);
         let is_best = error < self.best_error;
         if is_best {
@@ -249,7 +257,9 @@ pub fn manifest(
         bench: bench.to_owned(),
         created_unix: unix_time().as_secs(),
         versions: versions(),
+        extensions: BTreeMap::new(),
         data,
+        shards_sha256: None,
         layout: TensorShape::list(model.layout()),
     }
 }
@@ -265,6 +275,11 @@ pub fn data_digests(
 
 fn versions() -> BTreeMap<String, String> {
     let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
-    let versions = [("outpost", env!("CARGO_PKG_VERSION").to_owned()), ("system", system)];
-    versions.map(|(name, version)| (name.to_owned(), version)).into()
+    let versions = [
+        ("outpost", env!("CARGO_PKG_VERSION")),
+        ("commit", env!("OUTPOST_COMMIT")),
+        ("compiler", env!("OUTPOST_COMPILER")),
+        ("system", &system),
+    ];
+    versions.map(|(name, version)| (name.to_owned(), version.to_owned())).into()
 }

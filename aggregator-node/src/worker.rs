@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use shared::data::Dataset;
 use shared::defense::DefenseError;
-use shared::evaluation::Evaluation;
+use shared::evaluation::ClassEvaluation;
 use shared::identity::DeviceId;
 use shared::models::Model;
 use shared::rules::{RuleError, Updates};
@@ -65,7 +65,7 @@ pub enum Outcome {
         /// The round.
         round: u32,
         /// The evaluation, or why there is none.
-        result: Result<Evaluation, String>,
+        result: Result<ClassEvaluation, String>,
     },
 }
 
@@ -143,7 +143,7 @@ impl Worker {
                 }
             }
             Job::Evaluate { round, global } => {
-                let result = self.test.evaluate_one(&global);
+                let result = self.test.evaluate_classes(&global);
                 Outcome::Evaluated { round, result: result.map_err(|error| error.to_string()) }
             }
         }

@@ -24,5 +24,7 @@ pub(crate) fn summary() -> Summary {
         devices: 1,
         refused: BTreeMap::new(),
         attack: None,
+        metrics: BTreeMap::new(),
+        confusion: Vec::new(),
     }
 }

@@ -1,38 +1,19 @@
 //! Results as a table.
 
 use aggregator_node::record::Summary;
+use aggregator_node::record::metrics::{RunMetric, Table};
+
+/// Digits of a share behind the point.
+const DIGITS: usize = 3;
 
 /// A table of labelled summaries, one line each, for a terminal.
 pub fn summaries(rows: &[(String, Summary)]) -> String {
-    let header = [
-        "run",
-        "bench",
-        "rounds",
-        "aggregated",
-        "updates",
-        "final error",
-        "best error",
-        "rounds/s",
-        "up",
-        "down",
-        "refused",
-    ];
-    let mut lines = vec![header.map(ToOwned::to_owned).to_vec()];
+    let columns = || RunMetric::columns(Table::Terminal);
+    let mut lines = vec![vec!["run".to_owned(), "bench".to_owned()]];
+    lines[0].extend(columns().map(|metric| metric.title.to_lowercase()));
     lines.extend(rows.iter().map(|(label, summary)| {
-        vec![
-            label.clone(),
-            summary.bench.clone(),
-            summary.rounds.to_string(),
-            summary.aggregated_rounds.to_string(),
-            // The fewest of a round, and the mean.
-            format!("{} / {:.1}", summary.least_updates, summary.mean_updates),
-            error(summary.final_test_error),
-            error(summary.best_test_error),
-            format!("{:.1}", summary.rounds_per_second),
-            bytes(summary.bytes_up),
-            bytes(summary.bytes_down),
-            summary.refused.values().sum::<u64>().to_string(),
-        ]
+        let cells = columns().map(|metric| metric.show(summary, DIGITS));
+        [label.clone(), summary.bench.clone()].into_iter().chain(cells).collect()
     }));
     align(&lines)
 }
@@ -52,14 +33,6 @@ pub(crate) fn align(lines: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
-}
-
-fn error(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
-}
-
-fn bytes(count: u64) -> String {
-    format!("{}", indicatif::BinaryBytes(count))
 }
 
 #[cfg(test)]

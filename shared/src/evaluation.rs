@@ -2,6 +2,8 @@
 
 use std::borrow::Borrow;
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::Batch;
 use crate::models::{Model, ModelError};
 
@@ -18,6 +20,50 @@ pub struct Evaluation {
     pub loss: f64,
 }
 
+/// The number of classes up to which examples are counted class by class: a table of more would be read by nobody.
+pub const MOST_CLASSES: usize = 100;
+
+/// How a model does on some examples, and on those of each class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassEvaluation {
+    /// How it does on all of them.
+    pub overall: Evaluation,
+    /// How it does on those of each class, in order of classes; empty if there are more than [`MOST_CLASSES`].
+    pub classes: Vec<ClassErrors>,
+    /// The number of examples of each class (a row) that are taken for each class (a column); empty if there are more
+    /// than [`MOST_CLASSES`]. Examples that have a NaN among their logits are taken for no class.
+    pub confusion: Vec<Vec<u32>>,
+}
+
+/// How a model does on the examples of one class. It is written as a pair: `[errors, examples]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, u32)", into = "(u32, u32)")]
+pub struct ClassErrors {
+    /// Number of its examples that are classified wrongly.
+    pub errors: u32,
+    /// Number of its examples.
+    pub examples: u32,
+}
+
+impl ClassErrors {
+    /// The share that is classified wrongly, 0 to 1; `None` for a class without examples.
+    pub fn rate(self) -> Option<f64> {
+        (self.examples > 0).then(|| f64::from(self.errors) / f64::from(self.examples))
+    }
+}
+
+impl From<(u32, u32)> for ClassErrors {
+    fn from((errors, examples): (u32, u32)) -> Self {
+        ClassErrors { errors, examples }
+    }
+}
+
+impl From<ClassErrors> for (u32, u32) {
+    fn from(class: ClassErrors) -> Self {
+        (class.errors, class.examples)
+    }
+}
+
 /// Classifies all examples of `batches`, owned or borrowed, under `parameters` (d values).
 ///
 /// The class is the one of the largest logit, the lowest of several; a row with a NaN is an error whatever
@@ -31,6 +77,23 @@ pub fn evaluate<B: Borrow<Batch>>(
     batches: impl IntoIterator<Item = B>,
 ) -> Result<Evaluation, ModelError> {
     let mut tally = Tally::default();
+    for batch in batches {
+        let batch = batch.borrow();
+        tally.add(&model.logits(parameters, batch)?, &batch.labels)?;
+    }
+    tally.evaluation()
+}
+
+/// As [`evaluate`], class by class.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_classes<B: Borrow<Batch>>(
+    model: &dyn Model,
+    parameters: &[f32],
+    batches: impl IntoIterator<Item = B>,
+) -> Result<ClassEvaluation, ModelError> {
+    let mut tally = ClassTally::default();
     for batch in batches {
         let batch = batch.borrow();
         tally.add(&model.logits(parameters, batch)?, &batch.labels)?;
@@ -55,7 +118,7 @@ impl Tally {
         let classes = logits.len().checked_div(labels.len()).filter(|&classes| classes > 0);
         for (row, &label) in logits.chunks_exact(classes.ok_or(ModelError::Empty)?).zip(labels) {
             self.examples += 1;
-            self.errors += usize::from(!is_correct(row, label as usize));
+            self.errors += usize::from(class_of(row) != Some(label as usize));
             self.loss += cross_entropy(row, label as usize);
         }
         Ok(())
@@ -75,14 +138,55 @@ impl Tally {
     }
 }
 
-fn is_correct(logits: &[f32], label: usize) -> bool {
-    // Every comparison with a NaN is false.
-    logits.get(label).is_some_and(|&own| {
-        logits
-            .iter()
-            .enumerate()
-            .all(|(class, &other)| if class < label { other < own } else { other <= own })
-    })
+/// A [`ClassEvaluation`] in progress.
+#[derive(Clone, Debug, Default)]
+pub struct ClassTally {
+    overall: Tally,
+    classes: Vec<ClassErrors>,
+    confusion: Vec<Vec<u32>>,
+}
+
+impl ClassTally {
+    /// Adds examples with their `logits`, as many for each of the `labels`.
+    ///
+    /// # Errors
+    /// [`ModelError::Empty`] if there is none.
+    pub fn add(&mut self, logits: &[f32], labels: &[u32]) -> Result<(), ModelError> {
+        self.overall.add(logits, labels)?;
+        let count = logits.len() / labels.len();
+        if count > MOST_CLASSES {
+            return Ok(());
+        }
+        self.classes.resize(count, ClassErrors::default());
+        self.confusion.resize_with(count, || vec![0; count]);
+        for (row, &label) in logits.chunks_exact(count).zip(labels) {
+            let (label, taken_for) = (label as usize, class_of(row));
+            // A label that the model knows no class for is an error, and of none of the classes.
+            let Some(class) = self.classes.get_mut(label) else { continue };
+            class.examples += 1;
+            class.errors += u32::from(taken_for != Some(label));
+            if let Some(taken_for) = taken_for {
+                self.confusion[label][taken_for] += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// How good the model is on all examples that were added.
+    ///
+    /// # Errors
+    /// [`ModelError::Empty`] if none was.
+    pub fn evaluation(self) -> Result<ClassEvaluation, ModelError> {
+        let ClassTally { overall, classes, confusion } = self;
+        Ok(ClassEvaluation { overall: overall.evaluation()?, classes, confusion })
+    }
+}
+
+/// The class of the largest logit, the lowest of several; `None` if there is a NaN among them.
+fn class_of(logits: &[f32]) -> Option<usize> {
+    let larger = |best: usize, next: usize| if logits[next] > logits[best] { next } else { best };
+    let class = (0..logits.len()).reduce(larger)?;
+    (!logits.iter().any(|logit| logit.is_nan())).then_some(class)
 }
 
 /// Cross-entropy of the softmax of one row of logits, in 64 bits.
@@ -150,6 +254,32 @@ mod tests {
         let batches = [batch(&[1, 1, 1]), batch(&[0])];
         let evaluation = evaluate(model.as_ref(), &[0.0; 4], &batches).unwrap();
         assert_eq!((evaluation.examples, evaluation.errors, evaluation.error_rate), (4, 3, 0.75));
+    }
+
+    #[test]
+    fn each_class_has_its_errors_and_says_what_its_examples_are_taken_for() {
+        let mut tally = ClassTally::default();
+        tally.add(&[3.0, 1.0, 2.0, 0.0, 1.0, 9.0], &[0, 1]).unwrap();
+        tally.add(&[f32::NAN, 1.0, 9.0], &[1]).unwrap();
+        tally.add(&[9.0, 1.0, 1.0], &[7]).unwrap();
+        let evaluation = tally.evaluation().unwrap();
+        assert_eq!((evaluation.overall.errors, evaluation.overall.examples), (3, 4));
+        assert_eq!(evaluation.classes, [(0, 1), (2, 2), (0, 0)].map(ClassErrors::from));
+        assert_eq!(
+            evaluation.classes.iter().map(|class| class.rate()).collect::<Vec<_>>(),
+            [Some(0.0), Some(1.0), None]
+        );
+        assert_eq!(evaluation.confusion, [[1, 0, 0], [0, 0, 1], [0, 0, 0]], "a NaN is no class");
+    }
+
+    #[test]
+    fn more_classes_than_anybody_reads_are_not_counted_one_by_one() {
+        for (count, counted) in [(MOST_CLASSES, MOST_CLASSES), (MOST_CLASSES + 1, 0)] {
+            let mut tally = ClassTally::default();
+            tally.add(&vec![0.0; count], &[0]).unwrap();
+            let ClassEvaluation { overall, classes, confusion } = tally.evaluation().unwrap();
+            assert_eq!((overall.errors, classes.len(), confusion.len()), (0, counted, counted));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The end of a round, and of a run.
 
-use shared::evaluation::Evaluation;
+use shared::evaluation::ClassEvaluation;
 use shared::wire::{Millis, Stage};
 
 use super::evaluate::Closed;
@@ -16,13 +16,13 @@ impl Machine {
         &mut self,
         now: Millis,
         closed: Closed,
-        evaluation: Option<Evaluation>,
+        evaluation: Option<ClassEvaluation>,
         out: &mut Vec<Action>,
     ) {
         closed.accepted.iter().for_each(|device| self.roster.was_accepted(*device));
         let (refused, refused_devices) = self.ledger.close();
         let (bytes_up, bytes_down) = self.traffic.close();
-        let record = RoundRecord {
+        let mut record = RoundRecord {
             round: self.round,
             selected: closed.selected,
             accepted: closed.accepted.len() as u32,
@@ -35,15 +35,15 @@ impl Machine {
             byzantine: closed.byzantine,
             train_loss: closed.train_loss,
             losses_ignored: closed.losses_ignored,
-            test_error: evaluation.as_ref().map(|evaluation| evaluation.error_rate),
-            test_loss: evaluation.as_ref().map(|evaluation| evaluation.loss),
             bytes_up,
             bytes_down,
-            seconds: 0.0,
-            attack: None,
             devices: closed.devices,
             shards: closed.shards,
+            ..RoundRecord::default()
         };
+        if let Some(evaluation) = evaluation {
+            record.enter(evaluation);
+        }
         out.push(Action::Record { record, global: self.global.clone() });
         if self.round == self.scenario.rounds {
             out.push(self.announce(Stage::Finished));

@@ -1,7 +1,7 @@
 //! Evaluate: how good the global model is, every so many rounds and after the last.
 
 use shared::data::ShardEntry;
-use shared::evaluation::Evaluation;
+use shared::evaluation::ClassEvaluation;
 use shared::identity::DeviceId;
 use shared::wire::Millis;
 
@@ -50,7 +50,7 @@ impl Machine {
         &mut self,
         now: Millis,
         round: u32,
-        result: Result<Evaluation, String>,
+        result: Result<ClassEvaluation, String>,
         out: &mut Vec<Action>,
     ) {
         let Phase::Evaluate(closed) = &self.phase else { return };

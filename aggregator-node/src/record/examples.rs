@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::attack_record::{AttackRecord, Crafted, Models};
+use shared::evaluation::ClassErrors;
 use shared::identity::{DeviceId, RunId};
 use shared::parameters::{Layout, Parameters};
 use shared::scenario::Scenario;
 use shared::wire::{Refusal, Telemetry, Throttling};
 
+use super::metrics::computed;
 use super::{
     Arm, DeviceRecord, Devices, FORMAT, Manifest, RefusedDevice, RoundRecord, State, Summary, TensorShape,
 };
@@ -40,6 +42,8 @@ pub(super) fn manifest_of(scenario: &Scenario) -> Manifest {
         bench: "software".into(),
         created_unix: 1_800_000_000,
         versions: BTreeMap::from([("outpost".into(), "0.1.0".into())]),
+        extensions: BTreeMap::new(),
+        shards_sha256: None,
         data: BTreeMap::from([("mnist test".into(), "ab".repeat(32))]),
         layout: TensorShape::list(parameters(0.0).layout()),
     }
@@ -64,6 +68,8 @@ pub(super) fn record(round: u32) -> RoundRecord {
         train_loss: Some(0.1),
         test_error: Some(0.25),
         test_loss: Some(0.5),
+        classes: [(1, 4), (0, 0), (3, 12)].map(ClassErrors::from).to_vec(),
+        confusion: vec![vec![3, 0, 1], vec![0, 0, 0], vec![2, 0, 9]],
         bytes_up: 7000,
         bytes_down: 10000,
         seconds: 0.5,
@@ -129,6 +135,8 @@ pub(super) fn summary(name: &str) -> Summary {
         devices: 10,
         refused: BTreeMap::from([(Refusal::Late, 3), (Refusal::NonFinite, 3)]),
         attack: None,
+        metrics: BTreeMap::from([("absent".into(), 3.0), ("removed".into(), 6.0)]),
+        confusion: Vec::new(),
     }
 }
 
@@ -137,7 +145,7 @@ pub(super) fn arm(label: &str, records: Vec<RoundRecord>) -> Arm {
         label: label.into(),
         state: State::Finished,
         rounds: 3,
-        summary: summary(label),
+        summary: Summary { metrics: computed(&records), ..summary(label) },
         manifest: manifest(),
         records,
         scenario_toml: scenario(&[]).to_toml(),

@@ -30,10 +30,17 @@ pub struct Manifest {
     pub bench: String,
     /// Seconds since 1970 (UTC) at which the run was made.
     pub created_unix: u64,
-    /// Versions of what computed the run: program, compiler, operating system.
+    /// What computed the run, by name: `outpost`, the program's version; the `commit` that was checked out when it was
+    /// built, or `unknown`; its `compiler`; the operating `system`. Earlier versions did not write all of them.
     pub versions: BTreeMap<String, String>,
+    /// What else than this program's own the run is made of: the name of each and its version or digest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<String, String>,
     /// SHA-256 of the data, in hexadecimal: `mnist test`, and `mnist training` where it is known.
     pub data: BTreeMap<String, String>,
+    /// SHA-256 of the file that lists the devices' shards, in hexadecimal; absent where the aggregator had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards_sha256: Option<String>,
     /// The model's tensors, in the order of the flat parameter vector.
     pub layout: Vec<TensorShape>,
 }
@@ -66,6 +73,14 @@ impl Manifest {
             return occupied("a run of another model".to_owned());
         }
         self.check_data(path, &given.data, "that which is given now")
+    }
+
+    /// What computed the run and is another now, for people: one line each.
+    pub(crate) fn other_versions(&self, now: &Manifest) -> Vec<String> {
+        let both =
+            self.versions.iter().filter_map(|(name, then)| Some((name, then, now.versions.get(name)?)));
+        let other = both.filter(|(_, then, now)| then != now);
+        other.map(|(name, then, now)| format!("{name} was `{then}` and is `{now}`")).collect()
     }
 
     /// Makes sure that the run in the directory `path`, whose manifest this is, was made with the data whose digests are
@@ -127,6 +142,23 @@ mod tests {
         let json = serde_json::to_value(&manifest).unwrap();
         assert_eq!(json["run"], manifest.run.to_string());
         assert_eq!(serde_json::from_value::<Manifest>(json).unwrap(), manifest);
+    }
+
+    #[test]
+    fn another_compiler_or_commit_is_named_and_no_reason_to_refuse() {
+        let ours = examples::manifest();
+        let mut other = ours.clone();
+        other.versions.insert("outpost".into(), "0.2.0".into());
+        other.versions.insert("commit".into(), "unknown".into());
+        assert_eq!(ours.other_versions(&other), ["outpost was `0.1.0` and is `0.2.0`"]);
+        ours.check(Path::new("runs/first"), &other).unwrap();
+    }
+
+    #[test]
+    fn a_manifest_of_an_earlier_version_is_read() {
+        let json = serde_json::to_string(&examples::manifest()).unwrap();
+        assert!(!json.contains("extensions") && !json.contains("shards_sha256"), "{json}");
+        assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), examples::manifest());
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use shared::attack_record::AttackRecord;
 use shared::data::ShardEntry;
+use shared::evaluation::{ClassErrors, ClassEvaluation};
 use shared::identity::DeviceId;
 use shared::wire::Refusal;
 
 use super::DeviceRecord;
 
 /// One finished round: a line of `rounds.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoundRecord {
     /// The round.
     pub round: u32,
@@ -47,6 +48,15 @@ pub struct RoundRecord {
     pub test_error: Option<f64>,
     /// Mean test loss of the global model (cross-entropy, nats); `None` in rounds without evaluation.
     pub test_loss: Option<f64>,
+    /// How the global model does on the test examples of each class, in order of classes. Empty in rounds without
+    /// evaluation, where there are more classes than [`MOST_CLASSES`](shared::evaluation::MOST_CLASSES), and in records
+    /// of versions that did not count them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassErrors>,
+    /// The number of test examples of each class (a row) that the global model takes for each class (a column); empty
+    /// where [`RoundRecord::classes`] is, and in all rounds but the last of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confusion: Vec<Vec<u32>>,
     /// Bytes from the devices to the aggregator.
     pub bytes_up: u64,
     /// Bytes from the aggregator to the devices.
@@ -75,6 +85,14 @@ impl RoundRecord {
     /// Number of refused updates, whatever the reason.
     pub fn refusals(&self) -> u64 {
         self.refused.values().copied().map(u64::from).sum()
+    }
+
+    /// Enters how good the global model is after the round.
+    pub fn enter(&mut self, evaluation: ClassEvaluation) {
+        self.test_error = Some(evaluation.overall.error_rate);
+        self.test_loss = Some(evaluation.overall.loss);
+        self.classes = evaluation.classes;
+        self.confusion = evaluation.confusion;
     }
 }
 

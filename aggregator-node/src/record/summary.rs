@@ -8,7 +8,7 @@ use shared::parameters::Parameters;
 use shared::scenario::Scenario;
 use shared::wire::Refusal;
 
-use super::RoundRecord;
+use super::{RoundRecord, metrics};
 
 /// A run in a dozen numbers: `summary.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,14 @@ pub struct Summary {
     /// The attack of all rounds; `None` where nothing is crafted, or no bench tells of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attack: Option<AttackSummary>,
+    /// What else is computed from the rounds, by name: the metrics of [`RUNS`](metrics::RUNS) that are no field here.
+    /// Empty in summaries of versions that did not compute them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+    /// The number of test examples of each class (a row) that the model of the last round takes for each class (a
+    /// column). Empty where [`RoundRecord::confusion`] is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confusion: Vec<Vec<u32>>,
 }
 
 impl Summary {
@@ -79,7 +87,19 @@ impl Summary {
             devices: scenario.fleet.devices,
             refused,
             attack: AttackSummary::of(records),
+            metrics: metrics::computed(records),
+            confusion: records.last().map(|record| record.confusion.clone()).unwrap_or_default(),
         }
+    }
+
+    /// Whether it says what `recorded`, perhaps of a version with other metrics, says.
+    pub(super) fn agrees_with(&self, recorded: &Summary) -> bool {
+        let both = |one: &Summary, other: &Summary| -> BTreeMap<_, _> {
+            let shared = one.metrics.iter().filter(|(name, _)| other.metrics.contains_key(*name));
+            shared.map(|(name, value)| (name.clone(), *value)).collect()
+        };
+        let here = Summary { metrics: both(self, recorded), ..self.clone() };
+        here == Summary { metrics: both(recorded, self), ..recorded.clone() }
     }
 }
 
@@ -115,6 +135,7 @@ impl AttackSummary {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::record::examples;
 
     #[test]
@@ -123,10 +144,23 @@ mod tests {
         let mut keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         let documented = "name, seed, bench, rounds, aggregated_rounds, least_updates, mean_updates, \
                           final_test_error, best_test_error, model_sha256, seconds, rounds_per_second, bytes_up, \
-                          bytes_down, devices, refused";
+                          bytes_down, devices, refused, metrics";
         let mut expected: Vec<_> = documented.split(", ").collect();
         keys.sort_unstable();
         expected.sort_unstable();
         assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn a_summary_agrees_with_one_of_a_version_that_has_other_metrics() {
+        let ours = examples::summary("a");
+        let with = |metrics: &[(&str, f64)]| Summary {
+            metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            ..ours.clone()
+        };
+        assert!(ours.agrees_with(&with(&[])));
+        assert!(ours.agrees_with(&with(&[("absent", 3.0), ("of a later version", 1.0)])));
+        assert!(!ours.agrees_with(&with(&[("absent", 4.0)])));
+        assert!(!ours.agrees_with(&Summary { rounds: 4, ..ours.clone() }));
     }
 }

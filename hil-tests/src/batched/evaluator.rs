@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use shared::data::Batch;
-use shared::evaluation::{Evaluation, Tally};
+use shared::evaluation::{ClassEvaluation, ClassTally, Evaluation, Tally};
 use shared::models::ModelError;
 
 use super::network::Network;
@@ -39,27 +39,47 @@ impl Evaluator {
     /// # Errors
     /// [`ModelError::Empty`] if there is no example, and what candle or the GPU fails with.
     pub(super) fn evaluate(&self, models: &Tensor) -> Result<Vec<Evaluation>, ModelError> {
+        let mut tallies = vec![Tally::default(); models.dim(0)?];
+        self.classify(models, |model, logits, labels| tallies[model].add(logits, labels))?;
+        tallies.into_iter().map(Tally::evaluation).collect()
+    }
+
+    /// How good `model` is on each class, `[d]`.
+    ///
+    /// # Errors
+    /// As [`Evaluator::evaluate`].
+    pub(super) fn evaluate_classes(&self, model: &Tensor) -> Result<ClassEvaluation, ModelError> {
+        let mut tally = ClassTally::default();
+        self.classify(&model.unsqueeze(0)?, |_, logits, labels| tally.add(logits, labels))?;
+        tally.evaluation()
+    }
+
+    /// Gives `add` the logits of all examples under each of `models`, with the model's place and the labels.
+    fn classify(
+        &self,
+        models: &Tensor,
+        mut add: impl FnMut(usize, &[f32], &[u32]) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
         let count = models.dim(0)?;
-        let mut tallies = vec![Tally::default(); count];
         let longest = self.examples.iter().map(|(_, labels)| labels.len()).max().unwrap_or(0);
         let together = together(self.values, longest, self.network.features());
-        for (start, tallies) in (0..count).step_by(together).zip(tallies.chunks_mut(together)) {
-            let models = models.narrow(0, start, tallies.len())?;
+        for start in (0..count).step_by(together) {
+            let models = models.narrow(0, start, together.min(count - start))?;
             for (examples, labels) in &self.examples {
-                let logits = self.network.logits(&models, &examples.repeat((tallies.len(), 1, 1))?)?;
-                for (tally, logits) in tallies.iter_mut().zip(logits.flatten_from(1)?.to_vec2()?) {
-                    tally.add(&logits, labels)?;
+                let logits = self.network.logits(&models, &examples.repeat((models.dim(0)?, 1, 1))?)?;
+                for (place, logits) in logits.flatten_from(1)?.to_vec2()?.iter().enumerate() {
+                    add(start + place, logits, labels)?;
                 }
             }
         }
-        tallies.into_iter().map(Tally::evaluation).collect()
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use shared::data::Features;
-    use shared::evaluation::evaluate;
+    use shared::evaluation::{evaluate, evaluate_classes};
     use shared::models::{self, Model, ModelName};
     use shared::random::{Purpose, stream};
 
@@ -101,13 +121,16 @@ mod tests {
             let expected: Vec<Evaluation> = several.iter().map(alone).collect();
             let differ = (expected[1].loss - expected[0].loss).abs() > 0.01;
             assert!(differ, "there is something to compare: {expected:?}");
-            let found = evaluator.evaluate(&Tensor::new(several, device()).unwrap()).unwrap();
+            let found = evaluator.evaluate(&Tensor::new(several.clone(), device()).unwrap()).unwrap();
             assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(&expected) {
                 assert!((found.loss - expected.loss).abs() <= 1e-4 * expected.loss, "{name}: {found:?}");
                 assert!(found.errors == expected.errors, "{name}: {found:?}, not {expected:?}");
                 assert_eq!(found.examples, expected.examples);
             }
+            let last = Tensor::new(&several[2][..], device()).unwrap();
+            let expected = evaluate_classes(model.as_ref(), &several[2], batches()).unwrap();
+            assert_eq!(evaluator.evaluate_classes(&last).unwrap().confusion, expected.confusion);
         }
     }
 

@@ -116,31 +116,26 @@ impl Simulation {
                 (false, Vec::new())
             }
         };
-        let evaluation = self.evaluate(round)?;
         let reason = Refusal::NonFinite;
         let refused_device = |&device: &DeviceId| RefusedDevice { device: Some(device), reason };
-        let record = RoundRecord {
+        let mut record = RoundRecord {
             round,
             selected: selected.len() as u32,
             accepted: count as u32,
             refused: (!refused.is_empty()).then_some((reason, refused.len() as u32)).into_iter().collect(),
             refused_devices: refused.iter().map(refused_device).collect(),
-            muted: Vec::new(),
             byzantine: (aggregated && fewer > 0).then(|| self.scenario.byzantine() - fewer),
             losses_ignored,
-            absent: Vec::new(),
             removed,
             aggregated,
             train_loss,
-            test_error: evaluation.map(|evaluation| evaluation.error_rate),
-            test_loss: evaluation.map(|evaluation| evaluation.loss),
-            bytes_up: 0,
-            bytes_down: 0,
-            seconds: 0.0,
             attack,
-            devices: Vec::new(),
-            shards: Vec::new(),
+            ..RoundRecord::default()
         };
+        if self.scenario.evaluates(round) {
+            let evaluation = self.test.evaluate_classes(&self.global);
+            record.enter(evaluation.context("the global model cannot be evaluated")?);
+        }
         Ok((record, self.values.clone()))
     }
 
@@ -268,15 +263,6 @@ impl Simulation {
             Ok((evaluations[0], places.into_iter().map(without).collect()))
         };
         Ok(evaluate()?)
-    }
-
-    /// How good the global model is, in rounds with an evaluation.
-    fn evaluate(&self, round: u32) -> anyhow::Result<Option<Evaluation>> {
-        if !self.scenario.evaluates(round) {
-            return Ok(None);
-        }
-        let evaluations = self.test.evaluate(&self.global.unsqueeze(0)?);
-        Ok(evaluations.context("the global model cannot be evaluated")?.first().copied())
     }
 }
 

@@ -86,8 +86,10 @@ fn assert_as_on_devices(settings: &[&str]) {
             shards: Vec::new(),
             ..alone.clone()
         };
-        let (test_loss, test_error, train_loss) = (batched.test_loss, batched.test_error, batched.train_loss);
-        assert_eq!(*batched, RoundRecord { test_loss, test_error, train_loss, ..of_devices }, "{settings:?}");
+        let RoundRecord { test_loss, test_error, train_loss, classes, confusion, .. } = batched.clone();
+        let of_devices = RoundRecord { test_loss, test_error, train_loss, classes, confusion, ..of_devices };
+        assert_eq!(*batched, of_devices, "{settings:?}");
+        assert_eq!(batched.classes.len(), alone.classes.len());
         assert_eq!(batched.test_loss.is_some(), alone.test_loss.is_some());
     }
 }

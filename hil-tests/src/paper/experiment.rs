@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aggregator_node::record::Summary;
-use anyhow::Context;
+use aggregator_node::record::report::plot::{LinePlot, Series};
+use anyhow::{Context, anyhow};
 use shared::scenario::{ResultModel, Scenario, key_of};
 
 use crate::sweep::Cell;
@@ -160,6 +161,23 @@ impl Reproduction {
         paper.is_some_and(|paper| (self.statistics(case).0 - paper).abs() > 0.05)
     }
 
+    /// Testing error over the columns, whose title is `axis`: a line for each row. Columns stand at equal distances, since
+    /// some of the paper's axes are neither linear nor logarithmic.
+    pub fn curves(&self, axis: &str) -> LinePlot {
+        let Experiment { rows, columns, .. } = &self.experiment;
+        let curve = |(row, line): (usize, &Line)| {
+            let error = |column| (column as u32, self.statistics(row * columns.len() + column).0);
+            Series { label: line.label.clone(), points: (0..columns.len()).map(error).collect() }
+        };
+        LinePlot {
+            across: axis.to_owned(),
+            places: columns.iter().map(|line| line.label.clone()).collect(),
+            down: "testing error rate",
+            top: Some(1.0),
+            series: rows.iter().enumerate().map(curve).collect(),
+        }
+    }
+
     /// Writes the table as CSV, the page, and a figure's SVG into `out`.
     ///
     /// # Errors
@@ -169,7 +187,9 @@ impl Reproduction {
         let id = self.experiment.id;
         write_atomically(&out.join(format!("{id}.csv")), super::to_csv(self)?.as_bytes())?;
         if let Shape::Figure { axis } = self.experiment.shape {
-            write_atomically(&out.join(format!("{id}.svg")), super::svg(self, axis)?.as_bytes())?;
+            let svg = self.curves(axis).file();
+            let svg = svg.map_err(|why| anyhow!("{id} cannot be drawn: {why}"))?;
+            write_atomically(&out.join(format!("{id}.svg")), svg.as_bytes())?;
         }
         let page = super::render(self, options)?;
         Ok(write_atomically(&out.join(format!("{id}.html")), page.as_bytes())?)

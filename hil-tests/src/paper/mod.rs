@@ -8,12 +8,10 @@
 mod experiment;
 mod figures;
 mod page;
-mod plot;
 mod tables;
 
 pub use experiment::{Case, Experiment, Line, Options, Reproduction, Shape};
 pub use page::{render, to_csv, to_text};
-pub use plot::svg;
 
 /// Every table and figure, in the paper's order.
 pub fn all() -> Vec<Experiment> {

@@ -1,8 +1,8 @@
 //! A reproduction beside the paper: as text, as CSV, and as a page.
 
-use aggregator_node::record::report::page::{page, wide_table};
+use aggregator_node::record::report::page::{figure, page, wide_table};
 use anyhow::Context;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::experiment::{Options, Reproduction, Shape};
 use crate::table::align;
@@ -68,14 +68,12 @@ pub fn to_text(reproduction: &Reproduction, options: &Options) -> String {
 pub fn render(reproduction: &Reproduction, options: &Options) -> anyhow::Result<String> {
     let experiment = &reproduction.experiment;
     let figure = match experiment.shape {
-        Shape::Figure { axis } => Some(super::svg(reproduction, axis)?),
+        Shape::Figure { axis } => Some(figure(experiment.title, &reproduction.curves(axis))?),
         Shape::Table => None,
     };
     let header = html! { p { (experiment.note) } p { (conditions(reproduction, options)) } };
     let content = html! {
-        @if let Some(figure) = figure {
-            figure { div role="img" aria-label=(experiment.title) { (PreEscaped(figure)) } }
-        }
+        @if let Some(figure) = figure { (figure) }
         (table(reproduction))
     };
     Ok(page(experiment.title, &header, &content))

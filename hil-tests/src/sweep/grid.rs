@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aggregator_node::record::metrics::{RunMetric, Table};
 use serde::Deserialize;
 use shared::catalogue::Catalogue;
 use shared::scenario::{ScenarioError, key_of};
 use shared::toml_file::{self, FileError};
 
 use super::Cell;
-use super::results::RESULTS;
 
 /// A grid: a scenario, and what is varied of it.
 ///
@@ -94,7 +94,7 @@ impl Grid {
         let mut grid: Grid = toml_file::load(path)?;
         let wrong = |key, what: &str| Err(FileError::invalid(&path.display().to_string(), key, what).into());
         let mut columns = vec!["seed".to_owned()];
-        columns.extend(RESULTS.map(ToOwned::to_owned));
+        columns.extend(RunMetric::columns(Table::Sweep).map(|metric| metric.name.to_owned()));
         let mut cells = 1usize;
         for axis in &grid.axes {
             let named = axis.key.is_some() && !axis.values.is_empty() && axis.cases.is_empty();

@@ -66,11 +66,10 @@ fn assert_as_recorded(option: Option<&str>, digest: impl Fn(&Recorded) -> Option
     hil.arg("--out").arg(folder.path().join("out")).arg("--datasets").arg(datasets());
     run(hil).succeeded();
     let results = fs::read_to_string(folder.path().join("out/results.csv")).unwrap();
-    let results: BTreeMap<usize, &str> = results
-        .lines()
-        .skip(1)
-        .map(|line| (line.split(',').next().unwrap().parse().unwrap(), line.rsplit(',').next().unwrap()))
-        .collect();
+    let mut lines = results.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let column = lines.next().unwrap().iter().position(|name| *name == "model_sha256").unwrap();
+    let results: BTreeMap<usize, &str> =
+        lines.map(|cells| (cells[0].parse().unwrap(), cells[column])).collect();
     let mut other = String::new();
     for (number, (settings, digest)) in expected.iter().enumerate() {
         if results[&number] != *digest {

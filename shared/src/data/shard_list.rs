@@ -51,15 +51,11 @@ impl ShardList {
         toml::to_string(self).expect("texts and small numbers")
     }
 
-    /// Reads the digest of the training data and the shards from the file `path`, which must list the shards of `devices` devices that were made by `settings`.
+    /// Reads the list from the file `path`, which must list the shards of `devices` devices that were made by `settings`.
     ///
     /// # Errors
     /// [`FileError`] names the file, what is wrong with it and what to do.
-    pub fn load(
-        path: &Path,
-        devices: u32,
-        settings: &BTreeMap<String, String>,
-    ) -> Result<(Digest, BTreeMap<DeviceId, ShardEntry>), FileError> {
+    pub fn load(path: &Path, devices: u32, settings: &BTreeMap<String, String>) -> Result<Self, FileError> {
         let file = path.display().to_string();
         let list: ShardList = toml_file::load(path)?;
         let wrong = |key: &str, what: String| {
@@ -75,11 +71,26 @@ impl ShardList {
         if let Some(difference) = list.source.differs_from(settings) {
             return wrong("source", difference);
         }
-        let entries: BTreeMap<_, _> = list.shard.iter().map(|entry| (entry.device, *entry)).collect();
-        if list.shard.len() != devices as usize || !entries.keys().copied().eq((0..devices).map(DeviceId)) {
+        let listed = list.shards();
+        if list.shard.len() != devices as usize || !listed.keys().copied().eq((0..devices).map(DeviceId)) {
             return wrong("shard", format!("not one for each of the {devices} devices"));
         }
-        Ok((list.source.data, entries))
+        Ok(list)
+    }
+
+    /// The digest of the training data that the shards are parts of.
+    pub fn training(&self) -> Digest {
+        self.source.data
+    }
+
+    /// The digest of the file, as [`ShardList::to_toml`] writes it.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.to_toml().as_bytes())
+    }
+
+    /// The shard of each device.
+    pub fn shards(&self) -> BTreeMap<DeviceId, ShardEntry> {
+        self.shard.iter().map(|entry| (entry.device, *entry)).collect()
     }
 }
 
@@ -105,9 +116,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(ShardList::FILE);
         std::fs::write(&path, text).unwrap();
-        let (data, entries) = ShardList::load(&path, 2, &settings()).map_err(|error| error.to_string())?;
-        assert_eq!(data, Digest([0xcd; 32]));
-        Ok(entries)
+        let list = ShardList::load(&path, 2, &settings()).map_err(|error| error.to_string())?;
+        assert_eq!((list.training(), list.digest()), (Digest([0xcd; 32]), Digest::of(text.as_bytes())));
+        Ok(list.shards())
     }
 
     #[test]

@@ -7,7 +7,7 @@ use shared::identity::DeviceId;
 use shared::scenario::Scenario;
 use shared::wire::Throttling;
 
-use super::html::{Arm, legend_and_plot};
+use super::html::{Arm, over_rounds};
 use super::page::wide_table;
 use super::plot::Series;
 use super::text;
@@ -191,14 +191,14 @@ fn spread(arm: &Arm) -> Result<Markup, RecordError> {
             Some(1000.0 * told.train_seconds)
         })
     };
-    let mut series = [0, 1, 2].map(|stroke| Series { stroke, points: Vec::new() });
+    let mut series = labels.map(|label| Series { label: label.to_owned(), points: Vec::new() });
     for record in &arm.records {
         let Some(spread) = highest_median_lowest(record, value) else { continue };
         for (series, value) in series.iter_mut().zip(spread) {
             series.points.push((record.round, value));
         }
     }
-    let plot = legend_and_plot(&format!("{what} of {}", arm.label), &labels, &series)?;
+    let plot = over_rounds(&format!("{what} of {}", arm.label), series.into())?;
     Ok(html! { p.note { (what) " over rounds." } (plot) })
 }
 

@@ -1,10 +1,11 @@
 //! The page. maud escapes every text; only plots and style sheets, which hold nothing from outside, are not.
 
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
-use super::page::{page, section, wide_table};
-use super::plot::{self, Series};
-use super::{attack, devices, participation, text};
+use super::page::{self, page, section, wide_table};
+use super::plot::{LinePlot, Series};
+use super::{attack, classes, devices, participation, text};
+use crate::record::metrics::{Metric, Plot, ROUNDS, RUNS, Read, RunMetric, Table, Value};
 use crate::record::{Devices, Manifest, RecordError, RoundRecord, State, Summary};
 
 /// One run of a report.
@@ -47,20 +48,23 @@ impl Arm {
 /// # Errors
 /// [`RecordError::Plot`] if a plot cannot be drawn.
 pub fn render(title: &str, arms: &[Arm]) -> Result<String, RecordError> {
-    let error = lines(arms, |record| record.test_error);
-    let loss = lines(arms, |record| record.train_loss.map(f64::from));
-    let labels: Vec<_> = arms.iter().map(|arm| arm.label.as_str()).collect();
     let with_trouble = || arms.iter().filter(|arm| arm.records.iter().any(participation::has_trouble));
     let compared = arms.len() > 1;
+    let figures = ROUNDS.iter().filter_map(|metric| figure(metric, arms));
+    let figures = figures.collect::<Result<Vec<_>, _>>()?;
     let participation = with_trouble().map(|arm| participation::section(arm, compared));
     let participation = participation.collect::<Result<Vec<_>, _>>()?;
     let attacks: Vec<_> = arms.iter().filter_map(|arm| attack::section(arm, compared)).collect();
+    let classes: Vec<_> = arms.iter().filter_map(|arm| classes::section(arm, compared)).collect();
     let devices = arms.iter().map(|arm| devices::section(arm, compared));
     let devices = devices.collect::<Result<Vec<_>, _>>()?;
     let content = html! {
         (section("Summary", &summary_table(arms)))
-        (figure("Testing error", "Share of test examples that the global model gets wrong.", &labels, &error)?)
-        (figure("Training loss", "Mean cross-entropy that the devices report.", &labels, &loss)?)
+        @for figure in &figures { (figure) }
+        @if !classes.is_empty() {
+            h2 id="classes" { "Classes" }
+            @for section in &classes { (section) }
+        }
         @if !participation.is_empty() {
             h2 id="participation" { "Participation" }
             @for plot in &participation { (plot) }
@@ -98,88 +102,44 @@ fn subtitle(arms: &[Arm]) -> String {
 }
 
 fn summary_table(arms: &[Arm]) -> Markup {
-    let columns = [
-        "Run",
-        "Final error",
-        "Best error",
-        "Rounds",
-        "Aggregated",
-        "Least updates",
-        "Mean updates",
-        "Time",
-        "Rounds/s",
-        "Up",
-        "Down",
-        "Refused",
-        "Absent",
-    ];
-    let removed = |arm: &Arm| arm.records.iter().map(|record| record.removed.len()).sum::<usize>();
     // Rarely anything: room for the others.
-    let any_removed = arms.iter().any(|arm| removed(arm) > 0);
+    let nothing = [None, Some(Value::Number(0.0))];
+    let is_shown = |metric: &&RunMetric| {
+        metric.tables.contains(&Table::Report)
+            || metric.tables.contains(&Table::ReportIfAny)
+                && arms.iter().any(|arm| !nothing.contains(&metric.of(&arm.summary)))
+    };
+    let columns: Vec<_> = RUNS.iter().filter(is_shown).collect();
     let table = html! {
-        thead { tr {
-            @for column in columns { th scope="col" { (column) } }
-            @if any_removed { th scope="col" { "Removed" } }
-        } }
-        tbody { @for arm @ Arm { label, summary, records, .. } in arms { tr {
+        thead { tr { th scope="col" { "Run" } @for metric in &columns { th scope="col" { (metric.title) } } } }
+        tbody { @for Arm { label, summary, .. } in arms { tr {
             th scope="row" { (label) }
-            td { (text::rate(summary.final_test_error)) }
-            td { (text::rate(summary.best_test_error)) }
-            td { (summary.rounds) }
-            td { (summary.aggregated_rounds) }
-            td { (summary.least_updates) }
-            td { (format!("{:.1}", summary.mean_updates)) }
-            td { (text::duration(summary.seconds)) }
-            td { (format!("{:.2}", summary.rounds_per_second)) }
-            td { (text::bytes(summary.bytes_up)) }
-            td { (text::bytes(summary.bytes_down)) }
-            td { (summary.refused.values().sum::<u64>()) }
-            td { (records.iter().map(|record| record.absent.len()).sum::<usize>()) }
-            @if any_removed { td { (removed(arm)) } }
+            @for metric in &columns { td { (metric.show(summary, 4)) } }
         } } }
     };
     html! {
         (wide_table("Summary of the runs", &table))
-        p.note {
-            "Errors are shares of the test examples. Aggregated: rounds that changed the model; in the others there were too "
-            "few updates for the rule. Least and mean updates: accepted in a round. Up: from devices to aggregator. Refused "
-            "and absent count updates."
-            @if any_removed { " Removed: updates that the defense kept from the rule." }
+        details {
+            summary { "What the columns say" }
+            dl { @for metric in &columns { dt { (metric.title) } dd { (metric.help) } } }
         }
     }
 }
 
-/// One series for each arm, of the rounds in which `value` was measured.
-fn lines(arms: &[Arm], value: impl Fn(&RoundRecord) -> Option<f64>) -> Vec<Series> {
-    let points =
-        |arm: &Arm| arm.records.iter().filter_map(|record| Some((record.round, value(record)?))).collect();
-    arms.iter().enumerate().map(|(stroke, arm)| Series { stroke, points: points(arm) }).collect()
+/// The figure of `metric`, if it has one: a line for each of `arms`, of the rounds in which it was measured.
+fn figure(metric: &Metric, arms: &[Arm]) -> Option<Result<Markup, RecordError>> {
+    let (Plot::Alone(title), Read::Round(read)) = (metric.plot, &metric.read) else { return None };
+    let line = |arm: &Arm| {
+        let points = arm.records.iter().filter_map(|record| Some((record.round, read(record)?)));
+        Series { label: arm.label.clone(), points: points.collect() }
+    };
+    let plot = over_rounds(title, arms.iter().map(line).collect());
+    Some(plot.map(|plot| section(title, &html! { p.note { (metric.help) } (plot) })))
 }
 
-/// A titled plot of `series`, which `labels` names one by one.
-fn figure(title: &str, explanation: &str, labels: &[&str], series: &[Series]) -> Result<Markup, RecordError> {
-    Ok(section(title, &html! { p.note { (explanation) } (legend_and_plot(title, labels, series)?) }))
-}
-
-pub(super) fn legend_and_plot(
-    title: &str,
-    labels: &[&str],
-    series: &[Series],
-) -> Result<Markup, RecordError> {
-    let svg =
-        plot::over_rounds(series).map_err(|reason| RecordError::Plot { plot: title.to_owned(), reason })?;
-    let Some(svg) = svg else { return Ok(html! { p.note { "Not measured in any round." } }) };
-    Ok(html! {
-        figure {
-            // A single line needs no key: the title says what it is.
-            @if labels.len() > 1 { ul.legend {
-                @for (series, label) in series.iter().zip(labels) {
-                    li { (PreEscaped(plot::legend_line(series.stroke))) span { (label) } }
-                }
-            } }
-            div role="img" aria-label=(format!("{title} over rounds: {}", labels.join("; "))) { (PreEscaped(svg)) }
-        }
-    })
+/// A plot of `series` over rounds.
+pub(super) fn over_rounds(title: &str, series: Vec<Series>) -> Result<Markup, RecordError> {
+    page::figure(&format!("{title} over rounds"), &LinePlot::over_rounds(series))
 }
 
 fn details(arm: &Arm, compared: bool) -> Markup {
@@ -192,7 +152,9 @@ fn details(arm: &Arm, compared: bool) -> Markup {
             dt { "scenario digest" } dd { code { (manifest.scenario_sha256) } }
             dt { "run" } dd { code { (manifest.run) } ", made " (text::date(manifest.created_unix)) " UTC" }
             @for (name, version) in &manifest.versions { dt { (name) } dd { (version) } }
+            @for (name, version) in &manifest.extensions { dt { (name) } dd { (version) } }
             @for (name, digest) in &manifest.data { dt { (name) } dd { code { (digest) } } }
+            @if let Some(digest) = &manifest.shards_sha256 { dt { "list of shards" } dd { code { (digest) } } }
         }
         pre { (scenario_toml.trim_end()) }
     }
@@ -211,7 +173,7 @@ mod tests {
         // Testing error and training loss, each with a key for each arm.
         assert_eq!(page.matches("class=\"key\"").count(), 4);
         assert_eq!(page.matches("role=\"img\"").count(), 2);
-        assert_eq!(page.matches("<th scope=\"row\">").count(), 2);
+        assert_eq!(page.matches("<th scope=\"row\">mean, ").count(), 2);
         assert!(page.contains("<td>0.2500</td><td>0.1250</td>"));
     }
 
@@ -243,6 +205,8 @@ mod tests {
         arm.summary.model_sha256 = hostile.into();
         arm.manifest.versions.insert(hostile.into(), hostile.into());
         arm.manifest.data.insert(hostile.into(), hostile.into());
+        arm.manifest.extensions.insert(hostile.into(), hostile.into());
+        arm.manifest.shards_sha256 = Some(hostile.into());
         let page = render(hostile, &[arm.clone(), arm]).unwrap();
         assert!(!page.contains("<script") && !page.contains("alert(\"1\")"));
         assert_eq!(page.matches("</style>").count(), 1);

@@ -6,16 +6,14 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use shared::identity::DeviceId;
 
-use super::html::{Arm, legend_and_plot};
+use super::html::{Arm, over_rounds};
 use super::page::wide_table;
 use super::plot::Series;
+use crate::record::metrics::{Plot, ROUNDS, Read};
 use crate::record::{RecordError, RoundRecord};
 
 /// The senders of most refused updates are listed, up to this many.
 const LISTED_SENDERS: usize = 20;
-
-/// Of something in a round.
-type Count = fn(&RoundRecord) -> f64;
 
 /// Whether an update of that round did not count.
 pub(super) fn has_trouble(record: &RoundRecord) -> bool {
@@ -25,22 +23,17 @@ pub(super) fn has_trouble(record: &RoundRecord) -> bool {
 
 /// How many updates of `arm` were accepted, refused, missing and removed, and whose were refused or removed.
 pub(super) fn section(arm: &Arm, compared: bool) -> Result<Markup, RecordError> {
-    let counts: [(&str, Count); 4] = [
-        ("accepted", |record| f64::from(record.accepted)),
-        ("refused", |record| record.refusals() as f64),
-        ("absent", |record| record.absent.len() as f64),
-        ("removed", |record| record.removed.len() as f64),
-    ];
-    let (mut labels, mut series) = (Vec::new(), Vec::new());
-    for (stroke, (label, count)) in counts.into_iter().enumerate() {
-        let points: Vec<_> = arm.records.iter().map(|record| (record.round, count(record))).collect();
+    let mut series = Vec::new();
+    for metric in ROUNDS.iter().filter(|metric| metric.plot == Plot::Updates) {
+        let Read::Round(read) = metric.read else { continue };
+        let points = arm.records.iter().filter_map(|record| Some((record.round, read(record)?)));
+        let points: Vec<_> = points.collect();
         // What never happened would hide the others on the axis.
-        if stroke == 0 || points.iter().any(|(_, count)| *count > 0.0) {
-            labels.push(label);
-            series.push(Series { stroke, points });
+        if series.is_empty() || points.iter().any(|(_, count)| *count > 0.0) {
+            series.push(Series { label: metric.name.to_owned(), points });
         }
     }
-    let plot = legend_and_plot(&format!("Updates of {}", arm.label), &labels, &series)?;
+    let plot = over_rounds(&format!("Updates of {}", arm.label), series)?;
     Ok(html! {
         @if compared { h3 { (arm.label) } }
         p.note { "Updates in each round." }
@@ -106,7 +99,7 @@ mod tests {
         ];
         assert!(!render("t", &arms[..1]).unwrap().contains("Participation"));
         let page = render("t", &arms).unwrap();
-        assert!(page.contains("Updates of disturbed over rounds: accepted; refused; absent; removed"));
+        assert!(page.contains("Updates of disturbed over rounds: accepted; absent; refused; removed"));
         assert!(!page.contains("Updates of undisturbed"));
         assert!(page.contains("<td>device-002</td><td class=\"text\">late</td><td>2</td>"));
         assert!(page.contains("<td>unknown</td><td class=\"text\">non-finite</td><td>2</td>"));

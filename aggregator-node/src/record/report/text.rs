@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
 /// A byte count in binary units: `12.3 MiB`.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
         return format!("{count} B");
@@ -17,7 +17,7 @@ pub(super) fn bytes(count: u64) -> String {
 }
 
 /// A duration: `0.84 s`, `12.5 s`, `3 min 20 s`, `2 h 05 min`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "–".to_owned();
     }
