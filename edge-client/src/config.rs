@@ -2,16 +2,16 @@
 
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints these comments as they stand")]
 
-use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Parser;
-use rim::{BrokerAccess, BrokerAddress, BrokerOptions, BrokerOptionsError, LoginOptions, TlsFiles};
+use clap::{Arg, Args, Parser};
+use rim::{BrokerAccess, BrokerAddress, BrokerOptions, BrokerOptionsError};
 use serde::{Deserialize, Serialize};
 use shared::identity::DeviceId;
 use shared::toml_file::{self, FileError};
 use shared::wire::Topics;
+use toml::de::DeTable;
 
 /// One device of an Outpost fleet: trains on its own shard, sends updates over MQTT and, only where the
 /// scenario designates it, attacks.
@@ -37,8 +37,21 @@ pub struct Cli {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "OUTPOST_CONFIG")]
     pub config: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would print it")]
+    pub settings: Settings,
+    /// How much to log: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", env = "OUTPOST_LOG", default_value = "info")]
+    pub log: tracing::Level,
+}
+
+/// The settings, as the configuration file, the environment and the flags have them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Settings {
     /// This device's name, as in device-007
     #[arg(long, value_name = "NAME", env = "OUTPOST_DEVICE")]
+    #[serde(with = "as_text")]
     pub device: Option<DeviceId>,
     /// The scenario file, the same as the aggregator's
     #[arg(long, value_name = "FILE", env = "OUTPOST_SCENARIO")]
@@ -48,8 +61,10 @@ pub struct Cli {
     pub shard: Option<PathBuf>,
     /// The broker [default: mqtt://localhost:1883]
     #[arg(long, value_name = "URL", env = "OUTPOST_BROKER")]
+    #[serde(with = "as_text")]
     pub broker: Option<BrokerAddress>,
     #[command(flatten)]
+    #[serde(flatten)]
     #[allow(missing_docs, reason = "clap would print it")]
     pub access: BrokerOptions,
     /// First level(s) of every topic [default: outpost]
@@ -60,43 +75,6 @@ pub struct Cli {
     pub patience: Option<u64>,
     /// For benches: append what this device does of an attack to this file, a line of JSON each
     #[arg(long, value_name = "FILE")]
-    pub attack_log: Option<PathBuf>,
-    /// How much to log: error, warn, info, debug
-    #[arg(long, value_name = "LEVEL", env = "OUTPOST_LOG", default_value = "info")]
-    pub log: tracing::Level,
-}
-
-/// The settings as the configuration file has them.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct File {
-    /// As the flag.
-    pub device: Option<String>,
-    /// As the flag.
-    pub scenario: Option<PathBuf>,
-    /// As the flag.
-    pub shard: Option<PathBuf>,
-    /// As the flag.
-    pub broker: Option<String>,
-    /// As the flag.
-    pub ca: Option<PathBuf>,
-    /// As the flag.
-    pub cert: Option<PathBuf>,
-    /// As the flag.
-    pub key: Option<PathBuf>,
-    /// As the flag.
-    pub user: Option<String>,
-    /// As the flag.
-    pub password_file: Option<PathBuf>,
-    /// As the flag.
-    pub plain_password: Option<bool>,
-    /// As the flag.
-    pub keep_alive: Option<NonZero<u16>>,
-    /// As the flag.
-    pub topic_prefix: Option<String>,
-    /// As the flag.
-    pub patience: Option<u64>,
-    /// As the flag.
     pub attack_log: Option<PathBuf>,
 }
 
@@ -136,6 +114,9 @@ pub enum ConfigError {
         /// What is wrong.
         what: String,
     },
+    /// A path that no text can name, beside a configuration file.
+    #[error("beside --config, paths are in UTF-8: {0}")]
+    Path(#[from] toml::ser::Error),
     /// The broker cannot be spoken to as the options say.
     #[error(transparent)]
     Broker(#[from] BrokerOptionsError),
@@ -147,46 +128,81 @@ impl Cli {
     /// # Errors
     /// [`ConfigError`] names the file or the setting.
     pub fn resolve(self) -> Result<Config, ConfigError> {
-        let file = self.config.as_deref().map(toml_file::load::<File>).transpose()?.unwrap_or_default();
-        let device = or_parse(self.device, file.device, "device")?.ok_or(ConfigError::Missing("device"))?;
-        let broker = or_parse(self.broker, file.broker, "broker")?.unwrap_or(BrokerAddress {
-            host: "localhost".to_owned(),
-            port: 1883,
-            tls: false,
-        });
-        let access = self.access.or(BrokerOptions {
-            tls: TlsFiles { ca: file.ca, cert: file.cert, key: file.key },
-            login: LoginOptions {
-                user: file.user,
-                password_file: file.password_file,
-                plain_password: file.plain_password.unwrap_or_default(),
-                keep_alive: file.keep_alive.map(NonZero::get),
-            },
-        });
-        let prefix = self.topic_prefix.or(file.topic_prefix);
-        let topics = prefix.map_or(Ok(Topics::default()), |prefix| Topics::new(&prefix));
+        let settings = match &self.config {
+            Some(file) => self.settings.over(file)?,
+            None => self.settings,
+        };
+        let broker =
+            settings.broker.unwrap_or(BrokerAddress { host: "localhost".to_owned(), port: 1883, tls: false });
+        let topics = settings.topic_prefix.map_or(Ok(Topics::default()), |prefix| Topics::new(&prefix));
         Ok(Config {
-            device,
-            scenario: self.scenario.or(file.scenario).ok_or(ConfigError::Missing("scenario"))?,
-            shard: self.shard.or(file.shard).ok_or(ConfigError::Missing("shard"))?,
-            access: access.load(&broker)?,
+            device: settings.device.ok_or(ConfigError::Missing("device"))?,
+            scenario: settings.scenario.ok_or(ConfigError::Missing("scenario"))?,
+            shard: settings.shard.ok_or(ConfigError::Missing("shard"))?,
+            access: settings.access.load(&broker)?,
             topics: topics
                 .map_err(|error| ConfigError::Value { key: "topic-prefix", what: error.to_string() })?,
-            patience: Duration::from_secs(self.patience.or(file.patience).unwrap_or(300)),
-            attack_log: self.attack_log.or(file.attack_log),
+            patience: Duration::from_secs(settings.patience.unwrap_or(300)),
+            attack_log: settings.attack_log,
         })
     }
 }
 
-/// The flag's value, or the file's text as one.
-fn or_parse<T: std::str::FromStr<Err: std::fmt::Display>>(
-    flag: Option<T>,
-    text: Option<String>,
-    key: &'static str,
-) -> Result<Option<T>, ConfigError> {
-    let parse =
-        |text: String| text.parse().map_err(|e: T::Err| ConfigError::Value { key, what: e.to_string() });
-    flag.map_or_else(|| text.map(parse).transpose(), |value| Ok(Some(value)))
+impl Settings {
+    /// These settings, and for those that are not given, what the file says.
+    fn over(&self, file: &Path) -> Result<Settings, ConfigError> {
+        let name = file.display().to_string();
+        let mut merged = toml::Table::try_from(Settings::parse(&name, &toml_file::read(file)?)?)?;
+        merged.extend(toml::Table::try_from(self)?);
+        Ok(toml_file::parse(&name, &toml::to_string(&merged)?)?)
+    }
+
+    /// What the configuration file `file` says, which holds `text`.
+    ///
+    /// # Errors
+    /// [`FileError::Text`] names the line.
+    pub fn parse(file: &str, text: &str) -> Result<Settings, FileError> {
+        let settings = toml_file::parse(file, text);
+        let Ok(table) = DeTable::parse(text) else { return settings };
+        let command = Settings::augment_args(clap::Command::new("edge-client"));
+        let known: Vec<&str> = command.get_arguments().filter_map(Arg::get_long).collect();
+        // One by one, for serde forgets the place of what stands in a struct within this one.
+        for (key, value) in table.get_ref() {
+            let entry = &text[key.span().start..value.span().end];
+            let wrong = if known.contains(&&**key.get_ref()) {
+                toml_file::parse::<Settings>(file, entry).err()
+            } else {
+                let known = known.join("`, `");
+                let message = format!("unknown field `{}`, expected one of `{known}`", key.get_ref());
+                Some(FileError::Text { file: file.to_owned(), line: 1, message })
+            };
+            if let Some(FileError::Text { file, message, .. }) = wrong {
+                let line = 1 + text[..key.span().start].matches('\n').count();
+                return Err(FileError::Text { file, line, message });
+            }
+        }
+        settings
+    }
+}
+
+/// A value that may be missing, as the text that it is displayed and parsed as.
+mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(ToString::to_string).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        Option::<String>::deserialize(from)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    }
 }
 
 #[cfg(test)]
@@ -210,6 +226,29 @@ mod tests {
         let config = resolve(&["--config", path, "--device", "device-004"]).unwrap();
         assert_eq!((config.device, config.patience), (DeviceId(4), Duration::from_secs(5)));
         assert_eq!(config.scenario, Path::new("a"));
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_named_with_its_line() {
+        let unknown = "client.toml:2: unknown field `borker`, expected one of `device`, `scenario`, ";
+        for (text, said) in [
+            ("device = \"device-003\"\nborker = 1\n", unknown),
+            ("device = \"device-003\"\nkeep-alive = 0\n", "client.toml:2: invalid value: integer `0`"),
+            ("user = \"a\"\n\nca = 5\n", "client.toml:3: invalid type: integer `5`, expected "),
+            ("broker = \"here\"\n", "client.toml:1: `here` is not"),
+            ("user = \"a\"\ndevice = \n", "client.toml:2: "),
+        ] {
+            let error = Settings::parse("client.toml", text).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn settings_read_back_as_they_were_written() {
+        let text = "device = \"device-003\"\nbroker = \"mqtts://h:8883\"\nca = \"a\"\nplain-password = true\n\
+                    keep-alive = 5\npatience = 7\n";
+        let settings = Settings::parse("client.toml", text).unwrap();
+        assert_eq!(toml::to_string(&settings).unwrap(), text);
     }
 
     #[test]

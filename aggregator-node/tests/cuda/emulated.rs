@@ -8,7 +8,7 @@ fn compiler() -> Option<String> {
     let name = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let works = Command::new(&name).arg("--version").output().is_ok_and(|output| output.status.success());
     if !works {
-        rim::skipped(format_args!("no C++ compiler `{name}` (apt install g++)"));
+        rim::skipped("c++", format_args!("no compiler `{name}` (apt install g++)"));
     }
     works.then_some(name)
 }

@@ -90,8 +90,7 @@ impl Server {
     ///
     /// `None`, having said so, where there is no curl, which downloads.
     fn start(files: Vec<Vec<u8>>, broken: usize, ranges: bool) -> Option<Self> {
-        if crate::children::command("curl").arg("--version").output().is_err() {
-            rim::skipped("curl is not installed");
+        if !rim::has("curl") {
             return None;
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

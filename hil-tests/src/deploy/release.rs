@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use edge_client::config::File;
+use edge_client::config::Settings;
 use rim::BrokerAddress;
 use shared::identity::Digest;
 use time::OffsetDateTime;
@@ -115,12 +115,11 @@ impl Release {
 /// A client's configuration as it is, or with another broker if it names one.
 fn readdressed(configuration: &[u8], broker: &BrokerAddress) -> anyhow::Result<Vec<u8>> {
     let text = std::str::from_utf8(configuration).context("client.toml")?;
-    let file: File = toml::from_str(text).context("client.toml")?;
-    let broker = Some(broker.to_string());
-    if file.broker == broker {
+    let settings = Settings::parse("client.toml", text)?;
+    if settings.broker.as_ref() == Some(broker) {
         return Ok(configuration.to_vec());
     }
-    Ok(toml::to_string(&File { broker, ..file })?.into_bytes())
+    Ok(toml::to_string(&Settings { broker: Some(broker.clone()), ..settings })?.into_bytes())
 }
 
 /// A file that is of nobody's concern but the client's.
@@ -188,9 +187,8 @@ mod tests {
         let text = b"broker = \"mqtt://10.0.0.1:1883\" # here\ntopic-prefix = \"lab\"\n";
         let to = |broker: &str| readdressed(text, &broker.parse().unwrap()).unwrap();
         assert_eq!(to("mqtt://10.0.0.1"), text);
-        let elsewhere: File = toml::from_str(std::str::from_utf8(&to("mqtt://10.0.0.2:7")).unwrap()).unwrap();
-        assert_eq!(elsewhere.broker.as_deref(), Some("mqtt://10.0.0.2:7"));
-        assert_eq!(elsewhere.topic_prefix.as_deref(), Some("lab"));
+        let elsewhere = String::from_utf8(to("mqtt://10.0.0.2:7")).unwrap();
+        assert_eq!(elsewhere, "broker = \"mqtt://10.0.0.2:7\"\ntopic-prefix = \"lab\"\n");
         assert!(readdressed(b"borker = 1", &"mqtt://a".parse().unwrap()).is_err());
     }
 }

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_wrong_clock_is_wrong() {
         let Ok(future) = Surroundings::wrong_clock("+40y") else {
-            skipped("faketime is not installed");
+            skipped("faketime", "it is not installed");
             return;
         };
         let year =

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use edge_client::config::File;
-use rim::BrokerAddress;
+use edge_client::config::Settings;
+use rim::{BrokerAddress, BrokerOptions, TlsFiles};
 use shared::identity::DeviceId;
 use tempfile::TempDir;
 
@@ -129,15 +129,15 @@ impl<'a> Fleet<'a> {
     ) -> anyhow::Result<Box<dyn Seat>> {
         let own = |name: &str| Some(self.folder.join("devices").join(device.to_string()).join(name));
         let with_tls = |name: &str| own(name).filter(|_| broker.tls);
-        let config = File {
-            device: Some(device.to_string()),
+        let tls =
+            TlsFiles { ca: with_tls("ca.pem"), cert: with_tls("device.pem"), key: with_tls("device.key") };
+        let config = Settings {
+            device: Some(device),
             scenario: own("scenario.toml"),
             shard: own("shard.safetensors"),
-            ca: with_tls("ca.pem"),
-            cert: with_tls("device.pem"),
-            key: with_tls("device.key"),
+            access: BrokerOptions { tls, ..BrokerOptions::default() },
             attack_log: Some(self.attack_log()),
-            ..File::default()
+            ..Settings::default()
         };
         let path = self.scratch.path().join(format!("{device}.toml"));
         fs::write(&path, toml::to_string(&config)?)

@@ -1,12 +1,11 @@
 //! What the processes of a run are given: the scenario, and each device's configuration and shard.
 
 use std::fs;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use aggregator_node::record::write_atomically_as;
 use anyhow::Context;
-use edge_client::config::File;
+use edge_client::config::Settings;
 use rim::{BrokerOptions, PASSWORD, nonce};
 use shared::identity::DeviceId;
 use tempfile::TempDir;
@@ -42,20 +41,14 @@ impl Fleet {
         let topic_prefix = format!("outpost/{:016x}", nonce());
         let mut clients = Vec::new();
         for (device, shard) in task.data.write_shards(scenario, folder.path())? {
-            let config = File {
-                device: Some(device.to_string()),
+            let config = Settings {
+                device: Some(device),
                 scenario: Some(scenario_path.clone()),
                 shard: Some(shard),
+                access: access.clone(),
                 topic_prefix: Some(topic_prefix.clone()),
                 attack_log: Some(folder.path().join(ATTACK_LOG)),
-                ca: access.tls.ca.clone(),
-                cert: access.tls.cert.clone(),
-                key: access.tls.key.clone(),
-                user: access.login.user.clone(),
-                password_file: access.login.password_file.clone(),
-                plain_password: access.login.plain_password.then_some(true),
-                keep_alive: access.login.keep_alive.and_then(NonZero::new),
-                ..File::default()
+                ..Settings::default()
             };
             let config_path = folder.path().join(format!("{device}.toml"));
             write(&config_path, toml::to_string(&config)?.as_bytes())?;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use edge_client::config::File;
+use edge_client::config::Settings;
+use rim::{BrokerOptions, TlsFiles};
 use shared::data::ShardList;
 use shared::scenario::Scenario;
 
@@ -29,17 +30,15 @@ fn configuration(device: &Device, inventory: &Inventory) -> anyhow::Result<Strin
     let broker = &inventory.broker.url;
     let current = |name: &str| Some(PathBuf::from(format!("{}/current/{name}", device.root)));
     let with_tls = |name: &str| current(name).filter(|_| broker.tls);
-    let file = File {
-        device: Some(device.id.to_string()),
+    let tls = TlsFiles { ca: with_tls("ca.pem"), cert: with_tls("device.pem"), key: with_tls("device.key") };
+    Ok(toml::to_string(&Settings {
+        device: Some(device.id),
         scenario: current("scenario.toml"),
         shard: current("shard.safetensors"),
-        broker: Some(broker.to_string()),
-        ca: with_tls("ca.pem"),
-        cert: with_tls("device.pem"),
-        key: with_tls("device.key"),
-        ..File::default()
-    };
-    Ok(toml::to_string(&file)?)
+        broker: Some(broker.clone()),
+        access: BrokerOptions { tls, ..BrokerOptions::default() },
+        ..Settings::default()
+    })?)
 }
 
 /// Writes the aggregator's scenario, the list of shards and the environment.

@@ -250,7 +250,7 @@ fn manifest(file: &str) -> Option<Value> {
     let read = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
     let output = Command::new("python3").arg("-c").arg(read).arg(cluster(file)).output();
     let Some(output) = output.ok().filter(|output| output.status.success()) else {
-        skipped("python3 with its yaml module is not installed");
+        skipped("yaml", "python3 with its module of that name is not installed");
         return None;
     };
     Some(serde_json::from_slice(&output.stdout).unwrap())

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(crate) fn client(triple: &str) -> Option<(PathBuf, Vec<OsString>)> {
     let target = Target::find(triple).unwrap();
     let found = built(target, Program::EdgeClient).and_then(|client| Ok((client, target.emulator()?)));
-    found.map_err(skipped).ok()
+    found.map_err(|missing| skipped(triple, missing)).ok()
 }
 
 /// Whether clients of both word sizes can be emulated; having said so where not.

@@ -7,16 +7,15 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use hil_tests::cases::{self, Case, Rig};
 use hil_tests::emulated_board::{Kernel, folder, qemu};
 use hil_tests::inventory::Inventory;
-use hil_tests::processes::Binaries;
 use rim::skipped;
 use rustix::process::Signal;
 use shared::identity::DeviceId;
 
 use crate::deploy::broker_configuration;
 use crate::emulated::{AARCH64, PATIENT, client};
+use crate::faults::{assert_held, case, run_case};
 use crate::lab::{ATTACK, Lab, records};
 use crate::mosquitto;
 use crate::process::{Outcome, Process, datasets, program, recorded_rounds, run, summary};
@@ -36,7 +35,7 @@ impl Shelf {
     fn new(settings: &[&str]) -> Option<Self> {
         client(AARCH64)?;
         if let Err(missing) = qemu().and_then(|_| Kernel::find(None)) {
-            skipped(missing);
+            skipped("emulated-board", missing);
             return None;
         }
         let settings: Vec<&str> =
@@ -226,16 +225,9 @@ fn assert_holds(name: &str) {
     if Shelf::new(&[]).is_none() {
         return;
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let case = Case::load(&root.join("cases").join(name).with_extension("toml")).unwrap();
-    let fleet = root.join("../firmware-configs/fleets/emulated-boards.toml");
-    let programs = Path::new(program("hil").get_program()).parent().unwrap().to_owned();
-    let rig = Rig { binaries: Binaries::within(&programs).unwrap(), ssh_options: Vec::new() };
+    let fleet = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware-configs/fleets/emulated-boards.toml");
     let out = tempfile::tempdir().unwrap();
-    match cases::run(&case, &Inventory::load(&fleet).unwrap(), &rig, &datasets(), out.path()) {
-        Ok(told) => println!("{name}: {told}"),
-        Err(error) => panic!("{name}: {error:#}"),
-    }
+    assert_held(name, run_case(&case(name), &Inventory::load(&fleet).unwrap(), Vec::new(), out.path()));
     let [undisturbed, disturbed] = ["undisturbed", "run"].map(|run| summary(&out.path().join(run)));
     assert_eq!(disturbed.model_sha256, undisturbed.model_sha256, "{name}");
 }

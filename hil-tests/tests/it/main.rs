@@ -19,6 +19,7 @@ mod broker;
 mod budget;
 mod certificates;
 mod cluster;
+mod command_lines;
 mod demo;
 mod deploy;
 mod disks;

@@ -19,7 +19,7 @@ pub(crate) fn start() -> Option<Mosquitto> {
 /// As [`Mosquitto::start_with`]; `None`, having said so, where it is not installed.
 pub(crate) fn start_with(folder: TempDir, config: impl FnOnce(u16) -> String) -> Option<Mosquitto> {
     if Mosquitto::find().is_none() {
-        skipped("mosquitto is not installed");
+        skipped("mosquitto", "it is not installed");
         return None;
     }
     Some(Mosquitto::start_with(folder, config).unwrap())

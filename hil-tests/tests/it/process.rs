@@ -40,11 +40,6 @@ pub(crate) fn undisturbed(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Whether a program of the system is there.
-pub(crate) fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("--help").output().is_ok()
-}
-
 /// A running program that does not outlive this value.
 pub(crate) struct Process {
     name: String,

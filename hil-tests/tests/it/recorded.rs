@@ -84,7 +84,10 @@ fn assert_as_recorded(option: Option<&str>, digest: impl Fn(&Recorded) -> Option
 fn comparable() -> bool {
     let alike = multiplies_alike();
     if !alike {
-        skipped("this processor multiplies matrices in another order than the one of the record");
+        skipped(
+            "processor",
+            "this processor multiplies matrices in another order than the one of the record",
+        );
     }
     alike
 }

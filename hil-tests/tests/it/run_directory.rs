@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use crate::lab::{Lab, all_succeed};
-use crate::process::{Process, datasets, is_installed, program, run, summary, undisturbed, wait_for_rounds};
+use crate::process::{Process, datasets, program, run, summary, undisturbed, wait_for_rounds};
 
 /// Every file of a folder, with its content.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -90,8 +90,8 @@ fn an_aggregator_that_was_killed_goes_on_with_the_data_it_had_only() {
 
 #[test]
 fn a_finished_run_can_be_printed_where_nothing_can_be_written() {
-    if !is_installed("unshare") {
-        return skipped("unshare is not installed");
+    if !rim::has("unshare") {
+        return;
     }
     let lab = Lab::new(&[]);
     let model = lab.undisturbed();
@@ -104,7 +104,7 @@ fn a_finished_run_can_be_printed_where_nothing_can_be_written() {
     command.arg(hil.get_program()).args(hil.get_args());
     let outcome = Process::start(command).outcome();
     if outcome.code == Some(77) || outcome.stderr.starts_with("unshare: ") {
-        return skipped("this user may not mount a file system in a name space of its own");
+        return skipped("unshare", "this user may not mount a file system in a name space of its own");
     }
     assert!(outcome.succeeded().stdout.contains(&model));
 }

@@ -32,7 +32,7 @@ impl Sshd {
         let Some(sshd) =
             ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].into_iter().find(|path| Path::new(path).is_file())
         else {
-            skipped("sshd is not installed (Debian: openssh-server)");
+            skipped("sshd", "it is not installed (Debian: openssh-server)");
             return None;
         };
         let (folder, held) = (tempfile::tempdir().unwrap(), HeldPort::local().unwrap());

@@ -11,9 +11,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::lab::Lab;
-use crate::process::{
-    Process, is_installed, program, run, summary, undisturbed, wait_for_rounds, wait_until,
-};
+use crate::process::{Process, program, run, summary, undisturbed, wait_for_rounds, wait_until};
 
 /// Longer than any test waits.
 const ENDLESS: &str = "rounds=1000000";
@@ -117,8 +115,8 @@ fn endless_program(lab: &Lab, name: &str) -> std::path::PathBuf {
 
 #[test]
 fn a_signal_ends_hil_while_something_is_built_downloaded_or_waited_for() {
-    if !is_installed("curl") {
-        return rim::skipped("curl is not installed");
+    if !rim::has("curl") {
+        return;
     }
     let lab = Lab::new(&[]);
     let cargo = endless_program(&lab, "cargo");
@@ -223,11 +221,11 @@ fn too_few_open_files_or_threads_are_named_with_their_number_and_what_to_do() {
     }
     match limited.output() {
         // It may not read the program.
-        Err(error) => rim::skipped(format!("nobody may not start the programs: {error}")),
+        Err(error) => rim::skipped("nobody", format!("it may not start the programs: {error}")),
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             if said.contains("Permission denied") {
-                return rim::skipped("nobody may not start the programs");
+                return rim::skipped("nobody", "it may not start the programs");
             }
             assert_eq!(output.status.code(), Some(1), "{said}");
             for part in ["hil: cannot start", "threads", "8 processes", "ulimit -u"] {

@@ -56,7 +56,7 @@ fn a_client_whose_clock_lies_before_the_certificates_says_so_and_joins_when_it_i
     let file = lab.path("clock");
     fs::write(&file, "-30y\n").unwrap();
     let Ok(clock) = Surroundings::adjustable_clock(&file) else {
-        skipped("faketime is not installed");
+        skipped("faketime", "it is not installed");
         return;
     };
     let Some(broker) = Secured::start(&nobody(), Validity::Since2020) else { return };

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::process::{Outcome, run};
-use rim::skipped;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware-configs/systemd");
 const UNITS: [(&str, &str); 2] =
@@ -15,8 +14,7 @@ const EXPOSURE: &str = "20";
 
 /// `None`, having said so, where systemd is not installed.
 fn analyze(arguments: &[&str], unit: &Path) -> Option<Outcome> {
-    if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        skipped("systemd-analyze is not installed");
+    if !rim::has("systemd-analyze") {
         return None;
     }
     let mut command = Command::new("systemd-analyze");

@@ -21,6 +21,7 @@ mod log;
 mod login;
 mod output;
 mod signal;
+mod skip;
 mod supervisor;
 mod tls;
 
@@ -31,8 +32,9 @@ pub use limits::{NoThreads, TooFewFiles, check_threads, meet_limits, raise_file_
 pub use link::{Command, KEEP_ALIVE, LastWill, Link, LinkError, LinkEvent, LinkOptions};
 pub use log::log_to_stderr;
 pub use login::{BrokerAccess, BrokerOptions, BrokerOptionsError, Login, LoginError, LoginOptions, PASSWORD};
-pub use output::{PrintError, advised, complain, print, skipped};
+pub use output::{PrintError, advised, complain, print};
 pub use signal::{INTERRUPTED, StopSignals, is_ignored, stop_signal};
+pub use skip::{has, skipped};
 pub use supervisor::Supervisor;
 pub use tls::{Tls, TlsError, TlsFiles, not_after};
 

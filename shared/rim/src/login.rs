@@ -4,9 +4,14 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand")]
 
 use std::ffi::OsString;
+use std::num::NonZero;
+use std::ops::Not;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fmt, fs};
+
+use clap::builder::TypedValueParser;
+use serde::{Deserialize, Serialize};
 
 use crate::link::KEEP_ALIVE;
 use crate::tls::warn_if_others_can_read;
@@ -16,7 +21,8 @@ use crate::{BrokerAddress, LinkOptions, Tls, TlsError, TlsFiles};
 pub const PASSWORD: &str = "OUTPOST_PASSWORD";
 
 /// Options of a login and of the session that follows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct LoginOptions {
     /// User name at the broker; the password is in --password-file or in OUTPOST_PASSWORD
     #[arg(long, value_name = "NAME", env = "OUTPOST_USER", value_parser = given)]
@@ -26,10 +32,11 @@ pub struct LoginOptions {
     pub password_file: Option<PathBuf>,
     /// Send the password although the broker is spoken to without TLS: everybody on the way can read it
     #[arg(long, env = "OUTPOST_PLAIN_PASSWORD")]
+    #[serde(skip_serializing_if = "Not::not")]
     pub plain_password: bool,
     /// Seconds after which the broker is told that this program is still there [default: 15]
-    #[arg(long, value_name = "SECONDS", env = "OUTPOST_KEEP_ALIVE", value_parser = clap::value_parser!(u16).range(1..))]
-    pub keep_alive: Option<u16>,
+    #[arg(long, value_name = "SECONDS", env = "OUTPOST_KEEP_ALIVE", value_parser = seconds())]
+    pub keep_alive: Option<NonZero<u16>>,
 }
 
 /// User name and password. Never shows the latter.
@@ -71,12 +78,14 @@ pub enum LoginError {
 }
 
 /// Everything that says how a broker is spoken to. Flattened into the options of a program.
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 pub struct BrokerOptions {
     #[command(flatten)]
+    #[serde(flatten)]
     #[allow(missing_docs, reason = "clap would print it")]
     pub tls: TlsFiles,
     #[command(flatten)]
+    #[serde(flatten)]
     #[allow(missing_docs, reason = "clap would print it")]
     pub login: LoginOptions,
 }
@@ -106,19 +115,6 @@ pub enum BrokerOptionsError {
 }
 
 impl BrokerOptions {
-    /// These options, and for those that are not given, `others`.
-    #[must_use]
-    pub fn or(self, others: BrokerOptions) -> BrokerOptions {
-        let (mine, theirs) = (self.login, others.login);
-        let login = LoginOptions {
-            user: mine.user.or(theirs.user),
-            password_file: mine.password_file.or(theirs.password_file),
-            plain_password: mine.plain_password || theirs.plain_password,
-            keep_alive: mine.keep_alive.or(theirs.keep_alive),
-        };
-        BrokerOptions { tls: self.tls.or(others.tls), login }
-    }
-
     /// The arguments of a program that is to take these options; a password in the environment is none of them.
     pub fn arguments(&self) -> Vec<OsString> {
         let LoginOptions { user, password_file, plain_password, keep_alive } = &self.login;
@@ -145,7 +141,7 @@ impl BrokerOptions {
             keep_alive: self
                 .login
                 .keep_alive
-                .map_or(KEEP_ALIVE, |seconds| Duration::from_secs(seconds.into())),
+                .map_or(KEEP_ALIVE, |seconds| Duration::from_secs(seconds.get().into())),
         })
     }
 }
@@ -189,6 +185,10 @@ impl LoginOptions {
         }
         Ok(Some(Login { user, password }))
     }
+}
+
+fn seconds() -> impl TypedValueParser<Value = NonZero<u16>> {
+    clap::value_parser!(u16).range(1..).try_map(NonZero::try_from)
 }
 
 /// An empty variable of the environment counts as none, so an empty name is none either.

@@ -31,15 +31,6 @@ pub fn complain(line: impl Display) {
     let _ = stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Says that the calling test is skipped for want of what `reason` names, in a line that `cargo test` shows although the
-/// test then passes; `.ci/run` counts these lines.
-pub fn skipped(reason: impl Display) {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    // Not `eprintln!`: what that prints is shown only where a test fails. If nobody can read it, nothing is lost.
-    let _ = writeln!(stderr(), "skipped: {test}: {reason}");
-}
-
 /// What `error` and its causes say, each of them what none above has said, and what to do about it, if an error of the
 /// operating system is at the bottom.
 pub fn advised(error: &(dyn Error + 'static)) -> String {

@@ -184,13 +184,10 @@ fn excerpt(field: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
     use std::sync::LazyLock;
 
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-
     use super::*;
+    use crate::data::gzip::packed;
 
     fn header() -> String {
         let names: Vec<String> = (0..PIXELS).map(|pixel| format!("pixel{pixel:04}")).collect();
@@ -204,15 +201,9 @@ mod tests {
 
     static TABLE: LazyLock<String> = LazyLock::new(|| header() + &(0..ROWS).map(row).collect::<String>());
 
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
     fn error(table: &str) -> String {
         let error = read_ch_mnist(table.as_bytes(), 1).unwrap_err().to_string();
-        assert_eq!(read_ch_mnist(&gzip(table.as_bytes()), 1).unwrap_err().to_string(), error);
+        assert_eq!(read_ch_mnist(&packed(table.as_bytes()), 1).unwrap_err().to_string(), error);
         error
     }
 
@@ -231,7 +222,7 @@ mod tests {
         assert!(pixels[..PIXELS].iter().all(|&pixel| pixel == pixels[0]));
         assert_eq!((split.test.labels()[0], split.test.labels()[999]), (0, 7));
 
-        assert_eq!(read_ch_mnist(&gzip(TABLE.as_bytes()), 1).unwrap(), split);
+        assert_eq!(read_ch_mnist(&packed(TABLE.as_bytes()), 1).unwrap(), split);
         assert_ne!(read_ch_mnist(TABLE.as_bytes(), 2).unwrap().test, split.test);
         assert_eq!(read_ch_mnist(TABLE.replace('\n', "\r\n").trim_end().as_bytes(), 1).unwrap(), split);
     }
@@ -269,11 +260,11 @@ mod tests {
 
     #[test]
     fn hostile_bytes_are_refused_without_reading_them_all() {
-        let endless = gzip(&vec![b'0'; 20_000_000]);
+        let endless = packed(&vec![b'0'; 20_000_000]);
         assert!(matches!(read_ch_mnist(&endless, 1), Err(ChMnistError::Line(1))));
         let binary = vec![0xff; 100_000];
         assert!(matches!(read_ch_mnist(&binary, 1), Err(ChMnistError::Line(1))));
-        let mut damaged = gzip((header() + &row(0)).as_bytes());
+        let mut damaged = packed((header() + &row(0)).as_bytes());
         damaged.truncate(damaged.len() - 9);
         assert!(matches!(read_ch_mnist(&damaged, 1), Err(ChMnistError::Gzip { .. })));
     }

@@ -21,3 +21,11 @@ pub(super) fn unpacked(bytes: &[u8], most: u64) -> io::Result<Cow<'_, [u8]>> {
     MultiGzDecoder::new(bytes).take(most).read_to_end(&mut content)?;
     Ok(Cow::Owned(content))
 }
+
+/// A gzipped file with `content`.
+#[cfg(test)]
+pub(super) fn packed(content: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    flate2::bufread::GzEncoder::new(content, flate2::Compression::fast()).read_to_end(&mut packed).unwrap();
+    packed
+}

@@ -108,22 +108,13 @@ fn read_word(reader: &mut impl Read) -> Result<u32, IdxError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::data::gzip::packed;
 
     fn images(count: u8, values: &[u8]) -> Vec<u8> {
         [&[0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 2, 0, 0, 0, 1], values].concat()
-    }
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
     }
 
     fn read(bytes: &[u8]) -> Result<Vec<u8>, IdxError> {
@@ -134,20 +125,20 @@ mod tests {
     fn plain_and_gzipped_files_read_the_same() {
         let file = images(2, &[1, 2, 3, 4]);
         assert_eq!(read(&file).unwrap(), [1, 2, 3, 4]);
-        assert_eq!(read(&gzip(&file)).unwrap(), [1, 2, 3, 4]);
+        assert_eq!(read(&packed(&file)).unwrap(), [1, 2, 3, 4]);
         assert_eq!(read_idx(&[0, 0, 8, 1, 0, 0, 0, 2, 7, 9], &[], 2).unwrap(), [7, 9]);
     }
 
     #[test]
     fn a_file_that_is_too_short_or_too_long_is_refused() {
         for (values, truncated) in [(&[1, 2, 3][..], true), (&[1, 2, 3, 4, 5][..], false)] {
-            for file in [images(2, values), gzip(&images(2, values))] {
+            for file in [images(2, values), packed(&images(2, values))] {
                 let error = read(&file).unwrap_err();
                 assert_eq!(matches!(error, IdxError::Truncated), truncated, "{error}");
                 assert_eq!(matches!(error, IdxError::Trailing), !truncated, "{error}");
             }
         }
-        let two_members = [gzip(&images(1, &[1, 2])), gzip(&[0])].concat();
+        let two_members = [packed(&images(1, &[1, 2])), packed(&[0])].concat();
         assert!(matches!(read(&two_members), Err(IdxError::Trailing)));
         assert!(matches!(read(&[0, 0, 8]), Err(IdxError::Truncated)));
     }
@@ -163,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_damaged_checksum_is_found() {
-        let mut file = gzip(&images(1, &[1, 2]));
+        let mut file = packed(&images(1, &[1, 2]));
         let checksum = file.len() - 8;
         file[checksum] ^= 1;
         assert!(matches!(read(&file), Err(IdxError::Gzip(_))));
@@ -191,7 +182,7 @@ mod tests {
             position in 0usize..64, byte: u8, cut in 0usize..64, compressed: bool,
         ) {
             let mut file = images(2, &[1, 2, 3, 4]);
-            if compressed { file = gzip(&file) }
+            if compressed { file = packed(&file) }
             if let Some(slot) = file.get_mut(position) { *slot = byte }
             file.truncate(cut);
             if let Ok(values) = read(&file) {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
+use serde::{Deserialize, Serialize};
 
 use crate::BrokerAddress;
 pub use expiry::not_after;
@@ -21,7 +22,8 @@ pub(crate) use failure::{Failure, explain};
 pub(crate) use files::warn_if_others_can_read;
 
 /// The files that TLS takes, all PEM.
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TlsFiles {
     /// Certificate of the CA that signed the broker's (PEM), the only one that is trusted then; without it, mqtts:// trusts
     /// the system's
@@ -98,12 +100,6 @@ pub enum TlsError {
 }
 
 impl TlsFiles {
-    /// These files, and for those that are not given, `others`.
-    #[must_use]
-    pub fn or(self, others: TlsFiles) -> TlsFiles {
-        TlsFiles { ca: self.ca.or(others.ca), cert: self.cert.or(others.cert), key: self.key.or(others.key) }
-    }
-
     /// The same, as options of a program.
     pub fn arguments(&self) -> Vec<OsString> {
         let options = [("--ca", &self.ca), ("--cert", &self.cert), ("--key", &self.key)];
@@ -246,15 +242,5 @@ mod tests {
             assert_eq!(error.lines().count(), 1, "{error}");
             parts.iter().for_each(|part| assert!(error.contains(part), "no `{part}` in: {error}"));
         }
-    }
-
-    #[test]
-    fn what_is_given_wins_over_what_the_file_says() {
-        let files = |ca: &str, key: Option<&str>| TlsFiles {
-            ca: Some(ca.into()),
-            cert: None,
-            key: key.map(PathBuf::from),
-        };
-        assert_eq!(files("a", None).or(files("b", Some("k"))), files("a", Some("k")));
     }
 }
