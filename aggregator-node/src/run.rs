@@ -257,7 +257,7 @@ pub fn manifest(
         bench: bench.to_owned(),
         created_unix: unix_time().as_secs(),
         versions: versions(),
-        extensions: BTreeMap::new(),
+        extensions: scenario.extensions(),
         data,
         shards_sha256: None,
         layout: TensorShape::list(model.layout()),

@@ -76,7 +76,7 @@ pub struct Aggregate {
     pub parameters: Vec<f32>,
     /// The devices whose updates the defense removed, in ascending order.
     pub removed: Vec<DeviceId>,
-    /// The devices whose updates have a part in it, in ascending order.
+    /// The devices whose updates have a part in it, in ascending order, if these are not all others.
     pub used: Vec<DeviceId>,
 }
 
@@ -169,9 +169,14 @@ impl Worker {
         Ok(Aggregate {
             parameters: aggregate.values,
             removed: (0..devices.len()).filter(|row| !is_kept(row)).map(|row| devices[row]).collect(),
-            used: aggregate.used.into_iter().map(|row| devices[kept[row]]).collect(),
+            used: part_of(&aggregate.used, kept.len()).map(|row| devices[kept[row]]).collect(),
         })
     }
+}
+
+/// The rows `used` of so many, unless they are all.
+pub fn part_of(used: &[usize], rows: usize) -> impl Iterator<Item = usize> {
+    used.iter().copied().filter(move |_| used.len() < rows)
 }
 
 /// Those of `items` that are `wanted`.
@@ -206,8 +211,8 @@ mod tests {
 
     #[test]
     fn what_the_defense_removes_is_named_and_has_no_part_in_the_aggregate() {
-        let (removed, used) = (vec![DeviceId(5)], [3, 9].map(DeviceId).to_vec());
-        let expected = Aggregate { parameters: vec![0.0, 0.0, 1.5, 0.0], removed, used };
+        let (parameters, removed) = (vec![0.0, 0.0, 1.5, 0.0], vec![DeviceId(5)]);
+        let expected = Aggregate { parameters, removed, used: vec![] };
         let defense = "defense={ kind = \"lfr\", validation-examples = 3, remove = 1 }";
         assert_eq!(aggregate(defense), expected);
     }
@@ -332,8 +337,7 @@ mod tests {
 
     #[test]
     fn without_a_defense_every_update_counts() {
-        let used = [3, 5, 9].map(DeviceId).to_vec();
-        let expected = Aggregate { parameters: vec![0.0, 0.0, -0.8, 0.0], removed: vec![], used };
+        let expected = Aggregate { parameters: vec![0.0, 0.0, -0.8, 0.0], removed: vec![], used: vec![] };
         assert_eq!(aggregate("defense.kind=none"), expected);
     }
 

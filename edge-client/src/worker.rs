@@ -8,11 +8,11 @@ use shared::attack_record::Models;
 use shared::attacks::{AttackError, Crafting};
 use shared::data::{Drawn, Shard};
 use shared::identity::DeviceId;
-use shared::models::Model;
+use shared::models::{Model, ModelError};
 use shared::random::{Purpose, Stream, stream};
 use shared::scenario::Scenario;
 use shared::tensor_executor::OnProcessors;
-use shared::training::train;
+use shared::training::{self, Training};
 use shared::wire::Telemetry;
 
 /// Something to compute.
@@ -112,7 +112,8 @@ impl Worker {
     /// Which examples the steps of `round` take, one minibatch for each: what somebody needs who trains for this device.
     pub fn drawn(&self, round: u32) -> Vec<Drawn> {
         let (shard, mut random) = self.source(round);
-        (0..self.scenario.training.local_steps).map(|_| shard.draw(self.batch_size(), &mut random)).collect()
+        let training = &self.scenario.training;
+        (0..training.local_steps).map(|_| shard.draw(training.batch_size as usize, &mut random)).collect()
     }
 
     /// What the minibatches of `round` are drawn from, and by which numbers.
@@ -122,17 +123,33 @@ impl Worker {
         (shard, stream(self.scenario.seed, Purpose::Batches, Some(self.device), round))
     }
 
-    fn batch_size(&self) -> usize {
-        self.scenario.training.batch_size as usize
+    /// What this device trains in `round` in place of what an honest one would, if the attack has it do so.
+    ///
+    /// # Errors
+    /// As [`Training::honestly`].
+    pub fn trained_otherwise(
+        &self,
+        round: u32,
+        global: &Arc<[f32]>,
+    ) -> Option<Result<training::Trained, ModelError>> {
+        self.poisoned.as_ref()?;
+        let attack = self.scenario.attack.kind.as_ref()?;
+        let (shard, mut random) = self.source(round);
+        let attacked = self.scenario.attack_rounds().contains(round);
+        attacked.then(|| attack.train(&self.training(shard, global.clone()), &mut random)).flatten()
+    }
+
+    fn training<'a>(&'a self, shard: &'a Shard, global: Arc<[f32]>) -> Training<'a> {
+        Training { model: self.model.as_ref(), global, shard, settings: &self.scenario.training }
     }
 
     fn train(&self, round: u32, global: Arc<[f32]>) -> Outcome {
         let begun = Instant::now();
-        let training = &self.scenario.training;
-        let (rate, steps) = (training.learning_rate as f32, training.local_steps as usize);
-        let (shard, mut random) = self.source(round);
-        let minibatch = |_step| shard.minibatch(self.batch_size(), &mut random);
-        match train(self.model.as_ref(), global, rate, steps, minibatch) {
+        let trained = self.trained_otherwise(round, &global).unwrap_or_else(|| {
+            let (shard, mut random) = self.source(round);
+            self.training(shard, global).honestly(&mut random)
+        });
+        match trained {
             Ok(trained) => Outcome::Trained(Trained {
                 round,
                 parameters: trained.parameters,

@@ -61,5 +61,7 @@ pub mod stop;
 pub mod sweep;
 pub mod table;
 pub mod toolchain;
+#[cfg(test)]
+mod toys;
 
 pub use program::main;

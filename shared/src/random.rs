@@ -36,6 +36,8 @@ pub enum Purpose {
     BackGradient = 11,
     /// Which training examples are used if not all are.
     TrainingSubset = 12,
+    /// When a compromised device sends its update.
+    Delivery = 13,
 }
 
 /// The stream of `purpose` for one device in one round; `None` and round 0 where these mean nothing.

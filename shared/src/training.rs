@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::data::Batch;
+use crate::data::{Batch, Shard};
 use crate::models::{Model, ModelError};
+use crate::random::Stream;
+use crate::scenario;
 
 /// What local training ends in.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +14,30 @@ pub struct Trained {
     pub parameters: Arc<[f32]>,
     /// Mean over the steps of the minibatch loss before each; 0 if there was none.
     pub loss: f32,
+}
+
+/// What a device trains with in a round.
+pub struct Training<'a> {
+    /// The model.
+    pub model: &'a dyn Model,
+    /// The global model that the round starts from, d values.
+    pub global: Arc<[f32]>,
+    /// What the device trains on.
+    pub shard: &'a Shard,
+    /// Rate, batch size and number of steps.
+    pub settings: &'a scenario::Training,
+}
+
+impl Training<'_> {
+    /// What an honest device does: [`train`] on minibatches of its shard, which are drawn from `random`.
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub fn honestly(&self, random: &mut Stream) -> Result<Trained, ModelError> {
+        let scenario::Training { learning_rate, batch_size, local_steps } = *self.settings;
+        let minibatch = |_step| self.shard.minibatch(batch_size as usize, random);
+        train(self.model, self.global.clone(), learning_rate as f32, local_steps as usize, minibatch)
+    }
 }
 
 /// Takes `steps` steps of stochastic gradient descent from the model `global` (d values): step i goes

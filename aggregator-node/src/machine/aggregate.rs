@@ -31,6 +31,7 @@ impl Machine {
             known_byzantine,
             byzantine: None,
             removed: Vec::new(),
+            used: Vec::new(),
             aggregated: false,
             train_loss,
             losses_ignored,
@@ -78,8 +79,8 @@ impl Machine {
             self.roster.was_refused(device);
         }
         match result {
-            Ok(Aggregate { parameters, removed, .. }) => {
-                closed.removed = removed;
+            Ok(Aggregate { parameters, removed, used }) => {
+                (closed.removed, closed.used) = (removed, used);
                 if first_not_finite(&parameters).is_none() {
                     closed.aggregated = true;
                     self.global = parameters.into();
@@ -131,6 +132,7 @@ mod tests {
             known_byzantine: 0,
             byzantine: None,
             removed: Vec::new(),
+            used: Vec::new(),
             aggregated: false,
             train_loss: None,
             losses_ignored: 0,
@@ -147,11 +149,15 @@ mod tests {
     }
 
     #[test]
-    fn the_record_names_the_devices_that_the_defense_removed() {
-        let removed = vec![DeviceId(2), DeviceId(7)];
-        let (record, global) =
-            recorded(Ok(Aggregate { parameters: vec![1.0, 2.0], removed: removed.clone(), used: vec![] }));
-        assert_eq!((record.removed, record.aggregated, global), (removed, true, vec![1.0, 2.0]));
+    fn the_record_names_the_devices_that_the_defense_removed_and_those_that_the_rule_used() {
+        let (removed, used) = ([2, 7].map(DeviceId).to_vec(), vec![DeviceId(9)]);
+        let (record, global) = recorded(Ok(Aggregate {
+            parameters: vec![1.0, 2.0],
+            removed: removed.clone(),
+            used: used.clone(),
+        }));
+        assert_eq!((record.removed, record.used, record.aggregated), (removed, used, true));
+        assert_eq!(global, [1.0, 2.0]);
     }
 
     #[test]

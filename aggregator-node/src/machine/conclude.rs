@@ -31,6 +31,7 @@ impl Machine {
             refused_devices,
             muted: self.budgets.close(),
             removed: closed.removed,
+            used: closed.used,
             aggregated: closed.aggregated,
             byzantine: closed.byzantine,
             train_loss: closed.train_loss,

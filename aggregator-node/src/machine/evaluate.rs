@@ -22,6 +22,8 @@ pub(super) struct Closed {
     pub(super) byzantine: Option<u32>,
     /// Whose updates the defense removed.
     pub(super) removed: Vec<DeviceId>,
+    /// Whose updates have a part in the aggregate, if these are not all that were left.
+    pub(super) used: Vec<DeviceId>,
     /// Whether there is a new global model.
     pub(super) aggregated: bool,
     pub(super) train_loss: Option<f32>,

@@ -64,6 +64,7 @@ pub(super) fn record(round: u32) -> RoundRecord {
         byzantine: None,
         losses_ignored: 0,
         removed: vec![DeviceId(5), DeviceId(8)],
+        used: vec![DeviceId(3)],
         aggregated: true,
         train_loss: Some(0.1),
         test_error: Some(0.25),

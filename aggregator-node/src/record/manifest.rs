@@ -10,7 +10,7 @@ use shared::parameters::Layout;
 use super::RecordError;
 
 /// Version of the run directory's format.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What a run is made of: enough to tell whether two runs are comparable, and to read the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -32,6 +32,10 @@ pub struct RoundRecord {
     pub muted: Vec<MutedDevice>,
     /// Devices whose accepted updates the defense kept from the rule, in ascending order.
     pub removed: Vec<DeviceId>,
+    /// Devices whose updates have a part in the aggregate, in ascending order, where these are not all that the defense
+    /// left; empty in records of versions that did not ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used: Vec<DeviceId>,
     /// False if there were too few updates for the rule, or nothing usable came of them: the model is the previous
     /// round's.
     pub aggregated: bool,
@@ -85,6 +89,16 @@ impl RoundRecord {
     /// Number of refused updates, whatever the reason.
     pub fn refusals(&self) -> u64 {
         self.refused.values().copied().map(u64::from).sum()
+    }
+
+    /// Number of updates that have a part in the aggregate; none where there is none.
+    pub fn used_updates(&self) -> usize {
+        let left = (self.accepted as usize).saturating_sub(self.removed.len());
+        match (self.aggregated, self.used.len()) {
+            (false, _) => 0,
+            (true, 0) => left,
+            (true, used) => used,
+        }
     }
 
     /// Enters how good the global model is after the round.

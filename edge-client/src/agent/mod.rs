@@ -124,6 +124,8 @@ pub struct Agent {
     presence: Presence,
     outbox: Outbox,
     incoming: Assembler,
+    /// Whether the attack, if there is one, is this device's.
+    is_compromised: bool,
     /// Set on compromised devices whose attack needs others.
     collusion: Option<Collusion>,
     /// Whether an attacker with full knowledge reads this device's updates.
@@ -148,13 +150,15 @@ impl Agent {
         let digest = scenario.digest();
         let attackers = scenario.attackers();
         let needs = scenario.needs();
-        let colludes = attackers.contains(&me.device) && needs > Needs::Nothing;
+        let is_compromised = attackers.contains(&me.device);
+        let colludes = is_compromised && needs > Needs::Nothing;
         let limits = transfer_limits(dimension, attackers.len() + 2);
         Agent {
             presence: Presence::new(&me, &topics, digest, now),
-            is_tapped: needs == Needs::Everyone && !attackers.contains(&me.device),
+            is_tapped: needs == Needs::Everyone && !is_compromised,
             collusion: colludes
                 .then(|| Collusion::new(&me, attackers, needs, dimension, scenario.fleet.devices)),
+            is_compromised,
             plan: scenario.clone(),
             outbox: Outbox::default(),
             incoming: Assembler::new(limits),
@@ -305,6 +309,7 @@ impl Agent {
         self.ask_for_model(now, out);
         self.ask_accomplices(now, out);
         self.stop_colluding(now, out);
+        self.send_held(now, out);
         self.craft_if_ready(now, out);
         self.remark_if_in_vain(now);
         self.presence.tell_news(now, out);

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use shared::attack_record::AttackStep;
+use shared::attacks::Delivery;
 use shared::identity::Digest;
+use shared::random::{Purpose, stream};
 use shared::wire::{
     Blob, Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, Progress, Publication, RoundCall,
     Topic, TransferId, UpdateContent,
@@ -41,6 +43,8 @@ pub(super) enum Stage {
     Training,
     /// What was trained waits for what the accomplices make of it.
     Colluding { trained: Trained, since: Millis, until: Millis },
+    /// The update is there, and is held back until some of the round's time has passed.
+    Holding { update: Outgoing, sends: Option<AttackStep>, until: Millis },
     /// The update is in the outbox or was acknowledged, or none is wanted of this device.
     Delivered,
 }
@@ -49,7 +53,7 @@ impl Round {
     pub(super) fn wake_at(&self) -> Option<Millis> {
         match self.stage {
             Stage::Fetching { ask_at, .. } => Some(ask_at),
-            Stage::Colluding { until, .. } => Some(until),
+            Stage::Colluding { until, .. } | Stage::Holding { until, .. } => Some(until),
             Stage::Training | Stage::Delivered => None,
         }
     }
@@ -195,7 +199,7 @@ impl Agent {
         self.collusion.is_some() && self.plan.attack_rounds().contains(round)
     }
 
-    /// Sends the update: `crafted` in place of the trained parameters where there is such.
+    /// Sends the update when it is to be sent: `crafted` in place of the trained parameters where there is such.
     pub(super) fn deliver(
         &mut self,
         now: Millis,
@@ -203,21 +207,51 @@ impl Agent {
         crafted: Option<Arc<[f32]>>,
         out: &mut Vec<Action>,
     ) {
-        if self.attacks(trained.round) {
-            let what = if crafted.is_some() { AttackStep::SentCrafted } else { AttackStep::SentTrained };
-            self.tell(trained.round, what, out);
-        }
+        let step = if crafted.is_some() { AttackStep::SentCrafted } else { AttackStep::SentTrained };
+        let sends = self.attacks(trained.round).then_some(step);
+        let delivery = self.delivery(trained.round);
+        let me = self.me.device;
         let (Some(round), Some(run)) = (&mut self.round, self.run) else { return };
-        round.stage = Stage::Delivered;
         let content = UpdateContent {
             parameters: Float32Array(crafted.unwrap_or_else(|| trained.parameters.clone())),
             loss: trained.loss,
             train_us: trained.train_us,
             telemetry: trained.telemetry,
         };
-        let me = self.me.device;
         let update = Outgoing::new(run, trained.round, Kind::Update, Some(me), content.encode());
-        self.outbox.post(now, self.topics.name(Topic::Update(me)), update, out);
+        let until = match delivery {
+            Delivery::AtOnce => now,
+            Delivery::After(share) => round.share_of_time((100.0 * share).round() as u64),
+            Delivery::Never => {
+                round.stage = Stage::Delivered;
+                return;
+            }
+        };
+        round.stage = Stage::Holding { update, sends, until };
+        self.send_held(now, out);
+    }
+
+    /// Sends the update that is held back, when it is to be sent.
+    pub(super) fn send_held(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let Some(round) = &mut self.round else { return };
+        match std::mem::replace(&mut round.stage, Stage::Delivered) {
+            Stage::Holding { update, sends, until } if until <= now => {
+                if let Some(step) = sends {
+                    self.tell(update.id().round, step, out);
+                }
+                self.outbox.post(now, self.topics.name(Topic::Update(self.me.device)), update, out);
+            }
+            other => round.stage = other,
+        }
+    }
+
+    /// When the update of `round` is to be sent: at once, but by an attack.
+    fn delivery(&self, round: u32) -> Delivery {
+        let attack = self.plan.attack.kind.as_ref();
+        let attack = attack.filter(|_| self.is_compromised && self.plan.attack_rounds().contains(round));
+        attack.map_or(Delivery::AtOnce, |attack| {
+            attack.deliver(round, &mut stream(self.plan.seed, Purpose::Delivery, Some(self.me.device), round))
+        })
     }
 
     pub(super) fn failed(&mut self, now: Millis, round: u32, what: &str, out: &mut Vec<Action>) {

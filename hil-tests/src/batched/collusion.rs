@@ -96,7 +96,7 @@ impl<'a> Collusion<'a> {
 }
 
 /// A matrix with `others` in place of the rows of these numbers.
-fn with_rows(matrix: Tensor, rows: &[u32], others: Tensor) -> candle_core::Result<Tensor> {
+pub(super) fn with_rows(matrix: Tensor, rows: &[u32], others: Tensor) -> candle_core::Result<Tensor> {
     let count = matrix.dim(0)? as u32;
     let mut places: Vec<u32> = (0..count).collect();
     for (row, place) in rows.iter().zip(count..) {

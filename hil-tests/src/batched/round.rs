@@ -7,6 +7,7 @@ use aggregator_node::evaluator::BATCH;
 use aggregator_node::record::{RefusedDevice, RoundRecord};
 use aggregator_node::screening::{validation_examples, validation_sizes};
 use aggregator_node::trial::{LARGE, Trial};
+use aggregator_node::worker::part_of;
 use anyhow::{Context, bail};
 use candle_core::Tensor;
 use edge_client::worker::Worker;
@@ -18,6 +19,7 @@ use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
 use shared::models::{Model, ModelError};
 use shared::parameters::first_not_finite;
+use shared::random::{Purpose, stream};
 use shared::rules::{Byzantine, Geometry, Round, RuleError};
 use shared::scenario::Scenario;
 use shared::tensor_executor::{TensorError, WithoutEach};
@@ -25,10 +27,10 @@ use shared::wire::Refusal;
 use tracing::warn;
 
 use super::Place;
-use super::collusion::Collusion;
+use super::collusion::{Collusion, with_rows};
 use super::evaluator::Evaluator;
 use super::examples::Examples;
-use super::trainer::Trainer;
+use super::trainer::{Trained, Trainer};
 use super::updates::{Updates, are_finite};
 use crate::bench::Task;
 
@@ -99,21 +101,23 @@ impl Simulation {
     /// If candle or the GPU fails.
     pub(super) fn round(&mut self, round: u32) -> anyhow::Result<(RoundRecord, Arc<[f32]>)> {
         let selected: Vec<DeviceId> = self.scenario.selection(round).into_iter().collect();
-        let (sent, attack) = self.sent(round, &selected)?;
+        let absent = self.absent(round, &selected);
+        let (sent, attack) = self.sent(round, &selected, &absent)?;
+        let comes = |row: usize| !absent.contains(&selected[row]);
         let finite = self.are_usable(&sent.values)?;
-        let not_finite = selected.iter().zip(&finite).filter(|(_, finite)| !**finite);
-        let refused: Vec<DeviceId> = not_finite.map(|(&device, _)| device).collect();
-        let accepted = sent.select(|row| finite[row])?;
-        let count = selected.len() - refused.len();
+        let not_finite = (0..selected.len()).filter(|&row| !finite[row] && comes(row));
+        let refused: Vec<DeviceId> = not_finite.map(|row| selected[row]).collect();
+        let accepted = sent.select(|row| finite[row] && comes(row))?;
+        let count = selected.len() - absent.len() - refused.len();
         let (train_loss, losses_ignored) = accepted.as_ref().map(Updates::mean_loss).unwrap_or_default();
         let enough = self.scenario.fewer_byzantine(count, refused.len());
         let fewer = *enough.as_ref().unwrap_or(&0);
-        let (aggregated, removed) = match (enough, accepted) {
+        let (aggregated, removed, used) = match (enough, accepted) {
             (Ok(_), Some(accepted)) => self.aggregate(round, accepted, fewer)?,
             (enough, _) => {
                 let why = enough.err().map(|reason| format!(": {reason}")).unwrap_or_default();
                 warn!("round {round}: the global model stays as it is{why}");
-                (false, Vec::new())
+                (false, Vec::new(), Vec::new())
             }
         };
         let reason = Refusal::NonFinite;
@@ -126,7 +130,9 @@ impl Simulation {
             refused_devices: refused.iter().map(refused_device).collect(),
             byzantine: (aggregated && fewer > 0).then(|| self.scenario.byzantine() - fewer),
             losses_ignored,
+            absent,
             removed,
+            used,
             aggregated,
             train_loss,
             attack,
@@ -152,7 +158,12 @@ impl Simulation {
     }
 
     /// What `devices` send, at least one: what they trained, or what was crafted for them. And how that came about.
-    fn sent(&self, round: u32, devices: &[DeviceId]) -> anyhow::Result<(Updates, Option<AttackRecord>)> {
+    fn sent(
+        &self,
+        round: u32,
+        devices: &[DeviceId],
+        absent: &[DeviceId],
+    ) -> anyhow::Result<(Updates, Option<AttackRecord>)> {
         let drawn: Vec<_> =
             devices.par_iter().map(|device| self.devices[device.0 as usize].drawn(round)).collect();
         let collusion = self.collusion(round, devices);
@@ -162,6 +173,7 @@ impl Simulation {
             || collusion.as_ref().map(|collusion| collusion.draw(self.values.len())),
         );
         let trained = trained.context("the devices cannot be trained")?;
+        let trained = self.with_dishonest(round, devices, trained)?;
         let (values, events) = if let Some((collusion, drawn)) = collusion.zip(drawn) {
             let attacked = collusion.attack(drawn, trained.models, &self.global, &*self.place.executor);
             attacked.context("the attack cannot be crafted")?
@@ -170,10 +182,47 @@ impl Simulation {
             let behaves = |&device: &DeviceId| AttackEvent { device, round, what: AttackStep::SentTrained };
             (trained.models, attackers.map(behaves).collect())
         };
+        let sends = |event: &AttackEvent| {
+            matches!(event.what, AttackStep::Crafted { .. }) || !absent.contains(&event.device)
+        };
+        let events: Vec<_> = events.into_iter().filter(sends).collect();
         let attack = AttackRecord::of(&self.scenario, round, &events);
         let weights = devices.iter().map(|device| self.weights[device.0 as usize]).collect();
         let sent = Updates { devices: devices.to_vec(), values, weights, losses: trained.losses.to_vec1()? };
         Ok((sent, attack))
+    }
+
+    /// What was `trained`, with what compromised devices train otherwise in place of it.
+    fn with_dishonest(&self, round: u32, devices: &[DeviceId], trained: Trained) -> anyhow::Result<Trained> {
+        let (mut rows, mut losses) = (Vec::new(), trained.losses.to_vec1::<f32>()?);
+        let mut values = Vec::new();
+        for (row, device) in devices.iter().enumerate() {
+            if let Some(otherwise) = self.devices[device.0 as usize].trained_otherwise(round, &self.values) {
+                let otherwise = otherwise.with_context(|| format!("{device} cannot be trained"))?;
+                rows.push(row as u32);
+                values.extend_from_slice(&otherwise.parameters);
+                losses[row] = otherwise.loss;
+            }
+        }
+        if rows.is_empty() {
+            return Ok(trained);
+        }
+        let others = Tensor::from_vec(values, (rows.len(), self.values.len()), &self.place.device)?;
+        let losses = Tensor::new(losses, &self.place.device)?;
+        Ok(Trained { models: with_rows(trained.models, &rows, others)?, losses })
+    }
+
+    /// Who of `devices` sends nothing in time, because an attack has it so.
+    fn absent(&self, round: u32, devices: &[DeviceId]) -> Vec<DeviceId> {
+        let attack = self.scenario.attack.kind.as_ref();
+        let Some(attack) = attack.filter(|_| self.scenario.attack_rounds().contains(round)) else {
+            return Vec::new();
+        };
+        let is_late = |device: &&DeviceId| {
+            let random = &mut stream(self.scenario.seed, Purpose::Delivery, Some(**device), round);
+            self.attackers.contains(device) && !attack.deliver(round, random).is_in_time()
+        };
+        devices.iter().filter(is_late).copied().collect()
     }
 
     /// The attack on `round`, if there is one that crafts.
@@ -183,15 +232,15 @@ impl Simulation {
         attacked.then(collusion).flatten()
     }
 
-    /// The new global model, unless it stays as it is, and whose updates the defense removed.
+    /// The new global model, unless it stays as it is; whose updates the defense removed, and the rule used.
     fn aggregate(
         &mut self,
         round: u32,
         accepted: Updates,
         fewer: u32,
-    ) -> anyhow::Result<(bool, Vec<DeviceId>)> {
+    ) -> anyhow::Result<(bool, Vec<DeviceId>, Vec<DeviceId>)> {
         let what = match self.defended(round, accepted, fewer) {
-            Ok((removed, aggregate)) => {
+            Ok((removed, used, aggregate)) => {
                 let values: Arc<[f32]> = aggregate.to_vec1::<f32>()?.into();
                 let is_finite = first_not_finite(&values).is_none();
                 if is_finite {
@@ -199,23 +248,23 @@ impl Simulation {
                 } else {
                     warn!("round {round}: the aggregate is not finite, the global model stays as it is");
                 }
-                return Ok((is_finite, removed));
+                return Ok((is_finite, removed, used));
             }
             Err(DefenseError::Rule(error)) if !matches!(error, RuleError::Backend(_)) => error,
             Err(error) => return Err(error).context("the updates cannot be aggregated"),
         };
         warn!("round {round}: the global model stays as it is: {what}");
-        Ok((false, Vec::new()))
+        Ok((false, Vec::new(), Vec::new()))
     }
 
-    /// Whose updates the defense removes, and the aggregate of the others, `[d]`. Rule and defense assume `fewer` Byzantine
+    /// Whose updates the defense removes, whose the rule uses if these are not all others, and the aggregate, `[d]`. Rule and defense assume `fewer` Byzantine
     /// devices than the scenario.
     fn defended(
         &self,
         round: u32,
         accepted: Updates,
         fewer: u32,
-    ) -> Result<(Vec<DeviceId>, Tensor), DefenseError> {
+    ) -> Result<(Vec<DeviceId>, Vec<DeviceId>, Tensor), DefenseError> {
         let (scenario, byzantine) = (&*self.scenario, self.scenario.assumed(fewer));
         let (rule, executor) = (&*scenario.aggregation.rule, &*self.place.executor);
         let (mut left, mut removed) = (accepted, BTreeSet::new());
@@ -237,9 +286,10 @@ impl Simulation {
             let kept = left.select(|row| !harmful.contains(&row)).map_err(ModelError::from)?;
             left = kept.ok_or(RuleError::NoUpdates)?;
         }
-        let (aggregate, _) =
+        let (aggregate, used) =
             executor.aggregate(rule, &left.values, Some(&left.weights), byzantine).map_err(refused)?;
-        Ok((removed.into_iter().collect(), aggregate))
+        let used = part_of(&used, left.devices.len()).map(|row| left.devices[row]).collect();
+        Ok((removed.into_iter().collect(), used, aggregate))
     }
 
     /// How good the aggregate of `updates` is on the validation examples with all of them, and without each.

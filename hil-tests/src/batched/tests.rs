@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aggregator_node::record::{RoundRecord, StoredRun};
-use shared::catalogue::Catalogue;
-use shared::scenario::Scenario;
 use shared::wire::Refusal;
 
 use super::testing::place;
 use super::*;
 use crate::fleet_data::FleetData;
 use crate::software::Software;
+use crate::toys::catalogue;
 
 const SCENARIO: &str = r#"
 name = "batched"
@@ -42,7 +41,7 @@ fn run_in(
     rounds: usize,
 ) -> anyhow::Result<(Vec<RoundRecord>, Option<Summary>)> {
     let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
-    let scenario = Arc::new(Scenario::parse("batched.toml", SCENARIO, &settings).unwrap());
+    let scenario = Arc::new(catalogue().parse("batched.toml", SCENARIO, &settings).unwrap());
     let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets");
     let data = FleetData::load(&scenario, &datasets).unwrap();
     let task = Task { scenario, data, datasets, out: out.to_owned() };
@@ -51,7 +50,7 @@ fn run_in(
         stop.store(done.fetch_add(1, Ordering::Relaxed) + 1 >= rounds, Ordering::Relaxed);
     };
     let summary = bench.run(&task, &Watch { on_round: &on_round, stop: &stop })?;
-    Ok((StoredRun::open(out, &Catalogue::standard())?.records()?, summary))
+    Ok((StoredRun::open(out, &catalogue())?.records()?, summary))
 }
 
 fn run(bench: &dyn Bench, settings: &[&str]) -> (Vec<RoundRecord>, Summary) {
@@ -65,7 +64,7 @@ fn first_round(bench: &dyn Bench, settings: &[&str]) -> RoundRecord {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let _ = run_in(&out, bench, settings, usize::MAX);
-    StoredRun::open(&out, &Catalogue::standard()).unwrap().records().unwrap().swap_remove(0)
+    StoredRun::open(&out, &catalogue()).unwrap().records().unwrap().swap_remove(0)
 }
 
 /// That each round goes as on the software bench, within rounding.
@@ -191,4 +190,22 @@ fn more_validation_examples_than_there_are_are_refused() {
     let settings = ["defense.kind=err", "defense.remove=1", "defense.validation-examples=1000"];
     let refused = run_in(&folder.path().join("run"), &batched(), &settings, usize::MAX).unwrap_err();
     assert!(refused.to_string().contains("defense.validation-examples = 1000"), "{refused}");
+}
+
+#[test]
+fn what_compromised_devices_train_otherwise_counts_here_too() {
+    assert_as_on_devices(&["attack.kind=ascent", "aggregation.rule=mean"]);
+}
+
+#[test]
+fn what_compromised_devices_deliver_too_late_is_absent_here_too() {
+    let settings = ["attack.kind=late", "attack.share=1.5", "aggregation.rule=median"];
+    let (records, _) = run(&batched(), &settings);
+    let attackers: Vec<_> = catalogue()
+        .parse("batched.toml", SCENARIO, &settings.map(ToOwned::to_owned))
+        .unwrap()
+        .attackers()
+        .into_iter()
+        .collect();
+    assert!(records.iter().all(|record| record.absent == attackers), "{:?}", records[0].absent);
 }

@@ -1,9 +1,12 @@
 //! `hil schema`.
 
 use clap::{Args, ValueEnum};
+use schemars::schema_for;
 use shared::catalogue::Catalogue;
 
 use super::common::Ending;
+use crate::inventory::Inventory;
+use crate::sweep::Grid;
 
 /// Print the JSON Schema of a file, by which editors complete and check it
 ///
@@ -19,6 +22,10 @@ pub(super) struct SchemaArgs {
 enum File {
     /// A scenario
     Scenario,
+    /// The inventory of a fleet
+    Inventory,
+    /// A grid of scenarios, for `hil sweep`
+    Grid,
 }
 
 impl SchemaArgs {
@@ -29,6 +36,8 @@ impl SchemaArgs {
     pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
         let schema = match self.file {
             File::Scenario => catalogue.schema(),
+            File::Inventory => schema_for!(Inventory),
+            File::Grid => schema_for!(Grid),
         };
         rim::print(serde_json::to_string_pretty(&schema)?)?;
         Ok(Ending::Finished)

@@ -28,6 +28,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use rim::BrokerAddress;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use shared::identity::DeviceId;
 
@@ -35,7 +36,7 @@ use crate::boards::Board;
 pub(crate) use names::can_be_made;
 
 /// A fleet: see the module documentation.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Inventory {
     /// What the fleet is called: `[a-z0-9-]`, at most 64 characters.
@@ -51,24 +52,27 @@ pub struct Inventory {
 }
 
 /// The broker of a fleet.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Broker {
     /// Its address, as the devices reach it.
     #[serde(deserialize_with = "from_text")]
+    #[schemars(with = "String")]
     pub url: BrokerAddress,
     /// Where the bench's own broker listens on this machine; without it, the broker is somebody else's business. Port 0
     /// is a free one, which then stands in for that of `url`. To name an address beyond this machine is to trust the
     /// network: whoever reaches that broker can be any device and the aggregator as well.
+    #[schemars(with = "Option<String>")]
     pub listen: Option<SocketAddr>,
 }
 
 /// One device of a fleet.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Device {
     /// Its name, also in topics and in its certificate.
     #[serde(deserialize_with = "from_text")]
+    #[schemars(with = "String")]
     pub id: DeviceId,
     /// What people call it, as in `pi-kitchen`: no other device's name, and none's id.
     pub name: Option<String>,
@@ -105,7 +109,7 @@ pub struct Device {
 }
 
 /// How a device is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A machine that is reached over ssh.
@@ -126,7 +130,7 @@ impl Kind {
 }
 
 /// What runs the client on a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Service {
     /// systemd, which starts it again after a fall and after a boot.
@@ -137,7 +141,7 @@ pub enum Service {
 }
 
 /// What a device may do in a scenario.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// It follows the protocol.

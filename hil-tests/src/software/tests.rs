@@ -8,10 +8,10 @@ use aggregator_node::record::{AttackSummary, RoundRecord};
 use rand::Rng;
 use shared::attack_record::AttackRecord;
 use shared::random::{Purpose, stream};
-use shared::scenario::Scenario;
 
 use super::*;
 use crate::fleet_data::FleetData;
+use crate::toys::catalogue;
 
 /// Fault seeds. One that ever fails stays here.
 const SEEDS: std::ops::Range<u64> = 0..12;
@@ -42,7 +42,7 @@ fn run_on(bench: &Software, settings: &[&str]) -> Summary {
 
 fn run_recorded(bench: &Software, settings: &[&str]) -> (Summary, Vec<RoundRecord>) {
     let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
-    let scenario = Arc::new(Scenario::parse("faults.toml", SCENARIO, &settings).unwrap());
+    let scenario = Arc::new(catalogue().parse("faults.toml", SCENARIO, &settings).unwrap());
     let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets");
     let data = FleetData::load(&scenario, &datasets).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -183,5 +183,28 @@ fn how_often_faults_change_an_attack() {
             "{attack:?}, loss {loss}: of {count} runs {other} ended in another model; in {short} the attack was cut \
              short, in {missed} a device missed a round"
         );
+    }
+}
+
+#[test]
+fn a_compromised_device_may_train_otherwise() {
+    let honest = run(&["attack.kind=none"], Faults::default()).final_test_error.unwrap();
+    let attacked = run(&["attack.kind=ascent", "aggregation.rule=mean"], Faults::default());
+    assert!(attacked.final_test_error.unwrap() > honest, "{attacked:?}");
+}
+
+#[test]
+fn a_compromised_device_may_deliver_late_or_not_at_all() {
+    let late = |share: &str| {
+        let settings = ["attack.kind=late", share, "aggregation.rule=median"];
+        let (_, records) = run_recorded(&Software::default(), &settings);
+        records.iter().map(|record| record.absent.len()).collect::<Vec<_>>()
+    };
+    let attackers =
+        catalogue().parse("faults.toml", SCENARIO, &["attack.kind=late".to_owned()]).unwrap().attackers();
+    let (in_time, too_late) = (late("attack.share=0.5"), late("attack.share=1.5"));
+    for (round, (in_time, too_late)) in (1..).zip(in_time.into_iter().zip(too_late)) {
+        let silent = if round % 3 == 0 { attackers.len() } else { 0 };
+        assert_eq!((in_time, too_late), (silent, attackers.len()), "round {round}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aggregator_node::record::metrics::{RunMetric, Table};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::catalogue::Catalogue;
 use shared::scenario::{ScenarioError, key_of};
@@ -31,23 +32,31 @@ use super::Cell;
 /// label = "full"
 /// set = ["attack.kind=trimmed-mean", "attack.knowledge=full"]
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Grid {
+    /// The scenario file, relative to this one.
     scenario: PathBuf,
+    /// One run of each cell for every seed.
     #[serde(default = "one_seed")]
     seeds: Vec<u64>,
+    /// What is varied.
     #[serde(default)]
     axes: Vec<Axis>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Axis {
+    /// What the results call it; the key by default.
     name: Option<String>,
+    /// The key of the scenario that `values` are of.
     key: Option<String>,
+    /// The values of one key.
     #[serde(default)]
+    #[schemars(with = "Vec<serde_json::Value>")]
     values: Vec<toml::Value>,
+    /// Positions that set several keys at once.
     #[serde(default)]
     cases: Vec<Case>,
 }
@@ -58,10 +67,12 @@ const MOST_CELLS: usize = 100_000;
 /// Labels and settings of a point of the grid.
 type Point = (Vec<(String, String)>, Vec<String>);
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Case {
+    /// What the results call it.
     label: String,
+    /// `key=value` each.
     set: Vec<String>,
 }
 

@@ -26,6 +26,7 @@ mod disks;
 mod documents;
 mod emulated;
 mod emulated_boards;
+mod extension;
 mod faults;
 mod flooding;
 mod keys;

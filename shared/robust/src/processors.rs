@@ -6,7 +6,6 @@ use super::kernels::columns::give_shape;
 use super::kernels::mean::weighted_mean;
 use super::kernels::means::means_without_each;
 use super::kernels::near_median::mean_near_median;
-use super::kernels::near_medians::means_near_medians;
 use super::kernels::{median, trimmed_mean};
 use super::{
     Byzantine, Geometry, MeanWeights, Plan, Rule, RuleError, Statistic, Updates, WithoutEach, different,
@@ -126,10 +125,6 @@ fn statistic_of(statistic: Statistic, updates: &Updates<'_>) -> Vec<f32> {
 
 /// What each of `plans` makes of `updates`.
 fn each(plans: &[Plan], updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
-    if let Some((selections, count)) = selections(plans) {
-        means_near_medians(updates, &selections, count, aggregates);
-        return Ok(());
-    }
     // A rule that selects has few different ones.
     let (firsts, places) = different(plans);
     let rows = |plan: &Plan| if let Plan::Row(row) = plan { Some(*row) } else { None };
@@ -143,19 +138,4 @@ fn each(plans: &[Plan], updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -
         aggregate.copy_from_slice(rows(plan).map_or(&made[place][..], |row| updates.rows()[row]));
     });
     Ok(())
-}
-
-/// The rows of plans that all are the mean of as many values near the median of as many rows, and how many values.
-fn selections(plans: &[Plan]) -> Option<(Vec<Vec<usize>>, usize)> {
-    let selection = |plan: &Plan| match plan {
-        Plan::Columns { statistic: Statistic::MeanNearMedian { count }, rows: Some(rows) } => {
-            let mut rows = rows.clone();
-            rows.sort_unstable();
-            Some((rows, *count))
-        }
-        _ => None,
-    };
-    let (selections, counts): (Vec<_>, Vec<_>) = plans.iter().map(selection).collect::<Option<_>>()?;
-    let alike = selections.iter().all(|rows| rows.len() == selections[0].len());
-    (alike && counts.iter().all(|count| *count == counts[0])).then(|| (selections, counts[0]))
 }

@@ -38,10 +38,12 @@ pub use trimmed_mean::TrimmedMean;
 pub use view::View;
 
 use crate::data::Shard;
+use crate::models::ModelError;
 use crate::random::Stream;
 use crate::rules::RuleError;
 use crate::scenario::{Scenario, Unfit};
 use crate::tensor_executor::TensorError;
+use crate::training::{Trained, Training};
 
 /// An attack: what a compromised device does where an honest one would do something else.
 ///
@@ -77,6 +79,17 @@ pub trait Attack: Debug + Send + Sync {
         shard
     }
 
+    /// What a compromised device trains in a round that is attacked, if not what an honest one would: `random` is what
+    /// the minibatches are drawn from.
+    fn train(&self, _training: &Training<'_>, _random: &mut Stream) -> Option<Result<Trained, ModelError>> {
+        None
+    }
+
+    /// When a compromised device sends its update of a round that is attacked.
+    fn deliver(&self, _round: u32, _random: &mut Stream) -> Delivery {
+        Delivery::AtOnce
+    }
+
     /// Draws what the compromised device of rank `rank` among those of the round needs for [`Attack::craft`]: d values,
     /// which are zeros.
     fn draw(&self, _rank: usize, _random: &mut Stream, _values: &mut [f64]) {}
@@ -88,6 +101,28 @@ pub trait Attack: Debug + Send + Sync {
     /// [`AttackError`]; the devices then send what they trained.
     fn craft(&self, _view: &View<'_>) -> Result<Option<Tensor>, AttackError> {
         Ok(None)
+    }
+}
+
+/// When an update is sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Delivery {
+    /// As soon as it is there, as an honest device does.
+    AtOnce,
+    /// Once this share of the round's time has passed; of a round that is over by then it is not sent.
+    After(f64),
+    /// Not at all.
+    Never,
+}
+
+impl Delivery {
+    /// Whether the update comes in time, where time is all that it lacks.
+    pub fn is_in_time(self) -> bool {
+        match self {
+            Delivery::AtOnce => true,
+            Delivery::After(share) => share < 1.0,
+            Delivery::Never => false,
+        }
     }
 }
 

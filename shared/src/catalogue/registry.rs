@@ -1,5 +1,6 @@
 //! Things of one sort by their names, each with settings of its own.
 
+use std::any::type_name;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Registry<T: ?Sized> {
 pub struct Entry<T: ?Sized> {
     name: String,
     is_ours: bool,
+    /// The path of its settings in the crate that has it.
+    origin: &'static str,
     schema: fn(&mut SchemaGenerator) -> Schema,
     #[expect(clippy::type_complexity, reason = "it stands nowhere else")]
     read: Box<dyn Fn(Table, &dyn Fn(&mut T)) -> Result<(Table, Arc<T>), Misfit> + Send + Sync>,
@@ -73,7 +76,8 @@ impl<T: ?Sized + 'static> Registry<T> {
             Ok((table, into(settings)))
         };
         let schema = |generator: &mut SchemaGenerator| generator.root_schema_for::<S>();
-        let entry = Entry { name: name.to_owned(), is_ours: false, schema, read: Box::new(read) };
+        let origin = type_name::<S>();
+        let entry = Entry { name: name.to_owned(), is_ours: false, origin, schema, read: Box::new(read) };
         // Whoever adds what is there already means to replace it.
         self.entries.retain(|entry| entry.name != name);
         self.entries.push(Arc::new(entry));
@@ -116,7 +120,8 @@ impl<T: ?Sized + 'static> Registry<T> {
             return Err(Misfit { key: key.clone(), message });
         }
         let (settings, value) = (entry.read)(table, resolve)?;
-        Ok(Chosen { tag: self.tag, name: name.to_owned(), settings, value })
+        let extension = (!entry.is_ours).then_some((self.what, entry.origin));
+        Ok(Chosen { tag: self.tag, name: name.to_owned(), settings, value, extension })
     }
 }
 
@@ -163,6 +168,8 @@ pub struct Chosen<T: ?Sized> {
     name: String,
     settings: Table,
     value: Arc<T>,
+    /// What it is and whose, if it does not come with Outpost.
+    extension: Option<(&'static str, &'static str)>,
 }
 
 impl<T: ?Sized> Chosen<T> {
@@ -176,9 +183,9 @@ impl<T: ?Sized> Chosen<T> {
         &self.settings
     }
 
-    /// The thing itself.
-    pub fn shared(&self) -> Arc<T> {
-        self.value.clone()
+    /// What it is, with its name, and where it comes from, if that is not Outpost.
+    pub fn extension(&self) -> Option<(String, String)> {
+        self.extension.map(|(what, origin)| (format!("{what} {}", self.name), origin.to_owned()))
     }
 }
 
@@ -192,8 +199,9 @@ impl<T: ?Sized> Deref for Chosen<T> {
 
 impl<T: ?Sized> Clone for Chosen<T> {
     fn clone(&self) -> Self {
-        let Chosen { tag, name, settings, value } = self;
-        Chosen { tag, name: name.clone(), settings: settings.clone(), value: value.clone() }
+        let Chosen { tag, name, settings, value, extension } = self;
+        let (name, settings, value) = (name.clone(), settings.clone(), value.clone());
+        Chosen { tag, name, settings, value, extension: *extension }
     }
 }
 

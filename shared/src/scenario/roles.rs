@@ -1,6 +1,6 @@
 //! Who does what: drawn from the seed, so that every bench and both ends agree without a word.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng;
 use rand::seq::index::sample;
@@ -8,6 +8,7 @@ use rand::seq::index::sample;
 use super::Scenario;
 use crate::attack_record::Models;
 use crate::attacks::Needs;
+use crate::catalogue::Chosen;
 use crate::identity::DeviceId;
 use crate::random::{Purpose, stream};
 
@@ -61,6 +62,14 @@ impl Scenario {
     /// What compromised devices must know before they can craft; nothing where there is no attack.
     pub fn needs(&self) -> Needs {
         self.attack.kind.as_ref().map_or(Needs::Nothing, |attack| attack.needs())
+    }
+
+    /// What does not come with Outpost of all that is chosen here, and where it comes from.
+    pub fn extensions(&self) -> BTreeMap<String, String> {
+        let rule = self.aggregation.rule.extension();
+        let stages = self.defense.iter().filter_map(Chosen::extension);
+        let attack = self.attack.kind.as_ref().and_then(Chosen::extension);
+        rule.into_iter().chain(stages).chain(attack).collect()
     }
 
     /// Whether the global model is evaluated after `round`: every so many rounds, and after the last.

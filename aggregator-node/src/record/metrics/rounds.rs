@@ -156,6 +156,13 @@ pub const ROUNDS: &[Metric] = &[
         plot: Plot::Nowhere,
     },
     Metric {
+        name: "used",
+        unit: Unit::Count,
+        help: "Updates that have a part in the aggregate.",
+        read: Read::Round(|record| Some(record.used_updates() as f64)),
+        plot: Plot::Nowhere,
+    },
+    Metric {
         name: "class_error",
         unit: Unit::Share,
         help: "Share of the test examples of that class that the global model gets wrong; a column for each class, up to 100.",

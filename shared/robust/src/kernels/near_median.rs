@@ -39,7 +39,7 @@ impl Statistic for MeanNearMedian {
 
 /// The mean of the `count` values nearest the median of each column of a strip, which is sorted.
 #[inline(always)]
-pub(crate) fn average<const S: usize>(sorted: &[Strips<S>], strip: usize, count: usize) -> Lanes {
+fn average<const S: usize>(sorted: &[Strips<S>], strip: usize, count: usize) -> Lanes {
     Arch::new().dispatch(Average { sorted, strip, count })
 }
 
@@ -56,13 +56,13 @@ impl<const S: usize> WithSimd for Average<'_, S> {
     #[inline(always)]
     fn with_simd<V: Simd>(self, simd: V) -> Lanes {
         let Average { sorted, strip, count } = self;
-        let (near, mut sums) = (Near::median_of(sorted.len(), count), Sums([0.0; LANES]));
-        if !near.tally(simd, sorted, strip, &mut sums) {
-            sums = Sums(near.sums_decided(sorted, strip));
+        let (near, mut sums) = (Near::median_of(sorted.len(), count), [0.0; LANES]);
+        if !near.add_up(simd, sorted, strip, &mut sums) {
+            sums = near.sums_decided(sorted, strip);
         }
         // To divide takes far longer than to multiply.
         let share = (count as f64).recip();
-        Lanes(sums.0.map(|sum| (sum * share) as f32))
+        Lanes(sums.map(|sum| (sum * share) as f32))
     }
 }
 
@@ -73,18 +73,18 @@ impl<const S: usize> WithSimd for Average<'_, S> {
 /// apart one counts, and between the pairs all do; that is the order of the sum. Which is farther, the sum of both tells
 /// beside twice the median; where sums in `f32` are equal, those in `f64` do.
 #[derive(Clone, Copy)]
-pub(crate) struct Near {
+struct Near {
     /// The two places in the middle, with at most one between them: the median is half the sum of their values.
-    pub(crate) lower: usize,
-    pub(crate) upper: usize,
+    lower: usize,
+    upper: usize,
     /// How many values.
-    pub(crate) count: usize,
+    count: usize,
 }
 
 impl Near {
     /// The `count` values nearest the median of so many.
     #[inline(always)]
-    pub(crate) fn median_of(values: usize, count: usize) -> Self {
+    fn median_of(values: usize, count: usize) -> Self {
         Near { lower: (values - 1) / 2, upper: values / 2, count }
     }
 
@@ -96,24 +96,24 @@ impl Near {
         (self.lower + 1).saturating_sub(self.count)..end.min(values - self.count)
     }
 
-    /// Tallies those of a strip. Whether that is right, as far as `f32` tells.
+    /// Adds up those of a strip. Whether that is right, as far as `f32` tells.
     #[inline(always)]
-    pub(crate) fn tally<V: Simd, const S: usize>(
+    fn add_up<V: Simd, const S: usize>(
         self,
         simd: V,
         sorted: &[Strips<S>],
         strip: usize,
-        tally: &mut impl Tally,
+        sums: &mut [f64; LANES],
     ) -> bool {
         let doubtful = self.doubtful(sorted.len());
         let mut comparison = Comparison::of(simd, sorted, strip, self);
         let ahead = &sorted[doubtful.start + self.count..doubtful.end + self.count];
         for (behind, ahead) in sorted[doubtful.clone()].iter().zip(ahead) {
             // From memory, values are converted as they are loaded, from registers only after they are taken apart.
-            tally.take(simd, black_box(&comparison.nearer(&behind[strip], &ahead[strip])));
+            add(sums, black_box(&comparison.nearer(&behind[strip], &ahead[strip])));
         }
         for between in &sorted[doubtful.end..doubtful.start + self.count] {
-            tally.take(simd, &between[strip]);
+            add(sums, &between[strip]);
         }
         // Two equal ones, which are the median, may count or not.
         let mut is_decided = true;
@@ -141,21 +141,6 @@ impl Near {
             *sum = places.map(nearer).fold(0.0, |sum, place| sum + f64::from(value(place)));
         }
         sums
-    }
-}
-
-/// What is made of values of a strip, one after the other.
-pub(crate) trait Tally {
-    fn take<V: Simd>(&mut self, simd: V, values: &Lanes);
-}
-
-/// Their sums.
-struct Sums([f64; LANES]);
-
-impl Tally for Sums {
-    #[inline(always)]
-    fn take<V: Simd>(&mut self, _: V, values: &Lanes) {
-        add(&mut self.0, values);
     }
 }
 

@@ -1,0 +1,68 @@
+//! A crate outside this workspace adds to the catalogue, and its programs run what it adds.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::process::{datasets, run, undisturbed};
+
+const EXTENSION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/extension");
+
+/// What `docs/extending.md` shows is what is built.
+#[test]
+fn the_document_shows_the_files_of_the_extension() {
+    let document = fs::read_to_string(Path::new(EXTENSION).join("../../docs/extending.md")).unwrap();
+    let mut shown = 0;
+    for block in document.split("```rust ").skip(1) {
+        let (name, code) = block.split_once('\n').unwrap();
+        let (code, _) = code.split_once("```").unwrap();
+        assert_eq!(code, fs::read_to_string(Path::new(EXTENSION).join(name)).unwrap(), "{name}");
+        shown += 1;
+    }
+    assert!(shown >= 5, "{shown} files are shown");
+}
+
+#[test]
+#[ignore = "nightly: builds a workspace of its own"]
+fn a_rule_a_stage_and_an_attack_of_somebody_elses_run_on_software_and_on_processes() {
+    let target = Path::new(EXTENSION).join("target");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--manifest-path"]).arg(Path::new(EXTENSION).join("Cargo.toml"));
+    assert!(cargo.env("CARGO_TARGET_DIR", &target).status().unwrap().success());
+    let hil = |arguments: &[&str]| {
+        let mut hil = undisturbed(target.join("debug/hil"));
+        hil.args(arguments);
+        hil
+    };
+    let listed = run(hil(&["list", "rules"])).succeeded();
+    assert!(listed.stdout.contains("closest-pair  The mean of the two updates"), "{}", listed.stdout);
+
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = folder.path().join("scenario.toml");
+    let text = "name = \"extended\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 5\n\
+                [data]\ntrain-examples = 400\n[fleet]\ndevices = 8\ncompromised = 2\n\
+                [aggregation]\nrule = \"closest-pair\"\n[[defense]]\nkind = \"farthest\"\nremove = 2\n\
+                [attack]\nkind = \"opposite\"\nscale = 3.0\n";
+    fs::write(&scenario, text).unwrap();
+    let models = ["software", "batched", "processes"].map(|bench| {
+        let out = folder.path().join(bench);
+        let mut hil = hil(&["run", "--format", "json", "--on", bench]);
+        hil.arg(&scenario).arg("--out").arg(&out).arg("--datasets").arg(datasets());
+        let summary = run(hil).succeeded().stdout;
+        let summary: Value = serde_json::from_str(&summary).unwrap();
+        let rounds = fs::read_to_string(out.join("rounds.jsonl")).unwrap();
+        for round in rounds.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+            let count = |key: &str| round[key].as_array().map_or(0, Vec::len);
+            assert_eq!((count("removed"), count("used")), (2, 2), "{bench}: {round}");
+            assert_eq!(round["attack"]["crafted"][0]["from"]["colluders"], 2, "{bench}: {round}");
+        }
+        let manifest = fs::read_to_string(out.join("manifest.json")).unwrap();
+        for name in ["closest-pair", "farthest", "opposite"] {
+            assert!(manifest.contains(name), "{bench}: {manifest}");
+        }
+        summary["model_sha256"].clone()
+    });
+    assert_eq!(models[0], models[2], "software and processes");
+}
