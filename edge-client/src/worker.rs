@@ -15,6 +15,9 @@ use shared::tensor_executor::OnProcessors;
 use shared::training::{self, Training};
 use shared::wire::Telemetry;
 
+/// Models of length d by their devices, in ascending order.
+pub type ModelsOf = Vec<(DeviceId, Arc<[f32]>)>;
+
 /// Something to compute.
 #[derive(Clone, Debug)]
 pub enum Job {
@@ -29,8 +32,7 @@ pub enum Job {
     Craft(CraftJob),
 }
 
-/// What the leader of the colluding devices knows of a round; models have length d and come in ascending order of
-/// device.
+/// What the leader of the colluding devices knows of a round.
 #[derive(Clone, Debug)]
 pub struct CraftJob {
     /// The round.
@@ -38,9 +40,9 @@ pub struct CraftJob {
     /// The global model the round started from.
     pub global: Arc<[f32]>,
     /// What the compromised devices would honestly send.
-    pub before_attack: Vec<(DeviceId, Arc<[f32]>)>,
+    pub before_attack: ModelsOf,
     /// What benign devices sent; empty under partial knowledge.
-    pub benign: Vec<(DeviceId, Arc<[f32]>)>,
+    pub benign: ModelsOf,
 }
 
 /// What came of a [`Job`].
@@ -53,7 +55,7 @@ pub enum Outcome {
         /// The round.
         round: u32,
         /// Who is to send what.
-        models: Vec<(DeviceId, Arc<[f32]>)>,
+        models: ModelsOf,
         /// What it was crafted from.
         from: Models,
         /// The attack found nothing that would do better than what they trained: the models are these.
@@ -176,7 +178,7 @@ impl Worker {
     }
 
     /// Who is to send what; `None` if it is what they trained.
-    fn crafted(&self, job: &CraftJob) -> Result<Option<Vec<(DeviceId, Arc<[f32]>)>>, AttackError> {
+    fn crafted(&self, job: &CraftJob) -> Result<Option<ModelsOf>, AttackError> {
         let mut known: Vec<_> = job.before_attack.iter().chain(&job.benign).collect();
         known.sort_by_key(|(device, _)| *device);
         let devices = known.iter().map(|(device, _)| *device).collect();

@@ -1,5 +1,6 @@
 //! Scenario files as users write them, good and bad.
 
+use shared::catalogue::Chosen;
 use shared::scenario::Scenario;
 
 const MINIMAL: &str = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n";
@@ -36,12 +37,12 @@ fn a_key_belongs_to_what_is_chosen() {
     );
     assert_eq!(
         refused("[attack]\nkind = \"krum\"\n", &["attack.spread=3"]),
-        "--set attack.spread=3: the attack `krum` has no `spread`; it has `direction`, `epsilon`, `goal`, \
+        "--set attack.spread=3: the attack `krum` has no `spread`, but `direction`, `epsilon`, `goal`, \
          `knowledge`, `threshold`"
     );
     assert_eq!(
         refused("[[defense]]\nkind = \"err\"\n[[defense]]\nkind = \"lfr\"\ntrim = 1\n", &[]),
-        "s.toml:9: the defense `lfr` has no `trim`; it has `remove`, `ties`, `validation-examples`"
+        "s.toml:9: the defense `lfr` has no `trim`, but `remove`, `ties`, `validation-examples`"
     );
     assert!(
         refused("[attack]\nspread = 3\n", &[])
@@ -61,7 +62,7 @@ fn a_key_belongs_to_what_is_chosen() {
 fn the_stages_of_a_defense_act_one_after_the_other() {
     let two = "[[defense]]\nkind = \"err\"\nremove = 2\n[[defense]]\nkind = \"lfr\"\nremove = 3\n";
     let scenario = parse(two, &[]).unwrap();
-    let names: Vec<&str> = scenario.defense.iter().map(|stage| stage.name()).collect();
+    let names: Vec<&str> = scenario.defense.iter().map(Chosen::name).collect();
     assert_eq!(names, ["err", "lfr"]);
     assert_eq!(Scenario::parse("resolved", &scenario.to_toml(), &[]).unwrap(), scenario);
     let refused = parse(two, &["fleet.devices=45", "aggregation.rule=trimmed-mean"]).unwrap_err();

@@ -14,7 +14,7 @@ use edge_client::worker::Worker;
 use rayon::prelude::*;
 use shared::attack_record::{AttackEvent, AttackRecord, AttackStep};
 use shared::data::Shard;
-use shared::defense::{DefenseError, Gate};
+use shared::defense::{DefenseError, Gate, Stage};
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
 use shared::models::{Model, ModelError};
@@ -269,19 +269,7 @@ impl Simulation {
         let (rule, executor) = (&*scenario.aggregation.rule, &*self.place.executor);
         let (mut left, mut removed) = (accepted, BTreeSet::new());
         for stage in &scenario.defense {
-            let measure = || {
-                executor.distances(&left.values).map_err(|error| match error {
-                    TensorError::Rule(error) => error,
-                    TensorError::Tensor(error) => RuleError::Backend(error.to_string()),
-                })
-            };
-            let geometry = Geometry::new(left.devices.len(), Some(&left.weights), measure);
-            let evaluate = |examples: usize| self.without_each(&left, &self.validation[&examples], byzantine);
-            let updates = Round::new(&geometry, byzantine);
-            let gate = Gate { scenario, round, devices: &left.devices, updates, evaluate: &evaluate };
-            let harmful = stage.remove(&gate)?;
-            drop(gate);
-            drop(geometry);
+            let harmful = self.harmful(&**stage, round, &left, byzantine)?;
             removed.extend(harmful.iter().map(|&row| left.devices[row]));
             let kept = left.select(|row| !harmful.contains(&row)).map_err(ModelError::from)?;
             left = kept.ok_or(RuleError::NoUpdates)?;
@@ -290,6 +278,27 @@ impl Simulation {
             executor.aggregate(rule, &left.values, Some(&left.weights), byzantine).map_err(refused)?;
         let used = part_of(&used, left.devices.len()).map(|row| left.devices[row]).collect();
         Ok((removed.into_iter().collect(), used, aggregate))
+    }
+
+    /// The rows that `stage` removes.
+    fn harmful(
+        &self,
+        stage: &dyn Stage,
+        round: u32,
+        updates: &Updates,
+        byzantine: Byzantine,
+    ) -> Result<BTreeSet<usize>, DefenseError> {
+        let measure = || {
+            self.place.executor.distances(&updates.values).map_err(|error| match error {
+                TensorError::Rule(error) => error,
+                TensorError::Tensor(error) => RuleError::Backend(error.to_string()),
+            })
+        };
+        let Updates { devices, weights, .. } = updates;
+        let geometry = Geometry::new(devices.len(), Some(weights), measure);
+        let evaluate = |examples: usize| self.without_each(updates, &self.validation[&examples], byzantine);
+        let updates = Round::new(&geometry, byzantine);
+        stage.remove(&Gate { scenario: &self.scenario, round, devices, updates, evaluate: &evaluate })
     }
 
     /// How good the aggregate of `updates` is on the validation examples with all of them, and without each.

@@ -32,7 +32,7 @@ const TRANSFER: &str = "update sent and received";
 
 /// All of them.
 pub(crate) fn names() -> Vec<String> {
-    let rules = RULES.iter().flat_map(|rule| [format!("{rule}"), format!("{rule}, leave one out")]);
+    let rules = RULES.iter().flat_map(|rule| [(*rule).to_owned(), format!("{rule}, leave one out")]);
     let steps = STEPS.iter().map(|(model, ..)| format!("{model} step"));
     rules.chain(steps).chain([TRANSFER.to_owned()]).collect()
 }

@@ -113,10 +113,12 @@ impl<T: ?Sized + 'static> Registry<T> {
         };
         let keys = entry.keys();
         if let Some(key) = table.keys().find(|key| !keys.contains(key)) {
-            let message = match keys.is_empty() {
-                true => format!("the {} `{name}` has no `{key}`, nor any other setting", self.what),
-                false => format!("the {} `{name}` has no `{key}`; it has {}", self.what, listed(&keys)),
+            let has = if keys.is_empty() {
+                "nor any other setting".to_owned()
+            } else {
+                format!("but {}", listed(&keys))
             };
+            let message = format!("the {} `{name}` has no `{key}`, {has}", self.what);
             return Err(Misfit { key: key.clone(), message });
         }
         let (settings, value) = (entry.read)(table, resolve)?;
