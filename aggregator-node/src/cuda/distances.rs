@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cudarc::driver::{CudaSlice, DriverError};
 use rayon::prelude::*;
-use shared::rules::{Distances, MIDST, distance_of_square, euclidean, in_the_midst};
+use shared::rules::{Distances, PIVOT_VALUES, distance_of_square, euclidean, pivot_row};
 
 use super::error::CudaError;
 use super::gpu::{Gpu, Kernel};
@@ -27,8 +27,8 @@ pub(super) fn distances(matrix: &Matrix<'_>) -> Result<Distances, CudaError> {
     let (devices, dimension) = (matrix.devices(), matrix.dimension());
     let program = Program { statistic: Statistic::Distances, rows: devices, without_each: false };
     let kernel = |name| matrix.gpu().kernel(program, name);
-    let beginnings = (0..devices).map(|row| matrix.values(row, dimension.min(MIDST)));
-    let origin = in_the_midst(&beginnings.collect::<Result<Vec<_>, _>>()?);
+    let beginnings = (0..devices).map(|row| matrix.values(row, dimension.min(PIVOT_VALUES)));
+    let origin = pivot_row(&beginnings.collect::<Result<Vec<_>, _>>()?);
     let products = products(matrix, &kernel("multiply")?, &kernel("add_panels")?, origin)?;
     let add_squares = kernel("add_squares")?;
     Distances::from_products(devices, products, |pairs| {

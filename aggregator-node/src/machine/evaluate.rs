@@ -18,7 +18,7 @@ pub(super) struct Closed {
     pub(super) absent: Vec<DeviceId>,
     /// How many of those who were drawn have shown themselves Byzantine and have no update.
     pub(super) known_byzantine: usize,
-    /// With how many Byzantine devices the rule reckoned, if these were not the scenario's.
+    /// How many Byzantine devices the rule assumed, if these were not the scenario's.
     pub(super) byzantine: Option<u32>,
     /// Whose updates the defense removed.
     pub(super) removed: Vec<DeviceId>,

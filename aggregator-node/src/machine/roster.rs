@@ -41,7 +41,7 @@ pub(super) struct Roster {
     /// Who is not waited for.
     unexpected: BTreeSet<DeviceId>,
     online: usize,
-    /// How many compromised devices the scenario reckons with.
+    /// How many compromised devices the scenario assumes.
     byzantine: usize,
     /// Who is not selected because of what it sends.
     refused: BTreeSet<DeviceId>,
@@ -136,14 +136,14 @@ impl Roster {
         if !(1..=self.max_examples).contains(examples) {
             return Err((Refusal::Malformed, format!("claims {examples} examples")));
         }
-        let (known, whence) = match &self.listed {
+        let (known, source) = match &self.listed {
             Some(listed) => (listed.get(device), "the list of shards has"),
             None => (self.trained_on.get(device), "earlier rounds had"),
         };
         if let Some(known) = known.filter(|known| *known != claimed) {
             let ShardEntry { examples: those, blake3: that, .. } = known;
             let detail = format!(
-                "trains on {examples} examples ({blake3}), but {whence} {those} ({that}); give it the shard that was \
+                "trains on {examples} examples ({blake3}), but {source} {those} ({that}); give it the shard that was \
                  made for it"
             );
             return Err((Refusal::WrongShard, detail));
@@ -205,7 +205,7 @@ impl Roster {
 
     /// An update of `device` was refused for good.
     pub(super) fn was_refused(&mut self, device: DeviceId) {
-        // Not more than the scenario reckons with: where a model that has gone wrong lets all train what is refused, all
+        // Not more than the scenario assumes: where a model that has gone wrong lets all train what is refused, all
         // of them are called on.
         let room = self.refused.len() < self.byzantine;
         let Some(entry) = self.known_mut(device) else { return };

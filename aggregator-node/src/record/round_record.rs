@@ -39,7 +39,7 @@ pub struct RoundRecord {
     /// False if there were too few updates for the rule, or nothing usable came of them: the model is the previous
     /// round's.
     pub aggregated: bool,
-    /// With how many Byzantine devices the rule reckoned, where these were not the scenario's: some were known and had no
+    /// How many Byzantine devices the rule assumed, where these were not the scenario's: some were known and had no
     /// update, or the quorum asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub byzantine: Option<u32>,

@@ -64,7 +64,7 @@ pub(super) fn all() -> Vec<Experiment> {
             "devices selected of 100",
             &[],
             &[40.0, 60.0, 80.0, 100.0],
-            // The rules reckon with the compromised devices' share of those selected.
+            // The rules assume the compromised devices' share of those selected.
             &|n| vec![format!("fleet.selected={n}"), format!("aggregation.byzantine={}", n / 5.0)],
         ),
         figure_of(

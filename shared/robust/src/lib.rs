@@ -43,7 +43,7 @@ mod updates;
 
 pub use different::different;
 pub use error::RuleError;
-pub use kernels::distances::{Distances, MIDST, distance_of_square, euclidean, in_the_midst};
+pub use kernels::distances::{Distances, PIVOT_VALUES, distance_of_square, euclidean, pivot_row};
 pub use kernels::mean::MeanWeights;
 pub use kernels::selection::Selection;
 pub use kernels::sorting::SortingNetwork;

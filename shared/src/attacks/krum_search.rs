@@ -90,7 +90,7 @@ impl Search {
     /// The upper bound on λ of the paper's Theorem 1. With the whole fleet's m - c - 2 neighbours and c copies, the
     /// first denominator is the paper's m - 2c - 1.
     ///
-    /// Where Krum reckons with fewer attackers than there are copies, no λ is too large; the bound is then only where
+    /// Where Krum assumes fewer attackers than there are copies, no λ is too large; the bound is then only where
     /// the search begins.
     fn bound(&self, copies: usize) -> f64 {
         let least = self.known.iter().map(|known| known.sum_to_nearest(self.neighbours)).reduce(f64::min);

@@ -178,7 +178,7 @@ fn the_record_names_who_sent_what_no_training_can_go_on_from() {
     assert_eq!((record.accepted, record.aggregated), (2, true));
 }
 
-/// Seven devices and Bulyan that reckons with one compromised: none can be spared.
+/// Seven devices and Bulyan that assumes one compromised: none can be spared.
 const BULYAN: [&str; 4] = ["fleet.devices=7", "fleet.compromised=1", "aggregation.rule=bulyan", "rounds=9"];
 
 /// A round of these in which device 6 sends `value`.

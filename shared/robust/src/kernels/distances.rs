@@ -28,7 +28,7 @@ pub struct Distances {
 impl Distances {
     /// Computes the distances, each off by at most 1e-6 of itself.
     ///
-    /// |a - b|² = |a|² + |b|² - 2ab, with a and b taken from an update in their midst, which keeps the three terms small:
+    /// |a - b|² = |a|² + |b|² - 2ab, with a and b taken from a pivot among them, which keeps the three terms small:
     /// so all pairs cost half a matrix product. Pairs that are close even so, and those whose squares leave the range of
     /// `f32`, are computed again from their differences.
     pub fn of(updates: &Updates<'_>) -> Self {
@@ -37,14 +37,14 @@ impl Distances {
             let distances = pairs.par_iter().map(|&(i, j)| distance(rows[i], rows[j])).collect();
             Ok::<_, Infallible>(distances)
         };
-        let products = upper_gram(rows, rows[in_the_midst(rows)]);
+        let products = upper_gram(rows, rows[pivot_row(rows)]);
         match Distances::from_products(rows.len(), products, recompute) {
             Ok(distances) => distances,
             Err(never) => match never {},
         }
     }
 
-    /// The distances between `devices` updates whose products are known, both updates taken from one in their midst:
+    /// The distances between `devices` updates whose products are known, both updates taken from a pivot among them:
     /// those of each pair i <= j at `i * devices + j` of `products`, which has `devices` squared places.
     ///
     /// `recompute` gets the pairs i < j for which that is not precise enough, in ascending order, and gives their
@@ -129,13 +129,14 @@ fn order(distance: f64) -> u64 {
     distance.abs().to_bits()
 }
 
-/// Values at the beginning of each update that [`in_the_midst`] goes by.
-pub const MIDST: usize = BLOCK;
+/// Values at the beginning of each update that [`pivot_row`] goes by.
+pub const PIVOT_VALUES: usize = BLOCK;
 
-/// The row of an update that most others are not far from, as far as its first [`MIDST`] values tell: the one of median
+/// The row of an update that most others are not far from, as far as its first [`PIVOT_VALUES`] values tell: the one of median
 /// length. There is at least one row.
-pub fn in_the_midst(rows: &[impl AsRef<[f32]>]) -> usize {
-    let length = |row: &[f32]| -> f64 { row.iter().take(MIDST).map(|&value| f64::from(value).powi(2)).sum() };
+pub fn pivot_row(rows: &[impl AsRef<[f32]>]) -> usize {
+    let length =
+        |row: &[f32]| -> f64 { row.iter().take(PIVOT_VALUES).map(|&value| f64::from(value).powi(2)).sum() };
     let mut lengths: Vec<(f64, usize)> = rows.iter().map(|row| length(row.as_ref())).zip(0..).collect();
     let middle = lengths.len() / 2;
     lengths.select_nth_unstable_by(middle, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).1.1

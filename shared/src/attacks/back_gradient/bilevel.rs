@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::softmax_regression::{Example, SoftmaxRegression, add_scaled};
 
-/// What the attacker reckons with: a victim that takes `steps` steps of full-batch gradient descent, from zeros, on
+/// What the attacker assumes: a victim that takes `steps` steps of full-batch gradient descent, from zeros, on
 /// `clean` and the poison, and is then judged by its loss on `validation`.
 #[derive(Clone, Debug)]
 pub(super) struct Bilevel {
