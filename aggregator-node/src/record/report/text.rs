@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use time::UtcDateTime;
+
 /// A byte count in binary units: `12.3 MiB`.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -66,20 +68,13 @@ pub(super) fn rate(value: Option<f64>) -> String {
     value.filter(|value| value.is_finite()).map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
 }
 
-/// A date and time in UTC: `2026-11-23 07:33`.
+/// A date and time in UTC: `2026-11-23 07:33`; of what no calendar reaches, the seconds since 1970.
 pub(super) fn date(unix: u64) -> String {
-    let (days, minutes) = (unix / 86_400, unix % 86_400 / 60);
-    // Civil calendar from a day count, in years that begin in March, so that leap days come last
-    // (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = 400 * era + year_of_era + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02} {:02}:{:02}", minutes / 60, minutes % 60)
+    let date = i64::try_from(unix).ok().and_then(|unix| UtcDateTime::from_unix_timestamp(unix).ok());
+    date.map_or_else(
+        || format!("{unix} s"),
+        |date| format!("{} {:02}:{:02}", date.date(), date.hour(), date.minute()),
+    )
 }
 
 #[cfg(test)]
@@ -116,7 +111,8 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        let shown = [0, 951_782_400, 1_735_689_599, 1_800_000_000].map(date);
-        assert_eq!(shown, ["1970-01-01 00:00", "2000-02-29 00:00", "2024-12-31 23:59", "2027-01-15 08:00"]);
+        let shown = [0, 951_782_400, 1_735_689_599, u64::MAX].map(date);
+        let beyond = "18446744073709551615 s";
+        assert_eq!(shown, ["1970-01-01 00:00", "2000-02-29 00:00", "2024-12-31 23:59", beyond]);
     }
 }
