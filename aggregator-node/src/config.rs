@@ -2,7 +2,6 @@
 
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints these comments as they stand")]
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -15,8 +14,8 @@ use crate::backend::DeviceChoice;
 /// The aggregator of an Outpost fleet: gathers the devices, calls rounds, aggregates their updates with the
 /// scenario's rule, evaluates the global model and keeps the record.
 ///
-/// Without --broker it brings its own broker. A run that was interrupted or killed goes on where it was when it is
-/// started again with the same --out.
+/// Without --broker it brings its own broker, unless it was built without one. A run that was interrupted or killed goes
+/// on where it was when it is started again with the same --out.
 ///
 ///   aggregator-node scenario.toml --out runs/first
 ///   aggregator-node scenario.toml --out runs/second --broker mqtt://192.168.1.10:1883
@@ -44,18 +43,15 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", env = "OUTPOST_SHARDS")]
     pub shards: Option<PathBuf>,
     /// Use this broker instead of the embedded one
-    #[arg(long, value_name = "URL", env = "OUTPOST_BROKER", conflicts_with = "listen")]
+    #[arg(long, value_name = "URL", env = "OUTPOST_BROKER", required = !cfg!(feature = "embedded-broker"))]
     pub broker: Option<BrokerAddress>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would print it")]
     pub access: BrokerOptions,
-    /// Where the embedded broker listens; port 0 is any free one; beyond this machine only with --trust-network
-    #[arg(long, value_name = "ADDRESS", env = "OUTPOST_LISTEN", default_value = "127.0.0.1:1883")]
-    pub listen: SocketAddr,
-    /// Let the embedded broker listen beyond this machine: it has neither passwords nor TLS, and whoever reaches it can be
-    /// any device and the aggregator as well
-    #[arg(long, env = "OUTPOST_TRUST_NETWORK", conflicts_with = "broker")]
-    pub trust_network: bool,
+    #[cfg(feature = "embedded-broker")]
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would print it")]
+    pub embedded: crate::broker::Options,
     /// First level(s) of every topic
     #[arg(long, value_name = "PREFIX", env = "OUTPOST_TOPIC_PREFIX", default_value = "outpost", value_parser = Topics::new)]
     pub topic_prefix: Topics,

@@ -9,12 +9,13 @@
 //! - [`record`]: a run's directory and its report.
 //! - [`run`]: a run in progress: where it starts or goes on, and what of it is on disk.
 //! - [`attack_log`]: what compromised devices do, where a bench writes it down.
-//! - [`broker`]: the embedded MQTT broker.
+//! - `broker`: the embedded MQTT broker, with the feature `embedded-broker`.
 //! - [`config`]: where the binary takes its settings from.
 //! - [`node`]: the rim that joins machine, worker, record, MQTT and the clock.
 
 pub mod attack_log;
 pub mod backend;
+#[cfg(feature = "embedded-broker")]
 pub mod broker;
 pub mod config;
 #[cfg(feature = "cuda")]

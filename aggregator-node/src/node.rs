@@ -2,10 +2,11 @@
 
 use std::future::pending;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use rim::{BrokerAccess, Command, Computations, Link, LinkError, LinkEvent, Supervisor, nonce};
 use shared::catalogue::Catalogue;
 use shared::data::{ShardEntry, ShardList};
@@ -18,7 +19,8 @@ use tracing::{info, warn};
 
 use crate::attack_log::AttackLog;
 use crate::backend::{self, DeviceChoice};
-use crate::broker::{self, Broker, BrokerError, Settings};
+#[cfg(feature = "embedded-broker")]
+use crate::broker;
 use crate::config::Cli;
 use crate::machine::{Action, Event, Machine, Start};
 use crate::record::{Manifest, RecordError, RoundRecord, Summary};
@@ -60,7 +62,7 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
     let start = checked(Start { listed, ..run.start()? }, &cli)?;
     let silence = access.silence();
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
-    let (mut link, mut broker) = open_link(&cli, access, scenario.fleet.devices)?;
+    let (mut link, mut broker_ended) = open_link(&cli, access, scenario.fleet.devices)?;
     let mut supervisor = Supervisor::from_environment();
 
     let origin = Instant::now();
@@ -89,7 +91,7 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
             },
             outcome = computations.next() => machine.handle(clock(), Event::Done(outcome?)),
             () = sleep_until(alarm.unwrap_or(origin)), if alarm.is_some() => machine.handle(clock(), Event::Tick),
-            error = ended(&mut broker) => return Err(error.into()),
+            error = &mut broker_ended => return Err(error),
             never = supervisor.beat() => match never {},
             () = &mut stop => {
                 supervisor.stopping();
@@ -152,10 +154,11 @@ fn machine(cli: &Cli, scenario: &Arc<Scenario>, start: Start, silence: Duration,
 
 /// How the broker is spoken to, be it somebody else's or the one that this process brings.
 fn load_access(cli: &Cli) -> anyhow::Result<BrokerAccess> {
-    if cli.broker.is_none() && !cli.trust_network && !cli.listen.ip().is_loopback() {
-        return Err(BrokerError::Untrusted(cli.listen).into());
+    #[cfg(feature = "embedded-broker")]
+    if cli.broker.is_none() {
+        return Ok(cli.access.load(&cli.embedded.address()?.into())?);
     }
-    Ok(cli.access.load(cli.broker.as_ref().unwrap_or(&cli.listen.into()))?)
+    Ok(cli.access.load(cli.broker.as_ref().context("the command line lets nobody leave out --broker")?)?)
 }
 
 /// The list of shards must not contradict the rounds that are recorded.
@@ -201,25 +204,25 @@ fn given_up(run: Box<Run>, error: LinkError) -> anyhow::Result<Ending> {
     Ok(Ending::Finished(Box::new(run.finish()?)))
 }
 
-/// The link to the broker, and the broker, if this process brings it.
-fn open_link(cli: &Cli, mut access: BrokerAccess, devices: u32) -> anyhow::Result<(Link, Option<Broker>)> {
-    let client_id = format!("aggregator-{:016x}", nonce());
-    let mut brought = None;
-    if cli.broker.is_none() {
-        let (address, topics, owner) = (cli.listen, cli.topic_prefix.clone(), client_id.clone());
-        let broker = broker::start(Settings { address, topics, devices, owner })?;
-        access.broker = broker.address.clone();
-        brought = Some(broker);
-    }
-    Ok((Link::open(access.link(client_id, Duration::from_secs(cli.patience))), brought))
-}
+/// Resolves, with what there is to say of it, when the broker that this process brings has ended.
+type BrokerEnded = Pin<Box<dyn Future<Output = anyhow::Error> + Send>>;
 
-/// Resolves when the broker that this process brings has ended.
-async fn ended(broker: &mut Option<Broker>) -> BrokerError {
-    match broker {
-        Some(broker) => broker.ended().await,
-        None => pending().await,
+/// The link to the broker, which is started, if this process brings it.
+#[cfg_attr(
+    not(feature = "embedded-broker"),
+    expect(clippy::unnecessary_wraps, unused_mut, unused_variables, reason = "it brings none")
+)]
+fn open_link(cli: &Cli, mut access: BrokerAccess, devices: u32) -> anyhow::Result<(Link, BrokerEnded)> {
+    let client_id = format!("aggregator-{:016x}", nonce());
+    let mut ended: BrokerEnded = Box::pin(pending());
+    #[cfg(feature = "embedded-broker")]
+    if cli.broker.is_none() {
+        let (address, topics, owner) = (cli.embedded.address()?, cli.topic_prefix.clone(), client_id.clone());
+        let mut broker = broker::start(broker::Settings { address, topics, devices, owner })?;
+        access.broker = broker.address.clone();
+        ended = Box::pin(async move { broker.ended().await.into() });
     }
+    Ok((Link::open(access.link(client_id, Duration::from_secs(cli.patience))), ended))
 }
 
 fn log_round(record: &RoundRecord, scenario: &Scenario) {

@@ -8,6 +8,7 @@ use shared::scenario::ScenarioError;
 use shared::toml_file::FileError;
 
 use crate::backend::DeviceError;
+#[cfg(feature = "embedded-broker")]
 use crate::broker::BrokerError;
 use crate::config::Cli;
 use crate::node::{self, Ending};
@@ -48,7 +49,10 @@ pub fn main(catalogue: &Catalogue) -> ExitCode {
             ExitCode::from(rim::INTERRUPTED)
         }
         Err(error) => {
+            #[cfg(feature = "embedded-broker")]
             let untrusted = matches!(error.downcast_ref(), Some(BrokerError::Untrusted(_)));
+            #[cfg(not(feature = "embedded-broker"))]
+            let untrusted = false;
             let usage = error.is::<ScenarioError>()
                 || error.is::<BrokerOptionsError>()
                 || untrusted

@@ -6,6 +6,7 @@
 //!
 //! # Layout
 //! - `listener.rs`: who gets a connection; `connection.rs`: from a connection's first packet to its last.
+//! - `options.rs`: the options of the command line.
 //! - `packets.rs`: packets in and out of a socket; `topics.rs`: which topics a filter matches.
 //! - `router.rs`: who receives what, what is retained, and what may lie in memory.
 //! - `client.rs`: what waits for one client.
@@ -31,6 +32,7 @@
 mod client;
 mod connection;
 mod listener;
+mod options;
 mod packets;
 mod router;
 #[cfg(test)]
@@ -46,6 +48,8 @@ use rim::BrokerAddress;
 use shared::wire::{MAX_MESSAGE_BYTES, Topics};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+
+pub use options::Options;
 
 use router::Router;
 
