@@ -52,7 +52,7 @@ pub async fn run(
         scenario.fleet.devices
     );
     let ShardFile { shard, digest, .. } = load_shard(&config.shard, &scenario, device)?;
-    let model = models::build(scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
+    let model = models::build(&*scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
     let identity = Identity {
         device,
         boot: nonce(),

@@ -63,7 +63,7 @@ impl Task {
     /// Its model.
     pub(crate) fn model(&self) -> anyhow::Result<Arc<dyn Model>> {
         let test = &self.data.test;
-        Ok(models::build(self.scenario.model, test.shape(), test.classes())?.into())
+        Ok(models::build(&*self.scenario.model, test.shape(), test.classes())?.into())
     }
 
     fn made_of(&self, bench: &str, model: &dyn Model) -> Manifest {

@@ -58,6 +58,44 @@ fn a_key_belongs_to_what_is_chosen() {
 }
 
 #[test]
+fn a_model_is_named_by_itself_or_in_a_table() {
+    let table = |kind: &str| MINIMAL.replace("\"logistic-regression\"", &format!("{{ kind = \"{kind}\" }}"));
+    let read = |text: &str, settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Scenario::parse("s.toml", text, &settings).map_err(|error| error.to_string())
+    };
+    let dnn = parse("", &["model=dnn"]).unwrap();
+    assert_eq!(dnn.model.name(), "dnn");
+    assert!(dnn.to_toml().contains("\nmodel = \"dnn\"\n"), "{}", dnn.to_toml());
+    for scenario in [
+        read(&table("dnn"), &[]),
+        read(&table("resnet20"), &["model=dnn"]),
+        read(&table("resnet20"), &["model.kind=dnn"]),
+        parse("", &["model.kind=dnn"]),
+        parse("", &["model={ kind = \"dnn\" }"]),
+    ] {
+        assert_eq!(scenario.unwrap().digest(), dnn.digest());
+    }
+    let known = "unknown model `svm`; known are `logistic-regression`, `dnn`, `resnet20`";
+    let refused = |text: &str, settings: &[&str]| read(text, settings).unwrap_err();
+    assert_eq!(refused(&MINIMAL.replace("logistic-regression", "svm"), &[]), format!("s.toml:3: {known}"));
+    assert_eq!(refused(&table("svm"), &[]), format!("s.toml:3: {known}"));
+    assert_eq!(refused(MINIMAL, &["model=svm"]), format!("--set model=svm: {known}"));
+    assert_eq!(refused(MINIMAL, &["model.kind=svm"]), format!("--set model.kind=svm: {known}"));
+    let other = "the model `dnn` has no `width`, nor any other setting";
+    assert_eq!(refused(&table("dnn\", width = \"3"), &[]), format!("s.toml:3: {other}"));
+    assert_eq!(
+        refused(MINIMAL, &["model.kind=dnn", "model.width=3"]),
+        format!("--set model.width=3: {other}")
+    );
+    let neither = "expected the name of a model, or a table with its `kind` and its settings";
+    assert_eq!(
+        refused("name = \"n\"\ndataset = \"mnist\"\nmodel = 3\n", &[]),
+        format!("s.toml:3: {neither}")
+    );
+}
+
+#[test]
 fn the_stages_of_a_defense_act_one_after_the_other() {
     let two = "[[defense]]\nkind = \"err\"\nremove = 2\n[[defense]]\nkind = \"lfr\"\nremove = 3\n";
     let scenario = parse(two, &[]).unwrap();

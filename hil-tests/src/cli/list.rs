@@ -7,6 +7,7 @@ use super::common::Ending;
 
 /// List what a scenario may name, with a line about each
 ///
+///   cargo hil list models
 ///   cargo hil list rules
 ///   cargo hil list attacks
 #[derive(Debug, Args)]
@@ -18,6 +19,8 @@ pub(super) struct ListArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
+    /// Models: `model`
+    Models,
     /// Aggregation rules: `aggregation.rule`
     Rules,
     /// Stages before the rule: `defense.kind`
@@ -33,6 +36,7 @@ impl ListArgs {
     /// If nothing can be printed.
     pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
         let lines = match self.what {
+            What::Models => lines(&catalogue.models),
             What::Rules => lines(&catalogue.rules),
             What::Stages => lines(&catalogue.stages),
             What::Attacks => lines(&catalogue.attacks),

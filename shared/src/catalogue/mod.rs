@@ -11,11 +11,14 @@ pub use registry::{Chosen, Entry, Misfit, Registry, Settings};
 
 use crate::attacks::{self, Attack};
 use crate::defense::{self, Stage};
+use crate::models::{self, Architecture};
 use crate::rules::{self, Rule};
 
-/// The rules, stages and attacks that a scenario may name.
+/// The models, rules, stages and attacks that a scenario may name.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
+    /// Models: `model`.
+    pub models: Registry<dyn Architecture>,
     /// Aggregation rules: `aggregation.rule`.
     pub rules: Registry<dyn Rule>,
     /// Stages before the rule: `defense.kind`.
@@ -27,6 +30,11 @@ pub struct Catalogue {
 impl Catalogue {
     /// What comes with Outpost.
     pub fn standard() -> Self {
+        let mut models = Registry::<dyn Architecture>::new("model", "kind");
+        models.add::<models::LogisticRegression>("logistic-regression");
+        models.add::<models::Dnn>("dnn");
+        models.add::<models::ResNet20>("resnet20");
+
         let mut rules = Registry::<dyn Rule>::new("aggregation rule", "rule");
         rules.add::<rules::Mean>("mean");
         rules.add::<rules::Krum>("krum");
@@ -46,7 +54,19 @@ impl Catalogue {
         attacks.add::<attacks::Krum>("krum");
         attacks.add::<attacks::BackGradient>("back-gradient");
 
-        Catalogue { rules: rules.ours(), stages: stages.ours(), attacks: attacks.ours() }
+        Catalogue {
+            models: models.ours(),
+            rules: rules.ours(),
+            stages: stages.ours(),
+            attacks: attacks.ours(),
+        }
+    }
+}
+
+impl Registry<dyn Architecture> {
+    /// Adds a model.
+    pub fn add<S: Architecture + Settings>(&mut self, name: &str) {
+        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
     }
 }
 

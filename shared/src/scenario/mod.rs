@@ -48,7 +48,7 @@ pub use validation::{Unfit, at_least_one, fits_f32, positive, require};
 use crate::catalogue::Chosen;
 use crate::data::DatasetName;
 use crate::defense::Stage;
-use crate::models::ModelName;
+use crate::models::Architecture;
 
 /// Everything about a run: see the module documentation. Resolved: defaults that depend on other keys are filled in.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -60,8 +60,9 @@ pub struct Scenario {
     pub seed: u64,
     /// The data set.
     pub dataset: DatasetName,
-    /// The model.
-    pub model: ModelName,
+    /// The model, with its settings.
+    #[serde(serialize_with = "sections::name_or_table")]
+    pub model: Chosen<dyn Architecture>,
     /// Number of rounds.
     pub rounds: u32,
     /// How much of the data set is used.

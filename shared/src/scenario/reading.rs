@@ -6,14 +6,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::sections::{AggregationKeys, AttackKeys, StageKeys, one};
+use super::sections::{AggregationKeys, AttackKeys, ModelKeys, StageKeys, one};
 use super::settings::{key_of, unique, with_setting};
 use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing, Training};
 use crate::catalogue::{Catalogue, Chosen, Misfit, NONE};
 use crate::data::DatasetName;
 use crate::defense::Stage;
 use crate::identity::Digest;
-use crate::models::ModelName;
+use crate::models::Architecture;
 use crate::toml_file::{self, FileError, line_of, one_line, plain};
 
 impl Scenario {
@@ -65,6 +65,10 @@ impl Catalogue {
         let mut table: Table = toml_file::parse(file, text)?;
         let source = Source { file, text, settings };
         self.resolve(&table).map_err(|misfit| source.locate(misfit))?;
+        if let Some(model @ Value::String(_)) = table.get_mut("model") {
+            // A setting may add to it.
+            *model = Value::Table(Table::from_iter([(self.models.tag().to_owned(), model.clone())]));
+        }
         self.make_way(&mut table, settings);
         for (position, setting) in settings.iter().enumerate() {
             // One at a time, so that an error names the setting that caused it.
@@ -78,7 +82,7 @@ impl Catalogue {
         Ok(scenario)
     }
 
-    /// Where one of the settings chooses another rule, stage or attack than the file, takes the settings of the former
+    /// Where one of the settings chooses another model, rule, stage or attack than the file, takes the settings of the former
     /// choice out of `table`, but for those that the new one has as well.
     fn make_way(&self, table: &mut Table, settings: &[String]) {
         let chosen = |key: &str| {
@@ -87,10 +91,13 @@ impl Catalogue {
         };
         let keys = |section: &str| match section {
             "aggregation" => self.rules.keys(&chosen("aggregation.rule")?),
+            "model" => self.models.keys(&chosen("model.kind")?),
             "attack" => self.attacks.keys(&chosen("attack.kind")?),
             _ => self.stages.keys(&chosen("defense.kind")?),
         };
-        for (section, common) in [("aggregation", AGGREGATION), ("attack", ATTACK), ("defense", STAGE)] {
+        for (section, common) in
+            [("model", MODEL), ("aggregation", AGGREGATION), ("attack", ATTACK), ("defense", STAGE)]
+        {
             if let (Some(keys), Some(Value::Table(table))) = (keys(section), table.get_mut(section)) {
                 table.retain(|key, _| common.contains(&key) || keys.iter().any(|own| own == key));
             }
@@ -131,13 +138,25 @@ impl Catalogue {
             name: keys.name,
             seed: keys.seed,
             dataset: keys.dataset,
-            model: keys.model,
+            model: self.model(keys.model, table)?,
             rounds: keys.rounds,
             data: keys.data,
             training: keys.training,
             evaluation: keys.evaluation,
             timing: keys.timing,
         })
+    }
+
+    /// The model that `keys` name, with its settings in `table`.
+    fn model(&self, keys: ModelKeys, table: &Table) -> Result<Chosen<dyn Architecture>, Misfit> {
+        let named = |misfit| Misfit { key: "model".to_owned(), ..misfit };
+        let of = |misfit: Misfit| Misfit { key: format!("model.{}", misfit.key), ..misfit };
+        match keys {
+            ModelKeys::Name(name) => self.models.choose(&name, Table::new(), &|_| {}).map_err(named),
+            ModelKeys::Table { kind } => {
+                self.models.choose(&kind, own_keys(table.get("model"), MODEL), &|_| {}).map_err(of)
+            }
+        }
     }
 
     /// The stages of `[[defense]]`; a single `[defense]` is the only one.
@@ -176,7 +195,8 @@ pub(super) struct Keys {
     #[serde(default = "one")]
     seed: u64,
     dataset: DatasetName,
-    model: ModelName,
+    #[schemars(with = "String")]
+    model: ModelKeys,
     rounds: u32,
     #[serde(default)]
     data: Data,
@@ -198,6 +218,7 @@ pub(super) struct Keys {
 const AGGREGATION: &[&str] = &["rule", "byzantine", "round-quorum"];
 const ATTACK: &[&str] = &["kind", "round-fraction"];
 const STAGE: &[&str] = &["kind"];
+const MODEL: &[&str] = &["kind"];
 
 impl Keys {
     fn read(table: &Table) -> Result<Self, Misfit> {

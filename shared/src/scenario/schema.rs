@@ -1,11 +1,11 @@
 //! The JSON Schema of scenario files.
 
-use schemars::{Schema, generate::SchemaSettings};
+use schemars::{Schema, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::reading::Keys;
 use super::sections::{AggregationKeys, AttackKeys, StageKeys};
-use crate::catalogue::{Catalogue, NONE, Registry};
+use crate::catalogue::{Catalogue, Entry, NONE, Registry};
 
 impl Catalogue {
     /// The JSON Schema of scenario files that name what is in this catalogue.
@@ -14,10 +14,15 @@ impl Catalogue {
         inline.inline_subschemas = true;
         let mut generator = inline.into_generator();
         let mut schema = generator.root_schema_for::<Keys>();
+        let kind = json_schema!({ "properties": {} });
+        let model = choices(&kind, &self.models, "");
+        let named = |entry: &Entry<_>| json!({ "const": entry.name(), "description": entry.about() });
+        let by_name: Vec<Value> = self.models.entries().map(named).collect();
         let rule = choices(&generator.subschema_for::<AggregationKeys>(), &self.rules, "mean");
         let attack = choices(&generator.subschema_for::<AttackKeys>(), &self.attacks, NONE);
         let stage = choices(&generator.subschema_for::<StageKeys>(), &self.stages, NONE);
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert("model".to_owned(), json!({ "anyOf": [{ "oneOf": by_name }, model] }));
             properties.insert("aggregation".to_owned(), rule);
             properties.insert("attack".to_owned(), attack);
             let stages = json!({ "type": "array", "items": stage.clone() });

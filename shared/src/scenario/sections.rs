@@ -1,14 +1,31 @@
 //! The tables of a scenario file and their defaults (the paper's Table 1 where it has one).
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::attacks;
 use crate::catalogue::{Chosen, NONE};
+use crate::models::Architecture;
 use crate::rules::Rule;
 
 pub(super) fn one() -> u64 {
     1
+}
+
+/// `model`: its name, or a table of its settings as well.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected the name of a model, or a table with its `kind` and its settings")]
+pub(super) enum ModelKeys {
+    Name(String),
+    Table { kind: String },
+}
+
+/// Writes a model without settings as its name, and others as a table.
+pub(super) fn name_or_table<S: Serializer>(
+    model: &Chosen<dyn Architecture>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if model.settings().is_empty() { model.name().serialize(serializer) } else { model.serialize(serializer) }
 }
 
 /// `[training]`: local training (paper section 2.1).
