@@ -218,7 +218,7 @@ pub fn finished(
     if !StoredRun::exists(path) {
         return Ok(None);
     }
-    let stored = StoredRun::open(path)?;
+    let stored = StoredRun::open(path, &scenario.catalogue)?;
     stored.check(scenario, made_of)?;
     if !stored.is_summed_up() {
         stored.check_free()?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use aggregator_node::record::{RecordError, StoredRun, Summary};
+use shared::catalogue::Catalogue;
 use shared::parameters::Parameters;
 
 use crate::table::align;
@@ -26,8 +27,13 @@ impl Outcome {
     ///
     /// # Errors
     /// If the run is damaged.
-    pub fn read(label: &str, folder: &Path, summary: Summary) -> Result<Self, RecordError> {
-        let model = StoredRun::open(folder)?.model()?.parameters;
+    pub fn read(
+        label: &str,
+        folder: &Path,
+        summary: Summary,
+        catalogue: &Catalogue,
+    ) -> Result<Self, RecordError> {
+        let model = StoredRun::open(folder, catalogue)?.model()?.parameters;
         Ok(Outcome { label: label.to_owned(), summary, model })
     }
 }

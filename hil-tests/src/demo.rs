@@ -66,7 +66,7 @@ pub fn run(
     }
     let arms: Vec<Arm> = ARMS
         .iter()
-        .map(|(label, folder, _)| StoredRun::open(&out.join(folder))?.arm(label))
+        .map(|(label, folder, _)| StoredRun::open(&out.join(folder), catalogue)?.arm(label))
         .collect::<Result<_, _>>()?;
     let report = out.join("report.html");
     write_atomically(

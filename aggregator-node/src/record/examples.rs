@@ -148,7 +148,7 @@ pub(super) fn arm(label: &str, records: Vec<RoundRecord>) -> Arm {
         summary: Summary { metrics: computed(&records), ..summary(label) },
         manifest: manifest(),
         records,
-        scenario_toml: scenario(&[]).to_toml(),
+        scenario: scenario(&[]),
         devices: Devices::default(),
     }
 }

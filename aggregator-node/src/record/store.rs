@@ -55,7 +55,7 @@ impl RunDirectory {
             beginning.write(&path.join(CHECKPOINT), manifest.run)?;
             write_json(&path.join(MANIFEST), manifest)?;
         }
-        let stored = StoredRun::open(path)?;
+        let stored = StoredRun::open(path, &scenario.catalogue)?;
         stored.check(scenario, manifest)?;
         let rounds = path.join(ROUNDS);
         let rounds = open_file(&rounds, OpenOptions::new().append(true)).map_err(missing(&rounds))?;
@@ -85,7 +85,7 @@ impl RunDirectory {
             ..self.stored.manifest().clone()
         };
         write_json(&self.stored.file(MANIFEST), &manifest)?;
-        self.stored = StoredRun::open(self.stored.path())?;
+        self.stored = StoredRun::open(self.stored.path(), &scenario.catalogue)?;
         Ok(())
     }
 

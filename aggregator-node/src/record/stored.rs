@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use shared::catalogue::Catalogue;
 use shared::parameters::Layout;
 use shared::scenario::{ResultModel, Scenario};
 
@@ -66,12 +67,12 @@ impl SoFar {
 }
 
 impl StoredRun {
-    /// Looks at the run in the directory `path`.
+    /// Looks at the run in the directory `path`, whose scenario is read by `catalogue`.
     ///
     /// # Errors
     /// [`RecordError::NotARun`], [`RecordError::NotAFile`], [`RecordError::Format`], [`RecordError::Missing`],
     /// [`RecordError::Damaged`] or [`RecordError::Io`].
-    pub fn open(path: &Path) -> Result<Self, RecordError> {
+    pub fn open(path: &Path, catalogue: &Catalogue) -> Result<Self, RecordError> {
         if !Self::exists(path) {
             return Err(RecordError::NotARun { path: path.to_owned() });
         }
@@ -81,7 +82,7 @@ impl StoredRun {
         let layout = manifest.model_layout().map(Arc::new);
         let too_large = "the model's layout has more values than memory can hold";
         let layout = layout.ok_or_else(|| RecordError::damaged(&place, too_large))?;
-        let scenario = recorded_scenario(&path.join(SCENARIO), &manifest)?;
+        let scenario = recorded_scenario(&path.join(SCENARIO), &manifest, catalogue)?;
         Ok(StoredRun { path: path.to_owned(), manifest, layout, scenario })
     }
 
@@ -236,7 +237,7 @@ impl StoredRun {
             summary: so_far.summary(self),
             manifest: self.manifest.clone(),
             records: so_far.recorded.records,
-            scenario_toml: self.scenario.to_toml(),
+            scenario: self.scenario.clone(),
             devices: Devices::load(&self.path)?,
         })
     }
@@ -316,10 +317,14 @@ fn read_manifest(path: &Path) -> Result<Manifest, RecordError> {
 
 /// The scenario at `path`, whose digest `manifest` has. The file may state more rounds than that: then the process was
 /// killed that raised their number.
-fn recorded_scenario(path: &Path, manifest: &Manifest) -> Result<Scenario, RecordError> {
+fn recorded_scenario(
+    path: &Path,
+    manifest: &Manifest,
+    catalogue: &Catalogue,
+) -> Result<Scenario, RecordError> {
     let damaged = |what: String| RecordError::damaged(path, what);
     let text = String::from_utf8(read(path)?).map_err(|error| damaged(error.to_string()))?;
-    let stated = Scenario::parse(&path.display().to_string(), &text, &[]);
+    let stated = catalogue.parse(&path.display().to_string(), &text, &[]);
     let stated = stated.map_err(|error| damaged(error.to_string()))?;
     let scenario = Scenario { rounds: manifest.rounds, ..stated.clone() };
     let is_whole = stated.to_toml() == text && stated.rounds >= manifest.rounds;

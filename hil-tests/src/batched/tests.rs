@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aggregator_node::record::{RoundRecord, StoredRun};
+use shared::catalogue::Catalogue;
 use shared::scenario::Scenario;
 use shared::wire::Refusal;
 
@@ -50,7 +51,7 @@ fn run_in(
         stop.store(done.fetch_add(1, Ordering::Relaxed) + 1 >= rounds, Ordering::Relaxed);
     };
     let summary = bench.run(&task, &Watch { on_round: &on_round, stop: &stop })?;
-    Ok((StoredRun::open(out)?.records()?, summary))
+    Ok((StoredRun::open(out, &Catalogue::standard())?.records()?, summary))
 }
 
 fn run(bench: &dyn Bench, settings: &[&str]) -> (Vec<RoundRecord>, Summary) {
@@ -64,7 +65,7 @@ fn first_round(bench: &dyn Bench, settings: &[&str]) -> RoundRecord {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let _ = run_in(&out, bench, settings, usize::MAX);
-    StoredRun::open(&out).unwrap().records().unwrap().swap_remove(0)
+    StoredRun::open(&out, &Catalogue::standard()).unwrap().records().unwrap().swap_remove(0)
 }
 
 /// That each round goes as on the software bench, within rounding.

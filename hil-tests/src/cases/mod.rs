@@ -56,7 +56,9 @@ pub fn run(case: &Case, fleet: &Inventory, rig: &Rig, datasets: &Path, out: &Pat
     let (here, there) = (task(out.join("run")), task(out.join("undisturbed")));
     let Some(summary) = bench.run(&here, &watch)? else { bail!("the run was stopped") };
     let undisturbed = if case.expect.same_model { Software::default().run(&there, &watch)? } else { None };
-    let records = StoredRun::open(&here.out).and_then(|run| run.records()).context("the run's record")?;
+    let records = StoredRun::open(&here.out, &scenario.catalogue)
+        .and_then(|run| run.records())
+        .context("the run's record")?;
     let to_the_bit = fleet.devices.iter().all(is_of_this_architecture);
     let undisturbed = undisturbed.as_ref().map(|summary| Reference { summary, to_the_bit });
     judge(&case.expect, fleet, &scenario, &steps, &summary, &records, undisturbed)

@@ -114,7 +114,7 @@ fn run(bench: &dyn Bench, label: &str, task: &Task, stop: &AtomicBool) -> anyhow
     let summary = bench.run(task, &Watch { on_round: &on_round, stop })?;
     progress.finish();
     let out: &Path = &task.out;
-    Ok(summary.map(|summary| Outcome::read(label, out, summary)).transpose()?)
+    Ok(summary.map(|summary| Outcome::read(label, out, summary, &task.scenario.catalogue)).transpose()?)
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {

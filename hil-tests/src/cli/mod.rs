@@ -130,7 +130,7 @@ impl Command {
         match self {
             Command::Demo(args) => args.run(catalogue, stop),
             Command::Run(args) => args.run(catalogue, stop),
-            Command::Report(args) => args.run(),
+            Command::Report(args) => args.run(catalogue),
             Command::Agree(args) => args.run(catalogue, stop),
             Command::Provision(args) => args.run(catalogue),
             Command::Deploy(args) => args.run(stop),

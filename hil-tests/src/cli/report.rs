@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use aggregator_node::record::{StoredRun, render};
 use anyhow::Context;
 use clap::Args;
+use shared::catalogue::Catalogue;
 use tempfile::Builder;
 
 use super::common::Ending;
@@ -33,8 +34,8 @@ impl ReportArgs {
     ///
     /// # Errors
     /// If there is no run, it is damaged, or the page cannot be written.
-    pub(super) fn run(self) -> anyhow::Result<Ending> {
-        let run = StoredRun::open(&self.run)?;
+    pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
+        let run = StoredRun::open(&self.run, catalogue)?;
         let arm = run.arm(&run.scenario().name)?;
         let page = render(&arm.label, std::slice::from_ref(&arm))?;
         let out = self.out.unwrap_or_else(|| self.run.join("report.html"));

@@ -211,7 +211,8 @@ impl Bench for Boards {
             fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
         }
         let rounds = Rounds::of(&task.out);
-        let running = Running { aggregator, seats, links, mosquitto, rounds, jobs: self.jobs };
+        let catalogue = task.scenario.catalogue.clone();
+        let running = Running { aggregator, seats, links, mosquitto, rounds, catalogue, jobs: self.jobs };
         conduct(running, &way.here, &self.faults, watch)
     }
 }

@@ -63,7 +63,8 @@ fn play(
     }
     tell_rounds(running, watch)?;
     end(running)?;
-    let finished = StoredRun::open(running.rounds.directory()).and_then(|run| run.finished());
+    let finished =
+        StoredRun::open(running.rounds.directory(), &running.catalogue).and_then(|run| run.finished());
     if !matches!(finished, Err(RecordError::NothingAggregated { .. })) {
         running.check()?;
         faults.check_all_played()?;

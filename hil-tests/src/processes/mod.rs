@@ -139,7 +139,8 @@ impl Bench for Processes {
             seats.insert(*device, Box::new(seat));
         }
         let rounds = Rounds::of(&task.out);
-        let running = Running { aggregator, seats, links, mosquitto, rounds, jobs: JOBS };
+        let catalogue = task.scenario.catalogue.clone();
+        let running = Running { aggregator, seats, links, mosquitto, rounds, catalogue, jobs: JOBS };
         let outcome = conduct(running, &broker, &self.faults, watch);
         if let Some(broker) = &self.broker {
             tidy_up(broker, &fleet);

@@ -1,6 +1,7 @@
 //! A fleet at work: its aggregator, its clients where they sit, and what faults can do to them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use aggregator_node::record::{State, StoredRun, make_folder};
 use anyhow::{Context, bail};
 use rim::BrokerAddress;
+use shared::catalogue::Catalogue;
 use shared::identity::DeviceId;
 
 use super::PARTING;
@@ -35,6 +37,8 @@ pub(crate) struct Running {
     pub(crate) mosquitto: Option<Mosquitto>,
     /// What comes of it.
     pub(crate) rounds: Rounds,
+    /// What its record is read by.
+    pub(crate) catalogue: Arc<Catalogue>,
     /// Seats that are seen to at a time.
     pub(crate) jobs: usize,
 }
@@ -106,7 +110,7 @@ impl Running {
     /// Copies the logs into the run's directory.
     pub(super) fn keep_logs(&mut self) -> anyhow::Result<()> {
         // A folder that the aggregator has refused, or that another one writes, is none of this run's.
-        let state = StoredRun::open(self.rounds.directory()).and_then(|run| run.state());
+        let state = StoredRun::open(self.rounds.directory(), &self.catalogue).and_then(|run| run.state());
         if !state.is_ok_and(|state| state != State::InProgress) {
             return Ok(());
         }

@@ -34,7 +34,7 @@ impl Cell {
         if !StoredRun::exists(&folder) {
             return Ok(None);
         }
-        let run = StoredRun::open(&folder)?;
+        let run = StoredRun::open(&folder, &self.scenario.catalogue)?;
         if run.scenario().digest() != self.scenario.digest() {
             let holds = "a run of another scenario".to_owned();
             return Err(RecordError::Occupied { path: folder, holds });

@@ -139,7 +139,7 @@ fn a_finished_run_goes_on_with_more_rounds_to_the_model_of_a_longer_run() {
         let short = lab.model_after(lab.hil(bench, bench, &shorter), bench);
         assert_ne!(short, longer);
         assert_eq!(lab.model_after(lab.hil(bench, bench, &[]), bench), longer);
-        let stored = StoredRun::open(&lab.path(bench)).unwrap();
+        let stored = StoredRun::open(&lab.path(bench), &shared::catalogue::Catalogue::standard()).unwrap();
         assert_eq!((stored.scenario().rounds, stored.records().unwrap().len()), (40, 40));
         run(lab.hil(bench, bench, &shorter)).complains(1, &["a run of this scenario with 40 rounds"]);
         run(lab.hil(bench, bench, &["--set", "rounds=50", "--set", "seed=2"]))

@@ -35,6 +35,8 @@ mod sections;
 mod settings;
 mod validation;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 pub use data::Data;
@@ -45,13 +47,13 @@ pub use sections::{Aggregation, Attack, Evaluation, Fleet, ResultModel, Timing, 
 pub use settings::key_of;
 pub use validation::{Unfit, at_least_one, fits_f32, positive, require};
 
-use crate::catalogue::Chosen;
+use crate::catalogue::{Catalogue, Chosen};
 use crate::data::DatasetName;
 use crate::defense::Stage;
 use crate::models::Architecture;
 
 /// Everything about a run: see the module documentation. Resolved: defaults that depend on other keys are filled in.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Scenario {
     /// Name of the run in reports: `[a-z0-9-]`, at most 64 characters.
@@ -83,4 +85,14 @@ pub struct Scenario {
     pub evaluation: Evaluation,
     /// How long is waited for devices. Never matters while all of them answer.
     pub timing: Timing,
+    /// What it was read by, and what its run is read by.
+    #[serde(skip)]
+    pub catalogue: Arc<Catalogue>,
+}
+
+/// Scenarios are the same in their resolved form.
+impl PartialEq for Scenario {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_toml() == other.to_toml()
+    }
 }

@@ -1,6 +1,7 @@
 //! Reading a scenario with overrides, and writing it resolved.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -144,6 +145,7 @@ impl Catalogue {
             training: keys.training,
             evaluation: keys.evaluation,
             timing: keys.timing,
+            catalogue: Arc::new(self.clone()),
         })
     }
 

@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 use shared::attack_record::{AttackRecord, Models};
 use shared::identity::DeviceId;
-use shared::scenario::Scenario;
 
 use super::html::Arm;
 use super::page::wide_table;
@@ -14,11 +13,9 @@ const LISTED: usize = 20;
 
 /// How the attack on `arm` took place; `None` where its scenario has none that crafts models.
 pub(super) fn section(arm: &Arm, compared: bool) -> Option<Markup> {
-    let scenario = Scenario::parse("scenario.toml", &arm.scenario_toml, &[]).ok();
-    let crafts =
-        |scenario: Scenario| (1..=scenario.rounds).any(|round| scenario.crafted_from(round).is_some());
+    let crafts = (1..=arm.scenario.rounds).any(|round| arm.scenario.crafted_from(round).is_some());
     let summary = AttackSummary::of(&arm.records);
-    if summary.is_none() && !scenario.is_some_and(crafts) {
+    if summary.is_none() && !crafts {
         return None;
     }
     let attacks = arm.records.iter().filter_map(|record| Some((record.round, record.attack.as_ref()?)));
@@ -95,10 +92,8 @@ mod tests {
     fn an_attack_of_which_nobody_tells_is_unknown_and_none_is_not_mentioned() {
         let mut arm = examples::arm("a", vec![examples::calm(1)]);
         assert!(!render("t", std::slice::from_ref(&arm)).unwrap().contains("id=\"attack\""));
-        arm.scenario_toml =
-            "name = \"a\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
-                             [aggregation]\nrule = \"median\"\n[attack]\nkind = \"krum\"\n"
-                .to_owned();
+        arm.scenario =
+            examples::scenario(&["aggregation.rule=median", "attack.kind=krum", "fleet.compromised=3"]);
         let page = render("t", std::slice::from_ref(&arm)).unwrap();
         assert!(page.contains("id=\"attack\"") && page.contains("Unknown: no bench tells of it"), "{page}");
         arm.records = vec![RoundRecord { attack: examples::record(1).attack, ..examples::calm(1) }];

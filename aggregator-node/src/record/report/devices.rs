@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 use shared::identity::DeviceId;
-use shared::scenario::Scenario;
 use shared::wire::Throttling;
 
 use super::html::{Arm, over_rounds};
@@ -106,11 +105,8 @@ pub(super) fn section(arm: &Arm, compared: bool) -> Result<Markup, RecordError> 
         record.devices.iter().for_each(|told| devices.entry(told.device).or_default().enter(told));
         record.absent.iter().for_each(|device| devices.entry(*device).or_default().absent += 1);
     }
-    // What is no scenario designates nobody.
-    let scenario = Scenario::parse("scenario.toml", &arm.scenario_toml, &[]);
-    let attackers = scenario.map(|scenario| scenario.attackers()).unwrap_or_default();
     let plot = spread(arm)?;
-    Ok(html! { (title) (plot) (table(&devices, &attackers)) (hardware(&arm.devices)) })
+    Ok(html! { (title) (plot) (table(&devices, &arm.scenario.attackers())) (hardware(&arm.devices)) })
 }
 
 /// What the devices said that they are: a row for each kind.
@@ -212,6 +208,8 @@ fn highest_median_lowest(record: &RoundRecord, value: fn(&DeviceRecord) -> Optio
 mod tests {
     use shared::wire::Telemetry;
 
+    use shared::scenario::Scenario;
+
     use super::*;
     use crate::record::{examples, render};
 
@@ -291,7 +289,7 @@ mod tests {
         let scenario = Scenario::parse("scenario.toml", text, &[]).unwrap();
         let told = |id| DeviceRecord::new(DeviceId(id), 1, 1, &Telemetry::default());
         let record = RoundRecord { devices: (0..10).map(told).collect(), ..examples::record(1) };
-        let arm = Arm { scenario_toml: scenario.to_toml(), ..examples::arm("a", vec![record]) };
+        let arm = Arm { scenario: scenario.clone(), ..examples::arm("a", vec![record]) };
         let page = render("t", &[arm]).unwrap();
         assert_eq!(page.matches("compromised</span>").count(), 3);
         for attacker in scenario.attackers() {

@@ -1,6 +1,7 @@
 //! The page. maud escapes every text; only plots and style sheets, which hold nothing from outside, are not.
 
 use maud::{Markup, html};
+use shared::scenario::Scenario;
 
 use super::page::{self, page, section, wide_table};
 use super::plot::{LinePlot, Series};
@@ -23,8 +24,8 @@ pub struct Arm {
     pub manifest: Manifest,
     /// Its rounds, in order.
     pub records: Vec<RoundRecord>,
-    /// Its resolved scenario.
-    pub scenario_toml: String,
+    /// Its scenario.
+    pub scenario: Scenario,
     /// What its devices were.
     pub devices: Devices,
 }
@@ -143,7 +144,7 @@ pub(super) fn over_rounds(title: &str, series: Vec<Series>) -> Result<Markup, Re
 }
 
 fn details(arm: &Arm, compared: bool) -> Markup {
-    let Arm { label, summary, manifest, scenario_toml, .. } = arm;
+    let Arm { label, summary, manifest, scenario, .. } = arm;
     html! {
         @if compared { h3 { (label) } }
         dl {
@@ -156,7 +157,7 @@ fn details(arm: &Arm, compared: bool) -> Markup {
             @for (name, digest) in &manifest.data { dt { (name) } dd { code { (digest) } } }
             @if let Some(digest) = &manifest.shards_sha256 { dt { "list of shards" } dd { code { (digest) } } }
         }
-        pre { (scenario_toml.trim_end()) }
+        pre { (scenario.to_toml().trim_end()) }
     }
 }
 
@@ -199,7 +200,7 @@ mod tests {
     fn text_from_outside_is_escaped_everywhere() {
         let hostile = "</style></title><script>alert(\"1\")</script>";
         let mut arm = examples::arm(hostile, vec![examples::record(1), examples::record(2)]);
-        arm.scenario_toml = hostile.into();
+        arm.scenario.name = hostile.into();
         arm.summary.name = hostile.into();
         arm.summary.bench = hostile.into();
         arm.summary.model_sha256 = hostile.into();
