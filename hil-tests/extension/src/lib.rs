@@ -1,7 +1,8 @@
-//! A rule, a stage and an attack of one's own: what Outpost's three programs run once they are in the catalogue.
+//! A rule, a stage, an attack and a model of one's own: what Outpost's three programs run once they are in the catalogue.
 
 mod closest_pair;
 mod farthest;
+mod nearest_mean;
 mod opposite;
 
 use shared::catalogue::Catalogue;
@@ -12,5 +13,6 @@ pub fn catalogue() -> Catalogue {
     catalogue.rules.add::<closest_pair::ClosestPair>("closest-pair");
     catalogue.stages.add::<farthest::Farthest>("farthest");
     catalogue.attacks.add::<opposite::Opposite>("opposite");
+    catalogue.models.add::<nearest_mean::NearestMean>("nearest-mean");
     catalogue
 }
