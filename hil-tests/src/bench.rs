@@ -67,7 +67,7 @@ impl Task {
     }
 
     fn made_of(&self, bench: &str, model: &dyn Model) -> Manifest {
-        let data = self.data.named_digests(self.scenario.dataset);
+        let data = self.data.named_digests(self.scenario.dataset.name());
         run::manifest(&self.scenario, bench, model, data)
     }
 }

@@ -12,7 +12,7 @@ use anyhow::Context;
 use rand::seq::index;
 use shared::attacks::{Attack, Memory, Planted, Planting};
 use shared::data::{
-    self, DataError, Dataset, DatasetName, Shard, ShardEntry, ShardInfo, ShardList, ShardSource, partition,
+    self, DataError, Dataset, Shard, ShardEntry, ShardInfo, ShardList, ShardSource, partition,
 };
 use shared::identity::{DeviceId, Digest};
 use shared::random::{Purpose, stream};
@@ -49,7 +49,7 @@ pub enum FleetDataError {
         /// How many there are.
         available: usize,
         /// The data set.
-        dataset: DatasetName,
+        dataset: String,
     },
     /// Fewer training examples than devices.
     #[error(
@@ -62,14 +62,14 @@ pub enum FleetDataError {
         /// How many examples there are.
         examples: usize,
         /// The data set.
-        dataset: DatasetName,
+        dataset: String,
     },
 }
 
 /// What decides the data of a scenario: scenarios with the same key have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DataKey {
-    dataset: DatasetName,
+    dataset: String,
     train_examples: Option<u32>,
     /// Where the seed decides which examples are for training.
     seed: Option<u64>,
@@ -80,7 +80,7 @@ impl DataKey {
     pub fn of(scenario: &Scenario) -> Self {
         let train_examples = scenario.data.train_examples;
         let drawn = train_examples.is_some() || !scenario.dataset.comes_split();
-        DataKey { dataset: scenario.dataset, train_examples, seed: drawn.then_some(scenario.seed) }
+        DataKey { dataset: scenario.dataset.spelled(), train_examples, seed: drawn.then_some(scenario.seed) }
     }
 }
 
@@ -90,12 +90,12 @@ impl FleetData {
     /// # Errors
     /// [`FleetDataError`] names the file or the key, what is wrong with it and what to do.
     pub fn load(scenario: &Scenario, datasets: &Path) -> Result<Self, FleetDataError> {
-        let split = data::load(scenario.dataset, datasets, scenario.seed)?;
+        let split = data::load(&scenario.dataset, datasets, scenario.seed)?;
         // Two runs of different seeds are to be held against each other.
         let whole = if scenario.dataset.comes_split() {
             split.digest()
         } else {
-            data::load(scenario.dataset, datasets, 0)?.digest()
+            data::load(&scenario.dataset, datasets, 0)?.digest()
         };
         let train = training_subset(scenario, split.train)?;
         let data = FleetData::new(train, split.test, whole);
@@ -114,7 +114,7 @@ impl FleetData {
     }
 
     /// The digests of what a run is made of, as its manifest has them.
-    pub fn named_digests(&self, dataset: DatasetName) -> BTreeMap<String, String> {
+    pub fn named_digests(&self, dataset: &str) -> BTreeMap<String, String> {
         let (test, training) = self.digests();
         run::data_digests(dataset, [("test", test), ("training", training), ("whole", self.whole)])
     }
@@ -129,8 +129,9 @@ impl FleetData {
     /// # Errors
     /// [`FleetDataError::FewerThanDevices`].
     pub fn check(&self, scenario: &Scenario) -> Result<(), FleetDataError> {
-        let (devices, examples, dataset) = (scenario.fleet.devices, self.train.len(), scenario.dataset);
+        let (devices, examples) = (scenario.fleet.devices, self.train.len());
         if devices as usize > examples {
+            let dataset = scenario.dataset.spelled();
             return Err(FleetDataError::FewerThanDevices { devices, examples, dataset });
         }
         Ok(())
@@ -152,7 +153,7 @@ impl FleetData {
 
     /// What the file of `device`'s shard says of it.
     pub fn shard_info(&self, scenario: &Scenario, device: DeviceId) -> ShardInfo {
-        ShardInfo { dataset: scenario.dataset, device, source: self.shard_source(scenario) }
+        ShardInfo { dataset: scenario.dataset.name().to_owned(), device, source: self.shard_source(scenario) }
     }
 
     fn shard_source(&self, scenario: &Scenario) -> ShardSource {
@@ -216,8 +217,9 @@ impl FleetData {
 /// As many of the training examples as the scenario asks for, in their order.
 fn training_subset(scenario: &Scenario, train: Dataset) -> Result<Dataset, FleetDataError> {
     let Some(asked) = scenario.data.train_examples.map(|count| count as usize) else { return Ok(train) };
-    let (available, dataset) = (train.len(), scenario.dataset);
+    let available = train.len();
     if asked > available {
+        let dataset = scenario.dataset.spelled();
         return Err(FleetDataError::TooFew { asked, available, dataset });
     }
     let random = &mut stream(scenario.seed, Purpose::TrainingSubset, None, 0);

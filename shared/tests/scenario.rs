@@ -58,6 +58,44 @@ fn a_key_belongs_to_what_is_chosen() {
 }
 
 #[test]
+fn a_data_set_is_a_name_or_a_table_with_a_kind() {
+    let named = parse("", &[]).unwrap();
+    assert!(named.to_toml().contains("\ndataset = \"mnist\"\n"), "{}", named.to_toml());
+    let table = MINIMAL.replace("\"mnist\"", "{ kind = \"mnist\" }");
+    let read = |text: &str, settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Scenario::parse("s.toml", text, &settings).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(&table, &[]).unwrap().digest(), named.digest());
+    for settings in [["dataset=fashion-mnist"], ["dataset.kind=fashion-mnist"]] {
+        assert_eq!(read(&table, &settings).unwrap().dataset.name(), "fashion-mnist");
+    }
+    let known = "known are `mnist`, `fashion-mnist`, `ch-mnist`, `breast-cancer`";
+    for (text, settings, expected) in [
+        (
+            MINIMAL.replace("\"mnist\"", "\"MNIST\""),
+            &[][..],
+            format!("s.toml:2: unknown data set `MNIST`; {known}"),
+        ),
+        (MINIMAL.to_owned(), &["dataset=7"], format!("--set dataset=7: unknown data set `7`; {known}")),
+        (
+            MINIMAL.replace("\"mnist\"", "{ kind = \"mnist\", rows = 3 }"),
+            &[],
+            "s.toml:2: the data set `mnist` has no `rows`, nor any other setting".to_owned(),
+        ),
+        (MINIMAL.replace("\"mnist\"", "{ rows = 3 }"), &[], "s.toml:2: a table here has a `kind`".to_owned()),
+        (
+            MINIMAL.replace("\"mnist\"", "[3]"),
+            &[],
+            "s.toml:2: expected a name in quotes, or a table".to_owned(),
+        ),
+    ] {
+        let error = read(&text, settings).unwrap_err();
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
 fn the_stages_of_a_defense_act_one_after_the_other() {
     let two = "[[defense]]\nkind = \"err\"\nremove = 2\n[[defense]]\nkind = \"lfr\"\nremove = 3\n";
     let scenario = parse(two, &[]).unwrap();
@@ -133,7 +171,7 @@ fn errors_name_file_line_key_and_setting() {
         ("", &["name="], &["name", "1 to 64"]),
         ("", &["name=../escape"], &["name", "a-z"]),
         ("", &["name=a\u{1b}[2J"], &["name", "a-z"]),
-        ("", &["dataset="], &["--set dataset=", "unknown variant"]),
+        ("", &["dataset="], &["--set dataset=", "unknown data set", "`mnist`"]),
         ("", &["seed=1", "seed=2"], &["--set seed=2: `seed=1` sets seed already"]),
         (
             "",

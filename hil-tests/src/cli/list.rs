@@ -24,6 +24,8 @@ enum What {
     Stages,
     /// Attacks: `attack.kind`
     Attacks,
+    /// Data sets: `dataset`
+    Datasets,
 }
 
 impl ListArgs {
@@ -36,6 +38,7 @@ impl ListArgs {
             What::Rules => lines(&catalogue.rules),
             What::Stages => lines(&catalogue.stages),
             What::Attacks => lines(&catalogue.attacks),
+            What::Datasets => lines(&catalogue.datasets),
         };
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         for (name, about) in lines {

@@ -10,10 +10,11 @@ pub(crate) use registry::NONE;
 pub use registry::{Chosen, Entry, Misfit, Registry, Settings};
 
 use crate::attacks::{self, Attack};
+use crate::data;
 use crate::defense::{self, Stage};
 use crate::rules::{self, Rule};
 
-/// The rules, stages and attacks that a scenario may name.
+/// The rules, stages, attacks and data sets that a scenario may name.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     /// Aggregation rules: `aggregation.rule`.
@@ -22,6 +23,8 @@ pub struct Catalogue {
     pub stages: Registry<dyn Stage>,
     /// Attacks: `attack.kind`.
     pub attacks: Registry<dyn Attack>,
+    /// Data sets: `dataset`.
+    pub datasets: Registry<dyn data::Source>,
 }
 
 impl Catalogue {
@@ -46,7 +49,18 @@ impl Catalogue {
         attacks.add::<attacks::Krum>("krum");
         attacks.add::<attacks::BackGradient>("back-gradient");
 
-        Catalogue { rules: rules.ours(), stages: stages.ours(), attacks: attacks.ours() }
+        let mut datasets = Registry::<dyn data::Source>::new("data set", "kind");
+        datasets.add::<data::Mnist>("mnist");
+        datasets.add::<data::FashionMnist>("fashion-mnist");
+        datasets.add::<data::ChMnist>("ch-mnist");
+        datasets.add::<data::BreastCancer>("breast-cancer");
+
+        Catalogue {
+            rules: rules.ours(),
+            stages: stages.ours(),
+            attacks: attacks.ours(),
+            datasets: datasets.ours(),
+        }
     }
 }
 
@@ -67,6 +81,13 @@ impl Registry<dyn Stage> {
 impl Registry<dyn Attack> {
     /// Adds an attack.
     pub fn add<S: Attack + Settings>(&mut self, name: &str) {
+        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
+    }
+}
+
+impl Registry<dyn data::Source> {
+    /// Adds a data set.
+    pub fn add<S: data::Source + Settings>(&mut self, name: &str) {
         self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
     }
 }

@@ -97,6 +97,14 @@ impl<T: ?Sized + 'static> Registry<T> {
         self.tag
     }
 
+    /// The thing called `name` as it is without a word about its settings.
+    ///
+    /// # Errors
+    /// As [`Registry::choose`], also where one of its settings has no default.
+    pub fn with_defaults(&self, name: &str) -> Result<Chosen<T>, Misfit> {
+        self.choose(name, Table::new(), &|_| {})
+    }
+
     /// The thing called `name` with the settings in `table`; `resolve` fills in what follows from the rest of the scenario.
     ///
     /// # Errors
@@ -174,6 +182,17 @@ impl<T: ?Sized> Chosen<T> {
     /// Its settings, resolved.
     pub fn settings(&self) -> &Table {
         &self.settings
+    }
+
+    /// Its name and settings as a scenario file spells them, without settings its name alone.
+    ///
+    /// # Panics
+    /// Never: settings are plain TOML.
+    pub fn spelled(&self) -> String {
+        match self.settings.is_empty() {
+            true => self.name.clone(),
+            false => Value::try_from(self).expect("settings are plain TOML").to_string(),
+        }
     }
 
     /// The thing itself.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Scenario;
 use super::validation::{Unfit, require};
-use crate::data::DatasetName;
+use crate::catalogue::Chosen;
+use crate::data::Source;
 
 /// `[data]`: how much of the data set is used. The test set is always used whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +21,7 @@ pub struct Data {
 
 impl Data {
     /// Checks that there are as many of `dataset`, and one for each of `devices`.
-    pub(super) fn check(&self, dataset: DatasetName, devices: u32) -> Result<(), Unfit> {
+    pub(super) fn check(&self, dataset: &Chosen<dyn Source>, devices: u32) -> Result<(), Unfit> {
         let available = dataset.spec().max_examples;
         let Some(examples) = self.train_examples else {
             return require(devices as usize <= available, "fleet.devices", || {

@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::named::Named;
 use super::sections::{AggregationKeys, AttackKeys, StageKeys, one};
 use super::settings::{key_of, unique, with_setting};
 use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing, Training};
 use crate::catalogue::{Catalogue, Chosen, Misfit, NONE};
-use crate::data::DatasetName;
 use crate::defense::Stage;
 use crate::identity::Digest;
 use crate::models::ModelName;
@@ -79,7 +79,7 @@ impl Catalogue {
         Ok(scenario)
     }
 
-    /// Where one of the settings chooses another rule, stage or attack than the file, takes the settings of the former
+    /// Where one of the settings chooses another rule, stage, attack or data set than the file, takes the settings of the former
     /// choice out of `table`, but for those that the new one has as well.
     fn make_way(&self, table: &mut Table, settings: &[String]) {
         let chosen = |key: &str| {
@@ -89,9 +89,12 @@ impl Catalogue {
         let keys = |section: &str| match section {
             "aggregation" => self.rules.keys(&chosen("aggregation.rule")?),
             "attack" => self.attacks.keys(&chosen("attack.kind")?),
+            "dataset" => self.datasets.keys(&chosen("dataset.kind")?),
             _ => self.stages.keys(&chosen("defense.kind")?),
         };
-        for (section, common) in [("aggregation", AGGREGATION), ("attack", ATTACK), ("defense", STAGE)] {
+        for (section, common) in
+            [("aggregation", AGGREGATION), ("attack", ATTACK), ("dataset", DATASET), ("defense", STAGE)]
+        {
             if let (Some(keys), Some(Value::Table(table))) = (keys(section), table.get_mut(section)) {
                 table.retain(|key, _| common.contains(&key) || keys.iter().any(|own| own == key));
             }
@@ -131,7 +134,7 @@ impl Catalogue {
             fleet: Fleet { selected: Some(keys.fleet.selected.unwrap_or(keys.fleet.devices)), ..keys.fleet },
             name: keys.name,
             seed: keys.seed,
-            dataset: keys.dataset,
+            dataset: keys.dataset.choose("dataset", &self.datasets)?,
             model: keys.model,
             rounds: keys.rounds,
             data: keys.data,
@@ -177,7 +180,8 @@ pub(super) struct Keys {
     name: String,
     #[serde(default = "one")]
     seed: u64,
-    dataset: DatasetName,
+    #[schemars(with = "String")]
+    dataset: Named,
     model: ModelName,
     rounds: u32,
     #[serde(default)]
@@ -200,6 +204,7 @@ pub(super) struct Keys {
 const AGGREGATION: &[&str] = &["rule", "byzantine", "round-quorum"];
 const ATTACK: &[&str] = &["kind", "round-fraction"];
 const STAGE: &[&str] = &["kind"];
+const DATASET: &[&str] = &["kind"];
 
 impl Keys {
     fn read(table: &Table) -> Result<Self, Misfit> {

@@ -3,6 +3,7 @@
 use schemars::{Schema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::named;
 use super::reading::Keys;
 use super::sections::{AggregationKeys, AttackKeys, StageKeys};
 use crate::catalogue::{Catalogue, NONE, Registry};
@@ -18,6 +19,7 @@ impl Catalogue {
         let attack = choices(&generator.subschema_for::<AttackKeys>(), &self.attacks, NONE);
         let stage = choices(&generator.subschema_for::<StageKeys>(), &self.stages, NONE);
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert("dataset".to_owned(), named::schema(&self.datasets));
             properties.insert("aggregation".to_owned(), rule);
             properties.insert("attack".to_owned(), attack);
             let stages = json!({ "type": "array", "items": stage.clone() });
@@ -29,7 +31,7 @@ impl Catalogue {
 
 /// A section that names one thing of `registry`, by default the one called `default`: for each of them its keys beside
 /// those `common` to all.
-fn choices<T: ?Sized + 'static>(common: &Schema, registry: &Registry<T>, default: &str) -> Value {
+pub(super) fn choices<T: ?Sized + 'static>(common: &Schema, registry: &Registry<T>, default: &str) -> Value {
     let object = |schema: &Schema| match schema.get("properties") {
         Some(Value::Object(properties)) => properties.clone(),
         _ => Map::new(),
