@@ -15,7 +15,7 @@ fn parse(more: &str, settings: &[&str]) -> Result<Scenario, String> {
 fn defaults_are_the_papers() {
     let scenario = parse("", &[]).unwrap();
     assert_eq!((scenario.fleet.devices, scenario.fleet.compromised), (100, 20));
-    assert_eq!((scenario.aggregation.byzantine, scenario.fleet.selected), (20, Some(100)));
+    assert_eq!((scenario.aggregation.byzantine, scenario.fleet.selected), (20, 100));
     assert!(scenario.attack.kind.is_none() && scenario.defense.is_empty());
     let resolved = |settings: &[&str]| parse("", settings).unwrap().to_toml();
     let assert_has = |text: String, lines: &str| assert!(text.contains(lines), "{text}");
@@ -93,6 +93,43 @@ fn a_data_set_is_a_name_or_a_table_with_a_kind() {
         let error = read(&text, settings).unwrap_err();
         assert!(error.starts_with(&expected), "{error}");
     }
+}
+
+#[test]
+fn a_partition_has_keys_of_its_own_in_the_table_of_the_fleet() {
+    let fleet = |lines: &str, settings: &[&str]| parse(&format!("[fleet]\n{lines}\n"), settings);
+    let resolved = |settings: &[&str]| fleet("non-iid = 0.1", settings).unwrap().to_toml();
+    let groups = "[fleet]\ndevices = 100\ncompromised = 20\nnon-iid = 0.1\nselected = 100\n";
+    assert!(resolved(&[]).contains(groups), "{}", resolved(&[]));
+    let iid = "[fleet]\ndevices = 100\ncompromised = 20\npartition = \"iid\"\nselected = 100\n";
+    assert!(resolved(&["fleet.partition=iid"]).contains(iid), "{}", resolved(&["fleet.partition=iid"]));
+    assert_eq!(resolved(&["fleet.partition=label-groups"]), resolved(&[]));
+    let refused = |lines: &str, settings: &[&str]| fleet(lines, settings).unwrap_err();
+    assert_eq!(
+        refused("partition = \"iid\"\nnon-iid = 0.1", &[]),
+        "s.toml:7: the partition `iid` has no `non-iid`, nor any other setting"
+    );
+    assert_eq!(
+        refused("", &["fleet.partition=dirichlet"]),
+        "--set fleet.partition=dirichlet: unknown partition `dirichlet`; known are `label-groups`, `iid`"
+    );
+    assert_eq!(
+        refused("devcies = 3", &[]),
+        "s.toml:6: unknown field `devcies`, expected one of `devices`, `compromised`, `partition`, `selected`, `non-iid`"
+    );
+    assert!(refused("", &["fleet.non-iid=much"]).starts_with("--set fleet.non-iid=much: "));
+}
+
+#[test]
+fn shards_are_made_by_the_partition_and_its_settings() {
+    let of_fleet = |settings: &[&str]| {
+        let made_by = parse("", settings).unwrap().shard_settings();
+        made_by.into_iter().filter(|(key, _)| key.starts_with("fleet.")).collect::<Vec<_>>()
+    };
+    let pairs = |pairs: [[&str; 2]; 2]| pairs.map(|[key, value]| (key.to_owned(), value.to_owned()));
+    assert_eq!(of_fleet(&[]), pairs([["fleet.devices", "100"], ["fleet.non-iid", "0.5"]]));
+    let iid = pairs([["fleet.devices", "100"], ["fleet.partition", "\"iid\""]]);
+    assert_eq!(of_fleet(&["fleet.partition=iid"]), iid);
 }
 
 #[test]

@@ -26,6 +26,8 @@ enum What {
     Attacks,
     /// Data sets: `dataset`
     Datasets,
+    /// Partitions of a data set over the devices: `fleet.partition`
+    Partitions,
 }
 
 impl ListArgs {
@@ -39,6 +41,7 @@ impl ListArgs {
             What::Stages => lines(&catalogue.stages),
             What::Attacks => lines(&catalogue.attacks),
             What::Datasets => lines(&catalogue.datasets),
+            What::Partitions => lines(&catalogue.partitions),
         };
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         for (name, about) in lines {

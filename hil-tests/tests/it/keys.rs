@@ -19,6 +19,7 @@ fn the_tables_of_keys_are_those_of_the_settings() {
     let written = text.clone();
     for (name, table) in [
         ("datasets", table(&catalogue.datasets, "dataset")),
+        ("partitions", table(&catalogue.partitions, "fleet.partition")),
         ("rules", table(&catalogue.rules, "aggregation.rule")),
         ("stages", table(&catalogue.stages, "defense.kind")),
         ("attacks", table(&catalogue.attacks, "attack.kind")),

@@ -6,15 +6,15 @@ mod registry;
 
 use std::sync::Arc;
 
-pub(crate) use registry::NONE;
 pub use registry::{Chosen, Entry, Misfit, Registry, Settings};
+pub(crate) use registry::{NONE, listed};
 
 use crate::attacks::{self, Attack};
 use crate::data;
 use crate::defense::{self, Stage};
 use crate::rules::{self, Rule};
 
-/// The rules, stages, attacks and data sets that a scenario may name.
+/// The rules, stages, attacks, data sets and partitions that a scenario may name.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     /// Aggregation rules: `aggregation.rule`.
@@ -25,6 +25,8 @@ pub struct Catalogue {
     pub attacks: Registry<dyn Attack>,
     /// Data sets: `dataset`.
     pub datasets: Registry<dyn data::Source>,
+    /// Partitions of a data set over the devices: `fleet.partition`.
+    pub partitions: Registry<dyn data::Partition>,
 }
 
 impl Catalogue {
@@ -55,11 +57,16 @@ impl Catalogue {
         datasets.add::<data::ChMnist>("ch-mnist");
         datasets.add::<data::BreastCancer>("breast-cancer");
 
+        let mut partitions = Registry::<dyn data::Partition>::new("partition", "partition");
+        partitions.add::<data::LabelGroups>("label-groups");
+        partitions.add::<data::Iid>("iid");
+
         Catalogue {
             rules: rules.ours(),
             stages: stages.ours(),
             attacks: attacks.ours(),
             datasets: datasets.ours(),
+            partitions: partitions.ours(),
         }
     }
 }
@@ -88,6 +95,13 @@ impl Registry<dyn Attack> {
 impl Registry<dyn data::Source> {
     /// Adds a data set.
     pub fn add<S: data::Source + Settings>(&mut self, name: &str) {
+        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
+    }
+}
+
+impl Registry<dyn data::Partition> {
+    /// Adds a partition.
+    pub fn add<S: data::Partition + Settings>(&mut self, name: &str) {
         self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
     }
 }

@@ -117,9 +117,10 @@ impl<T: ?Sized + 'static> Registry<T> {
         };
         let keys = entry.keys();
         if let Some(key) = table.keys().find(|key| !keys.contains(key)) {
-            let message = match keys.is_empty() {
-                true => format!("the {} `{name}` has no `{key}`, nor any other setting", self.what),
-                false => format!("the {} `{name}` has no `{key}`; it has {}", self.what, listed(&keys)),
+            let message = if keys.is_empty() {
+                format!("the {} `{name}` has no `{key}`, nor any other setting", self.what)
+            } else {
+                format!("the {} `{name}` has no `{key}`; it has {}", self.what, listed(&keys))
             };
             return Err(Misfit { key: key.clone(), message });
         }
@@ -128,7 +129,7 @@ impl<T: ?Sized + 'static> Registry<T> {
     }
 }
 
-fn listed(names: impl IntoIterator<Item: fmt::Display>) -> String {
+pub(crate) fn listed(names: impl IntoIterator<Item: fmt::Display>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
@@ -189,10 +190,10 @@ impl<T: ?Sized> Chosen<T> {
     /// # Panics
     /// Never: settings are plain TOML.
     pub fn spelled(&self) -> String {
-        match self.settings.is_empty() {
-            true => self.name.clone(),
-            false => Value::try_from(self).expect("settings are plain TOML").to_string(),
+        if self.settings.is_empty() {
+            return self.name.clone();
         }
+        Value::try_from(self).expect("settings are plain TOML").to_string()
     }
 
     /// The thing itself.

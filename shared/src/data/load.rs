@@ -103,7 +103,7 @@ fn unfit(path: PathBuf, cause: Box<dyn Error + Send + Sync>) -> DataError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::Catalogue;
+    use crate::catalogue::{Catalogue, Entry};
     use crate::data::{ChMnistError, IdxError};
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
     fn the_first_file_that_is_missing_is_one_of_those_declared() {
         let datasets = tempfile::tempdir().unwrap();
         let registry = Catalogue::standard().datasets;
-        for name in registry.entries().map(|entry| entry.name()) {
+        for name in registry.entries().map(Entry::name) {
             let dataset = registry.with_defaults(name).unwrap();
             let Err(DataError::Missing { path, .. }) = load(&dataset, datasets.path(), 1) else {
                 panic!("{name} is not there");

@@ -79,12 +79,12 @@ pub enum Mirror {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::Catalogue;
+    use crate::catalogue::{Catalogue, Entry};
 
     #[test]
     fn digests_are_known_for_all_files_or_none_and_for_every_download() {
         let registry = Catalogue::standard().datasets;
-        for name in registry.entries().map(|entry| entry.name()) {
+        for name in registry.entries().map(Entry::name) {
             let dataset = registry.with_defaults(name).unwrap();
             let (source, files) = (dataset.published().unwrap(), dataset.spec().files.len());
             for digests in [&source.content, &source.download] {

@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Every key has a default but `name`, `dataset`, `model` and `rounds`; an unknown key is an error, and so is one that the
-//! chosen rule, stage, attack or data set does not have. Where the
+//! chosen rule, stage, attack, data set or partition does not have. Where the
 //! run takes place is chosen on the command line, never here: the same file runs on every bench.
 
 mod data;

@@ -6,7 +6,7 @@ use serde_json::json;
 use toml::{Table, Value};
 
 use super::schema::choices;
-use crate::catalogue::{Chosen, Misfit, Registry};
+use crate::catalogue::{Chosen, Entry, Misfit, Registry};
 
 /// What such a key names.
 #[derive(Clone, Debug)]
@@ -48,16 +48,15 @@ pub(super) fn in_short<T: ?Sized, S: Serializer>(
     chosen: &Chosen<T>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    match chosen.settings().is_empty() {
-        true => serializer.serialize_str(chosen.name()),
-        false => chosen.serialize(serializer),
+    if chosen.settings().is_empty() {
+        return serializer.serialize_str(chosen.name());
     }
+    chosen.serialize(serializer)
 }
 
 /// The schema of such a key.
 pub(super) fn schema<T: ?Sized + 'static>(registry: &Registry<T>) -> serde_json::Value {
-    let name =
-        |entry: &crate::catalogue::Entry<T>| json!({ "const": entry.name(), "description": entry.about() });
+    let name = |entry: &Entry<T>| json!({ "const": entry.name(), "description": entry.about() });
     let names: Vec<_> = registry.entries().map(name).collect();
     json!({ "anyOf": [{ "oneOf": names }, choices(&schemars::json_schema!({}), registry, "")] })
 }

@@ -8,10 +8,11 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::named::Named;
-use super::sections::{AggregationKeys, AttackKeys, StageKeys, one};
+use super::sections::{AggregationKeys, AttackKeys, FleetKeys, StageKeys, one};
 use super::settings::{key_of, unique, with_setting};
 use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing, Training};
-use crate::catalogue::{Catalogue, Chosen, Misfit, NONE};
+use crate::catalogue::{Catalogue, Chosen, Entry, Misfit, NONE, listed};
+use crate::data::Partition;
 use crate::defense::Stage;
 use crate::identity::Digest;
 use crate::models::ModelName;
@@ -79,8 +80,8 @@ impl Catalogue {
         Ok(scenario)
     }
 
-    /// Where one of the settings chooses another rule, stage, attack or data set than the file, takes the settings of the former
-    /// choice out of `table`, but for those that the new one has as well.
+    /// Where one of the settings chooses another rule, stage, attack, data set or partition than the file, takes the
+    /// settings of the former choice out of `table`, but for those that the new one has as well.
     fn make_way(&self, table: &mut Table, settings: &[String]) {
         let chosen = |key: &str| {
             let (_, value) = settings.iter().find(|setting| key_of(setting) == key)?.split_once('=')?;
@@ -90,11 +91,10 @@ impl Catalogue {
             "aggregation" => self.rules.keys(&chosen("aggregation.rule")?),
             "attack" => self.attacks.keys(&chosen("attack.kind")?),
             "dataset" => self.datasets.keys(&chosen("dataset.kind")?),
+            "fleet" => self.partitions.keys(&chosen("fleet.partition")?),
             _ => self.stages.keys(&chosen("defense.kind")?),
         };
-        for (section, common) in
-            [("aggregation", AGGREGATION), ("attack", ATTACK), ("dataset", DATASET), ("defense", STAGE)]
-        {
+        for (section, common) in [("dataset", DATASET), ("defense", STAGE)].into_iter().chain(SECTIONS) {
             if let (Some(keys), Some(Value::Table(table))) = (keys(section), table.get_mut(section)) {
                 table.retain(|key, _| common.contains(&key) || keys.iter().any(|own| own == key));
             }
@@ -131,7 +131,12 @@ impl Catalogue {
                 kind: attack.transpose().map_err(of("attack"))?,
                 round_fraction: keys.attack.round_fraction,
             },
-            fleet: Fleet { selected: Some(keys.fleet.selected.unwrap_or(keys.fleet.devices)), ..keys.fleet },
+            fleet: Fleet {
+                devices: keys.fleet.devices,
+                compromised: keys.fleet.compromised,
+                partition: self.partition(&keys.fleet.partition, own("fleet", FLEET)).map_err(of("fleet"))?,
+                selected: keys.fleet.selected.unwrap_or(keys.fleet.devices),
+            },
             name: keys.name,
             seed: keys.seed,
             dataset: keys.dataset.choose("dataset", &self.datasets)?,
@@ -143,6 +148,19 @@ impl Catalogue {
             timing: keys.timing,
             catalogue: Arc::new(self.clone()),
         })
+    }
+
+    /// The partition called `name` with its `own` keys. A key that no partition has may be one of `[fleet]`, misspelled.
+    fn partition(&self, name: &str, own: Table) -> Result<Chosen<dyn Partition>, Misfit> {
+        let keys = |entry: &Entry<dyn Partition>| entry.keys();
+        let known: Vec<String> = self.partitions.entries().flat_map(keys).collect();
+        if let Some(key) = own.keys().find(|key| !known.contains(key)) {
+            let keys = self.partitions.keys(name).unwrap_or_default();
+            let keys = listed(FLEET.iter().map(ToString::to_string).chain(keys));
+            let message = format!("unknown field `{key}`, expected one of {keys}");
+            return Err(Misfit { key: key.clone(), message });
+        }
+        self.partitions.choose(name, own, &|_| {})
     }
 
     /// The stages of `[[defense]]`; a single `[defense]` is the only one.
@@ -189,7 +207,7 @@ pub(super) struct Keys {
     #[serde(default)]
     training: Training,
     #[serde(default)]
-    fleet: Fleet,
+    fleet: FleetKeys,
     #[serde(default)]
     aggregation: AggregationKeys,
     #[serde(default)]
@@ -205,12 +223,15 @@ const AGGREGATION: &[&str] = &["rule", "byzantine", "round-quorum"];
 const ATTACK: &[&str] = &["kind", "round-fraction"];
 const STAGE: &[&str] = &["kind"];
 const DATASET: &[&str] = &["kind"];
+const FLEET: &[&str] = &["devices", "compromised", "partition", "selected"];
+/// The sections with keys of what is chosen there.
+const SECTIONS: [(&str, &[&str]); 3] = [("aggregation", AGGREGATION), ("attack", ATTACK), ("fleet", FLEET)];
 
 impl Keys {
     fn read(table: &Table) -> Result<Self, Misfit> {
         let mut table = table.clone();
         table.remove("defense");
-        for (section, common) in [("aggregation", AGGREGATION), ("attack", ATTACK)] {
+        for (section, common) in SECTIONS {
             if let Some(table) = table.get_mut(section).filter(|value| value.is_table()) {
                 *table = Value::Table(common_keys(table, common));
             }

@@ -50,7 +50,7 @@ impl Scenario {
 
     /// How many devices take part in a round.
     pub fn selected(&self) -> u32 {
-        self.fleet.selected.unwrap_or(self.fleet.devices)
+        self.fleet.selected
     }
 
     /// How many compromised devices the aggregator assumes.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::named;
 use super::reading::Keys;
-use super::sections::{AggregationKeys, AttackKeys, StageKeys};
+use super::sections::{AggregationKeys, AttackKeys, FleetKeys, StageKeys, USUAL_PARTITION};
 use crate::catalogue::{Catalogue, NONE, Registry};
 
 impl Catalogue {
@@ -18,7 +18,9 @@ impl Catalogue {
         let rule = choices(&generator.subschema_for::<AggregationKeys>(), &self.rules, "mean");
         let attack = choices(&generator.subschema_for::<AttackKeys>(), &self.attacks, NONE);
         let stage = choices(&generator.subschema_for::<StageKeys>(), &self.stages, NONE);
+        let fleet = choices(&generator.subschema_for::<FleetKeys>(), &self.partitions, USUAL_PARTITION);
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert("fleet".to_owned(), fleet);
             properties.insert("dataset".to_owned(), named::schema(&self.datasets));
             properties.insert("aggregation".to_owned(), rule);
             properties.insert("attack".to_owned(), attack);
