@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use shared::data::{Dataset, Features};
-use shared::models::{Model, ModelName, build};
+use shared::models::{LogisticRegression, Model, build};
 
 /// Logistic regression on one feature with two classes: its parameters are two weights and two biases.
 pub(crate) fn model() -> Arc<dyn Model> {
-    build(ModelName::LogisticRegression, &[1], 2).unwrap().into()
+    build(&LogisticRegression {}, &[1], 2).unwrap().into()
 }
 
 /// Two examples of class 0 and one of class 1, of feature 0: only the biases count.

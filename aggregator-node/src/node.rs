@@ -52,8 +52,8 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
     let scenario = Arc::new(catalogue.load(&cli.scenario, &cli.settings)?);
     let load = |path: &Path| ShardList::load(path, scenario.fleet.devices, &scenario.shard_settings());
     let list = cli.shards.as_deref().map(load).transpose()?;
-    let test = Arc::new(data::load_test(scenario.dataset, &cli.datasets, scenario.seed)?);
-    let model: Arc<dyn models::Model> = models::build(scenario.model, test.shape(), test.classes())?.into();
+    let test = Arc::new(data::load_test(&scenario.dataset, &cli.datasets, scenario.seed)?);
+    let model: Arc<dyn models::Model> = models::build(&*scenario.model, test.shape(), test.classes())?.into();
     let mut run = match open_run(&cli, &scenario, model.as_ref(), test.digest(), list.as_ref())? {
         Opened::Unfinished(run) => run,
         Opened::Finished(summary) => return Ok(Ending::Finished(summary)),
@@ -183,7 +183,7 @@ fn open_run(
     list: Option<&ShardList>,
 ) -> Result<Opened, RecordError> {
     let digests = [("test", test)].into_iter().chain(list.map(|list| ("training", list.training())));
-    let data = run::data_digests(scenario.dataset, digests);
+    let data = run::data_digests(scenario.dataset.name(), digests);
     let shards_sha256 = list.map(|list| list.digest().to_string());
     let made_of = Manifest { shards_sha256, ..run::manifest(scenario, &cli.bench, model, data) };
     // Every round: on a fleet a round is worth more than the write.

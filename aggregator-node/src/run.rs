@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rim::{nonce, unix_time};
-use shared::data::{DatasetName, ShardEntry};
+use shared::data::ShardEntry;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::models::Model;
 use shared::parameters::{Layout, Parameters};
@@ -267,7 +267,7 @@ pub fn manifest(
 /// The digests of the data of a run, as its manifest has them: of its `test` part, and where they are known of what is
 /// `training` data and of the `whole` data set.
 pub fn data_digests(
-    dataset: DatasetName,
+    dataset: &str,
     parts: impl IntoIterator<Item = (&'static str, Digest)>,
 ) -> BTreeMap<String, String> {
     parts.into_iter().map(|(part, digest)| (format!("{dataset} {part}"), digest.to_string())).collect()

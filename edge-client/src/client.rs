@@ -52,7 +52,7 @@ pub async fn run(
         scenario.fleet.devices
     );
     let ShardFile { shard, digest, .. } = load_shard(&config.shard, &scenario, device)?;
-    let model = models::build(scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
+    let model = models::build(&*scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
     let identity = Identity {
         device,
         boot: nonce(),
@@ -182,8 +182,9 @@ fn compute(job: Job, worker: &Worker, gauge: &Gauge) -> Outcome {
 fn load_shard(path: &Path, scenario: &Scenario, device: DeviceId) -> anyhow::Result<ShardFile> {
     let shown = path.display();
     let bytes = std::fs::read(path).with_context(|| format!("shard {shown}"))?;
-    let file = ShardFile::read(&bytes).with_context(|| format!("shard {shown}"))?;
     // With another shard a run would end in another model than elsewhere, and nothing would say why.
+    let file = ShardFile::read(&bytes, &scenario.dataset, &scenario.shard_settings())
+        .with_context(|| format!("shard {shown}"))?;
     let owner = file.info.device;
     ensure!(
         owner == device,
@@ -193,8 +194,5 @@ fn load_shard(path: &Path, scenario: &Scenario, device: DeviceId) -> anyhow::Res
         !file.shard.is_empty(),
         "shard {shown}: holds no example; have fewer devices, or more training examples"
     );
-    if let Some(difference) = file.info.source.differs_from(&scenario.shard_settings()) {
-        bail!("shard {shown}: {difference}; make the shards anew from this scenario");
-    }
     Ok(file)
 }

@@ -63,11 +63,11 @@ impl Task {
     /// Its model.
     pub(crate) fn model(&self) -> anyhow::Result<Arc<dyn Model>> {
         let test = &self.data.test;
-        Ok(models::build(self.scenario.model, test.shape(), test.classes())?.into())
+        Ok(models::build(&*self.scenario.model, test.shape(), test.classes())?.into())
     }
 
     fn made_of(&self, bench: &str, model: &dyn Model) -> Manifest {
-        let data = self.data.named_digests(self.scenario.dataset);
+        let data = self.data.named_digests(self.scenario.dataset.name());
         run::manifest(&self.scenario, bench, model, data)
     }
 }

@@ -11,9 +11,7 @@ use aggregator_node::run;
 use anyhow::Context;
 use rand::seq::index;
 use shared::attacks::{Attack, Memory, Planted, Planting};
-use shared::data::{
-    self, DataError, Dataset, DatasetName, Shard, ShardEntry, ShardInfo, ShardList, ShardSource, partition,
-};
+use shared::data::{self, DataError, Dataset, Shard, ShardEntry, ShardInfo, ShardList, ShardSource};
 use shared::identity::{DeviceId, Digest};
 use shared::random::{Purpose, stream};
 use shared::scenario::Scenario;
@@ -49,7 +47,7 @@ pub enum FleetDataError {
         /// How many there are.
         available: usize,
         /// The data set.
-        dataset: DatasetName,
+        dataset: String,
     },
     /// Fewer training examples than devices.
     #[error(
@@ -62,14 +60,14 @@ pub enum FleetDataError {
         /// How many examples there are.
         examples: usize,
         /// The data set.
-        dataset: DatasetName,
+        dataset: String,
     },
 }
 
 /// What decides the data of a scenario: scenarios with the same key have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DataKey {
-    dataset: DatasetName,
+    dataset: String,
     train_examples: Option<u32>,
     /// Where the seed decides which examples are for training.
     seed: Option<u64>,
@@ -80,7 +78,7 @@ impl DataKey {
     pub fn of(scenario: &Scenario) -> Self {
         let train_examples = scenario.data.train_examples;
         let drawn = train_examples.is_some() || !scenario.dataset.comes_split();
-        DataKey { dataset: scenario.dataset, train_examples, seed: drawn.then_some(scenario.seed) }
+        DataKey { dataset: scenario.dataset.spelled(), train_examples, seed: drawn.then_some(scenario.seed) }
     }
 }
 
@@ -90,12 +88,12 @@ impl FleetData {
     /// # Errors
     /// [`FleetDataError`] names the file or the key, what is wrong with it and what to do.
     pub fn load(scenario: &Scenario, datasets: &Path) -> Result<Self, FleetDataError> {
-        let split = data::load(scenario.dataset, datasets, scenario.seed)?;
+        let split = data::load(&scenario.dataset, datasets, scenario.seed)?;
         // Two runs of different seeds are to be held against each other.
         let whole = if scenario.dataset.comes_split() {
             split.digest()
         } else {
-            data::load(scenario.dataset, datasets, 0)?.digest()
+            data::load(&scenario.dataset, datasets, 0)?.digest()
         };
         let train = training_subset(scenario, split.train)?;
         let data = FleetData::new(train, split.test, whole);
@@ -114,7 +112,7 @@ impl FleetData {
     }
 
     /// The digests of what a run is made of, as its manifest has them.
-    pub fn named_digests(&self, dataset: DatasetName) -> BTreeMap<String, String> {
+    pub fn named_digests(&self, dataset: &str) -> BTreeMap<String, String> {
         let (test, training) = self.digests();
         run::data_digests(dataset, [("test", test), ("training", training), ("whole", self.whole)])
     }
@@ -129,20 +127,21 @@ impl FleetData {
     /// # Errors
     /// [`FleetDataError::FewerThanDevices`].
     pub fn check(&self, scenario: &Scenario) -> Result<(), FleetDataError> {
-        let (devices, examples, dataset) = (scenario.fleet.devices, self.train.len(), scenario.dataset);
+        let (devices, examples) = (scenario.fleet.devices, self.train.len());
         if devices as usize > examples {
+            let dataset = scenario.dataset.spelled();
             return Err(FleetDataError::FewerThanDevices { devices, examples, dataset });
         }
         Ok(())
     }
 
-    /// The devices' shards in order of device: the paper's non-IID partition, and what the attack plants in
-    /// those of compromised devices.
+    /// The devices' shards in order of device: what the partition deals out, and what the attack plants in those of
+    /// compromised devices.
     pub fn shards(&self, scenario: &Scenario) -> Vec<Shard> {
         let mut random = stream(scenario.seed, Purpose::Partition, None, 0);
         let devices = scenario.fleet.devices as usize;
         let (labels, classes) = (self.train.labels(), self.train.classes());
-        let mut parts = partition(labels, classes, devices, scenario.fleet.non_iid, &mut random);
+        let mut parts = scenario.fleet.partition.deal(labels, classes, devices, &mut random);
         let train = match &scenario.attack.kind {
             Some(attack) if attack.plants() => self.planted(scenario, &**attack, &mut parts),
             _ => self.train.clone(),
@@ -152,7 +151,7 @@ impl FleetData {
 
     /// What the file of `device`'s shard says of it.
     pub fn shard_info(&self, scenario: &Scenario, device: DeviceId) -> ShardInfo {
-        ShardInfo { dataset: scenario.dataset, device, source: self.shard_source(scenario) }
+        ShardInfo { dataset: scenario.dataset.name().to_owned(), device, source: self.shard_source(scenario) }
     }
 
     fn shard_source(&self, scenario: &Scenario) -> ShardSource {
@@ -216,8 +215,9 @@ impl FleetData {
 /// As many of the training examples as the scenario asks for, in their order.
 fn training_subset(scenario: &Scenario, train: Dataset) -> Result<Dataset, FleetDataError> {
     let Some(asked) = scenario.data.train_examples.map(|count| count as usize) else { return Ok(train) };
-    let (available, dataset) = (train.len(), scenario.dataset);
+    let available = train.len();
     if asked > available {
+        let dataset = scenario.dataset.spelled();
         return Err(FleetDataError::TooFew { asked, available, dataset });
     }
     let random = &mut stream(scenario.seed, Purpose::TrainingSubset, None, 0);
@@ -227,9 +227,19 @@ fn training_subset(scenario: &Scenario, train: Dataset) -> Result<Dataset, Fleet
 }
 
 #[cfg(test)]
+#[path = "../extension/src/by_label.rs"]
+#[allow(unreachable_pub, reason = "it is part of a crate of its own, which docs/extending.md shows")]
+mod by_label;
+#[cfg(test)]
+#[path = "../extension/src/measurements.rs"]
+#[allow(unreachable_pub, reason = "as above")]
+mod measurements;
+
+#[cfg(test)]
 mod tests {
     use shared::attacks::back_gradient::Poison;
-    use shared::data::Features;
+    use shared::catalogue::Catalogue;
+    use shared::data::{Features, ShardFile};
 
     use super::*;
 
@@ -322,5 +332,48 @@ mod tests {
             error,
             "data.train-examples: 251 is more than the 250 training examples of mnist; lower it"
         );
+    }
+    #[test]
+    fn shards_are_made_of_a_data_set_and_by_a_partition_that_somebody_adds() {
+        let mut catalogue = Catalogue::standard();
+        catalogue.datasets.add::<measurements::Measurements>("measurements");
+        catalogue.partitions.add::<by_label::ByLabel>("by-label");
+        let datasets = tempfile::tempdir().unwrap();
+        let table = "{ kind = \"measurements\", file = \"m.csv\", columns = 2, classes = 10, train = 40 }";
+        let text = MNIST.replace("\"mnist\"", table);
+        let read = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+            catalogue.parse("test.toml", &text, &settings).unwrap()
+        };
+        let scenario = read(&["fleet.partition=by-label", "fleet.sharers=1"]);
+        assert_eq!(catalogue.parse("resolved", &scenario.to_toml(), &[]).unwrap(), scenario);
+
+        let folder = datasets.path().join("measurements");
+        let line = |number: u32| format!("{number}, 0.5, {}\n", number % 10);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("m.csv"), (0..50).map(line).collect::<String>() + "1, x, 3\n").unwrap();
+        let refused = FleetData::load(&scenario, datasets.path()).unwrap_err().to_string();
+        assert!(refused.contains("m.csv: line 51: invalid float literal; remove the file"), "{refused}");
+        fs::write(folder.join("m.csv"), (0..50).map(line).collect::<String>()).unwrap();
+        let data = FleetData::load(&scenario, datasets.path()).unwrap();
+        assert_eq!((data.train.len(), data.test.len()), (40, 10));
+        let shards = data.shards(&scenario);
+        for (label, shard) in (0..).zip(&shards) {
+            assert!(!shard.is_empty() && shard.labels().iter().all(|&of| of == label));
+        }
+
+        let (_, path) = &data.write_shards(&scenario, datasets.path()).unwrap()[9];
+        let bytes = fs::read(path).unwrap();
+        let read_by = |scenario: &Scenario| {
+            ShardFile::read(&bytes, &scenario.dataset, &scenario.shard_settings())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(read_by(&scenario).unwrap().shard.labels(), shards[9].labels());
+        assert_eq!(
+            read_by(&read(&["fleet.partition=iid"])).unwrap_err(),
+            "made with fleet.partition = \"by-label\", fleet.sharers = 1, but the scenario says fleet.partition = \"iid\", no \
+             fleet.sharers; make the shards anew from this scenario"
+        );
+        assert!(read_by(&read(&["dataset.train=30"])).unwrap_err().starts_with("made with dataset = { "));
     }
 }

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 use rayon::ThreadPoolBuilder;
 use rustix::time::{ClockId, clock_gettime};
+use shared::catalogue::Catalogue;
 use shared::data::{Batch, Features};
-use shared::models::{ModelName, build as model};
+use shared::models;
 use shared::random::Stream;
 use shared::rules::{
     Bulyan, Byzantine, Executor as _, Krum, Mean, Median, Processors, Rule, TrimmedMean, Updates,
@@ -28,11 +29,8 @@ const SHAPES: [[usize; 2]; 3] = [[100, 7_850], [1_000, 7_850], [100, 266_060]];
 /// Of a fleet of more devices, the aggregates of m - 1 are not timed.
 const LEAVE_ONE_OUT: usize = 100;
 /// Model, shape of an example, number of classes. A batch has 32 examples.
-const STEPS: [(ModelName, &[usize], usize); 3] = [
-    (ModelName::LogisticRegression, &[28, 28], 10),
-    (ModelName::Dnn, &[28, 28], 10),
-    (ModelName::ResNet20, &[64, 64], 8),
-];
+const STEPS: [(&str, &[usize], usize); 3] =
+    [("logistic-regression", &[28, 28], 10), ("dnn", &[28, 28], 10), ("resnet20", &[64, 64], 8)];
 /// For how long a row is repeated, and a passing sum.
 const ROW: Duration = Duration::from_millis(700);
 const PASS: Duration = Duration::from_millis(100);
@@ -169,9 +167,11 @@ fn summing_pass(updates: &Updates<'_>) -> f32 {
 }
 
 /// Loss and gradient of one batch.
-fn time_step(selection: &Selection<'_>, (name, shape, classes): (ModelName, &[usize], usize)) {
+fn time_step(selection: &Selection<'_>, (name, shape, classes): (&str, &[usize], usize)) {
     let Some(label) = selection.label(&format!("{name} step")) else { return };
-    let model = model(name, shape, classes).expect("a model of pictures");
+    let architecture =
+        Catalogue::standard().models.choose(name, toml::Table::new(), &|_| {}).expect("a model of ours");
+    let model = models::build(&*architecture, shape, classes).expect("a model of pictures");
     let mut random = Stream::seed_from_u64(1);
     let parameters = noise(&mut random, model.layout().dimension());
     let features = Features::Floats(noise(&mut random, 32 * shape.iter().product::<usize>()));

@@ -5,8 +5,9 @@
 
 use divan::{AllocProfiler, Bencher};
 use rand::Rng;
+use shared::catalogue::Catalogue;
 use shared::data::{Batch, Features};
-use shared::models::{Model, ModelName, build};
+use shared::models::{Model, build};
 use shared::random::{Purpose, stream};
 
 /// Counts the bytes: the most that are in use at once are in the row `max alloc`.
@@ -15,7 +16,7 @@ static MEMORY: AllocProfiler = AllocProfiler::system();
 
 /// A model, the shape of its examples and the number of classes.
 #[derive(Clone, Copy, Debug)]
-struct Case(ModelName, &'static [usize], usize);
+struct Case(&'static str, &'static [usize], usize);
 
 impl std::fmt::Display for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -23,11 +24,8 @@ impl std::fmt::Display for Case {
     }
 }
 
-const CASES: [Case; 3] = [
-    Case(ModelName::LogisticRegression, &[28, 28], 10),
-    Case(ModelName::Dnn, &[28, 28], 10),
-    Case(ModelName::ResNet20, &[64, 64], 8),
-];
+const CASES: [Case; 3] =
+    [Case("logistic-regression", &[28, 28], 10), Case("dnn", &[28, 28], 10), Case("resnet20", &[64, 64], 8)];
 
 fn main() {
     divan::main();
@@ -49,7 +47,9 @@ fn logits(bencher: Bencher, case: &Case) {
 
 /// A model, its initial parameters and a batch of noise in [0, 1).
 fn prepare(Case(name, shape, classes): Case, examples: usize) -> (Box<dyn Model>, Vec<f32>, Batch) {
-    let model = build(name, shape, classes).unwrap();
+    let architecture =
+        Catalogue::standard().models.choose(name, toml::Table::new(), &|_| {}).expect("a model of ours");
+    let model = build(&*architecture, shape, classes).unwrap();
     let parameters = model.initial(&mut stream(1, Purpose::Weights, None, 0)).values().to_vec();
     let mut random = stream(1, Purpose::Batches, None, 0);
     let features = (0..examples * shape.iter().product::<usize>()).map(|_| random.random_range(0.0..1.0));

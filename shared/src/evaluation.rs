@@ -202,11 +202,11 @@ fn cross_entropy(logits: &[f32], label: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::data::Features;
-    use crate::models::{ModelName, build};
+    use crate::models::{LogisticRegression, build};
 
     /// Logistic regression on one feature of value 0, so that the logits are the biases.
     fn evaluation(logits: [f32; 3], labels: &[u32]) -> Evaluation {
-        let model = build(ModelName::LogisticRegression, &[1], 3).unwrap();
+        let model = build(&LogisticRegression {}, &[1], 3).unwrap();
         let parameters = [&[0.0; 3], &logits[..]].concat();
         let batch = Batch {
             features: Features::Floats(vec![0.0; labels.len()]),
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn batches_count_by_their_examples() {
-        let model = build(ModelName::LogisticRegression, &[1], 2).unwrap();
+        let model = build(&LogisticRegression {}, &[1], 2).unwrap();
         let batch = |labels: &[u32]| Batch {
             features: Features::Floats(vec![0.0; labels.len()]),
             shape: vec![1],
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn no_examples_are_an_error() {
-        let model = build(ModelName::LogisticRegression, &[1], 2).unwrap();
+        let model = build(&LogisticRegression {}, &[1], 2).unwrap();
         let none: [Batch; 0] = [];
         assert!(matches!(evaluate(model.as_ref(), &[0.0; 4], none), Err(ModelError::Empty)));
     }

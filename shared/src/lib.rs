@@ -7,7 +7,7 @@
 //! - [`training`], [`evaluation`]: local gradient descent, and how good its outcome is.
 //! - [`data`]: data sets, their partition over devices, and shard files.
 //! - [`attacks`], [`defense`]: what compromised devices do, and what keeps harmful updates from the rule.
-//! - [`catalogue`]: the rules, stages and attacks by their names.
+//! - [`catalogue`]: the rules, stages, attacks, data sets and partitions by their names.
 //! - [`scenario`]: the one file that says everything about a run.
 //! - [`advice`]: what to do about an error of the operating system.
 //! - [`attack_record`]: what compromised devices did in a round, as a bench tells it.

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::data::Features;
     use crate::evaluation::evaluate;
-    use crate::models::{ModelName, build};
+    use crate::models::{Dnn, LogisticRegression, build};
     use crate::random::{Purpose, Stream, stream};
 
     fn noise(values: usize) -> Vec<f32> {
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_step_goes_against_the_gradient() {
-        let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
+        let model = build(&LogisticRegression {}, &[3], 3).unwrap();
         let global = noise(12);
         let (loss, gradient) = model.loss_and_gradient(&global, &separable()).unwrap();
         let trained = train(model.as_ref(), global.clone().into(), 0.25, 1, |_| separable()).unwrap();
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn steps_follow_each_other_and_their_losses_are_averaged() {
-        let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
+        let model = build(&LogisticRegression {}, &[3], 3).unwrap();
         let mut drawn = Vec::new();
         let both = train(model.as_ref(), noise(12).into(), 0.25, 2, |step| {
             drawn.push(step);
@@ -149,14 +149,14 @@ mod tests {
 
     #[test]
     fn no_step_leaves_the_model_as_it_is() {
-        let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
+        let model = build(&LogisticRegression {}, &[3], 3).unwrap();
         let trained = train(model.as_ref(), noise(12).into(), 0.25, 0, |_| separable()).unwrap();
         assert_eq!(trained, Trained { parameters: noise(12).into(), loss: 0.0 });
     }
 
     #[test]
     fn logistic_regression_learns_a_separable_problem() {
-        let model = build(ModelName::LogisticRegression, &[3], 3).unwrap();
+        let model = build(&LogisticRegression {}, &[3], 3).unwrap();
         let trained = train(model.as_ref(), [0.0; 12].into(), 1.0, 300, |_| separable()).unwrap();
         let evaluation = evaluate(model.as_ref(), &trained.parameters, [separable()]).unwrap();
         assert_eq!(evaluation.errors, 0);
@@ -170,7 +170,7 @@ mod tests {
             shape: vec![12, 13],
             labels: vec![0, 1, 2, 3, 3, 2, 1, 0],
         };
-        let model = build(ModelName::Dnn, &[12, 13], 4).unwrap();
+        let model = build(&Dnn {}, &[12, 13], 4).unwrap();
         let initial = model.initial(&mut stream(3, Purpose::Weights, None, 0));
         let trained = train(model.as_ref(), initial.values().into(), 0.1, 300, |_| images()).unwrap();
         let evaluation = evaluate(model.as_ref(), &trained.parameters, [images()]).unwrap();
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_minibatch_of_another_data_set_is_refused() {
-        let model = build(ModelName::LogisticRegression, &[4], 3).unwrap();
+        let model = build(&LogisticRegression {}, &[4], 3).unwrap();
         let refused = train(model.as_ref(), [0.0; 15].into(), 1.0, 1, |_| separable());
         assert!(matches!(refused, Err(ModelError::BatchShape { .. })), "{refused:?}");
     }

@@ -16,7 +16,7 @@ fn parse(more: &str, settings: &[&str]) -> Result<Scenario, String> {
 fn defaults_are_the_papers() {
     let scenario = parse("", &[]).unwrap();
     assert_eq!((scenario.fleet.devices, scenario.fleet.compromised), (100, 20));
-    assert_eq!((scenario.aggregation.byzantine, scenario.fleet.selected), (20, Some(100)));
+    assert_eq!((scenario.aggregation.byzantine, scenario.fleet.selected), (20, 100));
     assert!(scenario.attack.kind.is_none() && scenario.defense.is_empty());
     let resolved = |settings: &[&str]| parse("", settings).unwrap().to_toml();
     let assert_has = |text: String, lines: &str| assert!(text.contains(lines), "{text}");
@@ -56,6 +56,119 @@ fn a_key_belongs_to_what_is_chosen() {
     assert_eq!(digest(&table, &[]), digest(&list, &[]));
     assert_eq!(digest(&table, &[]), digest("", &["defense.kind=union"]));
     assert_eq!(digest("", &["attack.kind=none", "attack.round-fraction=0.5"]), digest("", &[]));
+}
+
+#[test]
+fn a_model_is_named_by_itself_or_in_a_table() {
+    let table = |kind: &str| MINIMAL.replace("\"logistic-regression\"", &format!("{{ kind = \"{kind}\" }}"));
+    let read = |text: &str, settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Scenario::parse("s.toml", text, &settings).map_err(|error| error.to_string())
+    };
+    let dnn = parse("", &["model=dnn"]).unwrap();
+    assert_eq!(dnn.model.name(), "dnn");
+    assert!(dnn.to_toml().contains("\nmodel = \"dnn\"\n"), "{}", dnn.to_toml());
+    for scenario in [
+        read(&table("dnn"), &[]),
+        read(&table("resnet20"), &["model=dnn"]),
+        read(&table("resnet20"), &["model.kind=dnn"]),
+        parse("", &["model.kind=dnn"]),
+        parse("", &["model={ kind = \"dnn\" }"]),
+    ] {
+        assert_eq!(scenario.unwrap().digest(), dnn.digest());
+    }
+    let known = "unknown model `svm`; known are `logistic-regression`, `dnn`, `resnet20`";
+    let refused = |text: &str, settings: &[&str]| read(text, settings).unwrap_err();
+    assert_eq!(refused(&MINIMAL.replace("logistic-regression", "svm"), &[]), format!("s.toml:3: {known}"));
+    assert_eq!(refused(&table("svm"), &[]), format!("s.toml:3: {known}"));
+    assert_eq!(refused(MINIMAL, &["model=svm"]), format!("--set model=svm: {known}"));
+    assert_eq!(refused(MINIMAL, &["model.kind=svm"]), format!("--set model.kind=svm: {known}"));
+    let other = "the model `dnn` has no `width`, nor any other setting";
+    assert_eq!(refused(&table("dnn\", width = \"3"), &[]), format!("s.toml:3: {other}"));
+    assert_eq!(
+        refused(MINIMAL, &["model.kind=dnn", "model.width=3"]),
+        format!("--set model.width=3: {other}")
+    );
+    let neither = "expected a name in quotes, or a table with a `kind` and settings";
+    assert_eq!(
+        refused("name = \"n\"\ndataset = \"mnist\"\nmodel = 3\n", &[]),
+        format!("s.toml:3: {neither}")
+    );
+}
+
+#[test]
+fn a_data_set_is_a_name_or_a_table_with_a_kind() {
+    let named = parse("", &[]).unwrap();
+    assert!(named.to_toml().contains("\ndataset = \"mnist\"\n"), "{}", named.to_toml());
+    let table = MINIMAL.replace("\"mnist\"", "{ kind = \"mnist\" }");
+    let read = |text: &str, settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Scenario::parse("s.toml", text, &settings).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(&table, &[]).unwrap().digest(), named.digest());
+    for settings in [["dataset=fashion-mnist"], ["dataset.kind=fashion-mnist"]] {
+        assert_eq!(read(&table, &settings).unwrap().dataset.name(), "fashion-mnist");
+    }
+    let known = "known are `mnist`, `fashion-mnist`, `ch-mnist`, `breast-cancer`";
+    for (text, settings, expected) in [
+        (
+            MINIMAL.replace("\"mnist\"", "\"MNIST\""),
+            &[][..],
+            format!("s.toml:2: unknown data set `MNIST`; {known}"),
+        ),
+        (MINIMAL.to_owned(), &["dataset=7"], format!("--set dataset=7: unknown data set `7`; {known}")),
+        (
+            MINIMAL.replace("\"mnist\"", "{ kind = \"mnist\", rows = 3 }"),
+            &[],
+            "s.toml:2: the data set `mnist` has no `rows`, nor any other setting".to_owned(),
+        ),
+        (MINIMAL.replace("\"mnist\"", "{ rows = 3 }"), &[], "s.toml:2: a table here has a `kind`".to_owned()),
+        (
+            MINIMAL.replace("\"mnist\"", "[3]"),
+            &[],
+            "s.toml:2: expected a name in quotes, or a table".to_owned(),
+        ),
+    ] {
+        let error = read(&text, settings).unwrap_err();
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn a_partition_has_keys_of_its_own_in_the_table_of_the_fleet() {
+    let fleet = |lines: &str, settings: &[&str]| parse(&format!("[fleet]\n{lines}\n"), settings);
+    let resolved = |settings: &[&str]| fleet("non-iid = 0.1", settings).unwrap().to_toml();
+    let groups = "[fleet]\ndevices = 100\ncompromised = 20\nnon-iid = 0.1\nselected = 100\n";
+    assert!(resolved(&[]).contains(groups), "{}", resolved(&[]));
+    let iid = "[fleet]\ndevices = 100\ncompromised = 20\npartition = \"iid\"\nselected = 100\n";
+    assert!(resolved(&["fleet.partition=iid"]).contains(iid), "{}", resolved(&["fleet.partition=iid"]));
+    assert_eq!(resolved(&["fleet.partition=label-groups"]), resolved(&[]));
+    let refused = |lines: &str, settings: &[&str]| fleet(lines, settings).unwrap_err();
+    assert_eq!(
+        refused("partition = \"iid\"\nnon-iid = 0.1", &[]),
+        "s.toml:7: the partition `iid` has no `non-iid`, nor any other setting"
+    );
+    assert_eq!(
+        refused("", &["fleet.partition=dirichlet"]),
+        "--set fleet.partition=dirichlet: unknown partition `dirichlet`; known are `label-groups`, `iid`"
+    );
+    assert_eq!(
+        refused("devcies = 3", &[]),
+        "s.toml:6: unknown field `devcies`, expected one of `devices`, `compromised`, `partition`, `selected`, `non-iid`"
+    );
+    assert!(refused("", &["fleet.non-iid=much"]).starts_with("--set fleet.non-iid=much: "));
+}
+
+#[test]
+fn shards_are_made_by_the_partition_and_its_settings() {
+    let of_fleet = |settings: &[&str]| {
+        let made_by = parse("", settings).unwrap().shard_settings();
+        made_by.into_iter().filter(|(key, _)| key.starts_with("fleet.")).collect::<Vec<_>>()
+    };
+    let pairs = |pairs: [[&str; 2]; 2]| pairs.map(|[key, value]| (key.to_owned(), value.to_owned()));
+    assert_eq!(of_fleet(&[]), pairs([["fleet.devices", "100"], ["fleet.non-iid", "0.5"]]));
+    let iid = pairs([["fleet.devices", "100"], ["fleet.partition", "\"iid\""]]);
+    assert_eq!(of_fleet(&["fleet.partition=iid"]), iid);
 }
 
 #[test]
@@ -134,7 +247,7 @@ fn errors_name_file_line_key_and_setting() {
         ("", &["name="], &["name", "1 to 64"]),
         ("", &["name=../escape"], &["name", "a-z"]),
         ("", &["name=a\u{1b}[2J"], &["name", "a-z"]),
-        ("", &["dataset="], &["--set dataset=", "unknown variant"]),
+        ("", &["dataset="], &["--set dataset=", "unknown data set", "`mnist`"]),
         ("", &["seed=1", "seed=2"], &["--set seed=2: `seed=1` sets seed already"]),
         (
             "",

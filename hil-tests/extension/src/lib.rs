@@ -1,7 +1,11 @@
-//! A rule, a stage and an attack of one's own: what Outpost's three programs run once they are in the catalogue.
+//! A rule, a stage, an attack, a model, a data set and a partition of one's own: what Outpost's three programs run once they
+//! are in the catalogue.
 
+mod by_label;
 mod closest_pair;
 mod farthest;
+mod measurements;
+mod nearest_mean;
 mod opposite;
 
 use shared::catalogue::Catalogue;
@@ -12,5 +16,8 @@ pub fn catalogue() -> Catalogue {
     catalogue.rules.add::<closest_pair::ClosestPair>("closest-pair");
     catalogue.stages.add::<farthest::Farthest>("farthest");
     catalogue.attacks.add::<opposite::Opposite>("opposite");
+    catalogue.models.add::<nearest_mean::NearestMean>("nearest-mean");
+    catalogue.datasets.add::<measurements::Measurements>("measurements");
+    catalogue.partitions.add::<by_label::ByLabel>("by-label");
     catalogue
 }

@@ -1,16 +1,17 @@
 //! How good models are, where they are trained.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 use shared::data::Batch;
 use shared::evaluation::{ClassEvaluation, ClassTally, Evaluation, Tally};
-use shared::models::ModelError;
+use shared::models::{ManyDevices, ModelError};
 
-use super::network::Network;
 use super::together;
 
 /// Evaluates models on the same examples again and again. Logits are the model's within rounding.
 pub(super) struct Evaluator {
-    network: Network,
+    model: Arc<dyn ManyDevices>,
     /// Features, `[1, n, features]`, which stay on the device, and labels.
     examples: Vec<(Tensor, Vec<u32>)>,
     /// Values of the examples that models are evaluated on at a time.
@@ -20,7 +21,7 @@ pub(super) struct Evaluator {
 impl Evaluator {
     /// Takes the examples of `batches` to `device`.
     pub(super) fn new(
-        network: Network,
+        model: Arc<dyn ManyDevices>,
         batches: impl IntoIterator<Item = Batch>,
         device: &Device,
         values: usize,
@@ -31,7 +32,7 @@ impl Evaluator {
             Ok((Tensor::from_slice(&features, shape, device)?, batch.labels))
         };
         let examples = batches.into_iter().map(resident).collect::<candle_core::Result<_>>()?;
-        Ok(Evaluator { network, examples, values })
+        Ok(Evaluator { model, examples, values })
     }
 
     /// How good each of `models` is, `[k, d]`.
@@ -61,12 +62,12 @@ impl Evaluator {
         mut add: impl FnMut(usize, &[f32], &[u32]) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
         let count = models.dim(0)?;
-        let longest = self.examples.iter().map(|(_, labels)| labels.len()).max().unwrap_or(0);
-        let together = together(self.values, longest, self.network.features());
+        let sizes = self.examples.iter().map(|(examples, _)| examples.elem_count());
+        let together = together(self.values, sizes.max().unwrap_or(0), 1);
         for start in (0..count).step_by(together) {
             let models = models.narrow(0, start, together.min(count - start))?;
             for (examples, labels) in &self.examples {
-                let logits = self.network.logits(&models, &examples.repeat((models.dim(0)?, 1, 1))?)?;
+                let logits = self.model.logits(&models, &examples.repeat((models.dim(0)?, 1, 1))?)?;
                 for (place, logits) in logits.flatten_from(1)?.to_vec2()?.iter().enumerate() {
                     add(start + place, logits, labels)?;
                 }
@@ -80,7 +81,7 @@ impl Evaluator {
 mod tests {
     use shared::data::Features;
     use shared::evaluation::{evaluate, evaluate_classes};
-    use shared::models::{self, Model, ModelName};
+    use shared::models::{Architecture, Dnn, LogisticRegression, Model, ResNet20, build, many_devices};
     use shared::random::{Purpose, stream};
 
     use super::super::testing::device;
@@ -95,25 +96,29 @@ mod tests {
         Batch { features, shape: shape.to_vec(), labels: (0..CLASSES as u32).cycle().take(count).collect() }
     }
 
-    fn evaluator(name: ModelName, shape: &[usize], batches: Vec<Batch>) -> (Box<dyn Model>, Evaluator) {
-        let model = models::build(name, shape, CLASSES).unwrap();
-        let network = Network::of(name, model.as_ref(), shape);
+    fn evaluator(
+        architecture: &dyn Architecture,
+        shape: &[usize],
+        batches: Vec<Batch>,
+    ) -> (Arc<dyn Model>, Evaluator) {
+        let model: Arc<dyn Model> = build(architecture, shape, CLASSES).unwrap().into();
+        let many = many_devices(&model, shape);
         // Two models with eight examples at a time.
-        let values = 16 * network.features();
-        (model, Evaluator::new(network, batches, device(), values).unwrap())
+        let values = 16 * shape.iter().product::<usize>();
+        (model, Evaluator::new(many, batches, device(), values).unwrap())
     }
 
     #[test]
     fn models_are_as_good_as_elsewhere() {
-        let cases = [
-            (ModelName::LogisticRegression, &[5, 3][..]),
-            (ModelName::Dnn, &[13, 12]),
-            (ModelName::Dnn, &[7]),
-            (ModelName::ResNet20, &[9, 8]),
+        let cases: [(&dyn Architecture, &[usize]); 4] = [
+            (&LogisticRegression {}, &[5, 3]),
+            (&Dnn {}, &[13, 12]),
+            (&Dnn {}, &[7]),
+            (&ResNet20 {}, &[9, 8]),
         ];
-        for (name, shape) in cases {
+        for (architecture, shape) in cases {
             let batches = || vec![batch(shape, 8), batch(shape, 6)];
-            let (model, evaluator) = evaluator(name, shape, batches());
+            let (model, evaluator) = evaluator(architecture, shape, batches());
             let random = |seed| model.initial(&mut stream(seed, Purpose::Weights, None, 0)).values().to_vec();
             let mut several: Vec<Vec<f32>> = (0..3).map(random).collect();
             several[1].iter_mut().enumerate().for_each(|(i, value)| *value += (i % 7) as f32 / 5.0 - 0.6);
@@ -124,8 +129,11 @@ mod tests {
             let found = evaluator.evaluate(&Tensor::new(several.clone(), device()).unwrap()).unwrap();
             assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(&expected) {
-                assert!((found.loss - expected.loss).abs() <= 1e-4 * expected.loss, "{name}: {found:?}");
-                assert!(found.errors == expected.errors, "{name}: {found:?}, not {expected:?}");
+                assert!(
+                    (found.loss - expected.loss).abs() <= 1e-4 * expected.loss,
+                    "{architecture:?}: {found:?}"
+                );
+                assert!(found.errors == expected.errors, "{architecture:?}: {found:?}, not {expected:?}");
                 assert_eq!(found.examples, expected.examples);
             }
             let last = Tensor::new(&several[2][..], device()).unwrap();
@@ -136,7 +144,7 @@ mod tests {
 
     #[test]
     fn nothing_to_evaluate_on_is_an_error() {
-        let (model, evaluator) = evaluator(ModelName::LogisticRegression, &[2], vec![]);
+        let (model, evaluator) = evaluator(&LogisticRegression {}, &[2], vec![]);
         let models = Tensor::zeros((1, model.layout().dimension()), candle_core::DType::F32, device());
         assert!(matches!(evaluator.evaluate(&models.unwrap()), Err(ModelError::Empty)));
     }

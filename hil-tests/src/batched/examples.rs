@@ -21,6 +21,11 @@ impl Examples {
         Ok(Examples { features, classes: dataset.classes() })
     }
 
+    /// Values of an example.
+    pub(super) fn features(&self) -> usize {
+        self.features.dims()[1]
+    }
+
     /// As many examples for each of m devices: `[m, n, features]`, and ones at their classes, `[m, n, classes]`.
     pub(super) fn gather(&self, drawn: &[&Drawn]) -> Result<(Tensor, Tensor)> {
         let (devices, count) = (drawn.len(), drawn.first().map_or(0, |drawn| drawn.indices.len()));

@@ -12,7 +12,6 @@
 //! - This file: [`Batched`], the bench; [`Place`]: where it computes.
 //! - `round`: the rounds; `updates`: what devices send in one.
 //! - `examples`: the training data; `trainer`: from minibatches to models.
-//! - `network`: the networks of all devices.
 //! - `collusion`: what compromised devices send in a round.
 //! - `resident`: aggregation rules on a GPU.
 //! - `evaluator`: how good models are.
@@ -20,7 +19,6 @@
 mod collusion;
 mod evaluator;
 mod examples;
-mod network;
 mod place;
 #[cfg(feature = "cuda-training")]
 mod resident;

@@ -17,7 +17,7 @@ use shared::data::Shard;
 use shared::defense::{DefenseError, Gate, Stage};
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
-use shared::models::{Model, ModelError};
+use shared::models::{Model, ModelError, many_devices};
 use shared::parameters::first_not_finite;
 use shared::random::{Purpose, stream};
 use shared::rules::{Byzantine, Geometry, Round, RuleError};
@@ -70,10 +70,9 @@ impl Simulation {
         let [first, ..] = &shards[..] else { bail!("the scenario has no devices") };
         let train = first.dataset();
         let examples = Examples::new(train, device).context("the training examples do not fit the GPU")?;
-        let trainer = Trainer::new(scenario, model.as_ref(), data.test.shape(), examples, device.clone());
-        let network = trainer.network();
-        let values = network.values_at_a_time();
-        let evaluator = |batches: Vec<_>| Evaluator::new(network.clone(), batches, device, values);
+        let many = many_devices(model, data.test.shape());
+        let values = many.values_at_a_time();
+        let evaluator = |batches: Vec<_>| Evaluator::new(many.clone(), batches, device, values);
         let validation = |size| -> anyhow::Result<_> {
             Ok((size, evaluator(validation_examples(scenario, &data.test, size)?)?))
         };
@@ -90,8 +89,8 @@ impl Simulation {
             global: Tensor::new(&global[..], device)?,
             values: global,
             devices: shards.into_iter().enumerate().map(worker).collect(),
+            trainer: Trainer::new(scenario, many, examples, device.clone()),
             scenario: scenario.clone(),
-            trainer,
         })
     }
 

@@ -1,10 +1,11 @@
 //! Runs on the batched bench against the same on the software bench.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aggregator_node::record::{RoundRecord, StoredRun};
+use shared::catalogue::Catalogue;
 use shared::wire::Refusal;
 
 use super::testing::place;
@@ -135,6 +136,35 @@ fn rounds_go_as_on_devices_whatever_the_rule_and_the_defense() {
 #[test]
 fn the_dnn_goes_as_on_devices() {
     assert_as_on_devices(&["model=dnn", "rounds=6", "attack.kind=trimmed-mean"]);
+}
+
+/// The model of `docs/extending.md`.
+#[path = "../../extension/src/nearest_mean.rs"]
+#[expect(unreachable_pub, reason = "it is written for a crate of its own")]
+mod nearest_mean;
+
+#[test]
+fn a_model_of_ones_own_learns_in_software_and_on_the_batched_bench() {
+    let mut catalogue = Catalogue::standard();
+    catalogue.models.add::<nearest_mean::NearestMean>("nearest-mean");
+    let settings = ["model.kind=nearest-mean", "model.sharpness=0.5", "training.learning-rate=0.02"];
+    let scenario = Arc::new(catalogue.parse("own.toml", SCENARIO, &settings.map(str::to_owned)).unwrap());
+    assert_eq!(catalogue.parse("resolved.toml", &scenario.to_toml(), &[]).unwrap(), *scenario);
+    let losses = |bench: &dyn Bench| {
+        let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets");
+        let (folder, data) = (tempfile::tempdir().unwrap(), FleetData::load(&scenario, &datasets).unwrap());
+        let task = Task { scenario: scenario.clone(), data, datasets, out: folder.path().join("run") };
+        let losses = Mutex::new(Vec::new());
+        let on_round = |record: &RoundRecord| losses.lock().unwrap().push(record.train_loss.unwrap());
+        let watch = Watch { on_round: &on_round, stop: &AtomicBool::new(false) };
+        bench.run(&task, &watch).unwrap().expect("nobody stops it");
+        losses.into_inner().unwrap()
+    };
+    let (alone, batched) = (losses(&Software::default()), losses(&batched()));
+    assert!(alone[29] < 0.7 * alone[0], "{alone:?}");
+    for (alone, batched) in alone.iter().zip(&batched) {
+        assert!((alone - batched).abs() <= 1e-5, "{alone}, not {batched}");
+    }
 }
 
 #[test]

@@ -1,18 +1,19 @@
 //! Local training of all devices of a round as one batch.
 
-use candle_core::{Device, Result, Tensor};
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
 use shared::data::Drawn;
-use shared::models::Model;
+use shared::models::{ManyDevices, ModelError};
 use shared::scenario::Scenario;
 
 use super::examples::Examples;
-use super::network::Network;
 use super::together;
 
 /// Trains the devices of a run.
 #[derive(Debug)]
 pub(super) struct Trainer {
-    network: Network,
+    model: Arc<dyn ManyDevices>,
     examples: Examples,
     learning_rate: f64,
     device: Device,
@@ -27,20 +28,14 @@ pub(super) struct Trained {
 }
 
 impl Trainer {
-    /// Trains the scenario's model on `examples`, of `shape` each, on `device`.
+    /// Trains `model` on `examples`, on `device`, as `scenario` says.
     pub(super) fn new(
         scenario: &Scenario,
-        model: &dyn Model,
-        shape: &[usize],
+        model: Arc<dyn ManyDevices>,
         examples: Examples,
         device: Device,
     ) -> Self {
-        let network = Network::of(scenario.model, model, shape);
-        Trainer { network, examples, learning_rate: scenario.training.learning_rate, device }
-    }
-
-    pub(super) fn network(&self) -> &Network {
-        &self.network
+        Trainer { model, examples, learning_rate: scenario.training.learning_rate, device }
     }
 
     /// Trains from the model `global`, `[d]`, with the minibatches that each of at least one device has `drawn`, as many
@@ -48,14 +43,14 @@ impl Trainer {
     ///
     /// # Errors
     /// If candle or the GPU fails, as with too little memory.
-    pub(super) fn train(&self, global: &Tensor, drawn: &[Vec<Drawn>]) -> Result<Trained> {
+    pub(super) fn train(&self, global: &Tensor, drawn: &[Vec<Drawn>]) -> Result<Trained, ModelError> {
         // A device with few examples has minibatches of another size.
         let sizes = |device: &[Drawn]| device.iter().map(|drawn| drawn.indices.len()).collect::<Vec<_>>();
         let mut order: Vec<usize> = (0..drawn.len()).collect();
         order.sort_by_key(|&device| sizes(&drawn[device]));
         let at_a_time = |alike: &[usize]| {
             let longest = sizes(&drawn[alike[0]]).into_iter().max().unwrap_or(0);
-            together(self.network.values_at_a_time(), longest, self.network.features())
+            together(self.model.values_at_a_time(), longest, self.examples.features())
         };
         let (mut models, mut losses) = (Vec::new(), Vec::new());
         let alike = order.chunk_by(|&a, &b| sizes(&drawn[a]) == sizes(&drawn[b]));
@@ -80,14 +75,14 @@ impl Trainer {
         })
     }
 
-    fn train_alike(&self, global: &Tensor, devices: &[&[Drawn]]) -> Result<Trained> {
+    fn train_alike(&self, global: &Tensor, devices: &[&[Drawn]]) -> Result<Trained, ModelError> {
         let mut models = global.unsqueeze(0)?.repeat((devices.len(), 1))?;
         let steps = devices.first().map_or(0, |steps| steps.len());
         let mut losses = Tensor::zeros(devices.len(), models.dtype(), &self.device)?;
         for step in 0..steps {
             let drawn: Vec<&Drawn> = devices.iter().map(|device| &device[step]).collect();
             let (examples, right) = self.examples.gather(&drawn)?;
-            let (loss, gradient) = self.network.loss_and_gradient(&models, &examples, &right)?;
+            let (loss, gradient) = self.model.loss_and_gradient(&models, &examples, &right)?;
             models = (models - (gradient * self.learning_rate)?)?;
             losses = (losses + loss)?;
         }
@@ -97,10 +92,8 @@ impl Trainer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use shared::data::{Batch, Dataset, Features};
-    use shared::models::{self, ModelName};
+    use shared::models::{self, Model, many_devices};
     use shared::random::{Purpose, stream};
     use shared::training::train;
 
@@ -109,7 +102,7 @@ mod tests {
 
     const CLASSES: usize = 4;
 
-    fn scenario(model: ModelName) -> Scenario {
+    fn scenario(model: &str) -> Scenario {
         let text = format!("name = \"t\"\ndataset = \"mnist\"\nmodel = \"{model}\"\nrounds = 1\n");
         Scenario::parse("t.toml", &text, &[]).unwrap()
     }
@@ -123,10 +116,11 @@ mod tests {
         Dataset::new(shape.to_vec(), CLASSES, features, labels).unwrap()
     }
 
-    fn trainer(name: ModelName, dataset: &Dataset) -> (Box<dyn Model>, Trainer) {
-        let model = models::build(name, dataset.shape(), CLASSES).unwrap();
+    fn trainer(name: &str, dataset: &Dataset) -> (Arc<dyn Model>, Trainer) {
+        let (scenario, shape) = (scenario(name), dataset.shape());
+        let model: Arc<dyn Model> = models::build(&*scenario.model, shape, CLASSES).unwrap().into();
         let examples = Examples::new(dataset, device()).unwrap();
-        let trainer = Trainer::new(&scenario(name), &*model, dataset.shape(), examples, device().clone());
+        let trainer = Trainer::new(&scenario, many_devices(&model, shape), examples, device().clone());
         (model, trainer)
     }
 
@@ -152,12 +146,7 @@ mod tests {
     }
 
     /// That devices trained as a batch end where each ends by itself, after so many steps to so much of the largest move.
-    fn assert_trained_alike(
-        name: ModelName,
-        shape: &[usize],
-        counts: &[usize],
-        (steps, tolerance): (usize, f32),
-    ) {
+    fn assert_trained_alike(name: &str, shape: &[usize], counts: &[usize], (steps, tolerance): (usize, f32)) {
         let dataset = dataset(shape);
         let (model, trainer) = trainer(name, &dataset);
         let global: Arc<[f32]> = initial(&*model).into();
@@ -184,20 +173,20 @@ mod tests {
 
     #[test]
     fn logistic_regression_of_many_devices_learns_what_each_would() {
-        assert_trained_alike(ModelName::LogisticRegression, &[5, 3], &[6, 6, 4, 6], (3, 1e-4));
+        assert_trained_alike("logistic-regression", &[5, 3], &[6, 6, 4, 6], (3, 1e-4));
     }
 
     #[test]
     fn the_dnn_of_many_devices_learns_what_each_would() {
         // Sides that leave an odd row and an odd column to the poolings.
-        assert_trained_alike(ModelName::Dnn, &[13, 12], &[5, 5, 5], (3, 1e-4));
-        assert_trained_alike(ModelName::Dnn, &[7], &[5, 2], (3, 1e-4));
+        assert_trained_alike("dnn", &[13, 12], &[5, 5, 5], (3, 1e-4));
+        assert_trained_alike("dnn", &[7], &[5, 2], (3, 1e-4));
     }
 
     #[test]
     fn resnet20_of_many_devices_learns_what_each_would() {
         // Sides that are halved with a rest, and without. What rounding does in one step, the next multiplies.
-        assert_trained_alike(ModelName::ResNet20, &[7, 8], &[5, 5, 3], (1, 1e-3));
+        assert_trained_alike("resnet20", &[7, 8], &[5, 5, 3], (1, 1e-3));
     }
 
     /// Batch normalisation makes much of channels that hardly vary, as those of pictures that are black for the most part.
@@ -214,7 +203,7 @@ mod tests {
         let labels = (0..100).map(|example| (example * 7 % 11 % CLASSES) as u8).collect();
         let features = Features::Floats((0..100 * 784).map(pixel).collect());
         let dataset = Dataset::new(vec![28, 28], CLASSES, features, labels).unwrap();
-        let (model, trainer) = trainer(ModelName::ResNet20, &dataset);
+        let (model, trainer) = trainer("resnet20", &dataset);
         let (global, drawn) = (initial(&*model), draw(&dataset, 8, 0));
         let rate = trainer.learning_rate as f32;
         let alone = train(&*model, global.clone().into(), rate, 1, |_| batch(&dataset, &drawn)).unwrap();
@@ -229,7 +218,7 @@ mod tests {
     #[test]
     fn what_overflows_is_blocked_as_in_the_model() {
         let dataset = dataset(&[13, 12]);
-        let (model, trainer) = trainer(ModelName::Dnn, &dataset);
+        let (model, trainer) = trainer("dnn", &dataset);
         let mut global = initial(&*model);
         let layer = model.layout().entries().iter().find(|entry| entry.name == "fc1.weight").unwrap();
         // Some outputs of the layer are minus infinity then, and blocked.
@@ -246,7 +235,7 @@ mod tests {
 
     #[test]
     fn without_a_step_devices_have_the_model_that_they_got() {
-        let (_, trainer) = trainer(ModelName::LogisticRegression, &dataset(&[2]));
+        let (_, trainer) = trainer("logistic-regression", &dataset(&[2]));
         let global: Vec<f32> = (0..12).map(|value| value as f32).collect();
         let (models, losses) = train_batched(&trainer, &global, &[vec![], vec![]]);
         assert_eq!((models, losses), (vec![global.clone(), global], vec![0.0; 2]));

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use shared::data::DatasetName;
+use shared::catalogue::Catalogue;
 
-use super::common::{DatasetsFolder, Ending};
+use super::common::{DatasetsFolder, Ending, UsageError};
 use crate::datasets;
 
 #[derive(Debug, Subcommand)]
@@ -21,8 +21,8 @@ pub(super) enum DataCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct FetchArgs {
-    /// The data set: mnist, fashion-mnist, ch-mnist or breast-cancer
-    name: DatasetName,
+    /// The data set: one of those that `hil data list` lists
+    name: String,
     /// Take the files from this folder, or this file, instead of downloading them
     #[arg(long, value_name = "PATH", conflicts_with = "url")]
     from: Option<PathBuf>,
@@ -38,27 +38,27 @@ impl DataCommand {
     ///
     /// # Errors
     /// If a data set cannot be had.
-    pub(super) fn run(self) -> anyhow::Result<Ending> {
+    pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
         match self {
             DataCommand::List { folder } => {
-                rim::print(datasets::list(&folder.path()).trim_end())?;
+                rim::print(datasets::list(&catalogue.datasets, &folder.path()).trim_end())?;
                 Ok(Ending::Finished)
             }
-            DataCommand::Fetch(args) => args.run(),
+            DataCommand::Fetch(args) => args.run(catalogue),
         }
     }
 }
 
 impl FetchArgs {
-    fn run(self) -> anyhow::Result<Ending> {
-        let source = match (self.from, self.url) {
-            (Some(path), _) => datasets::Source::Path(path),
-            (None, Some(url)) => datasets::Source::Url(url),
-            (None, None) => datasets::Source::Mirror,
+    fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
+        let from = match (self.from, self.url) {
+            (Some(path), _) => datasets::FetchFrom::Path(path),
+            (None, Some(url)) => datasets::FetchFrom::Url(url),
+            (None, None) => datasets::FetchFrom::Mirror,
         };
-        let published = datasets::published(self.name);
-        let fetched = datasets::fetch(self.name, &published, &source, &self.folder.path());
-        for file in fetched? {
+        let dataset = catalogue.datasets.with_defaults(&self.name);
+        let dataset = dataset.map_err(|misfit| UsageError(misfit.message))?;
+        for file in datasets::fetch(&dataset, &from, &self.folder.path())? {
             let note = match file.as_published {
                 Some(true) => ", as published",
                 Some(false) => ", not the published one",

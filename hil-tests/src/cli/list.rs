@@ -7,6 +7,7 @@ use super::common::Ending;
 
 /// List what a scenario may name, with a line about each
 ///
+///   cargo hil list models
 ///   cargo hil list rules
 ///   cargo hil list attacks
 #[derive(Debug, Args)]
@@ -18,12 +19,18 @@ pub(super) struct ListArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
+    /// Models: `model`
+    Models,
     /// Aggregation rules: `aggregation.rule`
     Rules,
     /// Stages before the rule: `defense.kind`
     Stages,
     /// Attacks: `attack.kind`
     Attacks,
+    /// Data sets: `dataset`
+    Datasets,
+    /// Partitions of a data set over the devices: `fleet.partition`
+    Partitions,
 }
 
 impl ListArgs {
@@ -33,9 +40,12 @@ impl ListArgs {
     /// If nothing can be printed.
     pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
         let lines = match self.what {
+            What::Models => lines(&catalogue.models),
             What::Rules => lines(&catalogue.rules),
             What::Stages => lines(&catalogue.stages),
             What::Attacks => lines(&catalogue.attacks),
+            What::Datasets => lines(&catalogue.datasets),
+            What::Partitions => lines(&catalogue.partitions),
         };
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         for (name, about) in lines {

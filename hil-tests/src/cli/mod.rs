@@ -143,7 +143,7 @@ impl Command {
             Command::Schema(args) => args.run(catalogue),
             Command::Build(args) => args.run(),
             Command::BoardKernel(args) => args.run(),
-            Command::Data(command) => command.run(),
+            Command::Data(command) => command.run(catalogue),
             Command::EndOrphans { mark } => {
                 end_orphans(&mark);
                 Ok(Ending::Finished)

@@ -4,6 +4,7 @@
 //! takes the place of the data set's: the whole set is there at once, or not at all. What was downloaded stays if the
 //! rest fails, and is not downloaded again. Of two who fetch into the same folder, one waits for the other.
 
+use std::error::Error;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,19 +12,19 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use shared::advice::Advised;
-use shared::data::{ContentError, DataError, DatasetName, find_file, is_name_of, load};
+use shared::catalogue::Chosen;
+use shared::data::{DataError, Mirror, Published, Source, find_file, is_name_of, load};
 use shared::identity::Digest;
 
 use super::download::{DownloadError, download};
 use super::folder;
-use super::published::{Mirror, Published};
 
 /// No file of a data set is larger after decompression, in bytes.
 const MAX_CONTENT: u64 = 1 << 28;
 
 /// Where to get the files from.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum FetchFrom {
     /// The mirror that is known.
     Mirror,
     /// Another address: each file is at it, a slash, and the file's name with `.gz`.
@@ -39,7 +40,7 @@ pub enum FetchError {
     #[error("{name} cannot be downloaded: {how}")]
     ByHand {
         /// The data set.
-        name: DatasetName,
+        name: String,
         /// How else to get it.
         how: &'static str,
     },
@@ -49,9 +50,9 @@ pub enum FetchError {
         /// The folder.
         path: PathBuf,
         /// The file it lacks.
-        file: &'static str,
+        file: String,
         /// The data set.
-        name: DatasetName,
+        name: String,
     },
     /// A single file was given for a data set of several.
     #[error("{path}: is one file, but {name} has {count}; give the folder that holds them", path = path.display())]
@@ -59,7 +60,7 @@ pub enum FetchError {
         /// What was given.
         path: PathBuf,
         /// The data set.
-        name: DatasetName,
+        name: String,
         /// Number of its files.
         count: usize,
     },
@@ -72,7 +73,7 @@ pub enum FetchError {
         /// Where it is from.
         url: String,
         /// What it should be.
-        expected: String,
+        expected: &'static str,
         /// What it is.
         actual: String,
     },
@@ -82,7 +83,7 @@ pub enum FetchError {
         /// Where it is from.
         origin: String,
         /// What is wrong with it.
-        cause: ContentError,
+        cause: Box<dyn Error + Send + Sync>,
     },
     /// The files make no data set.
     #[error(transparent)]
@@ -99,6 +100,16 @@ pub enum FetchError {
     },
 }
 
+/// What is known of a data set whose file says nothing of where it comes from.
+const UNPUBLISHED: Published = Published {
+    licence: "-",
+    origin: "-",
+    size: "-",
+    mirror: Mirror::ByHand("nothing is known of where it is published; give its files to --from"),
+    content: Vec::new(),
+    download: Vec::new(),
+};
+
 /// What was fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
@@ -110,46 +121,49 @@ pub struct Fetched {
     pub as_published: Option<bool>,
 }
 
-/// Gets the files of `name` from `source` into their folder below `datasets`; those that are there are replaced.
+/// Gets the files of `dataset` into their folder below `datasets`; those that are there are replaced.
 ///
-/// A download must have the digests of `published`; what the user has at hand must only make a data set.
+/// A download must have the digests that are published; what the user has at hand must only make a data set.
 ///
 /// # Errors
 /// If a file cannot be had, is not the published one, or does not make the data set with the others. Then
 /// nothing has changed but for what is kept of downloads.
 pub fn fetch(
-    name: DatasetName,
-    published: &Published,
-    source: &Source,
+    dataset: &Chosen<dyn Source>,
+    from: &FetchFrom,
     datasets: &Path,
 ) -> Result<Vec<Fetched>, FetchError> {
-    let source = match (source, &published.mirror) {
-        (Source::Path(from), _) => Err(from),
-        (Source::Url(url), _) => Ok(url.as_str()),
-        (Source::Mirror, Mirror::Url(url)) => Ok(*url),
-        (Source::Mirror, Mirror::ByHand(how)) => return Err(FetchError::ByHand { name, how }),
+    let name = dataset.name();
+    let published = dataset.published().unwrap_or(UNPUBLISHED);
+    let source = match (from, &published.mirror) {
+        (FetchFrom::Path(from), _) => Err(from),
+        (FetchFrom::Url(url), _) => Ok(url.as_str()),
+        (FetchFrom::Mirror, Mirror::Url(url)) => Ok(*url),
+        (FetchFrom::Mirror, &Mirror::ByHand(how)) => {
+            return Err(FetchError::ByHand { name: name.to_owned(), how });
+        }
     };
     fs::create_dir_all(datasets).map_err(failed("create the folder", datasets))?;
     let _lock = lock(datasets)?;
     // The folder may be a link to where there is room; then that is where everything happens.
-    let target = folder(datasets, name);
+    let target = folder(datasets, &**dataset);
     let target = fs::canonicalize(&target).unwrap_or(target);
     let home = target.parent().unwrap_or(datasets);
     // Two folders, because a download goes on with what an earlier one left, unchecked files never.
     let staging = home.join(format!(".{}-{name}", if source.is_ok() { "download" } else { "copy" }));
-    let staged = folder(&staging, name);
+    let staged = folder(&staging, &**dataset);
     if source.is_err() {
         remove_folder(&staging)?;
     }
     fs::create_dir_all(&staged).map_err(failed("create the folder", &staged))?;
     let origins = match source {
-        Ok(url) => download_all(name, published, url, &staging)?,
-        Err(from) => copy(name, from, &staged).inspect_err(|_| drop(remove_folder(&staging)))?,
+        Ok(url) => download_all(&**dataset, &published, url, &staging)?,
+        Err(from) => copy(dataset, from, &staged).inspect_err(|_| drop(remove_folder(&staging)))?,
     };
     // The seed decides the split, which does not matter here.
-    let checked = load(name, &staging, 1);
+    let checked = load(dataset, &staging, 1);
     let fetched = match checked {
-        Ok(_) => install(name, published, &staged, &target),
+        Ok(_) => install(&**dataset, &published, &staged, &target),
         Err(error) => Err(unfit(error, origins)),
     };
     remove_folder(&staging)?;
@@ -180,21 +194,22 @@ fn lock(datasets: &Path) -> Result<File, FetchError> {
 }
 
 /// Copies each file of `from` to `staged`, under the name that says whether it is gzipped.
-fn copy(name: DatasetName, from: &Path, staged: &Path) -> Result<Origins, FetchError> {
+fn copy(dataset: &Chosen<dyn Source>, from: &Path, staged: &Path) -> Result<Origins, FetchError> {
     let mut origins = Vec::new();
-    let files = name.spec().files;
+    let files = dataset.spec().files;
+    let name = || dataset.name().to_owned();
     if !from.is_dir() && files.len() > 1 {
-        return Err(FetchError::OneFile { path: from.to_owned(), name, count: files.len() });
+        return Err(FetchError::OneFile { path: from.to_owned(), name: name(), count: files.len() });
     }
-    for &file in files {
+    for file in files {
         let origin = if from.is_dir() {
-            let missing = || FetchError::NotThere { path: from.to_owned(), file, name };
-            find_file(from, file).ok_or_else(missing)?
+            let missing = || FetchError::NotThere { path: from.to_owned(), file: file.clone(), name: name() };
+            find_file(from, &file).ok_or_else(missing)?
         } else {
             from.to_owned()
         };
         let gzipped = is_gzip(&origin).map_err(failed("read the file", &origin))?;
-        let copy = staged.join(if gzipped { format!("{file}.gz") } else { file.to_owned() });
+        let copy = staged.join(if gzipped { format!("{file}.gz") } else { file });
         fs::copy(&origin, &copy).map_err(failed("copy the file", &origin))?;
         origins.push((copy, origin.display().to_string()));
     }
@@ -203,14 +218,14 @@ fn copy(name: DatasetName, from: &Path, staged: &Path) -> Result<Origins, FetchE
 
 /// Downloads each file to `staging`, and moves it to its folder there once it is whole and the published one.
 fn download_all(
-    name: DatasetName,
+    dataset: &dyn Source,
     published: &Published,
     base: &str,
     staging: &Path,
 ) -> Result<Origins, FetchError> {
     let mut origins = Vec::new();
-    for (index, file) in name.spec().files.iter().enumerate() {
-        let whole = folder(staging, name).join(format!("{file}.gz"));
+    for (index, file) in dataset.spec().files.iter().enumerate() {
+        let whole = folder(staging, dataset).join(format!("{file}.gz"));
         let url = format!("{}/{file}.gz", base.trim_end_matches('/'));
         origins.push((whole.clone(), url.clone()));
         if whole.is_file() {
@@ -241,10 +256,10 @@ fn download_all(
 fn check(published: &Published, index: usize, url: &str, file: &Path) -> Result<(), FetchError> {
     let digests = [(&published.download, digest(file)), (&published.content, content_digest(file))];
     for (expected, actual) in digests {
-        let Some(expected) = expected.get(index) else { continue };
+        let Some(&expected) = expected.get(index) else { continue };
         let actual = actual.map_err(failed("read the file", file))?.to_string();
-        if *expected != actual {
-            return Err(FetchError::Digest { url: url.to_owned(), expected: expected.clone(), actual });
+        if expected != actual {
+            return Err(FetchError::Digest { url: url.to_owned(), expected, actual });
         }
     }
     Ok(())
@@ -252,13 +267,14 @@ fn check(published: &Published, index: usize, url: &str, file: &Path) -> Result<
 
 /// Puts the folder `staged` in the place of `target`, which keeps what is not of the data set.
 fn install(
-    name: DatasetName,
+    dataset: &dyn Source,
     published: &Published,
     staged: &Path,
     target: &Path,
 ) -> Result<Vec<Fetched>, FetchError> {
     let mut fetched = Vec::new();
-    for (index, &file) in name.spec().files.iter().enumerate() {
+    let files = dataset.spec().files;
+    for (index, file) in files.iter().enumerate() {
         let Some(from) = find_file(staged, file) else { continue };
         File::open(&from).and_then(|file| file.sync_all()).map_err(failed("write the file", &from))?;
         let digest = content_digest(&from).map_err(failed("read the file", &from))?;
@@ -272,7 +288,7 @@ fn install(
     }
     // Now the older files are in `staged`.
     exchange(staged, target).map_err(failed("replace the folder", target))?;
-    let of_the_set = |entry: &str| name.spec().files.iter().any(|file| is_name_of(entry, file));
+    let of_the_set = |entry: &str| files.iter().any(|file| is_name_of(entry, file));
     for entry in fs::read_dir(staged).map_err(failed("read the folder", staged))? {
         let entry = entry.map_err(failed("read the folder", staged))?;
         if entry.file_name().to_str().is_none_or(|entry| !of_the_set(entry)) {

@@ -1,34 +1,35 @@
 //! Which data sets are there, and how to get the others.
 //!
 //! # Layout
-//! - [`mod@published`]: where each data set comes from, under which licence, and what its files are.
 //! - [`fetch()`]: gets the files of one data set, checks them and puts them in their place.
 //! - [`download`]: one file over HTTP, by the system's `curl`.
 
 use std::path::{Path, PathBuf};
 
-use shared::data::{self, DataError, DatasetName, find_file};
+use shared::catalogue::Registry;
+use shared::data::{self, DataError, Published, Source, find_file};
 
 pub mod download;
 pub mod fetch;
-pub mod published;
 #[cfg(test)]
 mod tests;
 
-pub use fetch::{Source, fetch};
-pub use published::{Published, published};
+pub use fetch::{FetchFrom, fetch};
 
-/// A table of all data sets for a terminal: name, folder, whether it is there and can be read, size, licence and origin;
+/// A table of all data sets of `registry` whose settings have defaults, for a terminal: name, folder, whether it is there and can be read, size, licence and origin;
 /// below it, what is wrong with those that are there and cannot.
-pub fn list(datasets: &Path) -> String {
+pub fn list(registry: &Registry<dyn Source>, datasets: &Path) -> String {
     let mut damaged = String::new();
     let mut lines = vec![["name", "folder", "present", "size", "licence", "origin"].map(ToOwned::to_owned)];
-    lines.extend(DatasetName::ALL.map(|name| {
-        let source = published(name);
-        let files = name.spec().files.iter().map(|file| find_file(&folder(datasets, name), file));
+    let known = registry.entries().filter_map(|entry| registry.with_defaults(entry.name()).ok());
+    lines.extend(known.map(|dataset| {
+        let folder = folder(datasets, &*dataset);
+        let files = dataset.spec().files.into_iter().map(|file| find_file(&folder, &file));
         let files: Option<Vec<PathBuf>> = files.collect();
+        let source = dataset.published();
+        let said = |about: fn(&Published) -> &str| source.as_ref().map_or("-", about).to_owned();
         // Read as a run reads it.
-        let present = match data::load(name, datasets, 0) {
+        let present = match data::load(&dataset, datasets, 0) {
             Ok(_) => "yes",
             Err(DataError::Missing { .. }) => "no",
             Err(error) => {
@@ -37,12 +38,12 @@ pub fn list(datasets: &Path) -> String {
             }
         };
         [
-            name.to_string(),
-            folder(datasets, name).display().to_string(),
+            dataset.name().to_owned(),
+            folder.display().to_string(),
             present.to_owned(),
-            files.map_or_else(|| format!("{} to get", source.size), |files| size(&files)),
-            source.licence.to_owned(),
-            source.origin.to_owned(),
+            files.map_or_else(|| format!("{} to get", said(|source| source.size)), |files| size(&files)),
+            said(|source| source.licence),
+            said(|source| source.origin),
         ]
     }));
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
@@ -58,8 +59,8 @@ pub fn list(datasets: &Path) -> String {
 }
 
 /// Where the files of a data set belong.
-fn folder(datasets: &Path, name: DatasetName) -> PathBuf {
-    datasets.join(name.spec().folder)
+fn folder(datasets: &Path, dataset: &dyn Source) -> PathBuf {
+    datasets.join(dataset.spec().folder)
 }
 
 fn size(files: &[PathBuf]) -> String {

@@ -9,14 +9,54 @@ use std::thread;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use shared::data::{DatasetName, load};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use shared::catalogue::{Catalogue, Chosen};
+use shared::data::{DataError, Folder, Mnist, Published, Source, Spec, Split, load};
 use shared::identity::Digest;
 
-use super::fetch::{FetchError, Fetched, Source, fetch};
-use super::list;
-use super::published::{Published, published};
+use super::fetch::{FetchError, FetchFrom, Fetched, fetch};
 
-const NAME: DatasetName = DatasetName::Mnist;
+/// A data set in the files of MNIST, with two training and two test examples.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+struct Small {}
+
+impl Source for Small {
+    fn spec(&self) -> Spec {
+        Mnist {}.spec()
+    }
+
+    fn load(&self, folder: &Folder, seed: u64) -> Result<Split, DataError> {
+        Mnist {}.load(folder, seed)
+    }
+
+    fn published(&self) -> Option<Published> {
+        let content = contents().iter().map(|content| &*Digest::of(content).to_string().leak()).collect();
+        Some(Published { content, ..Mnist {}.published()? })
+    }
+}
+
+fn known(name: &str) -> Chosen<dyn Source> {
+    Catalogue::standard().datasets.with_defaults(name).unwrap()
+}
+
+fn small() -> Chosen<dyn Source> {
+    let mut datasets = Catalogue::standard().datasets;
+    datasets.add::<Small>("mnist");
+    datasets.with_defaults("mnist").unwrap()
+}
+
+fn files() -> Vec<String> {
+    small().spec().files
+}
+
+fn file(index: usize) -> String {
+    files().swap_remove(index)
+}
+
+fn list(datasets: &Path) -> String {
+    super::list(&Catalogue::standard().datasets, datasets)
+}
 
 #[test]
 fn a_data_set_that_is_there_and_cannot_be_read_is_called_damaged() {
@@ -46,14 +86,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn known() -> Published {
-    let content = contents().iter().map(|content| Digest::of(content).to_string()).collect();
-    Published { content, ..published(NAME) }
-}
-
 fn write_files(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
-    for (file, content) in NAME.spec().files.iter().zip(contents()) {
+    for (file, content) in files().iter().zip(contents()) {
         fs::write(folder.join(file), content).unwrap();
     }
 }
@@ -62,7 +97,7 @@ fn write_files(folder: &Path) {
 fn leftovers(datasets: &Path) -> Vec<String> {
     let names =
         fs::read_dir(datasets).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name != NAME.spec().folder).collect()
+    names.filter(|name| name != "mnist").collect()
 }
 
 fn assert_complete_files(fetched: &[Fetched]) {
@@ -73,7 +108,7 @@ fn assert_complete_files(fetched: &[Fetched]) {
 fn assert_complete(fetched: &[Fetched], datasets: &Path) {
     assert_complete_files(fetched);
     assert!(fetched.iter().all(|file| file.as_published == Some(true) && file.path.is_file()));
-    assert_eq!(load(NAME, datasets, 1).unwrap().test.labels(), [5, 6]);
+    assert_eq!(load(&small(), datasets, 1).unwrap().test.labels(), [5, 6]);
     assert_eq!(leftovers(datasets), Vec::<String>::new());
 }
 
@@ -118,7 +153,7 @@ fn answer(mut stream: TcpStream, files: &[Vec<u8>], broken: bool, ranges: bool, 
         lines.iter().find_map(|line| line.strip_prefix("Range: bytes=")?.strip_suffix('-')?.parse().ok());
     log.lock().unwrap().push(format!("{path} {range:?}"));
     let named = |file: &str| path == format!("/mirror/{file}.gz");
-    let found = NAME.spec().files.iter().position(|file| named(file)).and_then(|index| files.get(index));
+    let found = small().spec().files.iter().position(|file| named(file)).and_then(|index| files.get(index));
     let Some(file) = found else {
         let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         return;
@@ -148,12 +183,12 @@ fn gzipped() -> Vec<Vec<u8>> {
 fn files_at_hand_are_checked_and_put_in_place() {
     let (from, datasets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_files(from.path());
-    let source = Source::Path(from.path().to_owned());
-    assert_complete(&fetch(NAME, &known(), &source, datasets.path()).unwrap(), datasets.path());
+    let source = FetchFrom::Path(from.path().to_owned());
+    assert_complete(&fetch(&small(), &source, datasets.path()).unwrap(), datasets.path());
 
     // Content under a name that does not tell, and a digest that is not the published one, are no obstacle.
-    fs::write(from.path().join(NAME.spec().files[0]), gzip(&contents()[2])).unwrap();
-    let fetched = fetch(NAME, &known(), &source, datasets.path()).unwrap();
+    fs::write(from.path().join(file(0)), gzip(&contents()[2])).unwrap();
+    let fetched = fetch(&small(), &source, datasets.path()).unwrap();
     assert_eq!(fetched[0].as_published, Some(false));
     assert!(fetched[0].path.ends_with("train-images-idx3-ubyte.gz"));
     assert!(!datasets.path().join("mnist/train-images-idx3-ubyte").exists());
@@ -164,43 +199,40 @@ fn files_that_make_no_data_set_change_nothing() {
     let (from, datasets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_files(from.path());
     write_files(&datasets.path().join("mnist"));
-    fs::write(from.path().join(NAME.spec().files[3]), "<html>").unwrap();
-    let source = Source::Path(from.path().to_owned());
-    let unfit = fetch(NAME, &known(), &source, datasets.path()).unwrap_err().to_string();
-    let given = from.path().join(NAME.spec().files[3]);
+    fs::write(from.path().join(file(3)), "<html>").unwrap();
+    let source = FetchFrom::Path(from.path().to_owned());
+    let unfit = fetch(&small(), &source, datasets.path()).unwrap_err().to_string();
+    let given = from.path().join(file(3));
     assert!(
         unfit.starts_with(&format!("{}: starts with ", given.display())),
         "not the copy, which is gone: {unfit}"
     );
     assert_eq!(leftovers(datasets.path()), Vec::<String>::new());
-    assert_eq!(load(NAME, datasets.path(), 1).unwrap().test.labels(), [5, 6]);
+    assert_eq!(load(&small(), datasets.path(), 1).unwrap().test.labels(), [5, 6]);
 
-    fs::remove_file(from.path().join(NAME.spec().files[3])).unwrap();
-    let refused = fetch(NAME, &known(), &source, datasets.path());
-    assert!(matches!(refused, Err(FetchError::NotThere { file: "t10k-labels-idx1-ubyte", .. })));
-    let one = Source::Path(from.path().join(NAME.spec().files[0]));
-    assert!(matches!(
-        fetch(NAME, &known(), &one, datasets.path()),
-        Err(FetchError::OneFile { count: 4, .. })
-    ));
+    fs::remove_file(from.path().join(file(3))).unwrap();
+    let refused = fetch(&small(), &source, datasets.path());
+    assert!(matches!(refused, Err(FetchError::NotThere { file, .. }) if file == "t10k-labels-idx1-ubyte"));
+    let one = FetchFrom::Path(from.path().join(file(0)));
+    assert!(matches!(fetch(&small(), &one, datasets.path()), Err(FetchError::OneFile { count: 4, .. })));
 }
 
 #[test]
 fn files_are_taken_by_the_names_under_which_they_are_about() {
     let (from, datasets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    for (index, (file, content)) in NAME.spec().files.iter().zip(contents()).enumerate() {
+    for (index, (file, content)) in files().iter().zip(contents()).enumerate() {
         let name = file.replace("-idx", ".idx");
         let folder = if index % 2 == 0 { from.path().to_owned() } else { from.path().join(file) };
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(name), content).unwrap();
     }
-    let place = |folder: &Path| load(NAME, folder, 1).unwrap().test.labels().to_vec();
+    let place = |folder: &Path| load(&small(), folder, 1).unwrap().test.labels().to_vec();
     let moved = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(from.path(), moved.path().join("mnist")).unwrap();
     assert_eq!(place(moved.path()), [5, 6]);
     assert!(list(moved.path()).lines().nth(1).unwrap().contains("  yes  "), "{}", list(moved.path()));
-    let source = Source::Path(from.path().to_owned());
-    assert_complete(&fetch(NAME, &known(), &source, datasets.path()).unwrap(), datasets.path());
+    let source = FetchFrom::Path(from.path().to_owned());
+    assert_complete(&fetch(&small(), &source, datasets.path()).unwrap(), datasets.path());
 }
 
 #[test]
@@ -211,47 +243,47 @@ fn what_else_lies_in_the_folder_stays_and_other_spellings_of_the_files_go() {
     fs::create_dir_all(folder.join("mine")).unwrap();
     fs::write(folder.join("mine/notes"), "mine").unwrap();
     fs::write(folder.join("t10k-labels.idx1-ubyte.gz"), "old").unwrap();
-    let source = Source::Path(from.path().to_owned());
-    assert_complete(&fetch(NAME, &known(), &source, datasets.path()).unwrap(), datasets.path());
+    let source = FetchFrom::Path(from.path().to_owned());
+    assert_complete(&fetch(&small(), &source, datasets.path()).unwrap(), datasets.path());
     assert_eq!(fs::read_to_string(folder.join("mine/notes")).unwrap(), "mine");
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1 + NAME.spec().files.len());
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1 + files().len());
 }
 
 #[test]
 fn of_two_that_fetch_at_once_each_leaves_the_whole_set() {
     let (from, datasets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_files(from.path());
-    let source = Source::Path(from.path().to_owned());
+    let source = FetchFrom::Path(from.path().to_owned());
     for _ in 0..20 {
         thread::scope(|scope| {
             let fetches: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| fetch(NAME, &known(), &source, datasets.path()))).collect();
+                (0..4).map(|_| scope.spawn(|| fetch(&small(), &source, datasets.path()))).collect();
             for fetched in fetches {
                 assert_complete_files(&fetched.join().unwrap().unwrap());
             }
         });
-        assert_eq!(load(NAME, datasets.path(), 1).unwrap().test.labels(), [5, 6]);
+        assert_eq!(load(&small(), datasets.path(), 1).unwrap().test.labels(), [5, 6]);
         assert_eq!(leftovers(datasets.path()), Vec::<String>::new());
     }
 }
 
 #[test]
 fn the_tables_of_uci_are_listed_read_and_fetched_gzipped_too() {
-    let name = DatasetName::BreastCancer;
+    let dataset = known("breast-cancer");
     let table =
         fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets/breast-cancer-wisconsin/wdbc.csv"));
     let (datasets, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let folder = datasets.path().join(name.spec().folder);
+    let folder = datasets.path().join(dataset.spec().folder);
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("wdbc.csv.gz"), gzip(&table.unwrap())).unwrap();
     let listed = list(datasets.path());
-    let line = listed.lines().find(|line| line.starts_with(name.as_str())).unwrap();
+    let line = listed.lines().find(|line| line.starts_with(dataset.name())).unwrap();
     assert!(line.contains("  yes  "), "{line}");
-    let read = load(name, datasets.path(), 1).unwrap();
+    let read = load(&dataset, datasets.path(), 1).unwrap();
     for from in [folder.clone(), folder.join("wdbc.csv.gz")] {
-        let fetched = fetch(name, &published(name), &Source::Path(from), other.path()).unwrap();
+        let fetched = fetch(&dataset, &FetchFrom::Path(from), other.path()).unwrap();
         assert_eq!(fetched[0].as_published, Some(true));
-        assert!(load(name, other.path(), 1).unwrap() == read);
+        assert!(load(&dataset, other.path(), 1).unwrap() == read);
     }
 }
 
@@ -259,7 +291,7 @@ fn the_tables_of_uci_are_listed_read_and_fetched_gzipped_too() {
 fn a_transfer_that_breaks_off_is_taken_up_where_it_ended() {
     let datasets = tempfile::tempdir().unwrap();
     let Some(server) = Server::start(gzipped(), 2, true) else { return };
-    let fetched = fetch(NAME, &known(), &Source::Url(server.url.clone()), datasets.path()).unwrap();
+    let fetched = fetch(&small(), &FetchFrom::Url(server.url.clone()), datasets.path()).unwrap();
     assert_complete(&fetched, datasets.path());
     let first = "/mirror/train-images-idx3-ubyte.gz";
     let size = gzipped()[0].len();
@@ -277,7 +309,7 @@ fn a_transfer_that_breaks_off_is_taken_up_where_it_ended() {
 fn what_cannot_be_taken_up_begins_anew() {
     let datasets = tempfile::tempdir().unwrap();
     let Some(server) = Server::start(gzipped(), 1, false) else { return };
-    let fetched = fetch(NAME, &known(), &Source::Url(server.url.clone()), datasets.path()).unwrap();
+    let fetched = fetch(&small(), &FetchFrom::Url(server.url.clone()), datasets.path()).unwrap();
     assert_complete(&fetched, datasets.path());
 }
 
@@ -287,12 +319,12 @@ fn a_file_that_is_not_the_published_one_is_refused_and_the_good_ones_are_kept() 
     let mut files = gzipped();
     files[1] = gzip(&contents()[3]);
     let Some(server) = Server::start(files, 0, true) else { return };
-    let refused = fetch(NAME, &known(), &Source::Url(server.url), datasets.path()).unwrap_err();
+    let refused = fetch(&small(), &FetchFrom::Url(server.url), datasets.path()).unwrap_err();
     assert!(matches!(refused, FetchError::Digest { .. }), "{refused}");
     assert!(!datasets.path().join("mnist").exists());
 
     let Some(server) = Server::start(gzipped(), 0, true) else { return };
-    let fetched = fetch(NAME, &known(), &Source::Url(server.url.clone()), datasets.path()).unwrap();
+    let fetched = fetch(&small(), &FetchFrom::Url(server.url.clone()), datasets.path()).unwrap();
     assert_complete(&fetched, datasets.path());
     assert!(server.requests()[0].contains("train-labels"), "{:?}", server.requests());
 }
@@ -301,15 +333,14 @@ fn a_file_that_is_not_the_published_one_is_refused_and_the_good_ones_are_kept() 
 fn a_missing_file_is_named() {
     let datasets = tempfile::tempdir().unwrap();
     let Some(server) = Server::start(Vec::new(), 0, true) else { return };
-    let refused = fetch(NAME, &known(), &Source::Url(server.url), datasets.path()).unwrap_err().to_string();
+    let refused = fetch(&small(), &FetchFrom::Url(server.url), datasets.path()).unwrap_err().to_string();
     assert!(refused.contains("/mirror/train-images-idx3-ubyte.gz: curl ended with"), "{refused}");
 }
 
 #[test]
 fn what_cannot_be_downloaded_says_how_to_get_it() {
     let datasets = tempfile::tempdir().unwrap();
-    let name = DatasetName::ChMnist;
-    let refused = fetch(name, &published(name), &Source::Mirror, datasets.path()).unwrap_err().to_string();
+    let refused = fetch(&known("ch-mnist"), &FetchFrom::Mirror, datasets.path()).unwrap_err().to_string();
     assert!(refused.contains("kaggle.com") && refused.contains("--from"), "{refused}");
 }
 

@@ -66,7 +66,7 @@ fn check_comparable<'a>(runs: impl Iterator<Item = (&'a Cell, &'a StoredRun)>) -
         let key = DataKey::of(&cell.scenario);
         let same_data = *data.entry(key).or_insert(run);
         // What is drawn and split by other seeds is of one data set all the same.
-        let same_set = *whole.entry(cell.scenario.dataset).or_insert(run);
+        let same_set = *whole.entry(cell.scenario.dataset.spelled()).or_insert(run);
         let set = same_set.manifest().data.iter().filter(|(name, _)| name.ends_with(" whole"));
         let set = set.map(|(name, digest)| (name.clone(), digest.clone())).collect();
         for (first, data) in [(same_data, &same_data.manifest().data), (same_set, &set)] {

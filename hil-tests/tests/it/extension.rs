@@ -26,7 +26,7 @@ fn the_document_shows_the_files_of_the_extension() {
 
 #[test]
 #[ignore = "nightly: builds a workspace of its own"]
-fn a_rule_a_stage_and_an_attack_of_somebody_elses_run_on_software_and_on_processes() {
+fn what_somebody_else_adds_runs_on_software_and_on_processes() {
     let target = Path::new(EXTENSION).join("target");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--manifest-path"]).arg(Path::new(EXTENSION).join("Cargo.toml"));
@@ -41,8 +41,9 @@ fn a_rule_a_stage_and_an_attack_of_somebody_elses_run_on_software_and_on_process
 
     let folder = tempfile::tempdir().unwrap();
     let scenario = folder.path().join("scenario.toml");
-    let text = "name = \"extended\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 5\n\
-                [data]\ntrain-examples = 400\n[fleet]\ndevices = 8\ncompromised = 2\n\
+    let text = "name = \"extended\"\ndataset = \"mnist\"\nrounds = 5\n\
+                model = { kind = \"nearest-mean\", sharpness = 0.1 }\n[data]\ntrain-examples = 400\n\
+                [fleet]\ndevices = 8\ncompromised = 2\npartition = \"by-label\"\n\
                 [aggregation]\nrule = \"closest-pair\"\n[[defense]]\nkind = \"farthest\"\nremove = 2\n\
                 [attack]\nkind = \"opposite\"\nscale = 3.0\n";
     fs::write(&scenario, text).unwrap();
@@ -59,7 +60,7 @@ fn a_rule_a_stage_and_an_attack_of_somebody_elses_run_on_software_and_on_process
             assert_eq!(round["attack"]["crafted"][0]["from"]["colluders"], 2, "{bench}: {round}");
         }
         let manifest = fs::read_to_string(out.join("manifest.json")).unwrap();
-        for name in ["closest-pair", "farthest", "opposite"] {
+        for name in ["closest-pair", "farthest", "opposite", "nearest-mean", "by-label"] {
             assert!(manifest.contains(name), "{bench}: {manifest}");
         }
         summary["model_sha256"].clone()

@@ -99,7 +99,8 @@ fn packet(topic: &str, payload: &[u8], id: u16) -> Vec<u8> {
 /// What the rogue device sends, over and over.
 fn packets(lab: &Lab, flood: Flood, run: RunId) -> Vec<Vec<u8>> {
     let spec = lab.scenario.dataset.spec();
-    let dimension = models::build(lab.scenario.model, spec.shape, spec.classes).unwrap().layout().dimension();
+    let dimension =
+        models::build(&*lab.scenario.model, &spec.shape, spec.classes).unwrap().layout().dimension();
     let update = |round, value, dimension| update(run, round, ROGUE, vec![value; dimension]);
     let status = status(lab.scenario.digest(), ROGUE, true);
     let late = |round: u32| {

@@ -18,6 +18,9 @@ fn the_tables_of_keys_are_those_of_the_settings() {
     let mut text = fs::read_to_string(DOCUMENT).unwrap();
     let written = text.clone();
     for (name, table) in [
+        ("datasets", table(&catalogue.datasets, "dataset")),
+        ("models", table(&catalogue.models, "model")),
+        ("partitions", table(&catalogue.partitions, "fleet.partition")),
         ("rules", table(&catalogue.rules, "aggregation.rule")),
         ("stages", table(&catalogue.stages, "defense.kind")),
         ("attacks", table(&catalogue.attacks, "attack.kind")),

@@ -229,7 +229,7 @@ fn what_a_device_must_not_send_is_refused_counted_and_named() {
     let rounds = MISDEEDS.len();
     let lab = Lab::new(&[&format!("rounds={rounds}"), "aggregation.rule=median"]);
     let spec = lab.scenario.dataset.spec();
-    let model = models::build(lab.scenario.model, spec.shape, spec.classes).unwrap();
+    let model = models::build(&*lab.scenario.model, &spec.shape, spec.classes).unwrap();
     let mut aggregator = Process::start(lab.aggregator("run"));
     aggregator.wait_for_words("connected to");
     let clients = lab.clients(0..3);

@@ -11,7 +11,7 @@ fn clients_tell_their_memory_and_their_bytes_with_every_update() {
     assert_eq!(records.len() as u32, lab.scenario.rounds);
     // Little-endian f32, of which each must have come in every round.
     let spec = lab.scenario.dataset.spec();
-    let model = shared::models::build(lab.scenario.model, spec.shape, spec.classes).unwrap();
+    let model = shared::models::build(&*lab.scenario.model, &spec.shape, spec.classes).unwrap();
     let smallest = 4 * model.layout().dimension() as u64;
     for record in &records {
         let devices: Vec<u32> = record.devices.iter().map(|told| told.device.0).collect();

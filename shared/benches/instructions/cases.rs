@@ -7,7 +7,7 @@ use rayon::ThreadPoolBuilder;
 use shared::catalogue::Catalogue;
 use shared::data::{Batch, Features};
 use shared::identity::{DeviceId, RunId};
-use shared::models::{ModelName, build as model};
+use shared::models;
 use shared::random::Stream;
 use shared::rules::{Byzantine, Executor as _, Processors, Updates};
 use shared::wire::{
@@ -21,11 +21,8 @@ const AGGREGATE: [usize; 2] = [50, 1_010];
 /// The same for the m aggregates of m - 1.
 const LEAVE_ONE_OUT: [usize; 2] = [30, 200];
 /// Models, shape of their examples, number of classes and of examples in a batch.
-const STEPS: [(ModelName, &[usize], usize, usize); 3] = [
-    (ModelName::LogisticRegression, &[28, 28], 10, 32),
-    (ModelName::Dnn, &[28, 28], 10, 4),
-    (ModelName::ResNet20, &[16, 16], 8, 2),
-];
+const STEPS: [(&str, &[usize], usize, usize); 3] =
+    [("logistic-regression", &[28, 28], 10, 32), ("dnn", &[28, 28], 10, 4), ("resnet20", &[16, 16], 8, 2)];
 /// Parameters of an update that is sent: three chunks.
 const SENT: usize = 40_000;
 const TRANSFER: &str = "update sent and received";
@@ -52,10 +49,13 @@ pub(crate) fn run(name: &str, times: u32) {
         };
         return (0..times).for_each(|_| transfer(&content));
     }
+    let catalogue = Catalogue::standard();
     if let Some(&(architecture, shape, classes, examples)) =
         STEPS.iter().find(|(model, ..)| name == format!("{model} step"))
     {
-        let model = model(architecture, shape, classes).expect("a model of pictures");
+        let architecture =
+            catalogue.models.choose(architecture, toml::Table::new(), &|_| {}).expect("a model of ours");
+        let model = models::build(&*architecture, shape, classes).expect("a model of pictures");
         let features = Features::Floats(noise(examples * shape.iter().product::<usize>()));
         let labels = (0..classes as u32).cycle().take(examples).collect();
         let batch = Batch { features, shape: shape.to_vec(), labels };
@@ -71,7 +71,7 @@ pub(crate) fn run(name: &str, times: u32) {
     let rows: Vec<&[f32]> = models.iter().map(Vec::as_slice).collect();
     let updates = Updates::new(&rows, None).expect("rows of one length");
     let byzantine = Byzantine::of(devices / 5);
-    let rule = Catalogue::standard().rules.choose(name, toml::Table::new(), &|_| {}).expect("a rule of ours");
+    let rule = catalogue.rules.choose(name, toml::Table::new(), &|_| {}).expect("a rule of ours");
     let mut aggregates = Vec::new();
     for _ in 0..times {
         if leave_one_out {

@@ -6,27 +6,40 @@ mod registry;
 
 use std::sync::Arc;
 
-pub(crate) use registry::NONE;
 pub use registry::{Chosen, Entry, Misfit, Registry, Settings};
+pub(crate) use registry::{NONE, listed};
 
 use crate::attacks::{self, Attack};
+use crate::data;
 use crate::defense::{self, Stage};
+use crate::models::{self, Architecture};
 use crate::rules::{self, Rule};
 
-/// The rules, stages and attacks that a scenario may name.
+/// The models, rules, stages, attacks, data sets and partitions that a scenario may name.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
+    /// Models: `model`.
+    pub models: Registry<dyn Architecture>,
     /// Aggregation rules: `aggregation.rule`.
     pub rules: Registry<dyn Rule>,
     /// Stages before the rule: `defense.kind`.
     pub stages: Registry<dyn Stage>,
     /// Attacks: `attack.kind`.
     pub attacks: Registry<dyn Attack>,
+    /// Data sets: `dataset`.
+    pub datasets: Registry<dyn data::Source>,
+    /// Partitions of a data set over the devices: `fleet.partition`.
+    pub partitions: Registry<dyn data::Partition>,
 }
 
 impl Catalogue {
     /// What comes with Outpost.
     pub fn standard() -> Self {
+        let mut models = Registry::<dyn Architecture>::new("model", "kind");
+        models.add::<models::LogisticRegression>("logistic-regression");
+        models.add::<models::Dnn>("dnn");
+        models.add::<models::ResNet20>("resnet20");
+
         let mut rules = Registry::<dyn Rule>::new("aggregation rule", "rule");
         rules.add::<rules::Mean>("mean");
         rules.add::<rules::Krum>("krum");
@@ -46,7 +59,31 @@ impl Catalogue {
         attacks.add::<attacks::Krum>("krum");
         attacks.add::<attacks::BackGradient>("back-gradient");
 
-        Catalogue { rules: rules.ours(), stages: stages.ours(), attacks: attacks.ours() }
+        let mut datasets = Registry::<dyn data::Source>::new("data set", "kind");
+        datasets.add::<data::Mnist>("mnist");
+        datasets.add::<data::FashionMnist>("fashion-mnist");
+        datasets.add::<data::ChMnist>("ch-mnist");
+        datasets.add::<data::BreastCancer>("breast-cancer");
+
+        let mut partitions = Registry::<dyn data::Partition>::new("partition", "partition");
+        partitions.add::<data::LabelGroups>("label-groups");
+        partitions.add::<data::Iid>("iid");
+
+        Catalogue {
+            models: models.ours(),
+            rules: rules.ours(),
+            stages: stages.ours(),
+            attacks: attacks.ours(),
+            datasets: datasets.ours(),
+            partitions: partitions.ours(),
+        }
+    }
+}
+
+impl Registry<dyn Architecture> {
+    /// Adds a model.
+    pub fn add<S: Architecture + Settings>(&mut self, name: &str) {
+        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
     }
 }
 
@@ -67,6 +104,20 @@ impl Registry<dyn Stage> {
 impl Registry<dyn Attack> {
     /// Adds an attack.
     pub fn add<S: Attack + Settings>(&mut self, name: &str) {
+        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
+    }
+}
+
+impl Registry<dyn data::Source> {
+    /// Adds a data set.
+    pub fn add<S: data::Source + Settings>(&mut self, name: &str) {
+        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
+    }
+}
+
+impl Registry<dyn data::Partition> {
+    /// Adds a partition.
+    pub fn add<S: data::Partition + Settings>(&mut self, name: &str) {
         self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
     }
 }

@@ -101,6 +101,14 @@ impl<T: ?Sized + 'static> Registry<T> {
         self.tag
     }
 
+    /// The thing called `name` as it is without a word about its settings.
+    ///
+    /// # Errors
+    /// As [`Registry::choose`], also where one of its settings has no default.
+    pub fn with_defaults(&self, name: &str) -> Result<Chosen<T>, Misfit> {
+        self.choose(name, Table::new(), &|_| {})
+    }
+
     /// The thing called `name` with the settings in `table`; `resolve` fills in what follows from the rest of the scenario.
     ///
     /// # Errors
@@ -127,7 +135,7 @@ impl<T: ?Sized + 'static> Registry<T> {
     }
 }
 
-fn listed(names: impl IntoIterator<Item: fmt::Display>) -> String {
+pub(crate) fn listed(names: impl IntoIterator<Item: fmt::Display>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
@@ -188,6 +196,17 @@ impl<T: ?Sized> Chosen<T> {
     /// What it is, with its name, and where it comes from, if that is not Outpost.
     pub fn extension(&self) -> Option<(String, String)> {
         self.extension.map(|(what, origin)| (format!("{what} {}", self.name), origin.to_owned()))
+    }
+
+    /// Its name and settings as a scenario file spells them, without settings its name alone.
+    ///
+    /// # Panics
+    /// Never: settings are plain TOML.
+    pub fn spelled(&self) -> String {
+        if self.settings.is_empty() {
+            return self.name.clone();
+        }
+        Value::try_from(self).expect("settings are plain TOML").to_string()
     }
 }
 

@@ -3,17 +3,55 @@
 use std::ops::Range;
 
 use rand::seq::SliceRandom as _;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::gzip::unpacked;
-use super::{Dataset, DatasetError, DatasetName, Features, Split};
+use super::{DataError, Dataset, DatasetError, Features, Folder, Mirror, Published, Source, Spec, Split};
 use crate::random::{Purpose, stream};
 use crate::toml_file;
 
 const FEATURES: usize = 30;
+const CLASSES: usize = 2;
+const FILE: &str = "wdbc.csv";
 const ROWS: usize = 569;
 const TRAIN: usize = 455;
 /// The table is a tenth of that.
 const MOST_BYTES: u64 = 1 << 20;
+
+/// Breast Cancer Wisconsin (Diagnostic), 30 features.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct BreastCancer {}
+
+impl Source for BreastCancer {
+    fn spec(&self) -> Spec {
+        Spec {
+            shape: vec![FEATURES],
+            classes: CLASSES,
+            max_examples: TRAIN,
+            folder: "breast-cancer-wisconsin".to_owned(),
+            files: vec![FILE.to_owned()],
+        }
+    }
+
+    fn load(&self, folder: &Folder, seed: u64) -> Result<Split, DataError> {
+        folder.read(FILE, |table| read_breast_cancer(table, seed))
+    }
+
+    fn published(&self) -> Option<Published> {
+        Some(Published {
+            licence: "CC BY 4.0",
+            origin: "https://doi.org/10.24432/C5DW2B",
+            size: "118 KiB",
+            mirror: Mirror::ByHand(
+                "it comes with the repository, in datasets/breast-cancer-wisconsin; give that folder to --from, \
+                 or its parent to --datasets",
+            ),
+            content: vec!["fed3eb72d0575ef6192293f5093c6e801b1476b577d0386bf4455504522172ed"],
+            download: Vec::new(),
+        })
+    }
+}
 
 /// How the table is written, by whom it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +165,7 @@ fn dataset(rows: &[Row], chosen: &[usize], scales: &[Scale; FEATURES]) -> Result
     let features =
         chosen.iter().flat_map(|&i| rows[i].features.iter().zip(scales).map(standardise)).collect();
     let labels = chosen.iter().map(|&i| rows[i].label).collect();
-    let classes = DatasetName::BreastCancer.spec().classes;
-    Dataset::new(vec![FEATURES], classes, Features::Floats(features), labels)
+    Dataset::new(vec![FEATURES], CLASSES, Features::Floats(features), labels)
 }
 
 fn read_rows(table: &[u8]) -> Result<Vec<Row>, BreastCancerError> {

@@ -3,17 +3,55 @@
 use std::io::{self, BufRead, BufReader, Read as _};
 
 use flate2::bufread::MultiGzDecoder;
-use rand::seq::SliceRandom as _;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::gzip::is_gzip;
-use super::{Dataset, DatasetError, DatasetName, Features, Split};
-use crate::random::{Purpose, stream};
+use super::{DataError, Dataset, DatasetError, Features, Folder, Mirror, Published, Source, Spec, Split};
 
-const PIXELS: usize = 64 * 64;
+const SIDE: usize = 64;
+const PIXELS: usize = SIDE * SIDE;
+const CLASSES: usize = 8;
+const FILE: &str = "hmnist_64_64_L.csv";
 const ROWS: usize = 5000;
 const TRAIN: usize = 4000;
 /// No line of the table is longer: its header has ten bytes per column.
 const MAX_LINE: u64 = 10 * (PIXELS as u64 + 1) + 2;
+
+/// Tiles of human colorectal tissue, 64x64 grey.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ChMnist {}
+
+impl Source for ChMnist {
+    fn spec(&self) -> Spec {
+        Spec {
+            shape: vec![SIDE, SIDE],
+            classes: CLASSES,
+            max_examples: TRAIN,
+            folder: "ch-mnist".to_owned(),
+            files: vec![FILE.to_owned()],
+        }
+    }
+
+    fn load(&self, folder: &Folder, seed: u64) -> Result<Split, DataError> {
+        folder.read(FILE, |table| read_ch_mnist(table, seed))
+    }
+
+    fn published(&self) -> Option<Published> {
+        Some(Published {
+            licence: "CC BY 4.0",
+            origin: "https://doi.org/10.5281/zenodo.53169",
+            size: "70 MiB",
+            mirror: Mirror::ByHand(
+                "Kaggle asks for an account: get hmnist_64_64_L.csv from \
+                 https://www.kaggle.com/datasets/kmader/colorectal-histology-mnist, unpack it, and run \
+                 `hil data fetch ch-mnist --from hmnist_64_64_L.csv`",
+            ),
+            content: Vec::new(),
+            download: Vec::new(),
+        })
+    }
+}
 
 /// Why bytes are not the table that was expected.
 #[derive(Debug, thiserror::Error)]
@@ -90,17 +128,8 @@ pub fn read_ch_mnist(table: &[u8], seed: u64) -> Result<Split, ChMnistError> {
     } else {
         read_rows(table)?
     };
-    let spec = DatasetName::ChMnist.spec();
-    let all = Dataset::new(spec.shape.to_vec(), spec.classes, Features::Bytes(pixels), labels)?;
-    let mut order: Vec<u32> = (0..ROWS as u32).collect();
-    order.shuffle(&mut stream(seed, Purpose::Split, None, 0));
-    let (train, test) = order.split_at_mut(TRAIN);
-    let part = |indices: &mut [u32]| {
-        indices.sort_unstable();
-        let labels = indices.iter().map(|&index| all.labels()[index as usize]).collect();
-        Dataset::new(spec.shape.to_vec(), spec.classes, all.features_at(indices), labels)
-    };
-    Ok(Split { train: part(train)?, test: part(test)? })
+    let all = Dataset::new(vec![SIDE, SIDE], CLASSES, Features::Bytes(pixels), labels)?;
+    Ok(Split::draw(&all, TRAIN, seed))
 }
 
 /// The pixels of all rows, and their classes.

@@ -1,9 +1,11 @@
 //! Labelled examples in memory.
 
+use rand::seq::SliceRandom as _;
 use sha2::{Digest as _, Sha256};
 
 use super::{Batch, Features};
 use crate::identity::Digest;
+use crate::random::{Purpose, stream};
 
 /// Labels are bytes, so no data set has more classes.
 const MAX_CLASSES: usize = 256;
@@ -28,6 +30,17 @@ pub struct Split {
 }
 
 impl Split {
+    /// Draws `train` of the examples of `all` with `seed` for training; the others are for testing. Both parts keep the
+    /// order of `all`.
+    pub fn draw(all: &Dataset, train: usize, seed: u64) -> Self {
+        let mut order: Vec<u32> = (0..all.len() as u32).collect();
+        order.shuffle(&mut stream(seed, Purpose::Split, None, 0));
+        let (train, test) = order.split_at_mut(train.min(all.len()));
+        train.sort_unstable();
+        test.sort_unstable();
+        Split { train: all.select(train), test: all.select(test) }
+    }
+
     /// Digest of both parts: names the data set, if it comes split or was split by a seed that is always the same.
     pub fn digest(&self) -> Digest {
         Digest::of(&[self.train.digest().0, self.test.digest().0].concat())

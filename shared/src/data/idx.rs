@@ -44,7 +44,7 @@ pub enum IdxError {
     Trailing,
     /// Damaged compression.
     #[error("cannot be decompressed: {0}")]
-    Gzip(io::Error),
+    Gzip(#[source] io::Error),
 }
 
 impl From<io::Error> for IdxError {

@@ -7,13 +7,14 @@
 //! The first line of that text is the shard's digest: BLAKE3 of all that follows it in the text, of the features and
 //! of the labels, as they stand in the file. So it names what the shard was made from as well as what came of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, DatasetError, DatasetName, Features, Shard, ShardSource};
+use super::{Dataset, DatasetError, Features, Shard, ShardSource, Source};
+use crate::catalogue::Chosen;
 use crate::identity::{DeviceId, Digest};
 
 const FORMAT: &str = "outpost-shard-2";
@@ -22,8 +23,8 @@ const METADATA_KEY: &str = "shard";
 /// What a shard file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardInfo {
-    /// The data set that the examples are of.
-    pub dataset: DatasetName,
+    /// The name of the data set that the examples are of.
+    pub dataset: String,
     /// The device they are for.
     pub device: DeviceId,
     /// What the shard was made from.
@@ -46,7 +47,7 @@ pub struct ShardFile {
 #[serde(deny_unknown_fields)]
 struct Header {
     format: String,
-    dataset: DatasetName,
+    dataset: String,
     classes: usize,
     device: DeviceId,
     source: ShardSource,
@@ -79,11 +80,14 @@ pub enum ShardError {
         /// The digest of what is in it.
         actual: Digest,
     },
+    /// A shard that was made from something else than it should.
+    #[error("{0}; make the shards anew from this scenario")]
+    Source(String),
     /// A wrong number of classes for the data set.
     #[error("{actual} classes, where {dataset} has {expected}; write the shard file again")]
     Classes {
         /// The data set.
-        dataset: DatasetName,
+        dataset: String,
         /// Its number of classes.
         expected: usize,
         /// What the file says.
@@ -140,7 +144,7 @@ impl Shard {
     fn header(&self, info: &ShardInfo) -> String {
         let header = Header {
             format: FORMAT.to_owned(),
-            dataset: info.dataset,
+            dataset: info.dataset.clone(),
             classes: self.dataset().classes(),
             device: info.device,
             source: info.source.clone(),
@@ -150,12 +154,16 @@ impl Shard {
 }
 
 impl ShardFile {
-    /// Reads what [`Shard::to_bytes`] wrote.
+    /// Reads what [`Shard::to_bytes`] wrote: a shard of `dataset` that was made by `settings`.
     ///
     /// # Errors
-    /// If `bytes` are anything but a shard file of this version as it was written, with examples of the shape and the
-    /// classes of the data set it names.
-    pub fn read(bytes: &[u8]) -> Result<Self, ShardError> {
+    /// If `bytes` are anything but a shard file of this version as it was written, if it was made from something else, or
+    /// if its examples have not the shape and the classes of the data set.
+    pub fn read(
+        bytes: &[u8],
+        dataset: &Chosen<dyn Source>,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Self, ShardError> {
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
         let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
         let text = text.ok_or(ShardError::NotAShard)?;
@@ -168,15 +176,21 @@ impl ShardFile {
             let written = first.trim_end().trim_start_matches("blake3 = ").trim_matches('"').to_owned();
             return Err(ShardError::Damaged { written, actual: digest });
         }
-        let Header { dataset, classes, device, source, .. } = parse(header)?;
+        let Header { dataset: of, classes, device, source, .. } = parse(header)?;
+        if let Some(difference) = source.differs_from(settings) {
+            return Err(ShardError::Source(difference));
+        }
+        if of != dataset.name() {
+            return Err(ShardError::Source(format!("made of {of}, but the scenario says {dataset}")));
+        }
         let spec = dataset.spec();
         if classes != spec.classes {
-            return Err(ShardError::Classes { dataset, expected: spec.classes, actual: classes });
+            return Err(ShardError::Classes { dataset: of, expected: spec.classes, actual: classes });
         }
-        let features = read_features(&features, spec.shape)?;
+        let features = read_features(&features, &spec.shape)?;
         let labels = read_labels(&labels)?;
-        let examples = Dataset::new(spec.shape.to_vec(), spec.classes, features, labels)?;
-        let info = ShardInfo { dataset, device, source };
+        let examples = Dataset::new(spec.shape, spec.classes, features, labels)?;
+        let info = ShardInfo { dataset: of, device, source };
         Ok(ShardFile { shard: Shard::whole(Arc::new(examples)), info, digest })
     }
 }
@@ -235,10 +249,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::catalogue::Catalogue;
 
-    fn info(dataset: DatasetName) -> ShardInfo {
-        let settings = [("fleet.non-iid".to_owned(), "0.5".to_owned())].into();
-        ShardInfo { dataset, device: DeviceId(7), source: ShardSource { data: Digest([0xab; 32]), settings } }
+    fn settings() -> BTreeMap<String, String> {
+        [("fleet.non-iid".to_owned(), "0.5".to_owned())].into()
+    }
+
+    fn info(dataset: &str) -> ShardInfo {
+        let source = ShardSource { data: Digest([0xab; 32]), settings: settings() };
+        ShardInfo { dataset: dataset.to_owned(), device: DeviceId(7), source }
+    }
+
+    fn read_as(dataset: &str, bytes: &[u8]) -> Result<ShardFile, ShardError> {
+        let dataset = Catalogue::standard().datasets.with_defaults(dataset).unwrap();
+        ShardFile::read(bytes, &dataset, &settings())
+    }
+
+    fn read(bytes: &[u8]) -> Result<ShardFile, ShardError> {
+        read_as("breast-cancer", bytes)
     }
 
     /// The last two of three rows.
@@ -249,7 +277,7 @@ mod tests {
     }
 
     fn file() -> Vec<u8> {
-        rows().to_bytes(&info(DatasetName::BreastCancer))
+        rows().to_bytes(&info("breast-cancer"))
     }
 
     fn assert_same_examples(read: &Shard, written: &Shard) {
@@ -268,18 +296,18 @@ mod tests {
 
     /// The error for such a file that was written so: its digest is of what is in it.
     fn error(mut file: Vec<u8>) -> String {
-        if let Err(ShardError::Damaged { written, actual }) = ShardFile::read(&file) {
+        if let Err(ShardError::Damaged { written, actual }) = read(&file) {
             let start = file.windows(64).position(|window| window == written.as_bytes()).unwrap();
             file[start..][..64].copy_from_slice(actual.to_string().as_bytes());
         }
-        ShardFile::read(&file).unwrap_err().to_string()
+        read(&file).unwrap_err().to_string()
     }
 
     #[test]
     fn a_round_trip_keeps_floats_labels_info_and_digest() {
-        let ShardFile { shard, info: read_info, digest } = ShardFile::read(&file()).unwrap();
+        let ShardFile { shard, info: read_info, digest } = read(&file()).unwrap();
         assert_same_examples(&shard, &rows());
-        let info = info(DatasetName::BreastCancer);
+        let info = info("breast-cancer");
         assert_eq!((shard.indices(), digest), (&[0, 1][..], rows().digest(&info)));
         assert_eq!(read_info, info);
     }
@@ -289,23 +317,23 @@ mod tests {
         let pixels = Features::Bytes((0..2 * 784).map(|value| (value % 251) as u8).collect());
         let dataset = Dataset::new(vec![28, 28], 10, pixels, vec![3, 9]).unwrap();
         let shard = Shard::new(Arc::new(dataset), vec![1]).with_labels(|label| 9 - label);
-        let file = shard.to_bytes(&info(DatasetName::Mnist));
+        let file = shard.to_bytes(&info("mnist"));
         assert!(file.len() < 784 + 768, "pixels are to stay bytes");
-        let read = ShardFile::read(&file).unwrap();
+        let read = read_as("mnist", &file).unwrap();
         assert_same_examples(&read.shard, &shard);
-        assert_eq!(read.info, info(DatasetName::Mnist));
+        assert_eq!(read.info, info("mnist"));
     }
 
     #[test]
     fn an_empty_shard_can_be_written_and_read() {
         let dataset = Arc::new(Dataset::new(vec![30], 2, Features::Floats(vec![]), vec![]).unwrap());
-        let file = Shard::whole(dataset).to_bytes(&info(DatasetName::BreastCancer));
-        assert!(ShardFile::read(&file).unwrap().shard.is_empty());
+        let file = Shard::whole(dataset).to_bytes(&info("breast-cancer"));
+        assert!(read(&file).unwrap().shard.is_empty());
     }
 
     #[test]
     fn the_digest_names_examples_labels_device_and_source() {
-        let info = info(DatasetName::BreastCancer);
+        let info = info("breast-cancer");
         let digest = rows().digest(&info);
         let other_device = ShardInfo { device: DeviceId(8), ..info.clone() };
         let other_data = ShardSource { data: Digest([0xcd; 32]), ..info.source.clone() };
@@ -321,11 +349,11 @@ mod tests {
         for bit in 0..8 * whole.len() {
             let mut flipped = whole.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(ShardFile::read(&flipped).is_err(), "bit {} of byte {}", bit % 8, bit / 8);
+            assert!(read(&flipped).is_err(), "bit {} of byte {}", bit % 8, bit / 8);
         }
         let mut flipped = whole;
         *flipped.last_mut().unwrap() ^= 1;
-        let error = ShardFile::read(&flipped).unwrap_err().to_string();
+        let error = read(&flipped).unwrap_err().to_string();
         assert!(error.starts_with("damaged: its digest is "), "{error}");
         assert!(error.ends_with("; copy or write the shard file again"), "{error}");
     }
@@ -348,7 +376,11 @@ mod tests {
         );
         let classes = error(changed("classes = 2", "classes = 3"));
         assert_eq!(classes, format!("3 classes, where breast-cancer has 2{again}"));
-        assert!(error(changed("breast-cancer", "breast-canker")).contains("unknown variant"));
+        assert_eq!(
+            error(changed("breast-cancer", "breast-canker")),
+            "made of breast-canker, but the scenario says breast-cancer; make the shards anew from this scenario"
+        );
+        assert!(error(changed("0.5", "0.9")).starts_with("made with fleet.non-iid = 0.9, but"));
         assert!(error(changed("device", "gadget")).contains("unknown field"));
         assert!(error(changed("\"shard\"", "\"trash\"")).contains("is it a shard file?"));
         assert_eq!(
@@ -375,7 +407,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(ShardFile::read(&bytes).is_err());
+            prop_assert!(read(&bytes).is_err());
         }
 
         #[test]
@@ -388,8 +420,8 @@ mod tests {
                 if let Some(slot) = bytes.get_mut(position) { *slot = byte }
             }
             bytes.truncate(bytes.len() - cut);
-            if let Ok(read) = ShardFile::read(&bytes) {
-                prop_assert_eq!(read, ShardFile::read(&file()).unwrap());
+            if let Ok(file_read) = read(&bytes) {
+                prop_assert_eq!(file_read, read(&file()).unwrap());
             }
         }
     }

@@ -1,57 +1,100 @@
-//! What a shard was made from.
+//! What a data set is.
 
-use std::collections::BTreeMap;
+use std::fmt::Debug;
 
-use serde::{Deserialize, Serialize};
+use super::{DataError, Dataset, Folder, Split};
 
-use crate::identity::Digest;
+/// A data set: what is known of it before it is read, and how its files are read.
+pub trait Source: Debug + Send + Sync {
+    /// Its shape, its size and its files.
+    fn spec(&self) -> Spec;
 
-/// Everything that decides what is in the shards of a fleet: the examples that were dealt out, and the settings by which.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ShardSource {
-    /// Digest of the training data, in their order ([`Dataset::digest`](super::Dataset::digest)).
-    pub data: Digest,
-    /// The settings of the scenario, by their dotted keys and as a scenario file spells their values.
-    pub settings: BTreeMap<String, String>,
+    /// Whether training and test examples come apart; of other data sets the seed decides which are which.
+    fn comes_split(&self) -> bool {
+        false
+    }
+
+    /// Reads both parts from `folder`; examples and classes must be those of [`Source::spec`].
+    ///
+    /// # Errors
+    /// If a file is missing, unreadable or has other content than expected.
+    fn load(&self, folder: &Folder, seed: u64) -> Result<Split, DataError>;
+
+    /// Reads the test part alone, which is all that an aggregator needs.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    fn load_test(&self, folder: &Folder, seed: u64) -> Result<Dataset, DataError> {
+        Ok(self.load(folder, seed)?.test)
+    }
+
+    /// Where it comes from, if it is published.
+    fn published(&self) -> Option<Published> {
+        None
+    }
 }
 
-impl ShardSource {
-    /// In which settings `wanted` differ, as `key = value`; `None` if in none.
-    pub fn differs_from(&self, wanted: &BTreeMap<String, String>) -> Option<String> {
-        let spelled = |settings: &BTreeMap<String, String>, key: &String| match settings.get(key) {
-            Some(value) => format!("{key} = {value}"),
-            None => format!("no {key}"),
-        };
-        let keys =
-            self.settings.iter().chain(wanted).filter(|(key, value)| {
-                self.settings.get(*key) != Some(value) || wanted.get(*key) != Some(value)
-            });
-        let keys: std::collections::BTreeSet<_> = keys.map(|(key, _)| key).collect();
-        let list = |settings| keys.iter().map(|key| spelled(settings, key)).collect::<Vec<_>>().join(", ");
-        (!keys.is_empty())
-            .then(|| format!("made with {}, but the scenario says {}", list(&self.settings), list(wanted)))
-    }
+/// What is known of a data set before it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Shape of one example.
+    pub shape: Vec<usize>,
+    /// Number of classes.
+    pub classes: usize,
+    /// The most examples that either part of the split may have.
+    pub max_examples: usize,
+    /// Its folder below the data sets directory.
+    pub folder: String,
+    /// Its files in the folder, by their first names ([`find_file`](super::find_file)).
+    pub files: Vec<String>,
+}
+
+/// What is known of a data set as it is published.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Its licence.
+    pub licence: &'static str,
+    /// The page of its authors.
+    pub origin: &'static str,
+    /// About how large its files are.
+    pub size: &'static str,
+    /// Where its files can be downloaded from.
+    pub mirror: Mirror,
+    /// SHA-256 in hexadecimal of each file's content after decompression, as the files stand in [`Spec::files`]; empty
+    /// where it is not known.
+    pub content: Vec<&'static str>,
+    /// SHA-256 in hexadecimal of each file as it is downloaded; empty where it is not known.
+    pub download: Vec<&'static str>,
+}
+
+/// Whether files can be downloaded without a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mirror {
+    /// Each file is at this address, a slash, and its name with `.gz`.
+    Url(&'static str),
+    /// They cannot; how to get them.
+    ByHand(&'static str),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    }
+    use crate::catalogue::{Catalogue, Entry};
 
     #[test]
-    fn every_setting_that_differs_is_named_with_both_values() {
-        let made = settings(&[("fleet.non-iid", "0.5"), ("seed", "1"), ("data.train-examples", "200")]);
-        let source = ShardSource { data: Digest([0; 32]), settings: made.clone() };
-        assert_eq!(source.differs_from(&made), None);
-        let wanted = settings(&[("fleet.non-iid", "0.9"), ("seed", "1")]);
-        assert_eq!(
-            source.differs_from(&wanted).unwrap(),
-            "made with data.train-examples = 200, fleet.non-iid = 0.5, but the scenario says no data.train-examples, \
-             fleet.non-iid = 0.9"
-        );
+    fn digests_are_known_for_all_files_or_none_and_for_every_download() {
+        let registry = Catalogue::standard().datasets;
+        for name in registry.entries().map(Entry::name) {
+            let dataset = registry.with_defaults(name).unwrap();
+            let (source, files) = (dataset.published().unwrap(), dataset.spec().files.len());
+            for digests in [&source.content, &source.download] {
+                assert!(digests.is_empty() || digests.len() == files, "{name}");
+                assert!(digests.iter().all(|digest| digest.len() == 64), "{name}");
+            }
+            if let Mirror::Url(url) = source.mirror {
+                assert!(url.starts_with("https://") && !url.ends_with('/'), "{name}");
+                assert!(source.content.len() + source.download.len() > 0, "{name}");
+            }
+        }
     }
 }

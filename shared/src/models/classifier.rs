@@ -6,23 +6,31 @@ use candle_core::{Device, Tensor, Var};
 
 use super::input::Input;
 use super::operands::with_values;
-use super::{Model, ModelError, layers};
+use super::{ManyDevices, Model, ModelError, layers};
 use crate::data::Batch;
 use crate::parameters::{Entry, Layout, Parameters};
 use crate::random::Stream;
 
-/// What tells one network from another.
-pub(super) trait Network: Send + Sync {
+/// What tells one network from another. It is differentiated by candle, on the processors.
+pub trait Network: Send + Sync {
     /// Logits `[batch, classes]` of `input`, which is `[batch, ..shape of one example]`, under `parameters`,
     /// the tensors of the layout in its order.
+    ///
+    /// # Errors
+    /// If candle fails.
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> candle_core::Result<Tensor>;
 
-    /// Draws the initial values of one tensor into `values`, which are zeros.
+    /// Draws the initial values of one tensor into `values`, which are zeros, and stay so by default.
     fn initialize(&self, _entry: &Entry, _values: &mut [f32], _random: &mut Stream) {}
+
+    /// The form for many devices at once, with parameters of this layout and for examples of `shape`, if there is one.
+    fn many_devices(&self, _layout: &Layout, _shape: &[usize]) -> Option<Box<dyn ManyDevices>> {
+        None
+    }
 }
 
-/// A network, the parameters it needs and the examples it takes.
-pub(super) struct Classifier<N> {
+/// A network, the parameters it needs and the examples it takes: a [`Model`].
+pub struct Classifier<N> {
     network: N,
     layout: Arc<Layout>,
     input: Input,
@@ -30,7 +38,7 @@ pub(super) struct Classifier<N> {
 
 impl<N: Network> Classifier<N> {
     /// Joins a network with the `layout` of its parameters, the `shape` of one example and its classes.
-    pub(super) fn new(network: N, layout: Layout, shape: &[usize], classes: usize) -> Self {
+    pub fn new(network: N, layout: Layout, shape: &[usize], classes: usize) -> Self {
         Classifier { network, layout: Arc::new(layout), input: Input { shape: shape.to_vec(), classes } }
     }
 
@@ -100,12 +108,17 @@ impl<N: Network> Model for Classifier<N> {
         let tensors = self.tensors(parameters)?;
         Ok(self.forward(&tensors, batch)?.flatten_all()?.to_vec1()?)
     }
+
+    fn many_devices(&self) -> Option<Box<dyn ManyDevices>> {
+        self.network.many_devices(&self.layout, &self.input.shape)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::build;
     use super::super::gradient_check::random_batch;
-    use super::super::{ModelName, build};
+    use super::super::tests::ALL;
     use super::*;
     use crate::data::Features;
     use crate::identity::Digest;
@@ -113,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_batch_that_does_not_fit_is_named() {
-        for name in ModelName::ALL {
-            let model = build(name, &[12, 12], 2).unwrap();
+        for architecture in ALL {
+            let model = build(architecture, &[12, 12], 2).unwrap();
             let parameters = vec![0.0; model.layout().dimension()];
             let refusal = |parameters: &[f32], features: usize, shape: &[usize], labels: &[u32]| {
                 let batch = Batch {
@@ -138,13 +151,13 @@ mod tests {
 
     #[test]
     fn parameters_that_are_not_finite_give_values_that_are_not_finite() {
-        for name in ModelName::ALL {
-            let model = build(name, &[12, 12], 3).unwrap();
+        for architecture in ALL {
+            let model = build(architecture, &[12, 12], 3).unwrap();
             let batch = random_batch(&[12, 12], 3, 2);
             for value in [f32::NAN, f32::INFINITY, f32::MAX] {
                 let parameters = vec![value; model.layout().dimension()];
                 let (loss, gradient) = model.loss_and_gradient(&parameters, &batch).unwrap();
-                assert!(!loss.is_finite(), "{name} {value}");
+                assert!(!loss.is_finite(), "{architecture:?} {value}");
                 assert_eq!(gradient.len(), parameters.len());
                 assert_eq!(model.logits(&parameters, &batch).unwrap().len(), 6);
             }
@@ -156,13 +169,13 @@ mod tests {
     #[test]
     #[ignore = "run by `the_number_of_threads_does_not_change_a_bit`"]
     fn digest_of_gradients() {
-        for name in ModelName::ALL {
-            let model = build(name, &[28, 28], 10).unwrap();
+        for architecture in ALL {
+            let model = build(architecture, &[28, 28], 10).unwrap();
             let parameters = model.initial(&mut stream(1, Purpose::Weights, None, 0));
             let batch = random_batch(&[28, 28], 10, 8);
             let (loss, gradient) = model.loss_and_gradient(parameters.values(), &batch).unwrap();
             let bytes: Vec<u8> = gradient.iter().flat_map(|value| value.to_le_bytes()).collect();
-            println!("digest {name} {loss} {}", Digest::of(&bytes));
+            println!("digest {architecture:?} {loss} {}", Digest::of(&bytes));
         }
     }
 
@@ -179,7 +192,7 @@ mod tests {
             text.lines().filter_map(digest).collect::<Vec<_>>()
         };
         let one = digests("1");
-        assert_eq!(one.len(), ModelName::ALL.len());
+        assert_eq!(one.len(), ALL.len());
         assert_eq!(one, digests("2"));
         assert_eq!(one, digests("5"));
     }

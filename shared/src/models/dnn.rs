@@ -6,13 +6,16 @@
 //! makes no sense, the fully connected part alone.
 
 use candle_core::{Result, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::classifier::{Classifier, Network};
 use super::convolution::{Convolution, convolution_with_pooling};
 use super::linear::linear;
+use super::many::plain;
 use super::rectifier::relu;
 use super::reversal::channel_by_channel;
-use super::{Model, ModelError, ModelName, layers};
+use super::{Architecture, ManyDevices, Model, ModelError, layers};
 use crate::parameters::{Entry, Layout};
 use crate::random::Stream;
 
@@ -20,12 +23,22 @@ const CHANNELS: [usize; 2] = [30, 50];
 const HIDDEN: usize = 200;
 const KERNEL: usize = 3;
 
+/// The paper's Table 7a: convolutional on pictures, its fully connected part alone on rows of a table.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Dnn {}
+
+impl Architecture for Dnn {
+    fn build(&self, shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {
+        Ok(Box::new(classifier(shape, classes)?))
+    }
+}
+
 /// Fully connected, with or without convolutions before.
-struct Dnn {
+struct Layers {
     convolutional: bool,
 }
 
-impl Network for Dnn {
+impl Network for Layers {
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
         let pieces = layers::pieces(input, &parameters[0])?;
         let logits = pieces.iter().map(|piece| self.logits(parameters, piece)).collect::<Result<Vec<_>>>()?;
@@ -38,9 +51,13 @@ impl Network for Dnn {
             layers::xavier_uniform(&entry.shape, values, random);
         }
     }
+
+    fn many_devices(&self, layout: &Layout, shape: &[usize]) -> Option<Box<dyn ManyDevices>> {
+        Some(plain(layout, shape))
+    }
 }
 
-impl Dnn {
+impl Layers {
     fn logits(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
         let (features, head) = match parameters {
             [weight1, bias1, weight2, bias2, head @ ..] if self.convolutional => {
@@ -60,11 +77,7 @@ fn convolution(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
     convolution_with_pooling(Convolution { stride: 1, padding: 0 }, input, weight, bias)
 }
 
-pub(super) fn build(shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {
-    Ok(Box::new(classifier(shape, classes)?))
-}
-
-fn classifier(shape: &[usize], classes: usize) -> std::result::Result<Classifier<Dnn>, ModelError> {
+fn classifier(shape: &[usize], classes: usize) -> std::result::Result<Classifier<Layers>, ModelError> {
     let mut tensors = Vec::new();
     let features = match *shape {
         [features] => features,
@@ -88,7 +101,7 @@ fn classifier(shape: &[usize], classes: usize) -> std::result::Result<Classifier
         ("fc2.weight", vec![classes, HIDDEN]),
         ("fc2.bias", vec![classes]),
     ]);
-    let network = Dnn { convolutional: shape.len() == 2 };
+    let network = Layers { convolutional: shape.len() == 2 };
     Ok(Classifier::new(network, Layout::new(tensors), shape, classes))
 }
 
@@ -100,7 +113,7 @@ fn pooled_side(side: usize) -> Option<usize> {
 
 fn unsupported(shape: &[usize]) -> ModelError {
     ModelError::UnsupportedShape {
-        model: ModelName::Dnn,
+        model: "dnn",
         shape: shape.to_vec(),
         supported: "[features], or [height, width] of at least 10 x 10",
     }
@@ -121,14 +134,14 @@ mod tests {
 
     #[test]
     fn mnist_has_the_266060_parameters_of_table_7a() {
-        let model = build(&[28, 28], 10).unwrap();
+        let model = Dnn {}.build(&[28, 28], 10).unwrap();
         assert_eq!(model.layout().dimension(), 266_060);
         assert_eq!(model.layout().entries()[4].shape, [200, 1250]);
     }
 
     #[test]
     fn the_initial_model_of_a_seed_is_pinned() {
-        let parameters = initial(build(&[28, 28], 10).unwrap().as_ref());
+        let parameters = initial(Dnn {}.build(&[28, 28], 10).unwrap().as_ref());
         for entry in parameters.layout().entries() {
             let values = &parameters.values()[entry.range()];
             assert_eq!(values.iter().all(|&value| value == 0.0), entry.name.ends_with("bias"), "{entry:?}");
@@ -149,9 +162,9 @@ mod tests {
 
     #[test]
     fn an_image_must_survive_the_pooling() {
-        assert!(build(&[10, 10], 2).is_ok());
+        assert!(Dnn {}.build(&[10, 10], 2).is_ok());
         for shape in [&[9, 28][..], &[28, 9], &[1, 1], &[3, 28, 28], &[]] {
-            let error = build(shape, 2).err().unwrap();
+            let error = Dnn {}.build(shape, 2).err().unwrap();
             assert!(matches!(error, ModelError::UnsupportedShape { .. }), "{error}");
         }
     }

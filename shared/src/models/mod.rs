@@ -1,7 +1,7 @@
 //! The trainable models, behind one trait.
 //!
 //! # Layout
-//! - This file: the [`Model`] trait, and the registry: [`ModelName`] and [`build`].
+//! - This file: the traits [`Architecture`], what a scenario chooses, and [`Model`], what is built of it.
 //! - `classifier`: a network on candle as a [`Model`]: checks the batch, differentiates, flattens.
 //! - `convolution`, `linear`, `normalisation`, `rectifier`, `reversal`: what networks are made of, as operations of
 //!   our own on candle tensors, with the gradients that candle asks for; each is checked against finite differences.
@@ -10,16 +10,14 @@
 //! - `layers`: what networks share besides: loss, initial weights, evaluation in pieces.
 //! - `dnn`, `resnet20`: the networks, one file each.
 //! - `logistic_regression`: without candle, for a simulation of many devices trains it all the time.
+//! - `many`: models of many devices at once.
 //! - `input`: the check of parameters and batch that all of them make.
 //!
-//! A new model is one file, and its variant and its line in [`ModelName`]. An implementation that does not
+//! A new model is one file and its line in [`Catalogue`](crate::catalogue::Catalogue). An implementation that does not
 //! differentiate with candle implements [`Model`] directly.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use crate::data::Batch;
 use crate::parameters::{Layout, Parameters, ParametersError};
@@ -35,11 +33,18 @@ mod input;
 mod layers;
 mod linear;
 mod logistic_regression;
+mod many;
 mod normalisation;
 mod operands;
 mod rectifier;
 mod resnet20;
 mod reversal;
+
+pub use classifier::{Classifier, Network};
+pub use dnn::Dnn;
+pub use logistic_regression::LogisticRegression;
+pub use many::{ManyDevices, many_devices};
+pub use resnet20::ResNet20;
 
 /// The largest example: 512 x 512 pixels. Together with [`MAX_CLASSES`] it keeps the size of every model
 /// countable in 32 bits, on the boards and on the wire.
@@ -68,77 +73,41 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// As [`Model::loss_and_gradient`].
     fn logits(&self, parameters: &[f32], batch: &Batch) -> Result<Vec<f32>, ModelError>;
-}
 
-/// Which model a run trains; spelled as in the scenario file.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum ModelName {
-    /// `logistic-regression`: multi-class logistic regression (softmax regression), for any input shape.
-    LogisticRegression,
-    /// `dnn`: the convolutional network of the paper's Table 7a for images of shape `[height, width]`, and
-    /// its fully connected part alone for table rows of shape `[features]`.
-    Dnn,
-    /// `resnet20`: the residual network with 20 layers of He et al. for images of shape `[height, width]`.
-    #[serde(rename = "resnet20")]
-    ResNet20,
-}
-
-type Build = fn(shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError>;
-
-impl ModelName {
-    /// Every model there is.
-    pub const ALL: [ModelName; 3] = [ModelName::LogisticRegression, ModelName::Dnn, ModelName::ResNet20];
-
-    fn registration(self) -> (&'static str, Build) {
-        match self {
-            ModelName::LogisticRegression => ("logistic-regression", logistic_regression::build),
-            ModelName::Dnn => ("dnn", dnn::build),
-            ModelName::ResNet20 => ("resnet20", resnet20::build),
-        }
+    /// The form for many devices at once, if it has one of its own; see [`many_devices`].
+    fn many_devices(&self) -> Option<Box<dyn ManyDevices>> {
+        None
     }
 }
 
-impl fmt::Display for ModelName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.registration().0)
-    }
+/// The settings of a model, from which it is built for the examples of a data set.
+pub trait Architecture: fmt::Debug + Send + Sync {
+    /// The model for examples of `shape` (`[28, 28]`, `[30]`) in `classes` classes. Both are within the limits that
+    /// [`build`] checks.
+    ///
+    /// # Errors
+    /// [`ModelError::UnsupportedShape`] if it does not take such examples.
+    fn build(&self, shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError>;
 }
 
-/// A text that names no model.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not a model; expected one of {all}", all = ModelName::ALL.map(|name| name.to_string()).join(", "))]
-pub struct UnknownModel(String);
-
-impl FromStr for ModelName {
-    type Err = UnknownModel;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = ModelName::ALL.into_iter().find(|name| name.registration().0 == text);
-        found.ok_or_else(|| UnknownModel(text.to_owned()))
-    }
-}
-
-/// The model `name` for examples of `shape` (`[28, 28]`, `[30]`) in `classes` classes.
+/// The model of an `architecture` for examples of `shape` in `classes` classes.
 ///
 /// # Errors
-/// [`ModelError::UnsupportedShape`] or [`ModelError::UnsupportedClasses`] if there is no such model.
-pub fn build(name: ModelName, shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError> {
+/// [`ModelError::UnsupportedFeatures`] or [`ModelError::UnsupportedClasses`] if no model takes as many, and as
+/// [`Architecture::build`].
+pub fn build(
+    architecture: &dyn Architecture,
+    shape: &[usize],
+    classes: usize,
+) -> Result<Box<dyn Model>, ModelError> {
     let features = shape.iter().try_fold(1, |product: usize, &length| product.checked_mul(length));
     if !features.is_some_and(|features| (1..=MAX_FEATURES).contains(&features)) {
-        return Err(ModelError::UnsupportedShape {
-            model: name,
-            shape: shape.to_vec(),
-            supported: "1 to 262144 features in all",
-        });
+        return Err(ModelError::UnsupportedFeatures { shape: shape.to_vec() });
     }
     if !(2..=MAX_CLASSES).contains(&classes) {
         return Err(ModelError::UnsupportedClasses { classes });
     }
-    let (_, build) = name.registration();
-    build(shape, classes)
+    architecture.build(shape, classes)
 }
 
 /// Why a model could not be built or evaluated.
@@ -148,11 +117,17 @@ pub enum ModelError {
     #[error("model `{model}` does not take examples of shape {shape:?}; it takes {supported}")]
     UnsupportedShape {
         /// The model.
-        model: ModelName,
+        model: &'static str,
         /// The shape it was asked for.
         shape: Vec<usize>,
         /// What it takes.
         supported: &'static str,
+    },
+    /// No model takes examples of so many features.
+    #[error("no model takes examples of shape {shape:?}; they must have 1 to {MAX_FEATURES} features in all")]
+    UnsupportedFeatures {
+        /// The shape asked for.
+        shape: Vec<usize>,
     },
     /// No model has so many classes.
     #[error("a model cannot tell {classes} classes apart; the data set must have 2 to {MAX_CLASSES}")]
@@ -200,45 +175,42 @@ pub enum ModelError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    #[test]
-    fn every_name_is_spelled_alike_everywhere() {
-        for name in ModelName::ALL {
-            assert_eq!(name.to_string().parse(), Ok(name));
-            let serde_spelling = toml::Value::try_from(name).unwrap();
-            assert_eq!(serde_spelling.as_str(), Some(name.to_string().as_str()));
-        }
-        let error = "svm".parse::<ModelName>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`svm` is not a model; expected one of logistic-regression, dnn, resnet20"
-        );
-    }
+    pub(super) const ALL: [&dyn Architecture; 3] = [&LogisticRegression {}, &Dnn {}, &ResNet20 {}];
 
     #[test]
     fn shapes_and_classes_no_model_can_have_are_refused() {
-        for name in ModelName::ALL {
+        for model in ALL {
             for shape in [&[0][..], &[28, 0], &[usize::MAX, 2], &[1 << 19]] {
-                let refused = build(name, shape, 10).err();
-                assert!(matches!(refused, Some(ModelError::UnsupportedShape { .. })), "{name} {shape:?}");
+                let refused = build(model, shape, 10).err();
+                assert!(
+                    matches!(refused, Some(ModelError::UnsupportedFeatures { .. })),
+                    "{model:?} {shape:?}"
+                );
             }
             for classes in [0, 1, usize::MAX] {
-                let refused = build(name, &[30, 30], classes).err();
-                assert!(matches!(refused, Some(ModelError::UnsupportedClasses { .. })), "{name} {classes}");
+                let refused = build(model, &[30, 30], classes).err();
+                assert!(
+                    matches!(refused, Some(ModelError::UnsupportedClasses { .. })),
+                    "{model:?} {classes}"
+                );
             }
         }
     }
 
     #[test]
     fn the_largest_model_is_countable_in_32_bits() {
-        for name in ModelName::ALL {
+        for architecture in ALL {
             for shape in [&[MAX_FEATURES][..], &[512, 512], &[10, MAX_FEATURES / 10]] {
                 // Some take images only.
-                let Ok(model) = build(name, shape, MAX_CLASSES) else { continue };
+                let Ok(model) = build(architecture, shape, MAX_CLASSES) else { continue };
                 let dimension = model.layout().dimension();
-                assert!(u32::try_from(4 * dimension as u64).is_ok(), "{name} {shape:?}: {dimension}");
+                assert!(
+                    u32::try_from(4 * dimension as u64).is_ok(),
+                    "{architecture:?} {shape:?}: {dimension}"
+                );
             }
         }
     }

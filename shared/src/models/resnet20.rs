@@ -17,12 +17,15 @@
 //! ones for all models that are to be compared.
 
 use candle_core::{Device, Result, Tensor, bail};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::classifier::{Classifier, Network};
 use super::convolution::Convolution;
 use super::linear::linear;
+use super::many::residual;
 use super::normalisation::BatchNorm;
-use super::{Model, ModelError, ModelName, layers};
+use super::{Architecture, ManyDevices, Model, ModelError, layers};
 use crate::parameters::{Entry, Layout};
 use crate::random::Stream;
 
@@ -32,9 +35,19 @@ const CHANNELS: [usize; 3] = [16, 32, 64];
 const BLOCKS: usize = 3;
 const KERNEL: usize = 3;
 
-struct ResNet20;
+/// The residual network of He et al. with 20 layers, for pictures only.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ResNet20 {}
 
-impl Network for ResNet20 {
+impl Architecture for ResNet20 {
+    fn build(&self, shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {
+        Ok(Box::new(classifier(shape, classes)?))
+    }
+}
+
+struct Layers;
+
+impl Network for Layers {
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
         let (body, head) = parameters.split_at(parameters.len().saturating_sub(2));
         let mut units = body.chunks_exact(3);
@@ -68,6 +81,10 @@ impl Network for ResNet20 {
             _ if entry.name.ends_with("gamma") => values.fill(1.0),
             _ => {}
         }
+    }
+
+    fn many_devices(&self, layout: &Layout, shape: &[usize]) -> Option<Box<dyn ManyDevices>> {
+        Some(residual(layout, shape))
     }
 }
 
@@ -103,14 +120,10 @@ fn shortcut(input: &Tensor, channels: usize, stride: usize) -> Result<Tensor> {
     kept.pad_with_zeros(3, 0, channels - inputs)
 }
 
-pub(super) fn build(shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {
-    Ok(Box::new(classifier(shape, classes)?))
-}
-
-fn classifier(shape: &[usize], classes: usize) -> std::result::Result<Classifier<ResNet20>, ModelError> {
+fn classifier(shape: &[usize], classes: usize) -> std::result::Result<Classifier<Layers>, ModelError> {
     if shape.len() != 2 {
         return Err(ModelError::UnsupportedShape {
-            model: ModelName::ResNet20,
+            model: "resnet20",
             shape: shape.to_vec(),
             supported: "[height, width]",
         });
@@ -128,7 +141,7 @@ fn classifier(shape: &[usize], classes: usize) -> std::result::Result<Classifier
     }
     tensors.push(("fc.weight".to_owned(), vec![classes, CHANNELS[2]]));
     tensors.push(("fc.bias".to_owned(), vec![classes]));
-    Ok(Classifier::new(ResNet20, Layout::new(tensors), shape, classes))
+    Ok(Classifier::new(Layers, Layout::new(tensors), shape, classes))
 }
 
 #[cfg(test)]
@@ -148,8 +161,8 @@ mod tests {
     /// With three colours and ten classes the original has 269,722: 288 more under the first kernels.
     #[test]
     fn it_has_the_parameters_of_the_original() {
-        assert_eq!(build(&[32, 32], 10).unwrap().layout().dimension() + 288, 269_722);
-        let model = build(&[64, 64], 8).unwrap();
+        assert_eq!(ResNet20 {}.build(&[32, 32], 10).unwrap().layout().dimension() + 288, 269_722);
+        let model = ResNet20 {}.build(&[64, 64], 8).unwrap();
         assert_eq!(model.layout().dimension(), 269_304);
         let weights = model.layout().entries().iter().filter(|entry| entry.shape.len() > 1).count();
         assert_eq!(weights, 20);
@@ -159,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_initial_model_of_a_seed_is_pinned() {
-        let parameters = initial(build(&[64, 64], 8).unwrap().as_ref());
+        let parameters = initial(ResNet20 {}.build(&[64, 64], 8).unwrap().as_ref());
         for entry in parameters.layout().entries() {
             let values = &parameters.values()[entry.range()];
             let all = |expected: f32| values.iter().all(|&value| value == expected);
@@ -191,16 +204,16 @@ mod tests {
 
     #[test]
     fn only_images_are_taken() {
-        assert!(build(&[28, 28], 2).is_ok());
+        assert!(ResNet20 {}.build(&[28, 28], 2).is_ok());
         for shape in [&[30][..], &[3, 28, 28], &[]] {
-            let refused = build(shape, 2).err().unwrap();
+            let refused = ResNet20 {}.build(shape, 2).err().unwrap();
             assert!(matches!(refused, ModelError::UnsupportedShape { .. }), "{refused}");
         }
     }
 
     #[test]
     fn it_learns_eight_random_images_by_heart() {
-        let model = build(&[9, 8], 4).unwrap();
+        let model = ResNet20 {}.build(&[9, 8], 4).unwrap();
         let images = || random_batch(&[9, 8], 4, 8);
         let trained =
             train(model.as_ref(), initial(model.as_ref()).values().into(), 0.1, 30, |_| images()).unwrap();
@@ -212,7 +225,7 @@ mod tests {
     /// What the module says of evaluation: neighbours in the batch matter, and nothing else does.
     #[test]
     fn the_same_batch_is_always_classified_alike() {
-        let model = build(&[9, 8], 4).unwrap();
+        let model = ResNet20 {}.build(&[9, 8], 4).unwrap();
         let parameters = initial(model.as_ref());
         let logits =
             |examples| model.logits(parameters.values(), &random_batch(&[9, 8], 4, examples)).unwrap();

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Scenario;
 use super::validation::{Unfit, require};
-use crate::data::DatasetName;
+use crate::catalogue::Chosen;
+use crate::data::Source;
 
 /// `[data]`: how much of the data set is used. The test set is always used whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +21,7 @@ pub struct Data {
 
 impl Data {
     /// Checks that there are as many of `dataset`, and one for each of `devices`.
-    pub(super) fn check(&self, dataset: DatasetName, devices: u32) -> Result<(), Unfit> {
+    pub(super) fn check(&self, dataset: &Chosen<dyn Source>, devices: u32) -> Result<(), Unfit> {
         let available = dataset.spec().max_examples;
         let Some(examples) = self.train_examples else {
             return require(devices as usize <= available, "fleet.devices", || {
@@ -39,21 +40,23 @@ impl Data {
     }
 }
 
-/// The keys that decide what is in the shards, beside the data set itself.
-const DECIDE_SHARDS: [&str; 5] = ["dataset", "seed", "data.train-examples", "fleet.devices", "fleet.non-iid"];
+/// The keys that decide what is in the shards, beside the data set itself and the partition's own keys.
+const DECIDE_SHARDS: [&str; 5] =
+    ["dataset", "seed", "data.train-examples", "fleet.devices", "fleet.partition"];
 
 /// What of an attack decides nothing about shards.
 const OF_ROUNDS: &str = "round-fraction";
 
 impl Scenario {
-    /// The settings that decide what is in the devices' shards, by their dotted keys: those of an attack, too, if it plants
-    /// examples there.
+    /// The settings that decide what is in the devices' shards, by their dotted keys: those of the partition, and of an attack
+    /// if it plants examples there.
     ///
     /// # Panics
     /// Never: a scenario holds nothing that TOML cannot express.
     pub fn shard_settings(&self) -> BTreeMap<String, String> {
         let table = toml::Table::try_from(self).expect("a scenario is plain TOML");
         let mut keys: Vec<String> = DECIDE_SHARDS.map(ToOwned::to_owned).into();
+        keys.extend(self.fleet.partition.settings().keys().map(|key| format!("fleet.{key}")));
         if self.attack.kind.as_ref().is_some_and(|attack| attack.plants()) {
             keys.push("fleet.compromised".to_owned());
             let attack = table.get("attack").and_then(toml::Value::as_table).into_iter().flatten();

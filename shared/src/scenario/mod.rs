@@ -22,12 +22,13 @@
 //! ```
 //!
 //! Every key has a default but `name`, `dataset`, `model` and `rounds`; an unknown key is an error, and so is one that the
-//! chosen rule, stage or attack does not have. Where the
+//! chosen rule, stage, attack, data set or partition does not have. Where the
 //! run takes place is chosen on the command line, never here: the same file runs on every bench.
 
 mod data;
 mod enough;
 mod error;
+mod named;
 mod reading;
 mod roles;
 mod schema;
@@ -48,9 +49,9 @@ pub use settings::key_of;
 pub use validation::{Unfit, at_least_one, fits_f32, positive, require};
 
 use crate::catalogue::{Catalogue, Chosen};
-use crate::data::DatasetName;
+use crate::data::Source;
 use crate::defense::Stage;
-use crate::models::ModelName;
+use crate::models::Architecture;
 
 /// Everything about a run: see the module documentation. Resolved: defaults that depend on other keys are filled in.
 #[derive(Clone, Debug, Serialize)]
@@ -61,9 +62,11 @@ pub struct Scenario {
     /// Seed of every random draw.
     pub seed: u64,
     /// The data set.
-    pub dataset: DatasetName,
-    /// The model.
-    pub model: ModelName,
+    #[serde(serialize_with = "named::in_short")]
+    pub dataset: Chosen<dyn Source>,
+    /// The model, with its settings.
+    #[serde(serialize_with = "named::in_short")]
+    pub model: Chosen<dyn Architecture>,
     /// Number of rounds.
     pub rounds: u32,
     /// How much of the data set is used.

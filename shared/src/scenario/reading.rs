@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::sections::{AggregationKeys, AttackKeys, StageKeys, one};
+use super::named::Named;
+use super::sections::{AggregationKeys, AttackKeys, FleetKeys, StageKeys, one};
 use super::settings::{key_of, unique, with_setting};
 use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing, Training};
-use crate::catalogue::{Catalogue, Chosen, Misfit, NONE};
-use crate::data::DatasetName;
+use crate::catalogue::{Catalogue, Chosen, Entry, Misfit, NONE, listed};
+use crate::data::Partition;
 use crate::defense::Stage;
 use crate::identity::Digest;
-use crate::models::ModelName;
 use crate::toml_file::{self, FileError, line_of, one_line, plain};
 
 impl Scenario {
@@ -66,6 +66,12 @@ impl Catalogue {
         let mut table: Table = toml_file::parse(file, text)?;
         let source = Source { file, text, settings };
         self.resolve(&table).map_err(|misfit| source.locate(misfit))?;
+        for key in ["dataset", "model"] {
+            if let Some(named @ Value::String(_)) = table.get_mut(key) {
+                // A setting may add to it.
+                *named = Value::Table(Table::from_iter([("kind".to_owned(), named.clone())]));
+            }
+        }
         self.make_way(&mut table, settings);
         for (position, setting) in settings.iter().enumerate() {
             // One at a time, so that an error names the setting that caused it.
@@ -79,8 +85,8 @@ impl Catalogue {
         Ok(scenario)
     }
 
-    /// Where one of the settings chooses another rule, stage or attack than the file, takes the settings of the former
-    /// choice out of `table`, but for those that the new one has as well.
+    /// Where one of the settings chooses another data set, model, partition, rule, stage or attack than the file, takes the
+    /// settings of the former choice out of `table`, but for those that the new one has as well.
     fn make_way(&self, table: &mut Table, settings: &[String]) {
         let chosen = |key: &str| {
             let (_, value) = settings.iter().find(|setting| key_of(setting) == key)?.split_once('=')?;
@@ -88,10 +94,15 @@ impl Catalogue {
         };
         let keys = |section: &str| match section {
             "aggregation" => self.rules.keys(&chosen("aggregation.rule")?),
+            "model" => self.models.keys(&chosen("model.kind")?),
             "attack" => self.attacks.keys(&chosen("attack.kind")?),
+            "dataset" => self.datasets.keys(&chosen("dataset.kind")?),
+            "fleet" => self.partitions.keys(&chosen("fleet.partition")?),
             _ => self.stages.keys(&chosen("defense.kind")?),
         };
-        for (section, common) in [("aggregation", AGGREGATION), ("attack", ATTACK), ("defense", STAGE)] {
+        for (section, common) in
+            ["dataset", "model", "defense"].map(|section| (section, KIND)).into_iter().chain(SECTIONS)
+        {
             if let (Some(keys), Some(Value::Table(table))) = (keys(section), table.get_mut(section)) {
                 table.retain(|key, _| common.contains(&key) || keys.iter().any(|own| own == key));
             }
@@ -128,11 +139,16 @@ impl Catalogue {
                 kind: attack.transpose().map_err(of("attack"))?,
                 round_fraction: keys.attack.round_fraction,
             },
-            fleet: Fleet { selected: Some(keys.fleet.selected.unwrap_or(keys.fleet.devices)), ..keys.fleet },
+            fleet: Fleet {
+                devices: keys.fleet.devices,
+                compromised: keys.fleet.compromised,
+                partition: self.partition(&keys.fleet.partition, own("fleet", FLEET)).map_err(of("fleet"))?,
+                selected: keys.fleet.selected.unwrap_or(keys.fleet.devices),
+            },
             name: keys.name,
             seed: keys.seed,
-            dataset: keys.dataset,
-            model: keys.model,
+            dataset: keys.dataset.choose("dataset", &self.datasets)?,
+            model: keys.model.choose("model", &self.models)?,
             rounds: keys.rounds,
             data: keys.data,
             training: keys.training,
@@ -140,6 +156,19 @@ impl Catalogue {
             timing: keys.timing,
             catalogue: Arc::new(self.clone()),
         })
+    }
+
+    /// The partition called `name` with its `own` keys. A key that no partition has may be one of `[fleet]`, misspelled.
+    fn partition(&self, name: &str, own: Table) -> Result<Chosen<dyn Partition>, Misfit> {
+        let keys = |entry: &Entry<dyn Partition>| entry.keys();
+        let known: Vec<String> = self.partitions.entries().flat_map(keys).collect();
+        if let Some(key) = own.keys().find(|key| !known.contains(key)) {
+            let keys = self.partitions.keys(name).unwrap_or_default();
+            let keys = listed(FLEET.iter().map(ToString::to_string).chain(keys));
+            let message = format!("unknown field `{key}`, expected one of {keys}");
+            return Err(Misfit { key: key.clone(), message });
+        }
+        self.partitions.choose(name, own, &|_| {})
     }
 
     /// The stages of `[[defense]]`; a single `[defense]` is the only one.
@@ -155,8 +184,8 @@ impl Catalogue {
                 let path = if is_list { format!("defense.{number}") } else { "defense".to_owned() };
                 Misfit { key: format!("{path}.{}", misfit.key), ..misfit }
             };
-            let StageKeys { kind } = read(Value::Table(common_keys(table, STAGE))).map_err(of)?;
-            let own = own_keys(Some(table), STAGE);
+            let StageKeys { kind } = read(Value::Table(common_keys(table, KIND))).map_err(of)?;
+            let own = own_keys(Some(table), KIND);
             if kind != NONE {
                 let stage = self.stages.choose(&kind, own, &|stage| stage.resolve(byzantine as usize));
                 stages.push(stage.map_err(of)?);
@@ -177,15 +206,17 @@ pub(super) struct Keys {
     name: String,
     #[serde(default = "one")]
     seed: u64,
-    dataset: DatasetName,
-    model: ModelName,
+    #[schemars(with = "String")]
+    dataset: Named,
+    #[schemars(with = "String")]
+    model: Named,
     rounds: u32,
     #[serde(default)]
     data: Data,
     #[serde(default)]
     training: Training,
     #[serde(default)]
-    fleet: Fleet,
+    fleet: FleetKeys,
     #[serde(default)]
     aggregation: AggregationKeys,
     #[serde(default)]
@@ -199,13 +230,17 @@ pub(super) struct Keys {
 /// The keys of a section that hang on nothing.
 const AGGREGATION: &[&str] = &["rule", "byzantine", "round-quorum"];
 const ATTACK: &[&str] = &["kind", "round-fraction"];
-const STAGE: &[&str] = &["kind"];
+const FLEET: &[&str] = &["devices", "compromised", "partition", "selected"];
+/// Of a data set, a model and a stage.
+const KIND: &[&str] = &["kind"];
+/// The sections with keys of what is chosen there.
+const SECTIONS: [(&str, &[&str]); 3] = [("aggregation", AGGREGATION), ("attack", ATTACK), ("fleet", FLEET)];
 
 impl Keys {
     fn read(table: &Table) -> Result<Self, Misfit> {
         let mut table = table.clone();
         table.remove("defense");
-        for (section, common) in [("aggregation", AGGREGATION), ("attack", ATTACK)] {
+        for (section, common) in SECTIONS {
             if let Some(table) = table.get_mut(section).filter(|value| value.is_table()) {
                 *table = Value::Table(common_keys(table, common));
             }

@@ -51,7 +51,7 @@ impl Scenario {
 
     /// How many devices take part in a round.
     pub fn selected(&self) -> u32 {
-        self.fleet.selected.unwrap_or(self.fleet.devices)
+        self.fleet.selected
     }
 
     /// How many compromised devices the aggregator assumes.
@@ -69,7 +69,8 @@ impl Scenario {
         let rule = self.aggregation.rule.extension();
         let stages = self.defense.iter().filter_map(Chosen::extension);
         let attack = self.attack.kind.as_ref().and_then(Chosen::extension);
-        rule.into_iter().chain(stages).chain(attack).collect()
+        let data = [self.dataset.extension(), self.fleet.partition.extension(), self.model.extension()];
+        data.into_iter().flatten().chain(rule).chain(stages).chain(attack).collect()
     }
 
     /// Whether the global model is evaluated after `round`: every so many rounds, and after the last.

@@ -3,8 +3,9 @@
 use schemars::{Schema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::named;
 use super::reading::Keys;
-use super::sections::{AggregationKeys, AttackKeys, StageKeys};
+use super::sections::{AggregationKeys, AttackKeys, FleetKeys, StageKeys, USUAL_PARTITION};
 use crate::catalogue::{Catalogue, NONE, Registry};
 
 impl Catalogue {
@@ -17,7 +18,11 @@ impl Catalogue {
         let rule = choices(&generator.subschema_for::<AggregationKeys>(), &self.rules, "mean");
         let attack = choices(&generator.subschema_for::<AttackKeys>(), &self.attacks, NONE);
         let stage = choices(&generator.subschema_for::<StageKeys>(), &self.stages, NONE);
+        let fleet = choices(&generator.subschema_for::<FleetKeys>(), &self.partitions, USUAL_PARTITION);
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert("fleet".to_owned(), fleet);
+            properties.insert("dataset".to_owned(), named::schema(&self.datasets));
+            properties.insert("model".to_owned(), named::schema(&self.models));
             properties.insert("aggregation".to_owned(), rule);
             properties.insert("attack".to_owned(), attack);
             let stages = json!({ "type": "array", "items": stage.clone() });
@@ -29,7 +34,7 @@ impl Catalogue {
 
 /// A section that names one thing of `registry`, by default the one called `default`: for each of them its keys beside
 /// those `common` to all.
-fn choices<T: ?Sized + 'static>(common: &Schema, registry: &Registry<T>, default: &str) -> Value {
+pub(super) fn choices<T: ?Sized + 'static>(common: &Schema, registry: &Registry<T>, default: &str) -> Value {
     let object = |schema: &Schema| match schema.get("properties") {
         Some(Value::Object(properties)) => properties.clone(),
         _ => Map::new(),

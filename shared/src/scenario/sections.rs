@@ -1,10 +1,11 @@
 //! The tables of a scenario file and their defaults (the paper's Table 1 where it has one).
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::attacks;
 use crate::catalogue::{Chosen, NONE};
+use crate::data::Partition;
 use crate::rules::Rule;
 
 pub(super) fn one() -> u64 {
@@ -31,23 +32,49 @@ impl Default for Training {
 }
 
 /// `[fleet]`: the devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Fleet {
     /// Number of devices (the paper's m).
     pub devices: u32,
     /// Number of compromised devices among them (the paper's c).
     pub compromised: u32,
-    /// Degree of non-IID (the paper's p): share of a label's examples that go to the label's own group of devices.
-    pub non_iid: f64,
-    /// Devices that take part in a round; all of them by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub selected: Option<u32>,
+    /// Which example goes to which of them, with its settings.
+    #[serde(flatten, serialize_with = "unless_usual")]
+    pub partition: Chosen<dyn Partition>,
+    /// Devices that take part in a round.
+    pub selected: u32,
 }
 
-impl Default for Fleet {
+/// The partition of a file that names none.
+pub(super) const USUAL_PARTITION: &str = "label-groups";
+
+/// The settings of a partition, after its name where that is another than the usual one: files and shards from before there
+/// were others say the same.
+fn unless_usual<S: Serializer>(partition: &Chosen<dyn Partition>, serializer: S) -> Result<S::Ok, S::Error> {
+    match partition.name() {
+        USUAL_PARTITION => partition.settings().serialize(serializer),
+        _ => partition.serialize(serializer),
+    }
+}
+
+/// The keys of `[fleet]` that every partition has.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct FleetKeys {
+    /// Number of devices (the paper's m).
+    pub(super) devices: u32,
+    /// Number of compromised devices among them (the paper's c).
+    pub(super) compromised: u32,
+    /// Which example goes to which of them.
+    pub(super) partition: String,
+    /// Devices that take part in a round; all of them by default.
+    pub(super) selected: Option<u32>,
+}
+
+impl Default for FleetKeys {
     fn default() -> Self {
-        Fleet { devices: 100, compromised: 20, non_iid: 0.5, selected: None }
+        FleetKeys { devices: 100, compromised: 20, partition: USUAL_PARTITION.to_owned(), selected: None }
     }
 }
 

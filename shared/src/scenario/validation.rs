@@ -26,14 +26,12 @@ impl Scenario {
         require(fleet.compromised < fleet.devices, "fleet.compromised", || {
             format!("{} of {} devices compromised leaves no benign one", fleet.compromised, fleet.devices)
         })?;
-        require((0.0..=1.0).contains(&fleet.non_iid), "fleet.non-iid", || {
-            format!("{} must lie between 0 and 1", fleet.non_iid)
-        })?;
+        fleet.partition.check()?;
         require((1..=fleet.devices).contains(&self.selected()), "fleet.selected", || {
             format!("{} must lie between 1 and fleet.devices = {}", self.selected(), fleet.devices)
         })?;
 
-        self.data.check(self.dataset, fleet.devices)?;
+        self.data.check(&self.dataset, fleet.devices)?;
 
         require(self.byzantine() <= fleet.devices, "aggregation.byzantine", || {
             format!("{} is more than fleet.devices = {}", self.byzantine(), fleet.devices)

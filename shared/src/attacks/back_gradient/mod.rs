@@ -141,7 +141,7 @@ impl Attack for BackGradient {
     fn check(&self, scenario: &Scenario) -> Result<(), Unfit> {
         let images = scenario.dataset.spec().shape.len() > 1;
         require(images, "attack.kind", || {
-            let dataset = scenario.dataset;
+            let dataset = &scenario.dataset;
             format!("back-gradient poisons pixels, and {dataset} has none; choose a data set of images")
         })
     }

@@ -10,29 +10,38 @@ mod present;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use self::columns::{TILE, Tile, add_scaled, transpose, transpose_back, weighted_sum};
 use self::present::Present;
 use super::input::Input;
-use super::{Model, ModelError};
+use super::many::plain;
+use super::{Architecture, ManyDevices, Model, ModelError};
 use crate::data::Batch;
 use crate::parameters::{Layout, Parameters};
 use crate::random::Stream;
 use simd::{Kernel, padded, vectorized};
 
+/// Multi-class logistic regression (softmax regression), for examples of any shape.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct LogisticRegression {}
+
+impl Architecture for LogisticRegression {
+    fn build(&self, shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError> {
+        let input = Input { shape: shape.to_vec(), classes };
+        let layout = Layout::new([("weight", vec![classes, input.features()]), ("bias", vec![classes])]);
+        Ok(Box::new(Regression { layout: Arc::new(layout), input }))
+    }
+}
+
 /// Starts from zeros, which do as well as any draw since its loss is convex.
-struct LogisticRegression {
+struct Regression {
     layout: Arc<Layout>,
     input: Input,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "all models are built through one signature")]
-pub(super) fn build(shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError> {
-    let input = Input { shape: shape.to_vec(), classes };
-    let layout = Layout::new([("weight", vec![classes, input.features()]), ("bias", vec![classes])]);
-    Ok(Box::new(LogisticRegression { layout: Arc::new(layout), input }))
-}
-
-impl Model for LogisticRegression {
+impl Model for Regression {
     fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
@@ -50,11 +59,15 @@ impl Model for LogisticRegression {
         self.input.check(&self.layout, parameters, batch)?;
         Ok(vectorized(Logits { model: self, parameters, batch }))
     }
+
+    fn many_devices(&self) -> Option<Box<dyn ManyDevices>> {
+        Some(plain(&self.layout, &self.input.shape))
+    }
 }
 
 /// Logits of a batch that has passed the check.
 struct Logits<'a> {
-    model: &'a LogisticRegression,
+    model: &'a Regression,
     parameters: &'a [f32],
     batch: &'a Batch,
 }
@@ -78,7 +91,7 @@ impl Kernel for Logits<'_> {
 
 /// Loss and gradient of a batch that has passed the check.
 struct Step<'a> {
-    model: &'a LogisticRegression,
+    model: &'a Regression,
     parameters: &'a [f32],
     batch: &'a Batch,
 }
@@ -88,7 +101,7 @@ impl Kernel for Step<'_> {
 
     #[inline(always)]
     fn run(self) -> (f32, Vec<f32>) {
-        let Step { model: LogisticRegression { layout, input }, parameters, batch } = self;
+        let Step { model: Regression { layout, input }, parameters, batch } = self;
         let (features, classes) = (input.features(), input.classes);
         let linear = Linear::of(parameters, input);
         let mut by_weights = vec![vec![[0.0; TILE]; features]; linear.tiles.len()];
@@ -206,7 +219,7 @@ mod tests {
 
     #[test]
     fn mnist_has_7850_parameters_that_start_as_zeros() {
-        let model = build(&[28, 28], 10).unwrap();
+        let model = LogisticRegression {}.build(&[28, 28], 10).unwrap();
         let initial = model.initial(&mut stream(1, Purpose::Weights, None, 0));
         assert_eq!(initial.values(), vec![0.0; 7850]);
     }
@@ -221,7 +234,8 @@ mod tests {
             (&[9], 17, 3),
             (&[2], 40, 50),
         ] {
-            let (model, expected) = (build(shape, classes).unwrap(), by_tensors(shape, classes));
+            let (model, expected) =
+                (LogisticRegression {}.build(shape, classes).unwrap(), by_tensors(shape, classes));
             let batch = random_batch(shape, classes as u32, examples);
             let parameters: Vec<f32> =
                 random_batch(&[model.layout().dimension()], 2, 1).features.to_floats().into();
@@ -243,7 +257,7 @@ mod tests {
 
     #[test]
     fn pixels_give_the_bits_of_the_fractions_they_stand_for() {
-        let model = build(&[3, 7], 3).unwrap();
+        let model = LogisticRegression {}.build(&[3, 7], 3).unwrap();
         let pixels =
             Features::Bytes((0..42).map(|i: u8| if i.is_multiple_of(3) { 0 } else { i * 6 }).collect());
         let floats = Features::Floats(pixels.to_floats().into_owned());
@@ -261,7 +275,7 @@ mod tests {
     /// Computed once and written down: the same bits on every machine, whatever its vector instructions.
     #[test]
     fn a_step_has_the_same_bits_everywhere() {
-        let model = build(&[28, 28], 10).unwrap();
+        let model = LogisticRegression {}.build(&[28, 28], 10).unwrap();
         let pixels = (0..4 * 784u32).map(|i| if i % 5 < 3 { 0 } else { (i * 37 % 256) as u8 }).collect();
         let batch =
             Batch { features: Features::Bytes(pixels), shape: vec![28, 28], labels: vec![3, 0, 9, 3] };

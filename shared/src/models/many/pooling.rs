@@ -56,8 +56,9 @@ fn to_the_larger(is_first: &Tensor, gradient: &Tensor, dim: usize) -> Result<Ten
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
-    use crate::batched::testing::device;
 
     #[test]
     fn the_first_of_the_largest_gets_the_gradient_and_nan_is_the_largest() {
@@ -69,12 +70,12 @@ mod tests {
             [0., 8., nan, 3., 9.],
         ];
         let shape = (1, 4, 5, 1);
-        let images = Tensor::new(&rows, device()).unwrap().reshape(shape).unwrap();
+        let images = Tensor::new(&rows, &Device::Cpu).unwrap().reshape(shape).unwrap();
         let (values, pooling) = pool(&images).unwrap();
         let values = values.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(values[..2], [5., 2.]);
         assert!(values[2].is_nan() && values.len() == 4, "{values:?}");
-        let gradient = Tensor::new(&[[[[1_f32], [2.]], [[3.], [4.]]]], device()).unwrap();
+        let gradient = Tensor::new(&[[[[1_f32], [2.]], [[3.], [4.]]]], &Device::Cpu).unwrap();
         let back = pooling.back(&gradient).unwrap().reshape((4, 5)).unwrap();
         let back = back.to_vec2::<f32>().unwrap();
         assert_eq!(back[..2], [[0., 1., 2., 0., 0.], [0.; 5]]);

@@ -1,0 +1,37 @@
+//! A partition: devices that know few labels.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use shared::data::{Partition, leave_none_empty};
+use shared::random::Stream;
+use shared::scenario::{Unfit, at_least_one};
+
+/// The examples of each label go to a few neighbouring devices, in turns.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ByLabel {
+    /// How many devices share a label.
+    pub sharers: u32,
+}
+
+impl Default for ByLabel {
+    fn default() -> Self {
+        ByLabel { sharers: 2 }
+    }
+}
+
+impl Partition for ByLabel {
+    fn check(&self) -> Result<(), Unfit> {
+        at_least_one("fleet.sharers", self.sharers)
+    }
+
+    fn deal(&self, labels: &[u8], _: usize, devices: usize, _: &mut Stream) -> Vec<Vec<u32>> {
+        let mut parts = vec![Vec::new(); devices];
+        for (index, &label) in (0u32..).zip(labels) {
+            let turn = index as usize % self.sharers as usize;
+            parts[(usize::from(label) + turn) % devices].push(index);
+        }
+        leave_none_empty(&mut parts);
+        parts
+    }
+}
