@@ -16,7 +16,7 @@ pub(crate) fn catalogue() -> Catalogue {
     catalogue
 }
 
-/// Compromised devices go up the gradient as far as others go down.
+/// Compromised devices go up the gradient twice as far as others go down.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 struct Ascent {}
 
@@ -24,7 +24,10 @@ impl Attack for Ascent {
     fn train(&self, training: &Training<'_>, random: &mut Stream) -> Option<Result<Trained, ModelError>> {
         let turned = |Trained { parameters, loss }: Trained| {
             let pairs = parameters.iter().zip(&*training.global);
-            Trained { parameters: pairs.map(|(trained, global)| 2.0 * global - trained).collect(), loss }
+            Trained {
+                parameters: pairs.map(|(trained, global)| 3.0 * global - 2.0 * trained).collect(),
+                loss,
+            }
         };
         Some(training.honestly(random).map(turned))
     }

@@ -5,7 +5,7 @@ use shared::catalogue::Catalogue;
 
 use super::*;
 use crate::record::examples::{manifest, manifest_of, parameters, record, scenario};
-use crate::record::{RefusedDevice, State};
+use crate::record::{FORMAT, RefusedDevice, State};
 
 /// Opens the run of `settings` on top of the example's, or makes it.
 fn opened(path: &Path, settings: &[&str]) -> Result<RunDirectory, RecordError> {
@@ -110,7 +110,7 @@ fn damage_is_refused_and_the_file_is_named() {
     refused(CHECKPOINT, &checkpoint[..checkpoint.len() - 1]);
     refused(CHECKPOINT, &[0xff; 200]);
     refused(CHECKPOINT, &parameters(1.0).to_safetensors(HashMap::new()).unwrap());
-    refused(MANIFEST, br#"{"format":2}"#);
+    refused(MANIFEST, format!("{{\"format\":{FORMAT}}}").as_bytes());
     refused(ROUNDS, b"");
     let rounds = fs::read_to_string(home.path().join(ROUNDS)).unwrap();
     let lines: Vec<&str> = rounds.split_inclusive('\n').collect();
