@@ -63,7 +63,8 @@ impl AttackLog {
 mod tests {
     use std::fs;
 
-    use shared::attack_record::{AttackStep, Models};
+    use shared::attack_record::AttackStep;
+    use shared::attacks::Models;
     use shared::identity::DeviceId;
 
     use super::*;

@@ -72,8 +72,15 @@ impl Screening {
                 Ok((evaluations[0], places[1..].iter().map(|&place| evaluations[place]).collect()))
             };
             let updates = Round::new(&geometry, byzantine);
-            let harmful =
-                stage.remove(&Gate { scenario, round, devices: &devices, updates, evaluate: &evaluate })?;
+            let (seed, attackers) = (scenario.seed, &scenario.attackers());
+            let harmful = stage.remove(&Gate {
+                seed,
+                attackers,
+                round,
+                devices: &devices,
+                updates,
+                evaluate: &evaluate,
+            })?;
             let rows = kept.iter().enumerate().filter(|(row, _)| !harmful.contains(row));
             kept = rows.map(|(_, row)| *row).collect();
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use shared::attack_record::Models;
-use shared::attacks::{AttackError, Crafting};
+use shared::attacks::AttackError;
+use shared::attacks::Models;
 use shared::data::{Drawn, Shard};
 use shared::identity::DeviceId;
 use shared::models::{Model, ModelError};
@@ -183,7 +183,7 @@ impl Worker {
         known.sort_by_key(|(device, _)| *device);
         let devices = known.iter().map(|(device, _)| *device).collect();
         let attackers = job.before_attack.iter().map(|(device, _)| *device).collect();
-        let Some(crafting) = Crafting::of(&self.scenario, job.round, devices, &attackers) else {
+        let Some(crafting) = self.scenario.crafting(job.round, devices, &attackers) else {
             return Ok(None);
         };
         let (count, dimension) = (known.len(), job.global.len());

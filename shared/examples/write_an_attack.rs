@@ -9,7 +9,7 @@
 use candle_core::{DType, Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::attacks::{Attack, AttackError, Crafting, Needs, View};
+use shared::attacks::{Attack, AttackError, Needs, View};
 use shared::catalogue::Catalogue;
 use shared::identity::DeviceId;
 use shared::tensor_executor::OnProcessors;
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
 
     let devices: Vec<DeviceId> = scenario.devices().collect();
-    let crafting = Crafting::of(&scenario, 1, devices, &scenario.attackers()).ok_or("nobody attacks")?;
+    let crafting = scenario.crafting(1, devices, &scenario.attackers()).ok_or("nobody attacks")?;
     let global = Tensor::new(&[0.0_f32, 0.0], &Device::Cpu)?;
     let trained = Tensor::new(&[[1.0_f32, 2.0]; 5], &Device::Cpu)?;
     let drawn = Tensor::from_vec(crafting.draw(2), (2, 2), &Device::Cpu)?;

@@ -5,17 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attacks::Models;
 use crate::identity::DeviceId;
 use crate::scenario::Scenario;
-
-/// The models that something is crafted from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Models {
-    /// What compromised devices trained.
-    pub colluders: u32,
-    /// What benign devices sent; 0 under partial knowledge.
-    pub benign: u32,
-}
 
 /// Something that a compromised device did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,8 @@
 //! - [`training`], [`evaluation`]: local gradient descent, and how good its outcome is.
 //! - [`data`]: data sets, their partition over devices, and shard files.
 //! - [`attacks`], [`defense`]: what compromised devices do, and what keeps harmful updates from the rule.
-//! - [`catalogue`]: the rules, stages, attacks, data sets and partitions by their names.
+//! - [`registry`]: things of one sort by their names, with their settings; [`unfit`]: settings that cannot be.
+//! - [`catalogue`]: the models, rules, stages, attacks, data sets and partitions that there are.
 //! - [`scenario`]: the one file that says everything about a run.
 //! - [`advice`]: what to do about an error of the operating system.
 //! - [`attack_record`]: what compromised devices did in a round, as a bench tells it.
@@ -31,10 +32,12 @@ pub mod evaluation;
 pub mod models;
 pub mod parameters;
 pub mod random;
+pub mod registry;
 pub mod scenario;
 pub mod tensor_executor;
 pub mod toml_file;
 pub mod training;
+pub mod unfit;
 
 pub use robust as rules;
 pub use wire::{self, identity};

@@ -1,6 +1,6 @@
 //! Scenario files as users write them, good and bad.
 
-use shared::catalogue::Chosen;
+use shared::registry::Chosen;
 use shared::scenario::Scenario;
 
 const MINIMAL: &str = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n";

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shared::attack_record::{AttackRecord, Crafted, Models};
+use shared::attack_record::{AttackRecord, Crafted};
+use shared::attacks::Models;
 use shared::evaluation::ClassErrors;
 use shared::identity::{DeviceId, RunId};
 use shared::parameters::{Layout, Parameters};

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::data::{Partition, leave_none_empty};
 use shared::random::Stream;
-use shared::scenario::{Unfit, at_least_one};
+use shared::unfit::{Unfit, at_least_one};
 
 /// The examples of each label go to a few neighbouring devices, in turns.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use candle_core::Tensor;
-use shared::attack_record::{AttackEvent, AttackStep, Models};
+use shared::attack_record::{AttackEvent, AttackStep};
+use shared::attacks::Models;
 use shared::attacks::{AttackError, Crafting, Needs};
 use shared::identity::DeviceId;
 use shared::rules::RuleError;
@@ -30,7 +31,7 @@ impl<'a> Collusion<'a> {
         devices: Vec<DeviceId>,
         attackers: &'a BTreeSet<DeviceId>,
     ) -> Option<Self> {
-        let crafting = Crafting::of(scenario, round, devices, attackers)?;
+        let crafting = scenario.crafting(round, devices, attackers)?;
         Some(Collusion { scenario, round, attackers, crafting })
     }
 

@@ -297,7 +297,8 @@ impl Simulation {
         let geometry = Geometry::new(devices.len(), Some(weights), measure);
         let evaluate = |examples: usize| self.without_each(updates, &self.validation[&examples], byzantine);
         let updates = Round::new(&geometry, byzantine);
-        stage.remove(&Gate { scenario: &self.scenario, round, devices, updates, evaluate: &evaluate })
+        let (seed, attackers) = (self.scenario.seed, &self.scenario.attackers());
+        stage.remove(&Gate { seed, attackers, round, devices, updates, evaluate: &evaluate })
     }
 
     /// How good the aggregate of `updates` is on the validation examples with all of them, and without each.

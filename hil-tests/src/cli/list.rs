@@ -1,7 +1,8 @@
 //! `hil list`.
 
 use clap::{Args, ValueEnum};
-use shared::catalogue::{Catalogue, Registry};
+use shared::catalogue::Catalogue;
+use shared::registry::Registry;
 
 use super::common::Ending;
 

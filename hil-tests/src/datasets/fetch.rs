@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use shared::advice::Advised;
-use shared::catalogue::Chosen;
 use shared::data::{DataError, Mirror, Published, Source, find_file, is_name_of, load};
 use shared::identity::Digest;
+use shared::registry::Chosen;
 
 use super::download::{DownloadError, download};
 use super::folder;

@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use shared::catalogue::Registry;
 use shared::data::{self, DataError, Published, Source, find_file};
+use shared::registry::Registry;
 
 pub mod download;
 pub mod fetch;

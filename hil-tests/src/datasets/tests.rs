@@ -11,9 +11,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::catalogue::{Catalogue, Chosen};
+use shared::catalogue::Catalogue;
 use shared::data::{DataError, Folder, Mnist, Published, Source, Spec, Split, load};
 use shared::identity::Digest;
+use shared::registry::Chosen;
 
 use super::fetch::{FetchError, FetchFrom, Fetched, fetch};
 

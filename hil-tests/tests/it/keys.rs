@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use shared::catalogue::{Catalogue, Registry};
+use shared::catalogue::Catalogue;
+use shared::registry::Registry;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scenario.md");
 

@@ -8,13 +8,24 @@ use rayon::prelude::*;
 use super::{Attack, AttackError, View};
 use crate::identity::DeviceId;
 use crate::random::{Purpose, stream};
-use crate::scenario::Scenario;
+use crate::rules::Rule;
 use crate::tensor_executor::TensorExecutor;
+
+/// The run that is attacked.
+#[derive(Clone, Copy)]
+pub struct Attacked<'a> {
+    /// Its seed.
+    pub seed: u64,
+    /// Its rule.
+    pub rule: &'a dyn Rule,
+    /// How many devices the rule assumes to be Byzantine.
+    pub byzantine: usize,
+}
 
 /// The attack on one round, of which so many models are known.
 pub struct Crafting<'a> {
-    scenario: &'a Scenario,
     attack: &'a dyn Attack,
+    attacked: Attacked<'a>,
     round: u32,
     devices: Vec<DeviceId>,
     colluders: Vec<u32>,
@@ -22,19 +33,19 @@ pub struct Crafting<'a> {
 }
 
 impl<'a> Crafting<'a> {
-    /// The attack of `scenario` on `round`, of whose models those of `devices` are known, in ascending order, some of them
-    /// `attackers`. `None` if there is no attack that crafts, or they are not enough for it.
+    /// The `attack` on `round`, of whose models those of `devices` are known, in ascending order, some of them
+    /// `attackers`. `None` if it does not craft, or they are not enough for it.
     pub fn of(
-        scenario: &'a Scenario,
+        attack: &'a dyn Attack,
+        attacked: Attacked<'a>,
         round: u32,
         devices: Vec<DeviceId>,
         attackers: &BTreeSet<DeviceId>,
     ) -> Option<Self> {
-        let attack = &**scenario.attack.kind.as_ref()?;
         let is_compromised = |&row: &u32| attackers.contains(&devices[row as usize]);
         let (colluders, benign): (Vec<u32>, Vec<u32>) = (0..devices.len() as u32).partition(is_compromised);
         let are_enough = attack.needs().are_met(colluders.len(), benign.len());
-        are_enough.then_some(Crafting { scenario, attack, round, devices, colluders, benign })
+        are_enough.then_some(Crafting { attack, attacked, round, devices, colluders, benign })
     }
 
     /// The devices whose models are known.
@@ -55,7 +66,7 @@ impl<'a> Crafting<'a> {
             let device = Some(self.devices[row as usize]);
             self.attack.draw(
                 rank,
-                &mut stream(self.scenario.seed, Purpose::Attack, device, self.round),
+                &mut stream(self.attacked.seed, Purpose::Attack, device, self.round),
                 values,
             );
         });
@@ -80,8 +91,8 @@ impl<'a> Crafting<'a> {
             colluders: &self.colluders,
             benign: &self.benign,
             drawn,
-            rule: &*self.scenario.aggregation.rule,
-            byzantine: self.scenario.byzantine() as usize,
+            rule: self.attacked.rule,
+            byzantine: self.attacked.byzantine,
             executor,
         })
     }

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::krum_search::{Measures, Search};
 use super::statistics::{finite, mean};
-use super::{Attack, AttackError, Direction, Goal, Knowledge, Needs, View};
+use super::{Attack, AttackError, Conditions, Direction, Goal, Knowledge, Needs, View};
 use crate::random::Stream;
 use crate::rules::{self, Byzantine, Rule as _};
-use crate::scenario::{Scenario, Unfit, at_least_one, fits_f32, positive, require};
+use crate::unfit::{Unfit, at_least_one, fits_f32, positive, require};
 
 /// A model as far against the direction of the global one as Krum still selects, and supporters around it (Fang et al.
 /// 2020, section 3.2).
@@ -56,12 +56,12 @@ impl Default for Krum {
 const FEWEST_COLLUDERS: u32 = 3;
 
 impl Attack for Krum {
-    fn check(&self, scenario: &Scenario) -> Result<(), Unfit> {
+    fn check(&self, conditions: &Conditions<'_>) -> Result<(), Unfit> {
         require(fits_f32(self.epsilon) && self.epsilon >= 0.0, "attack.epsilon", || {
             format!("{} must be a distance of at least 0 that a 32-bit float holds", self.epsilon)
         })?;
         positive("attack.threshold", self.threshold)?;
-        let compromised = scenario.fleet.compromised;
+        let Conditions { compromised, selected, byzantine, .. } = *conditions;
         if self.knowledge == Knowledge::Partial {
             return require(compromised >= FEWEST_COLLUDERS, "fleet.compromised", || {
                 format!(
@@ -72,8 +72,7 @@ impl Attack for Krum {
         }
         at_least_one("fleet.compromised", compromised)?;
         // It tries its models out on a Krum of its own, whatever the rule is.
-        let byzantine = Byzantine::of(scenario.byzantine() as usize);
-        let fits = rules::Krum {}.check(scenario.selected() as usize, byzantine);
+        let fits = rules::Krum {}.check(selected as usize, Byzantine::of(byzantine as usize));
         fits.map_err(|error| ("attack.kind", error.to_string()))
     }
 

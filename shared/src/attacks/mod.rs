@@ -26,9 +26,10 @@ mod view;
 use std::fmt::Debug;
 
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
 pub use back_gradient::BackGradient;
-pub use crafting::Crafting;
+pub use crafting::{Attacked, Crafting};
 pub use gaussian::Gaussian;
 pub use krum::Krum;
 pub use label_flip::LabelFlip;
@@ -41,9 +42,9 @@ use crate::data::Shard;
 use crate::models::ModelError;
 use crate::random::Stream;
 use crate::rules::RuleError;
-use crate::scenario::{Scenario, Unfit};
 use crate::tensor_executor::TensorError;
 use crate::training::{Trained, Training};
+use crate::unfit::Unfit;
 
 /// An attack: what a compromised device does where an honest one would do something else.
 ///
@@ -51,11 +52,11 @@ use crate::training::{Trained, Training};
 /// - A hook that an attack does not have is honest: the device then does what all devices do.
 /// - All that is drawn is drawn from the [`Stream`] that a hook is given, so that a run can be repeated.
 pub trait Attack: Debug + Send + Sync {
-    /// Whether the attack makes sense in `scenario`.
+    /// Whether the attack makes sense under `conditions`.
     ///
     /// # Errors
     /// The dotted key that is wrong, and what would be right.
-    fn check(&self, _scenario: &Scenario) -> Result<(), Unfit> {
+    fn check(&self, _conditions: &Conditions<'_>) -> Result<(), Unfit> {
         Ok(())
     }
 
@@ -104,6 +105,19 @@ pub trait Attack: Debug + Send + Sync {
     }
 }
 
+/// What a scenario says that the condition of an attack may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions<'a> {
+    /// The shape of an example.
+    pub shape: &'a [usize],
+    /// Number of compromised devices.
+    pub compromised: u32,
+    /// Devices that take part in a round.
+    pub selected: u32,
+    /// How many compromised devices the aggregator assumes.
+    pub byzantine: u32,
+}
+
 /// When an update is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Delivery {
@@ -142,6 +156,15 @@ impl Needs {
     pub fn are_met(self, colluders: usize, benign: usize) -> bool {
         self > Needs::Nothing && colluders > 0 && (self < Needs::Everyone || benign > 0)
     }
+}
+
+/// The models that something is crafted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Models {
+    /// What compromised devices trained.
+    pub colluders: u32,
+    /// What benign devices sent; 0 under partial knowledge.
+    pub benign: u32,
 }
 
 /// Why nothing was crafted; the compromised devices then send what they honestly trained.

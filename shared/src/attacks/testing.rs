@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use candle_core::{Device, Tensor};
 
-use super::{AttackError, Crafting};
+use super::AttackError;
 use crate::identity::DeviceId;
 use crate::scenario::Scenario;
 use crate::tensor_executor::OnProcessors;
@@ -26,7 +26,7 @@ pub(super) fn crafted(
 ) -> Result<Vec<Vec<f32>>, AttackError> {
     let devices = (0..models.len() as u32).map(DeviceId).collect();
     let attackers: BTreeSet<_> = colluders.iter().map(|row| DeviceId(*row as u32)).collect();
-    let crafting = Crafting::of(scenario, 1, devices, &attackers).expect("models enough");
+    let crafting = scenario.crafting(1, devices, &attackers).expect("models enough");
     let drawn = Tensor::from_vec(crafting.draw(global.len()), (colluders.len(), global.len()), &Device::Cpu)?;
     let matrix = Tensor::new(models.to_vec(), &Device::Cpu)?;
     let global = Tensor::new(global, &Device::Cpu)?;

@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::statistics::{extremes, finite, mean_and_deviation};
-use super::{Attack, AttackError, Direction, Goal, Knowledge, Needs, View};
+use super::{Attack, AttackError, Conditions, Direction, Goal, Knowledge, Needs, View};
 use crate::random::Stream;
-use crate::scenario::{Scenario, Unfit, fits_f32, require};
+use crate::unfit::{Unfit, fits_f32, require};
 
 /// Values at or beyond the benign extreme, against the direction of the global model (Fang et al. 2020, section 3.3).
 ///
@@ -42,7 +42,7 @@ impl Default for TrimmedMean {
 }
 
 impl Attack for TrimmedMean {
-    fn check(&self, _: &Scenario) -> Result<(), Unfit> {
+    fn check(&self, _: &Conditions<'_>) -> Result<(), Unfit> {
         require(fits_f32(self.spread) && self.spread >= 1.0, "attack.spread", || {
             format!("{} must be a number of at least 1 that a 32-bit float holds", self.spread)
         })?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Partition;
 use super::partition::{draw, leave_none_empty};
 use crate::random::Stream;
-use crate::scenario::{Unfit, require};
+use crate::unfit::{Unfit, require};
 
 /// The paper's: an example goes with a certain probability to the group of devices of its label (section 4.1).
 ///

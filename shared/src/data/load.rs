@@ -6,7 +6,7 @@ use std::{fs, io, iter};
 
 use super::{Dataset, Source, Split, find_file};
 use crate::advice::Advised;
-use crate::catalogue::Chosen;
+use crate::registry::Chosen;
 
 /// Why a data set could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -103,8 +103,9 @@ fn unfit(path: PathBuf, cause: Box<dyn Error + Send + Sync>) -> DataError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::{Catalogue, Entry};
+    use crate::catalogue::Catalogue;
     use crate::data::{ChMnistError, IdxError};
+    use crate::registry::Entry;
 
     #[test]
     fn a_file_for_which_there_is_no_memory_is_not_called_damaged() {

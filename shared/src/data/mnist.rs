@@ -79,8 +79,9 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::catalogue::{Catalogue, Chosen};
+    use crate::catalogue::Catalogue;
     use crate::data;
+    use crate::registry::Chosen;
 
     fn mnist() -> Chosen<dyn Source> {
         Catalogue::standard().datasets.with_defaults("mnist").unwrap()

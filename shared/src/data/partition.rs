@@ -8,7 +8,7 @@ use std::ops::Range;
 use rand::Rng as _;
 
 use crate::random::Stream;
-use crate::scenario::Unfit;
+use crate::unfit::Unfit;
 
 /// Which example goes to which device.
 pub trait Partition: Debug + Send + Sync {

@@ -14,8 +14,8 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::{Dataset, DatasetError, Features, Shard, ShardSource, Source};
-use crate::catalogue::Chosen;
 use crate::identity::{DeviceId, Digest};
+use crate::registry::Chosen;
 
 const FORMAT: &str = "outpost-shard-2";
 const METADATA_KEY: &str = "shard";

@@ -79,7 +79,8 @@ pub enum Mirror {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::{Catalogue, Entry};
+    use crate::catalogue::Catalogue;
+    use crate::registry::Entry;
 
     #[test]
     fn digests_are_known_for_all_files_or_none_and_for_every_download() {

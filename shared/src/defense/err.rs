@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DefenseError, Gate, Judging, LeaveOneOut, Stage};
 use crate::rules::Byzantine;
-use crate::scenario::Unfit;
+use crate::unfit::Unfit;
 
 /// Removes the updates that raise the error rate on the validation examples most: ERR (Fang et al. 2020, section 5).
 ///

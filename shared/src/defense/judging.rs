@@ -10,7 +10,7 @@ use super::{DefenseError, Gate, LeaveOneOut, TieBreaker};
 use crate::identity::DeviceId;
 use crate::random::{Purpose, stream};
 use crate::rules::Byzantine;
-use crate::scenario::{Scenario, Unfit, at_least_one};
+use crate::unfit::{Unfit, at_least_one};
 
 /// How updates are judged by what the aggregate does with and without them, and how many are removed.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -83,21 +83,19 @@ impl Judging {
     /// Ties are broken by a draw for each device and round, so that the outcome hangs neither on the order of the
     /// rows nor, over the rounds, on the device; with [`Ties`] that favour a side, its devices come last.
     fn tie_breakers(&self, gate: &Gate<'_>) -> Vec<TieBreaker> {
-        let favoured = self.favoured(gate.scenario);
         let tie_breaker = |&device: &DeviceId| {
-            let random = &mut stream(gate.scenario.seed, Purpose::Validation, Some(device), gate.round);
-            (favoured.contains(&device), random.next_u64())
+            let random = &mut stream(gate.seed, Purpose::Validation, Some(device), gate.round);
+            (self.favours(device, gate), random.next_u64())
         };
         gate.devices.iter().map(tie_breaker).collect()
     }
 
-    /// The devices of the side that is not hit first.
-    fn favoured(&self, scenario: &Scenario) -> BTreeSet<DeviceId> {
-        let attackers = scenario.attackers();
+    /// Whether a device is of the side that is not hit first.
+    fn favours(&self, device: DeviceId, gate: &Gate<'_>) -> bool {
         match self.ties {
-            Ties::Drawn => BTreeSet::new(),
-            Ties::Compromised => scenario.devices().filter(|device| !attackers.contains(device)).collect(),
-            Ties::Benign => attackers,
+            Ties::Drawn => false,
+            Ties::Compromised => !gate.attackers.contains(&device),
+            Ties::Benign => gate.attackers.contains(&device),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DefenseError, Gate, Judging, LeaveOneOut, Stage};
 use crate::rules::Byzantine;
-use crate::scenario::Unfit;
+use crate::unfit::Unfit;
 
 /// Removes the updates that raise the cross-entropy on the validation examples most: LFR (Fang et al. 2020, section 5).
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

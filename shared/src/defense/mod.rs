@@ -12,8 +12,7 @@
 //!
 //! The rule then aggregates the rest. It assumes as many Byzantine devices as before, although there are fewer updates and,
 //! one hopes, fewer Byzantine ones: the aggregator does not know how many of them it caught.
-//! [`Scenario::check_updates`](crate::scenario::Scenario::check_updates) refuses a scenario where that cannot work,
-//! and has the round machine leave the model as it is in a round where too few devices answer.
+//! A scenario where that cannot work is refused ([`TooFewUpdates`]), which also has the round machine leave the model as it is in a round where too few devices answer.
 
 mod err;
 mod judging;
@@ -30,7 +29,7 @@ use crate::evaluation::Evaluation;
 use crate::identity::DeviceId;
 use crate::models::ModelError;
 use crate::rules::{Byzantine, Round, RuleError};
-use crate::scenario::{Scenario, TooFewUpdates, Unfit};
+use crate::unfit::Unfit;
 
 pub use err::ErrorRateRejection;
 pub use judging::{Judging, Ties};
@@ -68,8 +67,11 @@ pub trait Stage: Debug + Send + Sync {
 
 /// The updates that a stage is to judge, in ascending order of device.
 pub struct Gate<'a> {
-    /// What the run is of.
-    pub scenario: &'a Scenario,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The compromised devices, which no aggregator can know: for settings that ask how good or bad a defense can be at all,
+    /// as [`Ties`] does.
+    pub attackers: &'a BTreeSet<DeviceId>,
     /// The round.
     pub round: u32,
     /// The sender of each row.
@@ -78,6 +80,32 @@ pub struct Gate<'a> {
     pub updates: Round<'a>,
     /// Evaluates the aggregate with all rows, and without each, on so many validation examples.
     pub evaluate: &'a dyn Fn(usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError>,
+}
+
+/// Why so few updates cannot be aggregated.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TooFewUpdates {
+    /// The rule could not even take all of them.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// They are fewer than the scenario wants in a round.
+    #[error("{updates} updates are fewer than aggregation.round-quorum = {quorum}")]
+    Quorum {
+        /// Number of updates.
+        updates: usize,
+        /// The least.
+        quorum: u32,
+    },
+    /// The rule could not take what the defense may leave.
+    #[error("of {devices} updates the defense may remove {removed}, and {source}, or lower defense.remove")]
+    Defense {
+        /// Number of updates.
+        devices: usize,
+        /// The most that may be removed.
+        removed: usize,
+        /// What the rule says to the rest.
+        source: RuleError,
+    },
 }
 
 /// Why a defense cannot work.

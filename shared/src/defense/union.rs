@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DefenseError, Gate, Judging, LeaveOneOut, Stage, err, lfr};
 use crate::rules::Byzantine;
-use crate::scenario::Unfit;
+use crate::unfit::Unfit;
 
 /// Removes what ERR or LFR removes (Fang et al. 2020, section 5), between c and 2c updates.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Scenario;
-use super::validation::{Unfit, require};
-use crate::catalogue::Chosen;
 use crate::data::Source;
+use crate::registry::Chosen;
+use crate::unfit::{Unfit, require};
 
 /// `[data]`: how much of the data set is used. The test set is always used whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,33 +1,8 @@
 //! Whether the updates of a round are enough for the defense and the rule.
 
 use super::Scenario;
-use crate::rules::{Byzantine, RuleError};
-
-/// Why so few updates cannot be aggregated.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum TooFewUpdates {
-    /// The rule could not even take all of them.
-    #[error(transparent)]
-    Rule(#[from] RuleError),
-    /// They are fewer than the scenario wants in a round.
-    #[error("{updates} updates are fewer than aggregation.round-quorum = {quorum}")]
-    Quorum {
-        /// Number of updates.
-        updates: usize,
-        /// The least.
-        quorum: u32,
-    },
-    /// The rule could not take what the defense may leave.
-    #[error("of {devices} updates the defense may remove {removed}, and {source}, or lower defense.remove")]
-    Defense {
-        /// Number of updates.
-        devices: usize,
-        /// The most that may be removed.
-        removed: usize,
-        /// What the rule says to the rest.
-        source: RuleError,
-    },
-}
+use crate::defense::TooFewUpdates;
+use crate::rules::Byzantine;
 
 impl Scenario {
     /// With how many fewer Byzantine devices than the scenario's the rule and the defense can take a round of `updates`

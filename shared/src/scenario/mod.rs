@@ -41,17 +41,17 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use data::Data;
-pub use enough::TooFewUpdates;
 pub use error::ScenarioError;
 pub use roles::AttackRounds;
-pub use sections::{Aggregation, Attack, Evaluation, Fleet, ResultModel, Timing, Training};
+pub use sections::{Aggregation, Attack, Evaluation, Fleet, ResultModel, Timing};
 pub use settings::key_of;
-pub use validation::{Unfit, at_least_one, fits_f32, positive, require};
 
-use crate::catalogue::{Catalogue, Chosen};
+use crate::catalogue::Catalogue;
 use crate::data::Source;
 use crate::defense::Stage;
 use crate::models::Architecture;
+use crate::registry::Chosen;
+use crate::training;
 
 /// Everything about a run: see the module documentation. Resolved: defaults that depend on other keys are filled in.
 #[derive(Clone, Debug, Serialize)]
@@ -72,7 +72,7 @@ pub struct Scenario {
     /// How much of the data set is used.
     pub data: Data,
     /// Local training.
-    pub training: Training,
+    pub training: training::Settings,
     /// The devices.
     pub fleet: Fleet,
     /// What the aggregator does with the updates.

@@ -6,7 +6,7 @@ use serde_json::json;
 use toml::{Table, Value};
 
 use super::schema::choices;
-use crate::catalogue::{Chosen, Entry, Misfit, Registry};
+use crate::registry::{Chosen, Entry, Misfit, Registry};
 
 /// What such a key names.
 #[derive(Clone, Debug)]

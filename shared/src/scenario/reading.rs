@@ -10,12 +10,14 @@ use toml::{Table, Value};
 use super::named::Named;
 use super::sections::{AggregationKeys, AttackKeys, FleetKeys, StageKeys, one};
 use super::settings::{key_of, unique, with_setting};
-use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing, Training};
-use crate::catalogue::{Catalogue, Chosen, Entry, Misfit, NONE, listed};
+use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing};
+use crate::catalogue::Catalogue;
 use crate::data::Partition;
 use crate::defense::Stage;
 use crate::identity::Digest;
+use crate::registry::{Chosen, Entry, Misfit, NONE, listed};
 use crate::toml_file::{self, FileError, line_of, one_line, plain};
+use crate::training;
 
 impl Scenario {
     /// [`Catalogue::load`] by the standard catalogue.
@@ -214,7 +216,7 @@ pub(super) struct Keys {
     #[serde(default)]
     data: Data,
     #[serde(default)]
-    training: Training,
+    training: training::Settings,
     #[serde(default)]
     fleet: FleetKeys,
     #[serde(default)]

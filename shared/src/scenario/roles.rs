@@ -6,11 +6,10 @@ use rand::Rng;
 use rand::seq::index::sample;
 
 use super::Scenario;
-use crate::attack_record::Models;
-use crate::attacks::Needs;
-use crate::catalogue::Chosen;
+use crate::attacks::{Attacked, Crafting, Models, Needs};
 use crate::identity::DeviceId;
 use crate::random::{Purpose, stream};
+use crate::registry::Chosen;
 
 impl Scenario {
     /// All devices.
@@ -47,6 +46,19 @@ impl Scenario {
         let colluders = self.attackers().intersection(&self.selection(round)).count() as u32;
         let benign = if needs == Needs::Everyone { self.selected() - colluders } else { 0 };
         Some(Models { colluders, benign })
+    }
+
+    /// The attack on `round`, of whose models those of `devices` are known, in ascending order, some of them `attackers`.
+    /// `None` if there is none that crafts, or they are not enough for it.
+    pub fn crafting(
+        &self,
+        round: u32,
+        devices: Vec<DeviceId>,
+        attackers: &BTreeSet<DeviceId>,
+    ) -> Option<Crafting<'_>> {
+        let attacked =
+            Attacked { seed: self.seed, rule: &*self.aggregation.rule, byzantine: self.byzantine() as usize };
+        Crafting::of(&**self.attack.kind.as_ref()?, attacked, round, devices, attackers)
     }
 
     /// How many devices take part in a round.

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use super::named;
 use super::reading::Keys;
 use super::sections::{AggregationKeys, AttackKeys, FleetKeys, StageKeys, USUAL_PARTITION};
-use crate::catalogue::{Catalogue, NONE, Registry};
+use crate::catalogue::Catalogue;
+use crate::registry::{NONE, Registry};
 
 impl Catalogue {
     /// The JSON Schema of scenario files that name what is in this catalogue.

@@ -4,31 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::attacks;
-use crate::catalogue::{Chosen, NONE};
 use crate::data::Partition;
+use crate::registry::{Chosen, NONE};
 use crate::rules::Rule;
 
 pub(super) fn one() -> u64 {
     1
-}
-
-/// `[training]`: local training (paper section 2.1).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Training {
-    /// Step size of SGD on the mean loss of a batch. The default is what the authors' 0.003 on a loss summed
-    /// over a batch of 32 amounts to.
-    pub learning_rate: f64,
-    /// Examples in a minibatch.
-    pub batch_size: u32,
-    /// SGD steps in a round (the paper's R); with 0 a device sends the model back as it came.
-    pub local_steps: u32,
-}
-
-impl Default for Training {
-    fn default() -> Self {
-        Training { learning_rate: 0.096, batch_size: 32, local_steps: 1 }
-    }
 }
 
 /// `[fleet]`: the devices.

@@ -1,9 +1,9 @@
 //! What must hold for a scenario to make sense.
 
-use super::{Scenario, Timing, TooFewUpdates};
-
-/// The dotted key of a value that cannot be, and what is wrong with it.
-pub type Unfit = (&'static str, String);
+use super::{Scenario, Timing};
+use crate::attacks::Conditions;
+use crate::defense::TooFewUpdates;
+use crate::unfit::{Unfit, at_least_one, positive, require};
 
 impl Scenario {
     /// Checks every value.
@@ -51,7 +51,13 @@ impl Scenario {
         require((0.0..=1.0).contains(&self.attack.round_fraction), "attack.round-fraction", || {
             format!("{} must lie between 0 and 1", self.attack.round_fraction)
         })?;
-        self.attack.kind.iter().try_for_each(|attack| attack.check(self))?;
+        let conditions = Conditions {
+            shape: &self.dataset.spec().shape,
+            compromised: fleet.compromised,
+            selected: self.selected(),
+            byzantine: self.byzantine(),
+        };
+        self.attack.kind.iter().try_for_each(|attack| attack.check(&conditions))?;
         at_least_one("evaluation.every", self.evaluation.every)?;
         at_least_one("timing.gather-seconds", self.timing.gather_seconds)?;
         at_least_one("timing.round-seconds", self.timing.round_seconds)?;
@@ -72,35 +78,3 @@ const LONGEST_WAIT: u32 = 30 * 24 * 60 * 60;
 
 /// More would not fit the selection of one announcement.
 const MAX_DEVICES: u32 = 100_000;
-
-/// That `holds`, or else what is wrong with the value of `key`.
-///
-/// # Errors
-/// That.
-pub fn require(holds: bool, key: &'static str, message: impl FnOnce() -> String) -> Result<(), Unfit> {
-    if holds { Ok(()) } else { Err((key, message())) }
-}
-
-/// That a number is not 0.
-///
-/// # Errors
-/// As [`require`].
-pub fn at_least_one(key: &'static str, value: u32) -> Result<(), Unfit> {
-    require(value >= 1, key, || "must be at least 1".to_owned())
-}
-
-/// That a number is positive, as a 32-bit float too.
-///
-/// # Errors
-/// As [`require`].
-pub fn positive(key: &'static str, value: f64) -> Result<(), Unfit> {
-    // What is computed with is the value as a 32-bit float, where a tiny one is 0.
-    require(fits_f32(value) && value as f32 > 0.0, key, || {
-        format!("{value} must be a positive number that a 32-bit float holds")
-    })
-}
-
-/// Whether a 32-bit float holds it.
-pub fn fits_f32(value: f64) -> bool {
-    (value as f32).is_finite()
-}

@@ -1,6 +1,7 @@
 //! The metrics of a round.
 
-use shared::attack_record::{AttackRecord, Models};
+use shared::attack_record::AttackRecord;
+use shared::attacks::Models;
 use shared::evaluation::ClassErrors;
 
 use super::{Metric, Plot, Read, Unit};

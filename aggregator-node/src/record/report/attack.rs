@@ -1,7 +1,8 @@
 //! Whether the attack took place as the scenario means it.
 
 use maud::{Markup, html};
-use shared::attack_record::{AttackRecord, Models};
+use shared::attack_record::AttackRecord;
+use shared::attacks::Models;
 use shared::identity::DeviceId;
 
 use super::html::Arm;

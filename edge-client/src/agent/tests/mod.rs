@@ -6,7 +6,8 @@ mod presence;
 mod rounds;
 mod runs;
 
-use shared::attack_record::{AttackEvent, AttackStep, Models};
+use shared::attack_record::{AttackEvent, AttackStep};
+use shared::attacks::Models;
 use shared::identity::{DeviceId, Digest, RunId};
 use shared::scenario::Scenario;
 use shared::wire::{

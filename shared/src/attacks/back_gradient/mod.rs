@@ -20,11 +20,11 @@ use rand::seq::index;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Attack;
 use super::planting::{Planted, Planting};
+use super::{Attack, Conditions};
 use crate::data::Dataset;
 use crate::random::{Purpose, stream};
-use crate::scenario::{Scenario, Unfit, require};
+use crate::unfit::{Unfit, require};
 use bilevel::Bilevel;
 pub use placement::Placement;
 use placement::place;
@@ -138,11 +138,9 @@ pub struct BackGradient {
 }
 
 impl Attack for BackGradient {
-    fn check(&self, scenario: &Scenario) -> Result<(), Unfit> {
-        let images = scenario.dataset.spec().shape.len() > 1;
-        require(images, "attack.kind", || {
-            let dataset = &scenario.dataset;
-            format!("back-gradient poisons pixels, and {dataset} has none; choose a data set of images")
+    fn check(&self, conditions: &Conditions<'_>) -> Result<(), Unfit> {
+        require(conditions.shape.len() > 1, "attack.kind", || {
+            "back-gradient poisons pixels, and the data set has none; choose one of images".to_owned()
         })
     }
 

@@ -2,17 +2,13 @@
 //!
 //! [`Catalogue::standard`] is ours. A crate of somebody else's adds to it and calls the same `main` of each program.
 
-mod registry;
-
 use std::sync::Arc;
-
-pub use registry::{Chosen, Entry, Misfit, Registry, Settings};
-pub(crate) use registry::{NONE, listed};
 
 use crate::attacks::{self, Attack};
 use crate::data;
 use crate::defense::{self, Stage};
 use crate::models::{self, Architecture};
+use crate::registry::{Registry, Settings};
 use crate::rules::{self, Rule};
 
 /// The models, rules, stages, attacks, data sets and partitions that a scenario may name.

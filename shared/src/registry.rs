@@ -51,17 +51,17 @@ pub struct Misfit {
 }
 
 impl<T: ?Sized + 'static> Registry<T> {
-    pub(super) fn new(what: &'static str, tag: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str, tag: &'static str) -> Self {
         Registry { what, tag, entries: Vec::new() }
     }
 
     /// Marks what there is as coming with Outpost.
-    pub(super) fn ours(mut self) -> Self {
+    pub(crate) fn ours(mut self) -> Self {
         self.entries.iter_mut().filter_map(Arc::get_mut).for_each(|entry| entry.is_ours = true);
         self
     }
 
-    pub(super) fn insert<S: Settings>(
+    pub(crate) fn insert<S: Settings>(
         &mut self,
         name: &str,
         as_mut: fn(&mut S) -> &mut T,
