@@ -1,19 +1,21 @@
 //! What both ends of the wire must agree on.
 //!
 //! # Layout
+//! The lowest first: a module knows those before it in this list, and none after it.
+//!
 //! - [`random`]: the seeded streams that every random draw comes from.
 //! - [`parameters`]: a model as one flat `f32` vector with a named layout.
+//! - [`advice`]: what to do about an error of the operating system.
+//! - [`toml_file`]: files that people write, and what can be wrong with one; [`unfit`]: settings that cannot be.
+//! - [`registry`]: things of one sort by their names, with their settings.
+//! - [`data`]: data sets, their partition over devices, and shard files.
 //! - [`models`]: the trainable models, behind one trait.
 //! - [`training`], [`evaluation`]: local gradient descent, and how good its outcome is.
-//! - [`data`]: data sets, their partition over devices, and shard files.
+//! - [`tensor_executor`]: rules of updates that are the rows of a tensor.
 //! - [`attacks`], [`defense`]: what compromised devices do, and what keeps harmful updates from the rule.
-//! - [`registry`]: things of one sort by their names, with their settings; [`unfit`]: settings that cannot be.
 //! - [`catalogue`]: the models, rules, stages, attacks, data sets and partitions that there are.
 //! - [`scenario`]: the one file that says everything about a run.
-//! - [`advice`]: what to do about an error of the operating system.
 //! - [`attack_record`]: what compromised devices did in a round, as a bench tells it.
-//! - [`tensor_executor`]: rules of updates that are the rows of a tensor.
-//! - [`toml_file`]: files that people write, and what can be wrong with one.
 //!
 //! Crates of their own, which know nothing of learning, are [`wire`], with the names of [`identity`], and the aggregation
 //! [`rules`], which are `robust`.

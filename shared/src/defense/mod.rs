@@ -50,7 +50,7 @@ pub trait Stage: Debug + Send + Sync {
         Ok(())
     }
 
-    /// How many test examples it judges updates by, if it asks for [`Gate::leave_one_out`]; they are drawn once for the run.
+    /// How many test examples it judges updates by, if it calls [`Gate::evaluate`]; they are drawn once for the run.
     fn validation_examples(&self) -> usize {
         0
     }
