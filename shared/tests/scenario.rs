@@ -264,7 +264,7 @@ fn errors_name_file_line_key_and_setting() {
         (
             "[attack]\nkind = \"back-gradient\"\n",
             &["dataset=breast-cancer"],
-            &["attack.kind", "breast-cancer", "images"],
+            &["attack.kind", "back-gradient", "the data set", "images"],
         ),
         // Krum with c >= (m-2)/2
         ("[aggregation]\nrule = \"krum\"\n", &["fleet.devices=42"], &["aggregation.rule", "42", "20"]),
