@@ -28,6 +28,9 @@ fn the_document_shows_the_files_of_the_extension() {
 #[ignore = "nightly: builds a workspace of its own"]
 fn what_somebody_else_adds_runs_on_software_and_on_processes() {
     let target = Path::new(EXTENSION).join("target");
+    // The same versions as in this workspace.
+    let lock = Path::new(EXTENSION).join("../../Cargo.lock");
+    fs::copy(lock, Path::new(EXTENSION).join("Cargo.lock")).unwrap();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--manifest-path"]).arg(Path::new(EXTENSION).join("Cargo.toml"));
     assert!(cargo.env("CARGO_TARGET_DIR", &target).status().unwrap().success());

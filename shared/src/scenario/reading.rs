@@ -203,6 +203,7 @@ impl Catalogue {
 
 /// The keys that do not hang on what is chosen by others.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(title = "Scenario", description = "Everything about a run.")]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Keys {
     name: String,
