@@ -1,6 +1,6 @@
 //! The defense of a run: its stages, one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +19,8 @@ use crate::evaluator::{BATCH, Evaluator, Examples};
 pub struct Screening {
     /// By their number: what evaluates on so many examples.
     validation: BTreeMap<usize, Evaluator>,
+    /// The compromised devices.
+    attackers: BTreeSet<DeviceId>,
     /// Where a round finds the memory of the last one's.
     aggregates: Mutex<Vec<Vec<f32>>>,
 }
@@ -34,6 +36,7 @@ impl Screening {
         let examples = sizes.map(|size| Ok((size, evaluator(validation_examples(scenario, test, size)?))));
         Ok(Screening {
             validation: examples.collect::<Result<_, DefenseError>>()?,
+            attackers: scenario.attackers(),
             aggregates: Mutex::default(),
         })
     }
@@ -72,7 +75,7 @@ impl Screening {
                 Ok((evaluations[0], places[1..].iter().map(|&place| evaluations[place]).collect()))
             };
             let updates = Round::new(&geometry, byzantine);
-            let (seed, attackers) = (scenario.seed, &scenario.attackers());
+            let (seed, attackers) = (scenario.seed, &self.attackers);
             let harmful = stage.remove(&Gate {
                 seed,
                 attackers,
@@ -138,8 +141,6 @@ pub fn validation_examples(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::examples::{model, rows_of_bias, test_set};
     use proptest::collection::vec;

@@ -76,44 +76,16 @@ impl Catalogue {
     }
 }
 
-impl Registry<dyn Architecture> {
-    /// Adds a model.
-    pub fn add<S: Architecture + Settings>(&mut self, name: &str) {
-        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
-    }
+/// A method `add` for the things of each kind: which settings can be such a thing is only known kind by kind.
+macro_rules! may_be_added {
+    ($($kind:path),+) => {
+        $(impl Registry<dyn $kind> {
+            /// Adds what has these settings, called `name`.
+            pub fn add<S: $kind + Settings>(&mut self, name: &str) {
+                self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
+            }
+        })+
+    };
 }
 
-impl Registry<dyn Rule> {
-    /// Adds a rule.
-    pub fn add<S: Rule + Settings>(&mut self, name: &str) {
-        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
-    }
-}
-
-impl Registry<dyn Stage> {
-    /// Adds a stage.
-    pub fn add<S: Stage + Settings>(&mut self, name: &str) {
-        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
-    }
-}
-
-impl Registry<dyn Attack> {
-    /// Adds an attack.
-    pub fn add<S: Attack + Settings>(&mut self, name: &str) {
-        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
-    }
-}
-
-impl Registry<dyn data::Source> {
-    /// Adds a data set.
-    pub fn add<S: data::Source + Settings>(&mut self, name: &str) {
-        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
-    }
-}
-
-impl Registry<dyn data::Partition> {
-    /// Adds a partition.
-    pub fn add<S: data::Partition + Settings>(&mut self, name: &str) {
-        self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
-    }
-}
+may_be_added!(Architecture, Rule, Stage, Attack, data::Source, data::Partition);

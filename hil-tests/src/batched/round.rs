@@ -256,8 +256,8 @@ impl Simulation {
         Ok((false, Vec::new(), Vec::new()))
     }
 
-    /// Whose updates the defense removes, whose the rule uses if these are not all others, and the aggregate, `[d]`. Rule and defense assume `fewer` Byzantine
-    /// devices than the scenario.
+    /// Whose updates the defense removes, whose the rule uses if these are not all others, and the aggregate, `[d]`. Rule and
+    /// defense assume `fewer` Byzantine devices than the scenario.
     fn defended(
         &self,
         round: u32,
@@ -297,7 +297,7 @@ impl Simulation {
         let geometry = Geometry::new(devices.len(), Some(weights), measure);
         let evaluate = |examples: usize| self.without_each(updates, &self.validation[&examples], byzantine);
         let updates = Round::new(&geometry, byzantine);
-        let (seed, attackers) = (self.scenario.seed, &self.scenario.attackers());
+        let (seed, attackers) = (self.scenario.seed, &self.attackers);
         stage.remove(&Gate { seed, attackers, round, devices, updates, evaluate: &evaluate })
     }
 

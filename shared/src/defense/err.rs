@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DefenseError, Gate, Judging, LeaveOneOut, Stage};
-use crate::rules::Byzantine;
-use crate::unfit::Unfit;
+use super::judging::ByLeavingOut;
+use super::{Judging, LeaveOneOut};
 
 /// Removes the updates that raise the error rate on the validation examples most: ERR (Fang et al. 2020, section 5).
 ///
@@ -19,29 +18,17 @@ pub struct ErrorRateRejection {
     pub judging: Judging,
 }
 
-pub(super) fn most_harmful(evidence: &LeaveOneOut, count: usize) -> BTreeSet<usize> {
-    evidence.most_harmful(count, |evaluation| evaluation.error_rate)
-}
-
-impl Stage for ErrorRateRejection {
-    fn resolve(&mut self, byzantine: usize) {
-        self.judging.resolve(byzantine);
+impl ByLeavingOut for ErrorRateRejection {
+    fn judging(&self) -> &Judging {
+        &self.judging
     }
 
-    fn check(&self) -> Result<(), Unfit> {
-        self.judging.check()
+    fn judging_mut(&mut self) -> &mut Judging {
+        &mut self.judging
     }
 
-    fn validation_examples(&self) -> usize {
-        self.judging.validation_examples()
-    }
-
-    fn removes_at_most(&self, byzantine: Byzantine) -> usize {
-        self.judging.count(byzantine)
-    }
-
-    fn remove(&self, gate: &Gate<'_>) -> Result<BTreeSet<usize>, DefenseError> {
-        self.judging.remove(gate, most_harmful)
+    fn most_harmful(evidence: &LeaveOneOut, count: usize) -> BTreeSet<usize> {
+        evidence.most_harmful(count, |evaluation| evaluation.error_rate)
     }
 }
 
@@ -54,7 +41,7 @@ mod tests {
     fn it_goes_by_errors_and_removes_the_most_harmful_not_the_most_helpful() {
         // (errors, loss) of the aggregate with all updates, and without each.
         let evidence = evidence((4, 1.0), &[(5, 0.1), (1, 0.9), (3, 2.0), (9, 1.0), (2, 1.5)]);
-        assert_eq!(most_harmful(&evidence, 2), [1, 4].into());
-        assert_eq!(most_harmful(&evidence, 3), [1, 2, 4].into());
+        assert_eq!(ErrorRateRejection::most_harmful(&evidence, 2), [1, 4].into());
+        assert_eq!(ErrorRateRejection::most_harmful(&evidence, 3), [1, 2, 4].into());
     }
 }

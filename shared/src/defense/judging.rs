@@ -1,12 +1,13 @@
 //! What the stages of the paper have in common.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 use rand::RngCore;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DefenseError, Gate, LeaveOneOut, TieBreaker};
+use super::{DefenseError, Gate, LeaveOneOut, Stage, TieBreaker};
 use crate::identity::DeviceId;
 use crate::random::{Purpose, stream};
 use crate::rules::Byzantine;
@@ -44,38 +45,55 @@ impl Default for Judging {
     }
 }
 
-impl Judging {
-    pub(super) fn resolve(&mut self, byzantine: usize) {
-        self.remove.get_or_insert(byzantine as u32);
+/// A stage that goes by what the aggregate does without each update.
+pub(super) trait ByLeavingOut: Debug + Send + Sync {
+    /// How many criteria it removes by.
+    const CRITERIA: usize = 1;
+
+    /// Its settings.
+    fn judging(&self) -> &Judging;
+
+    /// The same, to be resolved.
+    fn judging_mut(&mut self) -> &mut Judging;
+
+    /// The rows that it removes by the evidence, `count` by each criterion.
+    fn most_harmful(evidence: &LeaveOneOut, count: usize) -> BTreeSet<usize>;
+}
+
+impl<S: ByLeavingOut> Stage for S {
+    fn resolve(&mut self, byzantine: usize) {
+        self.judging_mut().remove.get_or_insert(byzantine as u32);
     }
 
-    pub(super) fn check(&self) -> Result<(), Unfit> {
-        at_least_one("defense.validation-examples", self.validation_examples)
+    fn check(&self) -> Result<(), Unfit> {
+        at_least_one("defense.validation-examples", self.judging().validation_examples)
     }
 
-    pub(super) fn validation_examples(&self) -> usize {
-        if self.remove == Some(0) { 0 } else { self.validation_examples as usize }
+    fn validation_examples(&self) -> usize {
+        let judging = self.judging();
+        if judging.remove == Some(0) { 0 } else { judging.validation_examples as usize }
     }
 
-    /// How many updates are removed by each criterion.
-    pub(super) fn count(&self, byzantine: Byzantine) -> usize {
-        let count = self.remove.map_or(byzantine.assumed, |count| count as usize);
-        count.saturating_sub(byzantine.excluded)
+    fn removes_at_most(&self, byzantine: Byzantine) -> usize {
+        self.judging().count(byzantine).saturating_mul(S::CRITERIA)
     }
 
-    /// What `choose` removes by the evidence, of as many as are to be removed by each criterion.
-    pub(super) fn remove(
-        &self,
-        gate: &Gate<'_>,
-        choose: impl FnOnce(&LeaveOneOut, usize) -> BTreeSet<usize>,
-    ) -> Result<BTreeSet<usize>, DefenseError> {
-        let count = self.count(gate.updates.byzantine());
+    fn remove(&self, gate: &Gate<'_>) -> Result<BTreeSet<usize>, DefenseError> {
+        let count = self.judging().count(gate.updates.byzantine());
         if count == 0 {
             return Ok(BTreeSet::new());
         }
         let (with_all, without) = (gate.evaluate)(self.validation_examples())?;
-        let tie_breakers = self.tie_breakers(gate);
-        Ok(choose(&LeaveOneOut { with_all, without, tie_breakers }, count))
+        let tie_breakers = self.judging().tie_breakers(gate);
+        Ok(S::most_harmful(&LeaveOneOut { with_all, without, tie_breakers }, count))
+    }
+}
+
+impl Judging {
+    /// How many updates are removed by each criterion.
+    fn count(&self, byzantine: Byzantine) -> usize {
+        let count = self.remove.map_or(byzantine.assumed, |count| count as usize);
+        count.saturating_sub(byzantine.excluded)
     }
 
     /// In which order equally harmful updates are removed.
