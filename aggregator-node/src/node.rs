@@ -121,11 +121,11 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
                     computations.begin(move || worker.perform(job));
                 }
                 Action::Describe { device, version, hardware } => run.describe(device, &version, &hardware),
-                Action::Record { mut record, global } => {
+                Action::Record { mut record, global, remembered } => {
                     record.attack = attack_log.as_mut().and_then(|log| log.take(&scenario, record.round));
                     log_round(&record, &scenario);
                     supervisor.status(&format!("round {} of {}", record.round, scenario.rounds));
-                    run.record(record, global)?;
+                    run.record(record, global, remembered)?;
                 }
                 Action::Finish(Ok(())) => {
                     supervisor.stopping();

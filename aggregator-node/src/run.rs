@@ -11,6 +11,7 @@ use shared::identity::{DeviceId, Digest, RunId};
 use shared::models::Model;
 use shared::parameters::{Layout, Parameters};
 use shared::random::{Purpose, stream};
+use shared::remembered::Remembered;
 use shared::scenario::{ResultModel, Scenario};
 use shared::wire::Hardware;
 use tracing::{info, warn};
@@ -29,6 +30,8 @@ pub struct Run {
     layout: Arc<Layout>,
     /// The last recorded round and the global model after it.
     latest: (u32, Arc<[f32]>),
+    /// What is kept for later rounds.
+    remembered: Arc<Remembered>,
     /// Lowest testing error of the recorded rounds.
     best_error: f64,
     /// What those trained on whose updates they hold.
@@ -73,7 +76,7 @@ impl Run {
         }
         let initial = || model.initial(&mut stream(scenario.seed, Purpose::Weights, None, 0));
         let mut directory = RunDirectory::create(path, scenario, made_of, initial)?;
-        let (Checkpoint { round, parameters, .. }, records) = directory.resume()?;
+        let (Checkpoint { round, parameters, remembered, .. }, records) = directory.resume()?;
         if round > 0 {
             info!("going on after round {round} of {}", scenario.rounds);
             for other in directory.stored().manifest().other_versions(made_of) {
@@ -90,6 +93,7 @@ impl Run {
             best_error: records.iter().filter_map(|record| record.test_error).fold(f64::INFINITY, f64::min),
             trained_on: records.iter().flat_map(|record| &record.shards).map(|it| (it.device, *it)).collect(),
             latest: (round, parameters.into_values().into()),
+            remembered: remembered.into(),
             checkpoint_every,
             last_checkpoint: now,
             last_record: now,
@@ -116,7 +120,8 @@ impl Run {
         let term = self.directory.next_term(unix_time().as_millis() as u64)?;
         let (finished, global) = self.latest.clone();
         let run = self.directory.stored().manifest().run;
-        Ok(Start { run, term, finished, global, trained_on: self.trained_on.clone(), listed: None })
+        let (remembered, trained_on) = (self.remembered.clone(), self.trained_on.clone());
+        Ok(Start { run, term, finished, global, remembered, trained_on, listed: None })
     }
 
     /// What it is a run of.
@@ -146,11 +151,17 @@ impl Run {
         }
     }
 
-    /// Writes a finished round down, with the time since the last one.
+    /// Writes a finished round down, with the time since the last one; `global` is the model after it, and `remembered` what
+    /// is kept for later rounds.
     ///
     /// # Errors
     /// [`RecordError`] if it cannot be written.
-    pub fn record(&mut self, mut record: RoundRecord, global: Arc<[f32]>) -> Result<(), RecordError> {
+    pub fn record(
+        &mut self,
+        mut record: RoundRecord,
+        global: Arc<[f32]>,
+        remembered: Arc<Remembered>,
+    ) -> Result<(), RecordError> {
         self.save_devices()?;
         let now = Instant::now();
         let seconds = now.duration_since(self.last_record).as_secs_f64();
@@ -162,7 +173,7 @@ impl Run {
             record.confusion.clear();
         }
         self.directory.append(&record)?;
-        self.latest = (round, global);
+        (self.latest, self.remembered) = ((round, global), remembered);
         let is_best = error < self.best_error;
         if is_best {
             self.best_error = error;
@@ -173,7 +184,7 @@ impl Run {
         }
         if keep {
             // After the checkpoint, from which it is had if this is not reached.
-            self.directory.keep_best(round, &self.parameters())?;
+            self.directory.keep_best(round, &self.parameters(), &self.remembered)?;
         }
         Ok(())
     }
@@ -184,7 +195,7 @@ impl Run {
     /// [`RecordError`] if the checkpoint cannot be written.
     pub fn checkpoint(&mut self) -> Result<(), RecordError> {
         if self.latest.0 > self.checkpointed {
-            self.directory.checkpoint(self.latest.0, &self.parameters())?;
+            self.directory.checkpoint(self.latest.0, &self.parameters(), &self.remembered)?;
             self.checkpointed = self.latest.0;
             self.last_checkpoint = Instant::now();
         }

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::seq::index::sample;
 use shared::data::{Batch, Dataset};
-use shared::defense::{DefenseError, Gate};
+use shared::defense::{Arriving, Defense, DefenseError};
+use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
 use shared::models::Model;
 use shared::random::{Purpose, stream};
-use shared::rules::{Byzantine, Executor, Geometry, Round, Updates, different};
+use shared::rules::{
+    Aggregate, Byzantine, Distances, Executor, Geometry, Rule, RuleError, State, Updates, different,
+};
 use shared::scenario::Scenario;
 
 use crate::evaluator::{BATCH, Evaluator, Examples};
@@ -41,77 +44,93 @@ impl Screening {
         })
     }
 
-    /// The rows of `updates` that no stage removes, in ascending order; `devices` names the sender of each row.
+    /// What the defense of `scenario` leaves of a round, and whose updates it removes. `states` are what its stages have kept
+    /// of earlier rounds, and then with this one.
     ///
     /// # Errors
-    /// As [`Stage::remove`](shared::defense::Stage::remove).
-    pub fn kept(
-        &self,
-        scenario: &Scenario,
+    /// As [`Defense::screen`].
+    pub fn screen<'a>(
+        &'a self,
+        scenario: &'a Scenario,
         round: u32,
-        devices: &[DeviceId],
-        updates: &Updates<'_>,
-        executor: &dyn Executor,
-        byzantine: Byzantine,
-    ) -> Result<Vec<usize>, DefenseError> {
-        let mut kept: Vec<usize> = (0..updates.len()).collect();
-        for stage in &scenario.defense {
-            let devices: Vec<DeviceId> = kept.iter().map(|&row| devices[row]).collect();
-            let left = Part::of(updates, &kept);
-            let left = left.updates()?;
-            let geometry = Geometry::of(&left);
-            let evaluate = |examples: usize| {
-                let aggregates = || self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut memory = mem::take(&mut *aggregates());
-                let rule = &*scenario.aggregation.rule;
-                let with_all = executor.aggregate(rule, &left, byzantine)?.values;
-                executor.leave_one_out(rule, &left, byzantine, &mut memory)?;
-                // A rule that selects has few different ones, which are evaluated once each.
-                let all: Vec<&[f32]> = [&with_all].into_iter().chain(&memory).map(Vec::as_slice).collect();
-                let (firsts, places) = different(&all);
-                let firsts: Vec<&[f32]> = firsts.iter().map(|&first| all[first]).collect();
-                let evaluations = self.validation[&examples].evaluate(&firsts)?;
-                *aggregates() = memory;
-                Ok((evaluations[0], places[1..].iter().map(|&place| evaluations[place]).collect()))
-            };
-            let updates = Round::new(&geometry, byzantine);
-            let (seed, attackers) = (scenario.seed, &self.attackers);
-            let harmful = stage.remove(&Gate {
-                seed,
-                attackers,
-                round,
-                devices: &devices,
-                updates,
-                evaluate: &evaluate,
-            })?;
-            let rows = kept.iter().enumerate().filter(|(row, _)| !harmful.contains(row));
-            kept = rows.map(|(_, row)| *row).collect();
-        }
-        Ok(kept)
+        received: Received<'a>,
+        states: &mut Vec<State>,
+    ) -> Result<(Received<'a>, Vec<DeviceId>), DefenseError> {
+        let (stages, seed, attackers) = (&scenario.defense, scenario.seed, &self.attackers);
+        let defense = Defense { stages, seed, attackers, round, byzantine: received.byzantine };
+        let (left, removed) = defense.screen(Screened { screening: self, received }, states)?;
+        Ok((left.received, removed))
     }
 }
 
-/// Some rows of updates, with the number of examples behind each.
-pub struct Part<'a> {
-    rows: Vec<&'a [f32]>,
-    weights: Option<Vec<f64>>,
+/// The updates of a round, with what aggregates them.
+pub struct Received<'a> {
+    /// The sender of each row, in ascending order.
+    pub devices: Vec<DeviceId>,
+    /// d values each.
+    pub rows: Vec<&'a [f32]>,
+    /// The number of examples behind each.
+    pub weights: Vec<f64>,
+    /// What is assumed of the senders.
+    pub byzantine: Byzantine,
+    /// The rule that they go to.
+    pub rule: &'a dyn Rule,
+    /// What carries it out.
+    pub executor: &'a dyn Executor,
 }
 
-impl<'a> Part<'a> {
-    /// Those of these numbers.
-    pub fn of(updates: &Updates<'a>, rows: &[usize]) -> Self {
-        Part {
-            rows: rows.iter().map(|&row| updates.rows()[row]).collect(),
-            weights: updates.weights().map(|weights| rows.iter().map(|&row| weights[row]).collect()),
-        }
-    }
-
-    /// As updates of their own.
+impl Received<'_> {
+    /// Their aggregate.
     ///
     /// # Errors
-    /// As [`Updates::new`].
-    pub fn updates(&self) -> Result<Updates<'_>, shared::rules::RuleError> {
-        Updates::new(&self.rows, self.weights.as_deref())
+    /// As [`Executor::aggregate`].
+    pub fn aggregate(&self) -> Result<Aggregate, RuleError> {
+        self.executor.aggregate(self.rule, &self.updates()?, self.byzantine)
+    }
+
+    fn updates(&self) -> Result<Updates<'_>, RuleError> {
+        Updates::new(&self.rows, Some(&self.weights))
+    }
+}
+
+/// Updates that arrive through a defense.
+struct Screened<'a> {
+    screening: &'a Screening,
+    received: Received<'a>,
+}
+
+impl Arriving for Screened<'_> {
+    fn devices(&self) -> &[DeviceId] {
+        &self.received.devices
+    }
+
+    fn geometry(&self) -> Geometry<'_> {
+        let Received { rows, weights, .. } = &self.received;
+        Geometry::new(rows.len(), Some(weights), || Ok(Distances::of(&self.received.updates()?)))
+    }
+
+    fn evaluate(&self, examples: usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError> {
+        let Screened { screening, received } = self;
+        let aggregates = || screening.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = mem::take(&mut *aggregates());
+        let with_all = received.aggregate()?.values;
+        let Received { rule, executor, byzantine, .. } = *received;
+        executor.leave_one_out(rule, &received.updates()?, byzantine, &mut memory)?;
+        // A rule that selects has few different ones, which are evaluated once each.
+        let all: Vec<&[f32]> = [&with_all].into_iter().chain(&memory).map(Vec::as_slice).collect();
+        let (firsts, places) = different(&all);
+        let firsts: Vec<&[f32]> = firsts.iter().map(|&first| all[first]).collect();
+        let evaluations = screening.validation[&examples].evaluate(&firsts)?;
+        *aggregates() = memory;
+        Ok((evaluations[0], places[1..].iter().map(|&place| evaluations[place]).collect()))
+    }
+
+    fn keep(mut self, rows: &[usize]) -> Result<Self, DefenseError> {
+        let Received { devices, rows: values, weights, .. } = &mut self.received;
+        *devices = rows.iter().map(|&row| devices[row]).collect();
+        *values = rows.iter().map(|&row| values[row]).collect();
+        *weights = rows.iter().map(|&row| weights[row]).collect();
+        Ok(self)
     }
 }
 
@@ -145,7 +164,7 @@ mod tests {
     use crate::examples::{model, rows_of_bias, test_set};
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use shared::rules::{Processors, RuleError};
+    use shared::rules::Processors;
 
     fn scenario(settings: &[&str]) -> Scenario {
         let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
@@ -174,14 +193,17 @@ mod tests {
         round: u32,
         updates: &[(DeviceId, Vec<f32>)],
     ) -> Result<BTreeSet<DeviceId>, DefenseError> {
-        let rows: Vec<&[f32]> = updates.iter().map(|(_, row)| row.as_slice()).collect();
-        let devices: Vec<DeviceId> = updates.iter().map(|&(device, _)| device).collect();
-        let updates = Updates::new(&rows, None)?;
+        let received = Received {
+            devices: updates.iter().map(|&(device, _)| device).collect(),
+            rows: updates.iter().map(|(_, row)| row.as_slice()).collect(),
+            weights: vec![1.0; updates.len()],
+            byzantine: Byzantine::of(1),
+            rule: &*scenario.aggregation.rule,
+            executor: &Processors,
+        };
         let screening = Screening::new(scenario, &model(), test)?;
-        let byzantine = Byzantine::of(1);
-        let kept = screening.kept(scenario, round, &devices, &updates, &Processors, byzantine)?;
-        let kept: BTreeSet<_> = kept.into_iter().map(|row| devices[row]).collect();
-        Ok(devices.into_iter().filter(|device| !kept.contains(device)).collect())
+        let (_, removed) = screening.screen(scenario, round, received, &mut Vec::new())?;
+        Ok(removed.into_iter().collect())
     }
 
     fn removed(scenario: &Scenario, updates: &[(DeviceId, Vec<f32>)]) -> BTreeSet<DeviceId> {

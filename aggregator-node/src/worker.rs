@@ -8,12 +8,13 @@ use shared::defense::DefenseError;
 use shared::evaluation::ClassEvaluation;
 use shared::identity::DeviceId;
 use shared::models::Model;
-use shared::rules::{RuleError, Updates};
+use shared::remembered::Remembered;
+use shared::rules::{Remembering, RuleError};
 use shared::scenario::Scenario;
 
 use crate::backend::{Backend, Engine};
 use crate::evaluator::{Evaluator, Examples};
-use crate::screening::{Part, Screening};
+use crate::screening::{Received, Screening};
 use crate::trial::Trial;
 
 /// Something to compute.
@@ -31,6 +32,8 @@ pub enum Job {
         weights: Vec<f64>,
         /// Selected devices that have shown themselves Byzantine and have no update.
         known_byzantine: usize,
+        /// What rule and stages have kept of earlier rounds.
+        remembered: Arc<Remembered>,
     },
     /// Evaluate the global model on the whole test set.
     Evaluate {
@@ -70,7 +73,7 @@ pub enum Outcome {
 }
 
 /// What the rule made of the updates that the defense left.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Aggregate {
     /// The new global model, length d.
     pub parameters: Vec<f32>,
@@ -78,6 +81,8 @@ pub struct Aggregate {
     pub removed: Vec<DeviceId>,
     /// The devices whose updates have a part in it, in ascending order, if these are not all others.
     pub used: Vec<DeviceId>,
+    /// What rule and stages keep, if it becomes the global model.
+    pub remembered: Remembered,
 }
 
 /// Computes for the aggregator.
@@ -119,14 +124,16 @@ impl Worker {
     /// Does a job.
     pub fn perform(&self, job: Job) -> Outcome {
         match job {
-            Job::Aggregate { round, devices, updates, weights, known_byzantine } => {
+            Job::Aggregate { round, devices, updates, weights, known_byzantine, remembered } => {
                 let usable: Vec<bool> =
                     updates.par_iter().map(|update| self.trial.is_usable(update)).collect();
                 let unusable: Vec<_> = select(&devices, usable.iter().map(|usable| !usable));
                 let known = known_byzantine + unusable.len();
                 let kept = || usable.iter().copied();
                 let (devices, updates) = (select(&devices, kept()), select(&updates, kept()));
-                let result = self.aggregate(round, &devices, &updates, &select(&weights, kept()), known);
+                let weights = select(&weights, kept());
+                let rows = updates.iter().map(|update| &update[..]).collect();
+                let result = self.aggregate(round, devices, rows, weights, known, &remembered);
                 self.engine.release(round);
                 match result {
                     Err(DefenseError::Rule(RuleError::Backend(what))) => {
@@ -152,25 +159,22 @@ impl Worker {
     fn aggregate(
         &self,
         round: u32,
-        devices: &[DeviceId],
-        updates: &[Arc<[f32]>],
-        weights: &[f64],
+        devices: Vec<DeviceId>,
+        rows: Vec<&[f32]>,
+        weights: Vec<f64>,
         known_byzantine: usize,
+        remembered: &Remembered,
     ) -> Result<Aggregate, DefenseError> {
-        let fewer = self.scenario.fewer_byzantine(updates.len(), known_byzantine)?;
-        let byzantine = self.scenario.assumed(fewer);
-        let rows: Vec<&[f32]> = updates.iter().map(|update| &update[..]).collect();
-        let updates = Updates::new(&rows, Some(weights))?;
-        let executor = &*self.engine;
-        let kept = self.screening.kept(&self.scenario, round, devices, &updates, executor, byzantine)?;
-        let part = Part::of(&updates, &kept);
-        let aggregate = executor.aggregate(&*self.scenario.aggregation.rule, &part.updates()?, byzantine)?;
-        let is_kept = |row: &usize| kept.binary_search(row).is_ok();
-        Ok(Aggregate {
-            parameters: aggregate.values,
-            removed: (0..devices.len()).filter(|row| !is_kept(row)).map(|row| devices[row]).collect(),
-            used: part_of(&aggregate.used, kept.len()).map(|row| devices[kept[row]]).collect(),
-        })
+        let fewer = self.scenario.fewer_byzantine(rows.len(), known_byzantine)?;
+        let (byzantine, executor) = (self.scenario.assumed(fewer), &*self.engine);
+        let mut after = remembered.clone();
+        let rule = Remembering { rule: &*self.scenario.aggregation.rule, state: &remembered.rule };
+        let received = Received { devices, rows, weights, byzantine, rule: &rule, executor };
+        let (left, removed) = self.screening.screen(&self.scenario, round, received, &mut after.stages)?;
+        let aggregate = left.aggregate()?;
+        self.scenario.aggregation.rule.remember(&aggregate.values, &mut after.rule);
+        let used = part_of(&aggregate.used, left.devices.len()).map(|row| left.devices[row]).collect();
+        Ok(Aggregate { parameters: aggregate.values, removed, used, remembered: after })
     }
 }
 
@@ -186,7 +190,7 @@ fn select<T: Clone>(items: &[T], wanted: impl Iterator<Item = bool>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use shared::rules::{self, Byzantine, Executor, Rule};
+    use shared::rules::{self, Byzantine, Executor, Rule, State, Updates};
 
     use super::*;
     use crate::backend::Cpu;
@@ -201,6 +205,7 @@ mod tests {
             updates: rows_of_bias(&[3.0, -10.0, 1.0]).into_iter().map(Arc::from).collect(),
             weights: vec![1.0, 1.0, 3.0],
             known_byzantine: 0,
+            remembered: Arc::default(),
         };
         let outcome = Worker::new(&scenario, &model(), Arc::new(test_set()), &Cpu).unwrap().perform(job);
         let Outcome::Aggregated { round: 1, result: Ok(aggregate), .. } = outcome else {
@@ -212,7 +217,8 @@ mod tests {
     #[test]
     fn what_the_defense_removes_is_named_and_has_no_part_in_the_aggregate() {
         let (parameters, removed) = (vec![0.0, 0.0, 1.5, 0.0], vec![DeviceId(5)]);
-        let expected = Aggregate { parameters, removed, used: vec![] };
+        let remembered = Remembered { stages: vec![State::default()], ..Remembered::default() };
+        let expected = Aggregate { parameters, removed, remembered, ..Aggregate::default() };
         let defense = "defense={ kind = \"lfr\", validation-examples = 3, remove = 1 }";
         assert_eq!(aggregate(defense), expected);
     }
@@ -261,7 +267,7 @@ mod tests {
         let worker = Worker::new(&scenario, &model(), Arc::new(test_set()), &Gone).unwrap();
         let updates = rows_of_bias(&[1.0]).into_iter().map(Arc::from).collect();
         let devices = vec![DeviceId(0)];
-        let job = Job::Aggregate { round: 7, devices, updates, weights: vec![1.0], known_byzantine: 0 };
+        let job = Job::Aggregate { round: 7, devices, updates, weights: vec![1.0], known_byzantine: 0, remembered: Arc::default() };
         let outcome = worker.perform(job);
         let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };
         assert_eq!(what, "it is gone");
@@ -277,7 +283,7 @@ mod tests {
         let updates = vec![Arc::from([1.0]); 3];
         let devices = [0, 1, 2].map(DeviceId).to_vec();
         let weights = vec![1.0; 3];
-        let job = Job::Aggregate { round: 7, devices, updates, weights, known_byzantine: 0 };
+        let job = Job::Aggregate { round: 7, devices, updates, weights, known_byzantine: 0, remembered: Arc::default() };
         let outcome = worker.perform(job);
         let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };
         assert!(what.contains("cannot evaluate"), "{what}");
@@ -295,6 +301,7 @@ mod tests {
             updates: rows_of_bias(biases).into_iter().map(Arc::from).collect(),
             weights: vec![1.0; biases.len()],
             known_byzantine: known,
+            remembered: Arc::default(),
         };
         let worker = Worker::new(&scenario, &model(), Arc::new(test_set()), &Cpu).unwrap();
         let Outcome::Aggregated { result, unusable, .. } = worker.perform(job) else {
@@ -337,7 +344,7 @@ mod tests {
 
     #[test]
     fn without_a_defense_every_update_counts() {
-        let expected = Aggregate { parameters: vec![0.0, 0.0, -0.8, 0.0], removed: vec![], used: vec![] };
+        let expected = Aggregate { parameters: vec![0.0, 0.0, -0.8, 0.0], ..Aggregate::default() };
         assert_eq!(aggregate("defense.kind=none"), expected);
     }
 

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::agent::{Action, Agent, Event, Farewell, Identity};
 use crate::attack_log::AttackLog;
+use crate::attack_memory::AttackMemory;
 use crate::config::Config;
 use crate::echo::Echo;
 use crate::telemetry::{Gauge, Sources, hardware};
@@ -64,7 +65,8 @@ pub async fn run(
     let clock = move || Millis(start.elapsed().as_millis() as u64);
     let dimension = model.layout().dimension();
     let mut agent = Agent::new(identity.clone(), config.topics.clone(), &scenario, dimension, clock());
-    let worker = Arc::new(Worker::new(scenario, device, model.into(), shard));
+    let memory = Arc::new(config.attack_memory.clone().map(AttackMemory::at).unwrap_or_default());
+    let worker = Arc::new(Worker::new(scenario, device, model.into(), shard).with_memory(memory));
     let mut attack_log = AttackLog::open(config.attack_log.as_deref())?;
     let mut gauge = Gauge::start(Sources::default());
 

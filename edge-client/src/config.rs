@@ -76,6 +76,9 @@ pub struct Settings {
     /// For benches: append what this device does of an attack to this file, a line of JSON each
     #[arg(long, value_name = "FILE")]
     pub attack_log: Option<PathBuf>,
+    /// Where an attack that keeps something from round to round keeps it over a restart [default: nowhere]
+    #[arg(long, value_name = "FILE")]
+    pub attack_memory: Option<PathBuf>,
 }
 
 /// The settings, complete.
@@ -95,6 +98,8 @@ pub struct Config {
     pub patience: Duration,
     /// Where to write what this device does of an attack.
     pub attack_log: Option<PathBuf>,
+    /// Where an attack keeps what it keeps from round to round.
+    pub attack_memory: Option<PathBuf>,
 }
 
 /// A setting that is missing or wrong.
@@ -144,6 +149,7 @@ impl Cli {
                 .map_err(|error| ConfigError::Value { key: "topic-prefix", what: error.to_string() })?,
             patience: Duration::from_secs(settings.patience.unwrap_or(300)),
             attack_log: settings.attack_log,
+            attack_memory: settings.attack_memory,
         })
     }
 }

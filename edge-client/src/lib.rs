@@ -8,6 +8,7 @@
 
 pub mod agent;
 mod attack_log;
+pub mod attack_memory;
 pub mod client;
 pub mod config;
 mod echo;

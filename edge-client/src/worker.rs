@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use shared::attacks::AttackError;
-use shared::attacks::Models;
+use shared::attacks::{AttackError, Models};
 use shared::data::{Drawn, Shard};
-use shared::identity::DeviceId;
+use shared::identity::{DeviceId, RunId};
 use shared::models::{Model, ModelError};
 use shared::random::{Purpose, Stream, stream};
+use shared::rules::State;
 use shared::scenario::Scenario;
 use shared::tensor_executor::OnProcessors;
 use shared::training::{self, Training};
 use shared::wire::Telemetry;
+
+use crate::attack_memory::{AttackMemory, MemoryError};
 
 /// Models of length d by their devices, in ascending order.
 pub type ModelsOf = Vec<(DeviceId, Arc<[f32]>)>;
@@ -35,6 +37,8 @@ pub enum Job {
 /// What the leader of the colluding devices knows of a round.
 #[derive(Clone, Debug)]
 pub struct CraftJob {
+    /// The run.
+    pub run: RunId,
     /// The round.
     pub round: u32,
     /// The global model the round started from.
@@ -85,6 +89,15 @@ pub struct Trained {
     pub telemetry: Telemetry,
 }
 
+/// Why nothing was crafted.
+#[derive(Debug, thiserror::Error)]
+enum CraftError {
+    #[error(transparent)]
+    Attack(#[from] AttackError),
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
 /// Computes for one device.
 pub struct Worker {
     scenario: Arc<Scenario>,
@@ -93,6 +106,8 @@ pub struct Worker {
     shard: Shard,
     /// What it trains on in rounds that are attacked, if it is compromised.
     poisoned: Option<Shard>,
+    /// What the attack keeps from round to round.
+    memory: Arc<AttackMemory>,
 }
 
 impl Worker {
@@ -100,7 +115,13 @@ impl Worker {
     pub fn new(scenario: Arc<Scenario>, device: DeviceId, model: Arc<dyn Model>, shard: Shard) -> Self {
         let attack = scenario.attack.kind.as_ref().filter(|_| scenario.attackers().contains(&device));
         let poisoned = attack.map(|attack| attack.poison(shard.clone()));
-        Worker { scenario, device, model, shard, poisoned }
+        Worker { scenario, device, model, shard, poisoned, memory: Arc::default() }
+    }
+
+    /// With what the attack has kept so far, and with where it keeps more.
+    #[must_use]
+    pub fn with_memory(self, memory: Arc<AttackMemory>) -> Self {
+        Worker { memory, ..self }
     }
 
     /// Does a job.
@@ -164,7 +185,7 @@ impl Worker {
     }
 
     fn craft(&self, job: &CraftJob) -> Outcome {
-        match self.crafted(job) {
+        match self.crafted_remembering(job) {
             Ok(crafted) => {
                 let gave_up = crafted.is_none();
                 let models = job.before_attack.iter().map(|(device, model)| (*device, model.clone()));
@@ -177,8 +198,15 @@ impl Worker {
         }
     }
 
+    fn crafted_remembering(&self, job: &CraftJob) -> Result<Option<ModelsOf>, CraftError> {
+        let mut state = self.memory.before(job.run, job.round)?;
+        let crafted = self.crafted(job, &mut state)?;
+        self.memory.keep(job.run, job.round, state)?;
+        Ok(crafted)
+    }
+
     /// Who is to send what; `None` if it is what they trained.
-    fn crafted(&self, job: &CraftJob) -> Result<Option<ModelsOf>, AttackError> {
+    fn crafted(&self, job: &CraftJob, state: &mut State) -> Result<Option<ModelsOf>, AttackError> {
         let mut known: Vec<_> = job.before_attack.iter().chain(&job.benign).collect();
         known.sort_by_key(|(device, _)| *device);
         let devices = known.iter().map(|(device, _)| *device).collect();
@@ -192,7 +220,9 @@ impl Worker {
         let drawn = crafting.draw(dimension);
         let drawn = Tensor::from_vec(drawn, (job.before_attack.len(), dimension), &Device::Cpu)?;
         let global = Tensor::new(&job.global[..], &Device::Cpu)?;
-        let Some(crafted) = crafting.craft(&drawn, &models, &global, &OnProcessors)? else { return Ok(None) };
+        let Some(crafted) = crafting.craft(&drawn, &models, &global, &OnProcessors, state)? else {
+            return Ok(None);
+        };
         let crafted = crafted.to_vec2::<f32>()?.into_iter().map(Arc::from);
         Ok(Some(attackers.into_iter().zip(crafted).collect()))
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use shared::attacks::{Attack, AttackError, Needs, View};
 use shared::catalogue::Catalogue;
 use shared::identity::DeviceId;
+use shared::rules::State;
 use shared::tensor_executor::OnProcessors;
 
 /// Compromised devices send the mean of what they trained, moved back beyond the global model.
@@ -34,7 +35,7 @@ impl Attack for Backwards {
         Needs::Colluders
     }
 
-    fn craft(&self, view: &View<'_>) -> Result<Option<Tensor>, AttackError> {
+    fn craft(&self, view: &View<'_>, _: &mut State) -> Result<Option<Tensor>, AttackError> {
         let origin = view.origin()?;
         let moved = (view.rows(view.colluders)?.to_dtype(DType::F64)?.mean_keepdim(0)? - &origin)?;
         let crafted = (&origin - (moved * self.scale)?)?.to_dtype(DType::F32)?;
@@ -67,7 +68,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let global = Tensor::new(&[0.0_f32, 0.0], &Device::Cpu)?;
     let trained = Tensor::new(&[[1.0_f32, 2.0]; 5], &Device::Cpu)?;
     let drawn = Tensor::from_vec(crafting.draw(2), (2, 2), &Device::Cpu)?;
-    let crafted = crafting.craft(&drawn, &trained, &global, &OnProcessors)?.ok_or("it gave up")?;
+    let crafted = crafting.craft(&drawn, &trained, &global, &OnProcessors, &mut State::default())?.ok_or("it gave up")?;
     println!("{:?} send {:?}", scenario.attackers(), crafted.to_vec2::<f32>()?);
     Ok(())
 }

@@ -11,6 +11,7 @@
 //! - [`data`]: data sets, their partition over devices, and shard files.
 //! - [`models`]: the trainable models, behind one trait.
 //! - [`training`], [`evaluation`]: local gradient descent, and how good its outcome is.
+//! - [`remembered`]: what a run keeps from round to round beside the global model.
 //! - [`tensor_executor`]: rules of updates that are the rows of a tensor.
 //! - [`attacks`], [`defense`]: what compromised devices do, and what keeps harmful updates from the rule.
 //! - [`catalogue`]: the models, rules, stages, attacks, data sets and partitions that there are.
@@ -35,6 +36,7 @@ pub mod models;
 pub mod parameters;
 pub mod random;
 pub mod registry;
+pub mod remembered;
 pub mod scenario;
 pub mod tensor_executor;
 pub mod toml_file;

@@ -154,18 +154,25 @@ impl Parameters {
 
     /// The values as little-endian bytes, which is what digests of a model are taken over.
     pub fn to_le_bytes(&self) -> Vec<u8> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        le_bytes(&self.values)
     }
 
-    /// Writes a safetensors file with one f32 tensor for each entry, and `metadata` beside them.
+    /// Writes a safetensors file with one f32 tensor for each entry, and beside them `metadata` and `others`: vectors by
+    /// names that are no entry's.
     ///
     /// With more than one entry of metadata their order in the file varies, so that equal models may give
     /// unequal files: compare [`Parameters::to_le_bytes`] instead.
     ///
     /// # Errors
     /// [`ParametersError::Checkpoint`] if safetensors refuses the header (more than 100 MB of metadata).
-    pub fn to_safetensors(&self, metadata: HashMap<String, String>) -> Result<Vec<u8>, ParametersError> {
+    pub fn to_safetensors<'a>(
+        &self,
+        metadata: HashMap<String, String>,
+        others: impl IntoIterator<Item = (String, &'a [f32])>,
+    ) -> Result<Vec<u8>, ParametersError> {
         let bytes = self.to_le_bytes();
+        let others: Vec<(String, usize, Vec<u8>)> =
+            others.into_iter().map(|(name, values)| (name, values.len(), le_bytes(values))).collect();
         let views = self
             .layout
             .entries()
@@ -175,23 +182,30 @@ impl Parameters {
                 let part = &bytes[4 * range.start..4 * range.end];
                 Ok((e.name.as_str(), TensorView::new(Dtype::F32, e.shape.clone(), part)?))
             })
+            .chain(others.iter().map(|(name, length, bytes)| {
+                Ok((name.as_str(), TensorView::new(Dtype::F32, vec![*length], bytes)?))
+            }))
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
         Ok(safetensors::serialize(views, Some(metadata))?)
     }
 
-    /// Reads what [`Parameters::to_safetensors`] wrote: the parameters and the metadata.
+    /// Reads what [`Parameters::to_safetensors`] wrote: the parameters and the metadata. The other vectors are given to
+    /// `take`, which says whether they belong there.
     ///
     /// # Errors
-    /// If the bytes are no safetensors file, or its tensors are not those of `layout`.
+    /// If the bytes are no safetensors file, or its tensors are not those of `layout` and such others.
     pub fn from_safetensors(
         layout: Arc<Layout>,
         bytes: &[u8],
+        mut take: impl FnMut(&str, Vec<f32>) -> bool,
     ) -> Result<(Self, HashMap<String, String>), ParametersError> {
         let metadata = Self::metadata(bytes)?;
         let file = SafeTensors::deserialize(bytes)?;
-        let surplus = file.names().into_iter().find(|&name| layout.entries().iter().all(|e| e.name != name));
-        if let Some(name) = surplus {
-            return Err(ParametersError::Surplus { name: name.to_owned() });
+        for (name, view) in file.tensors() {
+            let is_other = layout.entries().iter().all(|e| e.name != name);
+            if is_other && !(view.dtype() == Dtype::F32 && take(&name, from_le_bytes(view.data()).collect())) {
+                return Err(ParametersError::Surplus { name });
+            }
         }
         let mut values = Vec::with_capacity(layout.dimension());
         for entry in layout.entries() {
@@ -200,8 +214,7 @@ impl Parameters {
                 view.filter(|v| v.dtype() == Dtype::F32 && v.shape() == entry.shape).ok_or_else(|| {
                     ParametersError::Tensor { name: entry.name.clone(), expected: entry.shape.clone() }
                 })?;
-            let words = view.data().chunks_exact(4);
-            values.extend(words.map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])));
+            values.extend(from_le_bytes(view.data()));
         }
         Ok((Parameters { layout, values }, metadata))
     }
@@ -214,6 +227,16 @@ impl Parameters {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         Ok(header.metadata().clone().unwrap_or_default())
     }
+}
+
+/// Values as little-endian bytes.
+pub fn le_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// The values of little-endian `bytes`.
+pub fn from_le_bytes(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]]))
 }
 
 /// Where the first of `values` is that is NaN or infinite.
@@ -235,25 +258,25 @@ mod tests {
     #[test]
     fn safetensors_round_trip_keeps_values_and_metadata() {
         let metadata = HashMap::from([("round".to_owned(), "7".to_owned())]);
-        let bytes = example().to_safetensors(metadata.clone()).unwrap();
-        let (read, header) = Parameters::from_safetensors(example().layout().clone(), &bytes).unwrap();
+        let bytes = example().to_safetensors(metadata.clone(), []).unwrap();
+        let (read, header) = Parameters::from_safetensors(example().layout().clone(), &bytes, |_, _| false).unwrap();
         assert_eq!((read, header), (example(), metadata));
     }
 
     #[test]
     fn a_checkpoint_of_another_model_is_named() {
-        let bytes = example().to_safetensors(HashMap::new()).unwrap();
+        let bytes = example().to_safetensors(HashMap::new(), []).unwrap();
         let other = Arc::new(Layout::new([("weight", vec![3, 2]), ("bias", vec![2])]));
-        let error = Parameters::from_safetensors(other, &bytes).unwrap_err();
+        let error = Parameters::from_safetensors(other, &bytes, |_, _| false).unwrap_err();
         assert!(error.to_string().contains("`weight`"), "{error}");
-        assert!(Parameters::from_safetensors(example().layout().clone(), &bytes[..40]).is_err());
+        assert!(Parameters::from_safetensors(example().layout().clone(), &bytes[..40], |_, _| false).is_err());
     }
 
     #[test]
     fn a_checkpoint_with_tensors_beyond_the_model_is_refused() {
-        let bytes = example().to_safetensors(HashMap::new()).unwrap();
+        let bytes = example().to_safetensors(HashMap::new(), []).unwrap();
         let part = Arc::new(Layout::new([("weight", vec![2, 3])]));
-        let error = Parameters::from_safetensors(part, &bytes).unwrap_err();
+        let error = Parameters::from_safetensors(part, &bytes, |_, _| false).unwrap_err();
         assert!(matches!(&error, ParametersError::Surplus { name } if name == "bias"), "{error}");
     }
 

@@ -49,6 +49,7 @@ impl Machine {
                     updates,
                     weights,
                     known_byzantine,
+                    remembered: self.remembered.clone(),
                 }));
                 self.phase = Phase::Aggregate(closed);
             }
@@ -79,11 +80,11 @@ impl Machine {
             self.roster.was_refused(device);
         }
         match result {
-            Ok(Aggregate { parameters, removed, used }) => {
+            Ok(Aggregate { parameters, removed, used, remembered }) => {
                 (closed.removed, closed.used) = (removed, used);
                 if first_not_finite(&parameters).is_none() {
                     closed.aggregated = true;
-                    self.global = parameters.into();
+                    (self.global, self.remembered) = (parameters.into(), remembered.into());
                     let known = closed.known_byzantine + unusable.len();
                     let fewer =
                         self.scenario.fewer_byzantine(closed.accepted.len(), known).unwrap_or_default();
@@ -121,6 +122,7 @@ mod tests {
             term: 1,
             finished: 1,
             global: vec![0.0; 2].into(),
+            remembered: Arc::default(),
             trained_on: BTreeMap::new(),
             listed: None,
         };
@@ -142,7 +144,7 @@ mod tests {
         let done = Event::Done(Outcome::Aggregated { round: 1, result, unusable: Vec::new() });
         let mut actions = machine.handle(Millis(1), done).into_iter();
         let record = actions.find_map(|action| match action {
-            Action::Record { record, global } => Some((record, global.to_vec())),
+            Action::Record { record, global, .. } => Some((record, global.to_vec())),
             _ => None,
         });
         record.unwrap()
@@ -155,6 +157,7 @@ mod tests {
             parameters: vec![1.0, 2.0],
             removed: removed.clone(),
             used: used.clone(),
+            ..Aggregate::default()
         }));
         assert_eq!((record.removed, record.used, record.aggregated), (removed, used, true));
         assert_eq!(global, [1.0, 2.0]);
@@ -162,8 +165,11 @@ mod tests {
 
     #[test]
     fn without_a_usable_aggregate_the_model_stays_and_the_record_says_so() {
-        let broken =
-            Aggregate { parameters: vec![1.0, f32::INFINITY], removed: vec![DeviceId(2)], used: vec![] };
+        let broken = Aggregate {
+            parameters: vec![1.0, f32::INFINITY],
+            removed: vec![DeviceId(2)],
+            ..Aggregate::default()
+        };
         for (result, removed) in [(Ok(broken), vec![DeviceId(2)]), (Err("why".to_owned()), vec![])] {
             let (record, global) = recorded(result);
             assert_eq!((record.removed, record.aggregated, global), (removed, false, vec![0.0; 2]));

@@ -45,7 +45,7 @@ impl Machine {
         if let Some(evaluation) = evaluation {
             record.enter(evaluation);
         }
-        out.push(Action::Record { record, global: self.global.clone() });
+        out.push(Action::Record { record, global: self.global.clone(), remembered: self.remembered.clone() });
         if self.round == self.scenario.rounds {
             out.push(self.announce(Stage::Finished));
             self.phase = Phase::Part(now + PARTING);

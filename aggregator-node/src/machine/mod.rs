@@ -56,6 +56,7 @@ use std::sync::Arc;
 
 use shared::data::ShardEntry;
 use shared::identity::{DeviceId, Digest, RunId};
+use shared::remembered::Remembered;
 use shared::scenario::Scenario;
 use shared::wire::{
     Assembler, Hardware, Limits, Millis, Payload, Publication, Refusal, Topics, TransferId, content_limit,
@@ -127,6 +128,8 @@ pub enum Action {
         record: RoundRecord,
         /// The global model after the round.
         global: Arc<[f32]>,
+        /// What rule and stages keep for later rounds.
+        remembered: Arc<Remembered>,
     },
     /// Nothing more will come.
     Finish(Result<(), Failure>),
@@ -179,6 +182,8 @@ pub struct Start {
     pub finished: u32,
     /// The global model after them, length d.
     pub global: Arc<[f32]>,
+    /// What rule and stages have kept of them.
+    pub remembered: Arc<Remembered>,
     /// What those trained on whose updates these rounds hold.
     pub trained_on: BTreeMap<DeviceId, ShardEntry>,
     /// What each device should train on, if somebody knows; otherwise its first word counts.
@@ -197,6 +202,7 @@ pub struct Machine {
     /// Rounds that an earlier process recorded. What became of the updates of the last of them, that one knew.
     finished_before: u32,
     global: Arc<[f32]>,
+    remembered: Arc<Remembered>,
     clock: Clock,
     roster: Roster,
     budgets: Budgets,
@@ -250,6 +256,7 @@ impl Machine {
             round: start.finished,
             finished_before: start.finished,
             global: start.global,
+            remembered: start.remembered,
             topics,
             scenario,
         }

@@ -54,7 +54,7 @@ pub use model_file::Checkpoint;
 pub use report::{Arm, render};
 pub use round_record::{MutedDevice, RefusedDevice, RoundRecord};
 pub use store::RunDirectory;
-pub use stored::{State, StoredRun};
+pub use stored::{ATTACK_MEMORY, State, StoredRun};
 pub use summary::{AttackSummary, Summary};
 
 #[cfg(test)]

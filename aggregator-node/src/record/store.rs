@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use shared::parameters::Parameters;
+use shared::remembered::Remembered;
 use shared::scenario::Scenario;
 
 use super::files::{missing, open_file, read, read_if_there, refuse_no_file, write_atomically, write_json};
@@ -51,7 +52,7 @@ impl RunDirectory {
             refuse_foreign_files(path)?;
             write_atomically(&path.join(SCENARIO), scenario.to_toml().as_bytes())?;
             write_atomically(&path.join(ROUNDS), b"")?;
-            let beginning = Checkpoint::new(0, initial(), Chain::of(manifest.run));
+            let beginning = Checkpoint::new(0, initial(), Remembered::default(), Chain::of(manifest.run));
             beginning.write(&path.join(CHECKPOINT), manifest.run)?;
             write_json(&path.join(MANIFEST), manifest)?;
         }
@@ -130,26 +131,43 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Replaces the checkpoint by the global model after `round`, whose record must have been appended last.
+    /// Replaces the checkpoint by the global model after `round`, whose record must have been appended last, and what is
+    /// `remembered` then.
     ///
     /// # Errors
     /// [`RecordError::Checkpoint`] or [`RecordError::Io`]; the previous checkpoint is then still there.
-    pub fn checkpoint(&mut self, round: u32, parameters: &Parameters) -> Result<(), RecordError> {
+    pub fn checkpoint(
+        &mut self,
+        round: u32,
+        parameters: &Parameters,
+        remembered: &Remembered,
+    ) -> Result<(), RecordError> {
         // A checkpoint that survives a power failure must not be ahead of the rounds that do.
         self.rounds.sync_data().map_err(RecordError::io("sync", &self.stored.file(ROUNDS)))?;
-        self.write_model(CHECKPOINT, round, parameters)
+        self.write_model(CHECKPOINT, round, parameters, remembered)
     }
 
     /// Keeps the global model after `round` as the best so far, which must have been checkpointed.
     ///
     /// # Errors
     /// As [`RunDirectory::checkpoint`].
-    pub fn keep_best(&mut self, round: u32, parameters: &Parameters) -> Result<(), RecordError> {
-        self.write_model(BEST, round, parameters)
+    pub fn keep_best(
+        &mut self,
+        round: u32,
+        parameters: &Parameters,
+        remembered: &Remembered,
+    ) -> Result<(), RecordError> {
+        self.write_model(BEST, round, parameters, remembered)
     }
 
-    fn write_model(&self, name: &str, round: u32, parameters: &Parameters) -> Result<(), RecordError> {
-        let model = Checkpoint::new(round, parameters.clone(), self.chain);
+    fn write_model(
+        &self,
+        name: &str,
+        round: u32,
+        parameters: &Parameters,
+        remembered: &Remembered,
+    ) -> Result<(), RecordError> {
+        let model = Checkpoint::new(round, parameters.clone(), remembered.clone(), self.chain);
         model.write(&self.stored.file(name), self.stored.manifest().run)
     }
 

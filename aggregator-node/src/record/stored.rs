@@ -24,10 +24,25 @@ pub(super) const TERM: &str = "term";
 pub(super) const METRICS: &str = "metrics.csv";
 pub(super) const SUMMARY: &str = "summary.json";
 pub(super) const REPORT: &str = "report.html";
+/// What the clients of a bench keep of an attack, in safetensors; they write it.
+pub const ATTACK_MEMORY: &str = "attack-memory.safetensors";
 
-/// Every file that this program reads or writes in a run directory.
-pub(super) const FILES: [&str; 12] =
-    [LOCK, WRITER, MANIFEST, SCENARIO, ROUNDS, CHECKPOINT, BEST, TERM, METRICS, SUMMARY, REPORT, DEVICES];
+/// Every file that there may be in a run directory.
+pub(super) const FILES: [&str; 13] = [
+    LOCK,
+    WRITER,
+    MANIFEST,
+    SCENARIO,
+    ROUNDS,
+    CHECKPOINT,
+    BEST,
+    TERM,
+    METRICS,
+    SUMMARY,
+    REPORT,
+    DEVICES,
+    ATTACK_MEMORY,
+];
 
 /// A run as its directory holds it, to be looked at: nothing is locked, and nothing is written.
 #[derive(Clone, Debug)]

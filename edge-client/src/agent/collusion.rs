@@ -182,7 +182,9 @@ impl Agent {
     /// The leader crafts as soon as it has all, or when its patience ends.
     pub(super) fn craft_if_ready(&mut self, now: Millis, out: &mut Vec<Action>) {
         let global = self.global();
-        let (Some(collusion), Some(round)) = (&mut self.collusion, &self.round) else { return };
+        let (Some(run), Some(collusion), Some(round)) = (self.run, &mut self.collusion, &self.round) else {
+            return;
+        };
         collusion.craft_at = None;
         let Some(global) = global.filter(|_| collusion.leader() == self.me.device) else { return };
         let (needs, patience_ends) = (collusion.needs, round.share_of_time(LEADER_PATIENCE));
@@ -193,6 +195,7 @@ impl Agent {
         if hand.complete(&round.call, &collusion.attackers, &collusion.gone, needs) || patience_ends <= now {
             hand.progress = hand::Progress::Crafted;
             out.push(Action::Compute(Job::Craft(CraftJob {
+                run,
                 round: round.call.round,
                 global,
                 before_attack: std::mem::take(&mut hand.before_attack).into_iter().collect(),

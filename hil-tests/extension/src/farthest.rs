@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::defense::{DefenseError, Gate, Stage};
-use shared::rules::Byzantine;
+use shared::rules::{Byzantine, State};
 
 /// Removes the updates whose distances to all others are largest in sum.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -26,7 +26,7 @@ impl Stage for Farthest {
         self.remove as usize
     }
 
-    fn remove(&self, gate: &Gate<'_>) -> Result<BTreeSet<usize>, DefenseError> {
+    fn remove(&self, gate: &Gate<'_>, _: &mut State) -> Result<BTreeSet<usize>, DefenseError> {
         let devices = gate.updates.devices();
         let sum = |row| Ok((gate.updates.sum_to_nearest(row, devices)?, row));
         let mut sums = (0..devices).map(sum).collect::<Result<Vec<_>, DefenseError>>()?;

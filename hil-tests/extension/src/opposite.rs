@@ -4,6 +4,7 @@ use candle_core::{DType, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::attacks::{Attack, AttackError, Needs, View};
+use shared::rules::State;
 
 /// Compromised devices send what lies as far on the other side of the global model as their mean, times a factor.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +25,7 @@ impl Attack for Opposite {
         Needs::Colluders
     }
 
-    fn craft(&self, view: &View<'_>) -> Result<Option<Tensor>, AttackError> {
+    fn craft(&self, view: &View<'_>, _: &mut State) -> Result<Option<Tensor>, AttackError> {
         let origin = view.origin()?;
         let mean = view.rows(view.colluders)?.to_dtype(DType::F64)?.mean_keepdim(0)?;
         let crafted = (&origin - ((mean - &origin)? * self.scale)?)?;

@@ -7,7 +7,7 @@ use shared::attack_record::{AttackEvent, AttackStep};
 use shared::attacks::Models;
 use shared::attacks::{AttackError, Crafting, Needs};
 use shared::identity::DeviceId;
-use shared::rules::RuleError;
+use shared::rules::{RuleError, State};
 use shared::scenario::Scenario;
 use shared::tensor_executor::TensorExecutor;
 use tracing::warn;
@@ -43,6 +43,8 @@ impl<'a> Collusion<'a> {
     /// The `models` of all, `[m, d]`, with what was crafted of them and what was `drawn` in the rows of compromised
     /// devices; as they are, if nothing was crafted. And what each compromised device did.
     ///
+    /// `state` is what the attack has kept, and then with this round.
+    ///
     /// A model that is not finite is of no use to anybody, and its device sends it as it is.
     pub(super) fn attack(
         &self,
@@ -50,6 +52,7 @@ impl<'a> Collusion<'a> {
         models: Tensor,
         global: &Tensor,
         executor: &dyn TensorExecutor,
+        state: &mut State,
     ) -> Result<(Tensor, Vec<AttackEvent>), AttackError> {
         let finite = are_finite(&models)?;
         let rows: Vec<u32> = (0..).zip(&finite).filter_map(|(row, finite)| finite.then_some(row)).collect();
@@ -63,13 +66,13 @@ impl<'a> Collusion<'a> {
                 return Ok((models, sent_trained(&mut colluders.iter())));
             };
             let drawn = others.draw(models.dim(1)?);
-            let (attacked, mut events) = others.attack(drawn, rows_of(&models, &rows)?, global, executor)?;
+            let (attacked, mut events) = others.attack(drawn, rows_of(&models, &rows)?, global, executor, state)?;
             let left_out = colluders.iter().filter(|row| !finite[**row as usize]);
             events.extend(sent_trained(&mut left_out.into_iter()));
             return Ok((with_rows(models, &rows, attacked)?, events));
         }
         let drawn = Tensor::from_vec(drawn, (colluders.len(), models.dim(1)?), models.device())?;
-        let crafted = match self.crafting.craft(&drawn, &models, global, executor) {
+        let crafted = match self.crafting.craft(&drawn, &models, global, executor, state) {
             Ok(crafted) => crafted,
             Err(AttackError::Rule(error)) if !matches!(error, RuleError::Backend(_)) => {
                 warn!("round {}: nothing crafted: {}", self.round, AttackError::Rule(error));

@@ -65,16 +65,16 @@ impl Bench for Batched {
             Opened::Finished(summary) => return Ok(Some(*summary)),
         };
         let start = run.start()?;
-        let mut simulation = Simulation::new(task, &model, start.global, &self.place)?;
+        let mut simulation = Simulation::new(task, &model, start.global, start.remembered, &self.place)?;
         for round in start.finished + 1..=scenario.rounds {
             if watch.stopped() {
                 run.checkpoint()?;
                 return Ok(None);
             }
             match simulation.round(round) {
-                Ok((record, global)) => {
+                Ok((record, global, remembered)) => {
                     (watch.on_round)(&record);
-                    run.record(record, global)?;
+                    run.record(record, global, remembered)?;
                 }
                 Err(error) => {
                     run.checkpoint()?;

@@ -14,15 +14,16 @@ use edge_client::worker::Worker;
 use rayon::prelude::*;
 use shared::attack_record::{AttackEvent, AttackRecord, AttackStep};
 use shared::data::Shard;
-use shared::defense::{DefenseError, Gate, Stage};
+use shared::defense::{Arriving, Defense, DefenseError};
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
 use shared::models::{Model, ModelError, many_devices};
 use shared::parameters::first_not_finite;
 use shared::random::{Purpose, stream};
-use shared::rules::{Byzantine, Geometry, Round, RuleError};
+use shared::remembered::Remembered;
+use shared::rules::{Byzantine, Geometry, Remembering, Rule, RuleError};
 use shared::scenario::Scenario;
-use shared::tensor_executor::{TensorError, WithoutEach};
+use shared::tensor_executor::{TensorError, TensorExecutor, WithoutEach};
 use shared::wire::Refusal;
 use tracing::warn;
 
@@ -52,10 +53,12 @@ pub(super) struct Simulation {
     global: Tensor,
     /// Its values.
     values: Arc<[f32]>,
+    /// What rule, stages and attack have kept of earlier rounds.
+    remembered: Arc<Remembered>,
 }
 
 impl Simulation {
-    /// The run of `task`, from the model `global`, in a place.
+    /// The run of `task`, from the model `global` and what is `remembered` of earlier rounds, in a place.
     ///
     /// # Errors
     /// If the model cannot be trained so, there are too few validation examples, or the GPU fails.
@@ -63,6 +66,7 @@ impl Simulation {
         task: &Task,
         model: &Arc<dyn Model>,
         global: Arc<[f32]>,
+        remembered: Arc<Remembered>,
         place: &Place,
     ) -> anyhow::Result<Self> {
         let (scenario, data, device) = (&task.scenario, &task.data, &place.device);
@@ -88,17 +92,21 @@ impl Simulation {
             test: evaluator(data.test.batches(BATCH).collect())?,
             global: Tensor::new(&global[..], device)?,
             values: global,
+            remembered,
             devices: shards.into_iter().enumerate().map(worker).collect(),
             trainer: Trainer::new(scenario, many, examples, device.clone()),
             scenario: scenario.clone(),
         })
     }
 
-    /// A round: what is to be recorded of it, and the global model after it, d values.
+    /// A round: what is to be recorded of it, the global model after it, d values, and what is kept for later ones.
     ///
     /// # Errors
     /// If candle or the GPU fails.
-    pub(super) fn round(&mut self, round: u32) -> anyhow::Result<(RoundRecord, Arc<[f32]>)> {
+    pub(super) fn round(
+        &mut self,
+        round: u32,
+    ) -> anyhow::Result<(RoundRecord, Arc<[f32]>, Arc<Remembered>)> {
         let selected: Vec<DeviceId> = self.scenario.selection(round).into_iter().collect();
         let absent = self.absent(round, &selected);
         let (sent, attack) = self.sent(round, &selected, &absent)?;
@@ -141,7 +149,7 @@ impl Simulation {
             let evaluation = self.test.evaluate_classes(&self.global);
             record.enter(evaluation.context("the global model cannot be evaluated")?);
         }
-        Ok((record, self.values.clone()))
+        Ok((record, self.values.clone(), self.remembered.clone()))
     }
 
     /// Whether each of the rows is finite, and one that training can go on from.
@@ -158,7 +166,7 @@ impl Simulation {
 
     /// What `devices` send, at least one: what they trained, or what was crafted for them. And how that came about.
     fn sent(
-        &self,
+        &mut self,
         round: u32,
         devices: &[DeviceId],
         absent: &[DeviceId],
@@ -174,8 +182,12 @@ impl Simulation {
         let trained = trained.context("the devices cannot be trained")?;
         let trained = self.with_dishonest(round, devices, trained)?;
         let (values, events) = if let Some((collusion, drawn)) = collusion.zip(drawn) {
-            let attacked = collusion.attack(drawn, trained.models, &self.global, &*self.place.executor);
-            attacked.context("the attack cannot be crafted")?
+            let mut state = self.remembered.attack.clone();
+            let (executor, global) = (&*self.place.executor, &self.global);
+            let attacked = collusion.attack(drawn, trained.models, global, executor, &mut state);
+            let attacked = attacked.context("the attack cannot be crafted")?;
+            Arc::make_mut(&mut self.remembered).attack = state;
+            attacked
         } else {
             let attackers = devices.iter().filter(|device| self.attackers.contains(device));
             let behaves = |&device: &DeviceId| AttackEvent { device, round, what: AttackStep::SentTrained };
@@ -239,11 +251,13 @@ impl Simulation {
         fewer: u32,
     ) -> anyhow::Result<(bool, Vec<DeviceId>, Vec<DeviceId>)> {
         let what = match self.defended(round, accepted, fewer) {
-            Ok((removed, used, aggregate)) => {
+            Ok(Defended { removed, used, aggregate, mut remembered }) => {
                 let values: Arc<[f32]> = aggregate.to_vec1::<f32>()?.into();
                 let is_finite = first_not_finite(&values).is_none();
                 if is_finite {
+                    self.scenario.aggregation.rule.remember(&values, &mut remembered.rule);
                     (self.global, self.values) = (aggregate, values);
+                    self.remembered = remembered.into();
                 } else {
                     warn!("round {round}: the aggregate is not finite, the global model stays as it is");
                 }
@@ -256,63 +270,72 @@ impl Simulation {
         Ok((false, Vec::new(), Vec::new()))
     }
 
-    /// Whose updates the defense removes, whose the rule uses if these are not all others, and the aggregate, `[d]`. Rule and
-    /// defense assume `fewer` Byzantine devices than the scenario.
-    fn defended(
-        &self,
-        round: u32,
-        accepted: Updates,
-        fewer: u32,
-    ) -> Result<(Vec<DeviceId>, Vec<DeviceId>, Tensor), DefenseError> {
+    /// Whose updates the defense removes, whose the rule uses if these are not all others, the aggregate, `[d]`, and what is
+    /// kept for later rounds. Rule and defense assume `fewer` Byzantine devices than the scenario.
+    fn defended(&self, round: u32, accepted: Updates, fewer: u32) -> Result<Defended, DefenseError> {
         let (scenario, byzantine) = (&*self.scenario, self.scenario.assumed(fewer));
-        let (rule, executor) = (&*scenario.aggregation.rule, &*self.place.executor);
-        let (mut left, mut removed) = (accepted, BTreeSet::new());
-        for stage in &scenario.defense {
-            let harmful = self.harmful(&**stage, round, &left, byzantine)?;
-            removed.extend(harmful.iter().map(|&row| left.devices[row]));
-            let kept = left.select(|row| !harmful.contains(&row)).map_err(ModelError::from)?;
-            left = kept.ok_or(RuleError::NoUpdates)?;
-        }
-        let (aggregate, used) =
-            executor.aggregate(rule, &left.values, Some(&left.weights), byzantine).map_err(refused)?;
-        let used = part_of(&used, left.devices.len()).map(|row| left.devices[row]).collect();
-        Ok((removed.into_iter().collect(), used, aggregate))
+        let mut remembered = Remembered::clone(&self.remembered);
+        let rule = Remembering { rule: &*scenario.aggregation.rule, state: &self.remembered.rule };
+        let (stages, seed, attackers) = (&scenario.defense, scenario.seed, &self.attackers);
+        let defense = Defense { stages, seed, attackers, round, byzantine };
+        let arrived = Arrived { updates: accepted, simulation: self, rule: &rule, byzantine };
+        let (left, removed) = defense.screen(arrived, &mut remembered.stages)?;
+        let (aggregate, used) = left.aggregate()?;
+        let devices = &left.updates.devices;
+        let used = part_of(&used, devices.len()).map(|row| devices[row]).collect();
+        Ok(Defended { removed, used, aggregate, remembered })
+    }
+}
+
+/// What defense and rule make of a round.
+struct Defended {
+    removed: Vec<DeviceId>,
+    used: Vec<DeviceId>,
+    aggregate: Tensor,
+    remembered: Remembered,
+}
+
+/// The updates of a round on their way through the defense.
+struct Arrived<'a> {
+    updates: Updates,
+    simulation: &'a Simulation,
+    rule: &'a dyn Rule,
+    byzantine: Byzantine,
+}
+
+impl Arrived<'_> {
+    fn executor(&self) -> &dyn TensorExecutor {
+        &*self.simulation.place.executor
     }
 
-    /// The rows that `stage` removes.
-    fn harmful(
-        &self,
-        stage: &dyn Stage,
-        round: u32,
-        updates: &Updates,
-        byzantine: Byzantine,
-    ) -> Result<BTreeSet<usize>, DefenseError> {
+    /// The aggregate, `[d]`, and the rows that have a part in it.
+    fn aggregate(&self) -> Result<(Tensor, Vec<usize>), DefenseError> {
+        let Updates { values, weights, .. } = &self.updates;
+        self.executor().aggregate(self.rule, values, Some(weights), self.byzantine).map_err(refused)
+    }
+}
+
+impl Arriving for Arrived<'_> {
+    fn devices(&self) -> &[DeviceId] {
+        &self.updates.devices
+    }
+
+    fn geometry(&self) -> Geometry<'_> {
         let measure = || {
-            self.place.executor.distances(&updates.values).map_err(|error| match error {
+            self.executor().distances(&self.updates.values).map_err(|error| match error {
                 TensorError::Rule(error) => error,
                 TensorError::Tensor(error) => RuleError::Backend(error.to_string()),
             })
         };
-        let Updates { devices, weights, .. } = updates;
-        let geometry = Geometry::new(devices.len(), Some(weights), measure);
-        let evaluate = |examples: usize| self.without_each(updates, &self.validation[&examples], byzantine);
-        let updates = Round::new(&geometry, byzantine);
-        let (seed, attackers) = (self.scenario.seed, &self.attackers);
-        stage.remove(&Gate { seed, attackers, round, devices, updates, evaluate: &evaluate })
+        Geometry::new(self.updates.devices.len(), Some(&self.updates.weights), measure)
     }
 
-    /// How good the aggregate of `updates` is on the validation examples with all of them, and without each.
-    fn without_each(
-        &self,
-        updates: &Updates,
-        validation: &Evaluator,
-        byzantine: Byzantine,
-    ) -> Result<(Evaluation, Vec<Evaluation>), DefenseError> {
-        let (rule, executor) = (&*self.scenario.aggregation.rule, &*self.place.executor);
-        let Updates { values, weights, .. } = updates;
-        let (with_all, _) = executor.aggregate(rule, values, Some(weights), byzantine).map_err(refused)?;
-        let without = executor.leave_one_out(rule, values, Some(weights), byzantine).map_err(refused)?;
-        let WithoutEach { different, places } = without;
+    fn evaluate(&self, examples: usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError> {
+        let validation = &self.simulation.validation[&examples];
+        let Updates { values, weights, .. } = &self.updates;
+        let (with_all, _) = self.aggregate()?;
+        let without = self.executor().leave_one_out(self.rule, values, Some(weights), self.byzantine);
+        let WithoutEach { different, places } = without.map_err(refused)?;
         let evaluate = || -> Result<_, ModelError> {
             let with_all = with_all.unsqueeze(0)?;
             // What equals the aggregate with all is as good as that, to the last bit.
@@ -322,6 +345,11 @@ impl Simulation {
             Ok((evaluations[0], places.into_iter().map(without).collect()))
         };
         Ok(evaluate()?)
+    }
+
+    fn keep(self, rows: &[usize]) -> Result<Self, DefenseError> {
+        let kept = self.updates.select(|row| rows.binary_search(&row).is_ok()).map_err(ModelError::from)?;
+        Ok(Arrived { updates: kept.ok_or(RuleError::NoUpdates)?, ..self })
     }
 }
 

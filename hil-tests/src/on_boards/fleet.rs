@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aggregator_node::record::ATTACK_MEMORY;
 use anyhow::{Context, ensure};
 use edge_client::config::Settings;
 use rim::{BrokerAddress, BrokerOptions, TlsFiles};
@@ -23,6 +24,8 @@ use crate::toolchain::{Program, Target, build};
 /// A provisioned fleet, and a place for what only this run needs.
 pub(super) struct Fleet<'a> {
     folder: PathBuf,
+    /// Where clients that are processes of this machine keep what they keep of an attack.
+    attack_memory: PathBuf,
     scratch: &'a TempDir,
 }
 
@@ -49,7 +52,8 @@ impl<'a> Fleet<'a> {
         };
         // Clients need not run in the directory that this was started in.
         let folder = fs::canonicalize(&folder).with_context(|| folder.display().to_string())?;
-        Ok(Fleet { folder, scratch })
+        let attack_memory = std::path::absolute(task.out.join(ATTACK_MEMORY))?;
+        Ok(Fleet { folder, attack_memory, scratch })
     }
 
     /// What is the aggregator's.
@@ -137,6 +141,7 @@ impl<'a> Fleet<'a> {
             shard: own("shard.safetensors"),
             access: BrokerOptions { tls, ..BrokerOptions::default() },
             attack_log: Some(self.attack_log()),
+            attack_memory: Some(self.attack_memory.clone()),
             ..Settings::default()
         };
         let path = self.scratch.path().join(format!("{device}.toml"));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::write_atomically_as;
+use aggregator_node::record::{ATTACK_MEMORY, write_atomically_as};
 use anyhow::Context;
 use edge_client::config::Settings;
 use rim::{BrokerOptions, PASSWORD, nonce};
@@ -48,6 +48,7 @@ impl Fleet {
                 access: access.clone(),
                 topic_prefix: Some(topic_prefix.clone()),
                 attack_log: Some(folder.path().join(ATTACK_LOG)),
+                attack_memory: Some(std::path::absolute(task.out.join(ATTACK_MEMORY))?),
                 ..Settings::default()
             };
             let config_path = folder.path().join(format!("{device}.toml"));

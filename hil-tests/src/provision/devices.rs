@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
+use aggregator_node::record::ATTACK_MEMORY;
 use edge_client::config::Settings;
 use rim::{BrokerOptions, TlsFiles};
 use shared::data::ShardList;
 use shared::scenario::Scenario;
 
 use super::folder::{Folder, Secrecy};
-use crate::inventory::{Device, Inventory};
+use crate::inventory::{Device, Inventory, Service};
 
+/// What `StateDirectory` of the client's unit makes.
+const STATE_DIRECTORY: &str = "/var/lib/outpost-client";
 const ENVIRONMENT: &str = include_str!("../../../firmware-configs/systemd/aggregator.env");
 
 /// Writes a device's configuration, scenario and shard.
@@ -21,22 +24,26 @@ pub(super) fn write(
     shard: &[u8],
 ) -> anyhow::Result<()> {
     let place = |name: &str| format!("devices/{}/{name}", device.id);
-    folder.write(&place("client.toml"), configuration(device, inventory)?.as_bytes(), Secrecy::Open)?;
+    folder.write(&place("client.toml"), configuration(device, inventory, scenario)?.as_bytes(), Secrecy::Open)?;
     folder.write(&place("scenario.toml"), scenario.to_toml().as_bytes(), Secrecy::Open)?;
     folder.write(&place("shard.safetensors"), shard, Secrecy::Secret)
 }
 
-fn configuration(device: &Device, inventory: &Inventory) -> anyhow::Result<String> {
+fn configuration(device: &Device, inventory: &Inventory, scenario: &Scenario) -> anyhow::Result<String> {
     let broker = &inventory.broker.url;
     let current = |name: &str| Some(PathBuf::from(format!("{}/current/{name}", device.root)));
     let with_tls = |name: &str| current(name).filter(|_| broker.tls);
     let tls = TlsFiles { ca: with_tls("ca.pem"), cert: with_tls("device.pem"), key: with_tls("device.key") };
+    // The state directory of the unit, or else beside the releases: it outlives both.
+    let kept_in = if device.service == Service::Systemd { STATE_DIRECTORY } else { &device.root };
+    let attack = scenario.attack.kind.as_ref().filter(|_| scenario.attackers().contains(&device.id));
     Ok(toml::to_string(&Settings {
         device: Some(device.id),
         scenario: current("scenario.toml"),
         shard: current("shard.safetensors"),
         broker: Some(broker.clone()),
         access: BrokerOptions { tls, ..BrokerOptions::default() },
+        attack_memory: attack.map(|_| PathBuf::from(format!("{kept_in}/{ATTACK_MEMORY}"))),
         ..Settings::default()
     })?)
 }

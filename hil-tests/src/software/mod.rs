@@ -19,9 +19,10 @@ use aggregator_node::run::{Opened, Run};
 use aggregator_node::worker::Worker;
 use anyhow::{bail, ensure};
 use edge_client::agent::{Agent, Identity};
+use edge_client::attack_memory::AttackMemory;
 use rayon::prelude::*;
 use shared::attack_record::{AttackEvent, AttackRecord};
-use shared::identity::DeviceId;
+use shared::identity::{DeviceId, RunId};
 use shared::models::Model;
 use shared::wire::{Millis, Topics};
 
@@ -52,13 +53,18 @@ impl Bench for Software {
             Opened::Finished(summary) => return Ok(Some(*summary)),
         };
         let topics = Topics::default();
-        let machine = Machine::new(scenario.clone(), topics.clone(), run.start()?, Millis(0));
+        let start = run.start()?;
+        let memory = AttackMemory::after(start.run, start.finished, start.remembered.attack.clone());
+        let memory = Arc::new(memory);
+        let devices = seat_devices(task, &model, &topics, &memory);
+        let attack = AttackSoFar { run: start.run, memory, told: Vec::new() };
+        let machine = Machine::new(scenario.clone(), topics, start, Millis(0));
         let worker = Worker::new(scenario, &model, data.test.clone(), self.rules.backend.as_ref())?;
         let mut stage = Stage {
             network: Network::new(&self.faults),
             aggregator: AggregatorSeat::new(machine, worker),
-            devices: seat_devices(task, &model, &topics),
-            told: Vec::new(),
+            devices,
+            attack,
             now: Millis(0),
         };
         stage.connect();
@@ -80,7 +86,12 @@ impl Bench for Software {
     }
 }
 
-fn seat_devices(task: &Task, model: &Arc<dyn Model>, topics: &Topics) -> Vec<DeviceSeat> {
+fn seat_devices(
+    task: &Task,
+    model: &Arc<dyn Model>,
+    topics: &Topics,
+    memory: &Arc<AttackMemory>,
+) -> Vec<DeviceSeat> {
     let scenario = &task.scenario;
     let dimension = model.layout().dimension();
     let seat = |(index, shard): (usize, shared::data::Shard)| {
@@ -95,7 +106,7 @@ fn seat_devices(task: &Task, model: &Arc<dyn Model>, topics: &Topics) -> Vec<Dev
         };
         let agent = Agent::new(me, topics.clone(), scenario, dimension, Millis(0));
         let worker = edge_client::worker::Worker::new(scenario.clone(), device, model.clone(), shard);
-        DeviceSeat::new(agent, worker)
+        DeviceSeat::new(agent, worker.with_memory(memory.clone()))
     };
     task.data.shards(scenario).into_par_iter().enumerate().map(seat).collect()
 }
@@ -105,9 +116,16 @@ struct Stage {
     network: Network,
     aggregator: AggregatorSeat,
     devices: Vec<DeviceSeat>,
+    attack: AttackSoFar,
+    now: Millis,
+}
+
+/// What the bench knows of the attack, since the devices are its own.
+struct AttackSoFar {
+    run: RunId,
+    memory: Arc<AttackMemory>,
     /// What compromised devices did since the last round was recorded.
     told: Vec<AttackEvent>,
-    now: Millis,
 }
 
 impl Stage {
@@ -141,11 +159,16 @@ impl Stage {
         let mut over = false;
         for effect in effects {
             match effect {
-                Effect::Record { mut record, global } => {
-                    record.attack = AttackRecord::of(run.scenario(), record.round, &self.told);
-                    self.told.retain(|event| event.round > record.round);
+                Effect::Record { mut record, global, mut remembered } => {
+                    let AttackSoFar { run: id, memory, told } = &mut self.attack;
+                    record.attack = AttackRecord::of(run.scenario(), record.round, told);
+                    told.retain(|event| event.round > record.round);
+                    let attack = memory.before(*id, record.round + 1)?;
+                    if attack != remembered.attack {
+                        Arc::make_mut(&mut remembered).attack = attack;
+                    }
                     (watch.on_round)(&record);
-                    run.record(record, global)?;
+                    run.record(record, global, remembered)?;
                 }
                 Effect::Finish(result) => {
                     result?;
@@ -157,7 +180,7 @@ impl Stage {
         for (index, effects) in said.into_iter().enumerate() {
             for effect in effects {
                 match effect {
-                    Effect::Tell(event) => self.told.push(event),
+                    Effect::Tell(event) => self.attack.told.push(event),
                     effect => self.network.carry_out(now, index + 1, effect),
                 }
             }

@@ -6,6 +6,7 @@ use aggregator_node::machine::{self, Failure, Machine};
 use aggregator_node::record::RoundRecord;
 use edge_client::agent::{self, Agent};
 use shared::attack_record::AttackEvent;
+use shared::remembered::Remembered;
 use shared::wire::{Millis, Payload, Publication};
 
 /// A message that has arrived.
@@ -25,6 +26,7 @@ pub(super) enum Effect {
     Record {
         record: RoundRecord,
         global: Arc<[f32]>,
+        remembered: Arc<Remembered>,
     },
     Finish(Result<(), Failure>),
     /// For the record of its round.
@@ -148,7 +150,9 @@ impl AggregatorSeat {
                 machine::Action::Subscribe(filter) => effects.push(Effect::Subscribe(filter)),
                 machine::Action::Unsubscribe(filter) => effects.push(Effect::Unsubscribe(filter)),
                 machine::Action::Publish(publication) => effects.push(Effect::Publish(publication)),
-                machine::Action::Record { record, global } => effects.push(Effect::Record { record, global }),
+                machine::Action::Record { record, global, remembered } => {
+                    effects.push(Effect::Record { record, global, remembered });
+                }
                 // There are no boards.
                 machine::Action::Describe { .. } => {}
                 machine::Action::Finish(result) => effects.push(Effect::Finish(result)),

@@ -14,6 +14,7 @@
 //! # Layout
 //! - `rules/`: the rules, one in each file: settings, condition, plan and tests.
 //! - [`Rule`], [`Round`], [`Plan`]: a rule looks at a round and says what is to be computed of its updates.
+//! - [`State`]: what a rule keeps from round to round; with it, it is a rule of one round ([`Remembering`]).
 //! - [`WithoutEach`]: what follows from that for all updates but one, for each of them.
 //! - [`Executor`]: what carries plans out; here [`Processors`], elsewhere a GPU. It knows plans and no rules.
 //! - `kernels/`: what the processors compute with.
@@ -39,6 +40,7 @@ mod properties;
 mod round;
 mod rule;
 mod rules;
+mod state;
 mod updates;
 
 pub use different::different;
@@ -51,6 +53,7 @@ pub use kernels::trimmed_mean::adds_up_in_order;
 pub use plan::{Plan, Statistic, WithoutEach};
 pub use processors::{Aggregate, Executor, Processors};
 pub use round::{Geometry, Round};
-pub use rule::{Byzantine, Rule};
+pub use rule::{Byzantine, Remembering, Rule};
 pub use rules::{Bulyan, Krum, Mean, Median, TrimmedMean};
+pub use state::State;
 pub use updates::Updates;

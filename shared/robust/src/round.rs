@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::kernels::selection::{Neighbours, Selection};
-use super::{Byzantine, Distances, RuleError, Updates};
+use super::{Byzantine, Distances, RuleError, State, Updates};
 
 /// What is known of the updates of a round, measured when it is first asked for, and then once for all rules and for all
 /// rounds that leave one of them out.
@@ -61,16 +61,31 @@ pub struct Round<'a> {
     byzantine: Byzantine,
     /// A row of the geometry that is not among them.
     left_out: Option<usize>,
+    /// What the rule has kept of earlier rounds.
+    state: Option<&'a State>,
 }
 
 impl<'a> Round<'a> {
     /// All updates that `geometry` is of.
     pub fn new(geometry: &'a Geometry<'a>, byzantine: Byzantine) -> Self {
-        Round { geometry, byzantine, left_out: None }
+        Round { geometry, byzantine, left_out: None, state: None }
     }
 
     pub(super) fn without(geometry: &'a Geometry<'a>, byzantine: Byzantine, left_out: usize) -> Self {
-        Round { geometry, byzantine, left_out: Some(left_out) }
+        Round { geometry, byzantine, left_out: Some(left_out), state: None }
+    }
+
+    /// The same, for a rule that has kept `state` of earlier rounds.
+    pub(super) fn remembering<'b>(&self, state: &'b State) -> Round<'b>
+    where
+        'a: 'b,
+    {
+        Round { state: Some(state), ..*self }
+    }
+
+    /// The vector called `name` that the rule has kept of earlier rounds, if it has.
+    pub fn state(&self, name: &str) -> Option<&[f32]> {
+        self.state?.get(name)
     }
 
     /// Number of updates (the paper's m).

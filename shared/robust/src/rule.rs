@@ -2,13 +2,14 @@
 
 use std::fmt::Debug;
 
-use super::{Plan, Round, RuleError};
+use super::{Plan, Round, RuleError, State};
 
 /// One way to aggregate the updates of a round. It says what is to be computed of them, and an
 /// [`Executor`](super::Executor) does so, wherever the updates are.
 ///
 /// # Behavior
-/// - The result depends on the updates alone: not on the number of threads, and not on earlier rounds.
+/// - The result depends on the updates alone, and on what the rule [remembers](Rule::remember): not on the number of
+///   threads.
 /// - A rule whose condition fails refuses to aggregate; it never degrades to a weaker one.
 /// - Values must be finite, which is for the receiver of an update to check. Others never panic, but what comes out of
 ///   them is unspecified.
@@ -29,6 +30,31 @@ pub trait Rule: Debug + Send + Sync {
     /// # Errors
     /// Those of what it asks of the round.
     fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError>;
+
+    /// Keeps in `state` what later rounds need to know of this one, in which the global model has become `aggregate`, d
+    /// values; by default nothing. They find it in [`Round::state`].
+    fn remember(&self, _aggregate: &[f32], _state: &mut State) {}
+}
+
+/// A rule that remembers earlier rounds, as it aggregates in one.
+///
+/// An attacker that tries a rule out does not know what it remembers: it has the rule without.
+#[derive(Clone, Copy, Debug)]
+pub struct Remembering<'a> {
+    /// The rule.
+    pub rule: &'a dyn Rule,
+    /// What it has kept.
+    pub state: &'a State,
+}
+
+impl Rule for Remembering<'_> {
+    fn check(&self, devices: usize, byzantine: Byzantine) -> Result<(), RuleError> {
+        self.rule.check(devices, byzantine)
+    }
+
+    fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {
+        self.rule.plan(&round.remembering(self.state))
+    }
 }
 
 /// How many of the devices whose updates are aggregated a rule assumes to be Byzantine.

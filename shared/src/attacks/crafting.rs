@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{Attack, AttackError, View};
 use crate::identity::DeviceId;
 use crate::random::{Purpose, stream};
-use crate::rules::Rule;
+use crate::rules::{Rule, State};
 use crate::tensor_executor::TensorExecutor;
 
 /// The run that is attacked.
@@ -74,7 +74,8 @@ impl<'a> Crafting<'a> {
     }
 
     /// What the compromised devices are to send, `[c, d]`, with what was `drawn` for them; `None` if it is what they
-    /// trained. `models`, `[m, d]`, are those of all devices that are known, and `global`, `[d]`, what they started from.
+    /// trained. `models`, `[m, d]`, are those of all devices that are known, and `global`, `[d]`, what they started from;
+    /// `state` is the attack's, and takes what it keeps of this round.
     ///
     /// # Errors
     /// As [`Attack::craft`].
@@ -84,8 +85,9 @@ impl<'a> Crafting<'a> {
         models: &Tensor,
         global: &Tensor,
         executor: &dyn TensorExecutor,
+        state: &mut State,
     ) -> Result<Option<Tensor>, AttackError> {
-        self.attack.craft(&View {
+        let view = View {
             global,
             models,
             colluders: &self.colluders,
@@ -94,6 +96,7 @@ impl<'a> Crafting<'a> {
             rule: self.attacked.rule,
             byzantine: self.attacked.byzantine,
             executor,
-        })
+        };
+        self.attack.craft(&view, state)
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::statistics::{finite, mean_and_deviation};
 use super::{Attack, AttackError, Needs, View};
 use crate::random::Stream;
+use crate::rules::State;
 
 /// Each compromised device draws every coordinate from a normal fitted to the before-attack models of all devices
 /// (Fang et al. 2020, section 4.1).
@@ -24,7 +25,7 @@ impl Attack for Gaussian {
         values.fill_with(|| StandardNormal.sample(random));
     }
 
-    fn craft(&self, view: &View<'_>) -> Result<Option<Tensor>, AttackError> {
+    fn craft(&self, view: &View<'_>, _: &mut State) -> Result<Option<Tensor>, AttackError> {
         let (mean, deviation) = mean_and_deviation(view.models, &view.everyone())?;
         Ok(Some(finite(&view.draws()?.broadcast_mul(&deviation)?.broadcast_add(&mean)?)?))
     }

@@ -13,7 +13,7 @@ use super::krum_search::{Measures, Search};
 use super::statistics::{finite, mean};
 use super::{Attack, AttackError, Conditions, Direction, Goal, Knowledge, Needs, View};
 use crate::random::Stream;
-use crate::rules::{self, Byzantine, Rule as _};
+use crate::rules::{self, Byzantine, Rule as _, State};
 use crate::unfit::{Unfit, at_least_one, fits_f32, positive, require};
 
 /// A model as far against the direction of the global one as Krum still selects, and supporters around it (Fang et al.
@@ -95,7 +95,7 @@ impl Attack for Krum {
         values.iter_mut().for_each(|step| *step *= scale);
     }
 
-    fn craft(&self, view: &View<'_>) -> Result<Option<Tensor>, AttackError> {
+    fn craft(&self, view: &View<'_>, _: &mut State) -> Result<Option<Tensor>, AttackError> {
         let origin = view.origin()?;
         let signs = self.signs(view, &origin)?;
         let Some(lambda) = self.lambda(view, &origin, &signs)? else { return Ok(None) };

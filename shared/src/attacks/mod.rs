@@ -41,7 +41,7 @@ pub use view::View;
 use crate::data::Shard;
 use crate::models::ModelError;
 use crate::random::Stream;
-use crate::rules::RuleError;
+use crate::rules::{RuleError, State};
 use crate::tensor_executor::TensorError;
 use crate::training::{Trained, Training};
 use crate::unfit::Unfit;
@@ -96,11 +96,12 @@ pub trait Attack: Debug + Send + Sync {
     fn draw(&self, _rank: usize, _random: &mut Stream, _values: &mut [f64]) {}
 
     /// The models `[c, d]` that the compromised devices of the round send in place of what they trained; `None` if they
-    /// are to send that. It is called if what the attack [needs](Attack::needs) is there.
+    /// are to send that. It is called if what the attack [needs](Attack::needs) is there. `state` is what it has kept of
+    /// earlier rounds that it crafted in, and takes what it keeps of this one.
     ///
     /// # Errors
     /// [`AttackError`]; the devices then send what they trained.
-    fn craft(&self, _view: &View<'_>) -> Result<Option<Tensor>, AttackError> {
+    fn craft(&self, _view: &View<'_>, _state: &mut State) -> Result<Option<Tensor>, AttackError> {
         Ok(None)
     }
 }

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 
 use super::AttackError;
 use crate::identity::DeviceId;
+use crate::rules::State;
 use crate::scenario::Scenario;
 use crate::tensor_executor::OnProcessors;
 
@@ -30,7 +31,7 @@ pub(super) fn crafted(
     let drawn = Tensor::from_vec(crafting.draw(global.len()), (colluders.len(), global.len()), &Device::Cpu)?;
     let matrix = Tensor::new(models.to_vec(), &Device::Cpu)?;
     let global = Tensor::new(global, &Device::Cpu)?;
-    Ok(match crafting.craft(&drawn, &matrix, &global, &OnProcessors)? {
+    Ok(match crafting.craft(&drawn, &matrix, &global, &OnProcessors, &mut State::default())? {
         Some(crafted) => crafted.to_vec2()?,
         None => colluders.iter().map(|row| models[*row].clone()).collect(),
     })

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::statistics::{extremes, finite, mean_and_deviation};
 use super::{Attack, AttackError, Conditions, Direction, Goal, Knowledge, Needs, View};
 use crate::random::Stream;
+use crate::rules::State;
 use crate::unfit::{Unfit, fits_f32, require};
 
 /// Values at or beyond the benign extreme, against the direction of the global model (Fang et al. 2020, section 3.3).
@@ -65,7 +66,7 @@ impl Attack for TrimmedMean {
         }
     }
 
-    fn craft(&self, view: &View<'_>) -> Result<Option<Tensor>, AttackError> {
+    fn craft(&self, view: &View<'_>, _: &mut State) -> Result<Option<Tensor>, AttackError> {
         if self.knowledge == Knowledge::Partial {
             let (mean, deviation) = mean_and_deviation(view.models, view.colluders)?;
             let reach = view.draws()?.broadcast_mul(&deviation)?;

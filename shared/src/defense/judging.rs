@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{DefenseError, Gate, LeaveOneOut, Stage, TieBreaker};
 use crate::identity::DeviceId;
 use crate::random::{Purpose, stream};
-use crate::rules::Byzantine;
+use crate::rules::{Byzantine, State};
 use crate::unfit::{Unfit, at_least_one};
 
 /// How updates are judged by what the aggregate does with and without them, and how many are removed.
@@ -78,7 +78,7 @@ impl<S: ByLeavingOut> Stage for S {
         self.judging().count(byzantine).saturating_mul(S::CRITERIA)
     }
 
-    fn remove(&self, gate: &Gate<'_>) -> Result<BTreeSet<usize>, DefenseError> {
+    fn remove(&self, gate: &Gate<'_>, _: &mut State) -> Result<BTreeSet<usize>, DefenseError> {
         let count = self.judging().count(gate.updates.byzantine());
         if count == 0 {
             return Ok(BTreeSet::new());

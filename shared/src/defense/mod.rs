@@ -18,6 +18,7 @@ mod err;
 mod judging;
 mod leave_one_out;
 mod lfr;
+mod pipeline;
 #[cfg(test)]
 mod testing;
 mod union;
@@ -28,13 +29,14 @@ use std::fmt::Debug;
 use crate::evaluation::Evaluation;
 use crate::identity::DeviceId;
 use crate::models::ModelError;
-use crate::rules::{Byzantine, Round, RuleError};
+use crate::rules::{Byzantine, Round, RuleError, State};
 use crate::unfit::Unfit;
 
 pub use err::ErrorRateRejection;
 pub use judging::{Judging, Ties};
 pub use leave_one_out::{LeaveOneOut, TieBreaker};
 pub use lfr::LossRejection;
+pub use pipeline::{Arriving, Defense};
 pub use union::Union;
 
 /// A stage before the rule: it tells harmful updates from others.
@@ -58,11 +60,12 @@ pub trait Stage: Debug + Send + Sync {
     /// How many updates it removes at most.
     fn removes_at_most(&self, byzantine: Byzantine) -> usize;
 
-    /// The rows of the updates to remove.
+    /// The rows of the updates to remove. `state` is what it has kept of earlier rounds, and takes what it keeps of this
+    /// one; that of a round which changes no model is lost.
     ///
     /// # Errors
     /// Those of what it asks of the round.
-    fn remove(&self, gate: &Gate<'_>) -> Result<BTreeSet<usize>, DefenseError>;
+    fn remove(&self, gate: &Gate<'_>, state: &mut State) -> Result<BTreeSet<usize>, DefenseError>;
 }
 
 /// The updates that a stage is to judge, in ascending order of device.

@@ -74,6 +74,7 @@ impl Script {
             term: 1,
             finished,
             global: vec![0.0; dimension].into(),
+            remembered: Arc::default(),
             trained_on: BTreeMap::new(),
             listed: None,
         };
@@ -92,7 +93,7 @@ impl Script {
     fn fresh_machine(&self) -> Machine {
         let (trained_on, listed) = (BTreeMap::new(), None);
         let start =
-            Start { run: RUN, term: 1, finished: 0, global: vec![0.0; SMALL].into(), trained_on, listed };
+            Start { run: RUN, term: 1, finished: 0, global: vec![0.0; SMALL].into(), remembered: Arc::default(), trained_on, listed };
         Machine::new(self.scenario.clone(), self.topics.clone(), start, Millis(0))
     }
 
@@ -183,8 +184,7 @@ impl Script {
     /// The worker is done with the round: here is the aggregate, and the test error is 0.25.
     fn computes(&mut self, aggregate: Result<Vec<f32>, String>) {
         let round = self.job_round();
-        let result =
-            aggregate.map(|parameters| Aggregate { parameters, removed: Vec::new(), used: Vec::new() });
+        let result = aggregate.map(|parameters| Aggregate { parameters, ..Aggregate::default() });
         self.handle(Event::Done(Outcome::Aggregated { round, result, unusable: Vec::new() }));
         self.evaluates();
     }

@@ -168,7 +168,7 @@ fn a_loss_that_cannot_be_is_counted_and_not_recorded() {
 fn the_record_names_who_sent_what_no_training_can_go_on_from() {
     let mut script = Script::opened(SMALL, &[]);
     (0..DEVICES).for_each(|device| script.delivers(&small(device, 1)));
-    let aggregate = Aggregate { parameters: vec![1.0; SMALL], removed: Vec::new(), used: Vec::new() };
+    let aggregate = Aggregate { parameters: vec![1.0; SMALL], ..Aggregate::default() };
     let unusable = vec![DeviceId(1)];
     script.handle(Event::Done(Outcome::Aggregated { round: 1, result: Ok(aggregate), unusable }));
     script.evaluates();

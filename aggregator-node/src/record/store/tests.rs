@@ -24,7 +24,7 @@ fn interrupted_run(path: &Path, rounds: u32, checkpointed: u32) {
     for round in 1..=rounds {
         run.append(&record(round)).unwrap();
         if round <= checkpointed {
-            run.checkpoint(round, &parameters(round as f32)).unwrap();
+            run.checkpoint(round, &parameters(round as f32), &Remembered::default()).unwrap();
         }
     }
 }
@@ -61,7 +61,7 @@ fn a_run_resumes_at_its_checkpoint_and_drops_later_records_and_a_torn_line() {
     assert_eq!((checkpoint.round, checkpoint.parameters), (2, parameters(2.0)));
     assert_eq!(records, [record(1), record(2)]);
     run.append(&record(3)).unwrap();
-    run.checkpoint(3, &parameters(3.0)).unwrap();
+    run.checkpoint(3, &parameters(3.0), &Remembered::default()).unwrap();
     assert_eq!(run.stored().records().unwrap(), [record(1), record(2), record(3)]);
 }
 
@@ -109,7 +109,7 @@ fn damage_is_refused_and_the_file_is_named() {
     refused(CHECKPOINT, b"");
     refused(CHECKPOINT, &checkpoint[..checkpoint.len() - 1]);
     refused(CHECKPOINT, &[0xff; 200]);
-    refused(CHECKPOINT, &parameters(1.0).to_safetensors(HashMap::new()).unwrap());
+    refused(CHECKPOINT, &parameters(1.0).to_safetensors(HashMap::new(), []).unwrap());
     refused(MANIFEST, format!("{{\"format\":{FORMAT}}}").as_bytes());
     refused(ROUNDS, b"");
     let rounds = fs::read_to_string(home.path().join(ROUNDS)).unwrap();
@@ -215,9 +215,9 @@ fn run_with_best(path: &Path, errors: [f64; 3], kept: &[u32]) -> RunDirectory {
     run.next_term(1).unwrap();
     for (round, error) in (1..).zip(errors) {
         run.append(&RoundRecord { test_error: Some(error), ..record(round) }).unwrap();
-        run.checkpoint(round, &parameters(round as f32)).unwrap();
+        run.checkpoint(round, &parameters(round as f32), &Remembered::default()).unwrap();
         if kept.contains(&round) {
-            run.keep_best(round, &parameters(round as f32)).unwrap();
+            run.keep_best(round, &parameters(round as f32), &Remembered::default()).unwrap();
         }
     }
     run
@@ -307,7 +307,7 @@ fn a_finished_run_goes_on_with_more_rounds() {
     assert_eq!((checkpoint.round, records.len()), (3, 3));
     for round in 4..=5 {
         run.append(&record(round)).unwrap();
-        run.checkpoint(round, &parameters(round as f32)).unwrap();
+        run.checkpoint(round, &parameters(round as f32), &Remembered::default()).unwrap();
     }
     assert_eq!(run.finish().unwrap().rounds, 5);
     drop(run);
@@ -424,7 +424,7 @@ fn how_far_a_run_is_can_be_seen_without_disturbing_it() {
     assert_eq!((arm.records.len(), arm.rounds, arm.state), (2, 3, State::InProgress));
     assert_eq!(contents(home.path()), before);
     run.append(&record(3)).unwrap();
-    run.checkpoint(3, &parameters(3.0)).unwrap();
+    run.checkpoint(3, &parameters(3.0), &Remembered::default()).unwrap();
     run.finish().unwrap();
     assert_eq!(state(), State::Finished);
 }
@@ -437,7 +437,7 @@ fn a_run_in_which_nothing_was_aggregated_is_written_down_and_is_no_success() {
         let refused_devices = vec![RefusedDevice { device: None, reason: shared::wire::Refusal::Late }];
         let record = RoundRecord { aggregated: false, accepted: round, refused_devices, ..record(round) };
         run.append(&record).unwrap();
-        run.checkpoint(round, &parameters(0.0)).unwrap();
+        run.checkpoint(round, &parameters(0.0), &Remembered::default()).unwrap();
     }
     let error = run.finish().unwrap_err();
     assert!(error.to_string().contains("in none of the 3 rounds"), "{error}");

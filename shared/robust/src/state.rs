@@ -1,0 +1,32 @@
+//! What is kept from round to round.
+
+use std::collections::BTreeMap;
+
+/// What a rule, a stage before it or an attack keeps of the rounds so far: vectors by name, none at first.
+///
+/// It is handed out in each round and taken back, and it is written down with the round: a run that is killed and
+/// resumed ends in the same bytes. So nothing else may be kept, and nothing that hangs on anything but the rounds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State(BTreeMap<String, Vec<f32>>);
+
+impl State {
+    /// The vector called `name`, if it has been set.
+    pub fn get(&self, name: &str) -> Option<&[f32]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+
+    /// Sets the vector called `name`.
+    pub fn set(&mut self, name: impl Into<String>, values: Vec<f32>) {
+        self.0.insert(name.into(), values);
+    }
+
+    /// Whether nothing has been set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All vectors, in the order of their names.
+    pub fn vectors(&self) -> impl Iterator<Item = (&str, &[f32])> {
+        self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
+    }
+}
