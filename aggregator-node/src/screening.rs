@@ -1,18 +1,19 @@
 //! The defense of a run: its stages, one after the other.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::seq::index::sample;
 use shared::data::{Batch, Dataset};
-use shared::defense::{Arriving, Defense, DefenseError};
+use shared::defense::{Arriving, Defense, DefenseError, Mixture, Screened};
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
 use shared::models::Model;
 use shared::random::{Purpose, stream};
 use shared::rules::{
-    Aggregate, Byzantine, Distances, Executor, Geometry, Rule, RuleError, State, Updates, different,
+    Aggregate, Byzantine, Distances, Executor, Geometry, Rule, RuleError, Settled, State, Updates, different,
 };
 use shared::scenario::Scenario;
 
@@ -44,7 +45,7 @@ impl Screening {
         })
     }
 
-    /// What the defense of `scenario` leaves of a round, and whose updates it removes. `states` are what its stages have kept
+    /// What the defense of `scenario` leaves of a round. `states` are what its stages have kept
     /// of earlier rounds, and then with this one.
     ///
     /// # Errors
@@ -55,20 +56,21 @@ impl Screening {
         round: u32,
         received: Received<'a>,
         states: &mut Vec<State>,
-    ) -> Result<(Received<'a>, Vec<DeviceId>), DefenseError> {
+    ) -> Result<Screened<Received<'a>>, DefenseError> {
         let (stages, seed, attackers) = (&scenario.defense, scenario.seed, &self.attackers);
         let defense = Defense { stages, seed, attackers, round, byzantine: received.byzantine };
-        let (left, removed) = defense.screen(Screened { screening: self, received }, states)?;
-        Ok((left.received, removed))
+        defense.screen(received, states)
     }
 }
 
 /// The updates of a round, with what aggregates them.
 pub struct Received<'a> {
+    /// What evaluates aggregates.
+    pub screening: &'a Screening,
     /// The sender of each row, in ascending order.
     pub devices: Vec<DeviceId>,
     /// d values each.
-    pub rows: Vec<&'a [f32]>,
+    pub rows: Vec<Cow<'a, [f32]>>,
     /// The number of examples behind each.
     pub weights: Vec<f64>,
     /// What is assumed of the senders.
@@ -85,37 +87,32 @@ impl Received<'_> {
     /// # Errors
     /// As [`Executor::aggregate`].
     pub fn aggregate(&self) -> Result<Aggregate, RuleError> {
-        self.executor.aggregate(self.rule, &self.updates()?, self.byzantine)
+        self.executor.aggregate(self.rule, &Updates::new(&self.rows(), Some(&self.weights))?, self.byzantine)
     }
 
-    fn updates(&self) -> Result<Updates<'_>, RuleError> {
-        Updates::new(&self.rows, Some(&self.weights))
+    fn rows(&self) -> Vec<&[f32]> {
+        self.rows.iter().map(AsRef::as_ref).collect()
     }
 }
 
-/// Updates that arrive through a defense.
-struct Screened<'a> {
-    screening: &'a Screening,
-    received: Received<'a>,
-}
-
-impl Arriving for Screened<'_> {
+impl Arriving for Received<'_> {
     fn devices(&self) -> &[DeviceId] {
-        &self.received.devices
+        &self.devices
     }
 
     fn geometry(&self) -> Geometry<'_> {
-        let Received { rows, weights, .. } = &self.received;
-        Geometry::new(rows.len(), Some(weights), || Ok(Distances::of(&self.received.updates()?)))
+        let measure = || Ok(Distances::of(&Updates::new(&self.rows(), None)?));
+        Geometry::new(self.rows.len(), Some(&self.weights), measure)
     }
 
     fn evaluate(&self, examples: usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError> {
-        let Screened { screening, received } = self;
+        let Received { screening, rule, executor, byzantine, .. } = *self;
         let aggregates = || screening.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
         let mut memory = mem::take(&mut *aggregates());
-        let with_all = received.aggregate()?.values;
-        let Received { rule, executor, byzantine, .. } = *received;
-        executor.leave_one_out(rule, &received.updates()?, byzantine, &mut memory)?;
+        let with_all = self.aggregate()?.values;
+        let updates = self.rows();
+        let updates = Updates::new(&updates, Some(&self.weights))?;
+        executor.leave_one_out(rule, &updates, byzantine, &mut memory)?;
         // A rule that selects has few different ones, which are evaluated once each.
         let all: Vec<&[f32]> = [&with_all].into_iter().chain(&memory).map(Vec::as_slice).collect();
         let (firsts, places) = different(&all);
@@ -125,12 +122,26 @@ impl Arriving for Screened<'_> {
         Ok((evaluations[0], places[1..].iter().map(|&place| evaluations[place]).collect()))
     }
 
-    fn keep(mut self, rows: &[usize]) -> Result<Self, DefenseError> {
-        let Received { devices, rows: values, weights, .. } = &mut self.received;
-        *devices = rows.iter().map(|&row| devices[row]).collect();
-        *values = rows.iter().map(|&row| values[row]).collect();
-        *weights = rows.iter().map(|&row| weights[row]).collect();
-        Ok(self)
+    fn keep(self, rows: &[usize]) -> Result<Self, DefenseError> {
+        Ok(Received {
+            devices: rows.iter().map(|&row| self.devices[row]).collect(),
+            rows: rows.iter().map(|&row| self.rows[row].clone()).collect(),
+            weights: rows.iter().map(|&row| self.weights[row]).collect(),
+            ..self
+        })
+    }
+
+    fn mix(self, mixtures: &[Mixture]) -> Result<Self, DefenseError> {
+        let rows = self.rows();
+        let updates = Updates::new(&rows, None)?;
+        let mixed = |Mixture { plan, .. }: &Mixture| {
+            let mixed = self.executor.aggregate(&Settled(plan), &updates, self.byzantine)?;
+            Ok(Cow::Owned(mixed.values))
+        };
+        let rows = mixtures.iter().map(mixed).collect::<Result<_, RuleError>>()?;
+        let devices = mixtures.iter().map(|mixture| self.devices[mixture.place]).collect();
+        let weights = mixtures.iter().map(|mixture| mixture.examples(&self.weights)).collect();
+        Ok(Received { devices, rows, weights, ..self })
     }
 }
 
@@ -193,17 +204,17 @@ mod tests {
         round: u32,
         updates: &[(DeviceId, Vec<f32>)],
     ) -> Result<BTreeSet<DeviceId>, DefenseError> {
+        let screening = Screening::new(scenario, &model(), test)?;
         let received = Received {
+            screening: &screening,
             devices: updates.iter().map(|&(device, _)| device).collect(),
-            rows: updates.iter().map(|(_, row)| row.as_slice()).collect(),
+            rows: updates.iter().map(|(_, row)| row.into()).collect(),
             weights: vec![1.0; updates.len()],
             byzantine: Byzantine::of(1),
             rule: &*scenario.aggregation.rule,
             executor: &Processors,
         };
-        let screening = Screening::new(scenario, &model(), test)?;
-        let (_, removed) = screening.screen(scenario, round, received, &mut Vec::new())?;
-        Ok(removed.into_iter().collect())
+        Ok(screening.screen(scenario, round, received, &mut Vec::new())?.removed.into_iter().collect())
     }
 
     fn removed(scenario: &Scenario, updates: &[(DeviceId, Vec<f32>)]) -> BTreeSet<DeviceId> {

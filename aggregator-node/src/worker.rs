@@ -1,5 +1,6 @@
 //! What the aggregator computes: the aggregate, and how good it is. Pure functions of their jobs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -132,7 +133,7 @@ impl Worker {
                 let kept = || usable.iter().copied();
                 let (devices, updates) = (select(&devices, kept()), select(&updates, kept()));
                 let weights = select(&weights, kept());
-                let rows = updates.iter().map(|update| &update[..]).collect();
+                let rows = updates.iter().map(|update| Cow::Borrowed(&update[..])).collect();
                 let result = self.aggregate(round, devices, rows, weights, known, &remembered);
                 self.engine.release(round);
                 match result {
@@ -160,7 +161,7 @@ impl Worker {
         &self,
         round: u32,
         devices: Vec<DeviceId>,
-        rows: Vec<&[f32]>,
+        rows: Vec<Cow<'_, [f32]>>,
         weights: Vec<f64>,
         known_byzantine: usize,
         remembered: &Remembered,
@@ -169,18 +170,14 @@ impl Worker {
         let (byzantine, executor) = (self.scenario.assumed(fewer), &*self.engine);
         let mut after = remembered.clone();
         let rule = Remembering { rule: &*self.scenario.aggregation.rule, state: &remembered.rule };
-        let received = Received { devices, rows, weights, byzantine, rule: &rule, executor };
-        let (left, removed) = self.screening.screen(&self.scenario, round, received, &mut after.stages)?;
-        let aggregate = left.aggregate()?;
+        let screening = &self.screening;
+        let received = Received { screening, devices, rows, weights, byzantine, rule: &rule, executor };
+        let left = screening.screen(&self.scenario, round, received, &mut after.stages)?;
+        let aggregate = left.updates.aggregate()?;
         self.scenario.aggregation.rule.remember(&aggregate.values, &mut after.rule);
-        let used = part_of(&aggregate.used, left.devices.len()).map(|row| left.devices[row]).collect();
-        Ok(Aggregate { parameters: aggregate.values, removed, used, remembered: after })
+        let used = left.used(&aggregate.used);
+        Ok(Aggregate { parameters: aggregate.values, removed: left.removed, used, remembered: after })
     }
-}
-
-/// The rows `used` of so many, unless they are all.
-pub fn part_of(used: &[usize], rows: usize) -> impl Iterator<Item = usize> {
-    used.iter().copied().filter(move |_| used.len() < rows)
 }
 
 /// Those of `items` that are `wanted`.
@@ -267,7 +264,14 @@ mod tests {
         let worker = Worker::new(&scenario, &model(), Arc::new(test_set()), &Gone).unwrap();
         let updates = rows_of_bias(&[1.0]).into_iter().map(Arc::from).collect();
         let devices = vec![DeviceId(0)];
-        let job = Job::Aggregate { round: 7, devices, updates, weights: vec![1.0], known_byzantine: 0, remembered: Arc::default() };
+        let job = Job::Aggregate {
+            round: 7,
+            devices,
+            updates,
+            weights: vec![1.0],
+            known_byzantine: 0,
+            remembered: Arc::default(),
+        };
         let outcome = worker.perform(job);
         let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };
         assert_eq!(what, "it is gone");
@@ -283,7 +287,14 @@ mod tests {
         let updates = vec![Arc::from([1.0]); 3];
         let devices = [0, 1, 2].map(DeviceId).to_vec();
         let weights = vec![1.0; 3];
-        let job = Job::Aggregate { round: 7, devices, updates, weights, known_byzantine: 0, remembered: Arc::default() };
+        let job = Job::Aggregate {
+            round: 7,
+            devices,
+            updates,
+            weights,
+            known_byzantine: 0,
+            remembered: Arc::default(),
+        };
         let outcome = worker.perform(job);
         let Outcome::BackendFailed { round: 7, what } = outcome else { panic!("{outcome:?}") };
         assert!(what.contains("cannot evaluate"), "{what}");

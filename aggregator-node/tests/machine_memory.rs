@@ -55,8 +55,15 @@ impl Fleet {
     fn new() -> Self {
         let scenario = Arc::new(Scenario::parse("large.toml", SCENARIO, &[]).unwrap());
         let (trained_on, listed) = (BTreeMap::new(), None);
-        let start =
-            Start { run: RUN, term: 1, finished: 0, global: vec![0.0; DIMENSION].into(), remembered: Arc::default(), trained_on, listed };
+        let start = Start {
+            run: RUN,
+            term: 1,
+            finished: 0,
+            global: vec![0.0; DIMENSION].into(),
+            remembered: Arc::default(),
+            trained_on,
+            listed,
+        };
         let (topics, digest) = (Topics::default(), scenario.digest());
         let mut machine = Machine::new(scenario, topics.clone(), start, Millis(0));
         machine.handle(Millis(0), Event::Connected);

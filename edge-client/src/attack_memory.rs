@@ -114,9 +114,9 @@ impl Kept {
     /// Tensors called `ROUND/NAME`, in a file that is replaced as a whole.
     fn write(&self, path: &PathBuf) -> Result<(), Cause> {
         let vectors = self.after.iter().flat_map(|(round, state)| {
-            state.vectors().map(move |(name, values)| {
-                (format!("{round}/{name}"), values.len(), le_bytes(values))
-            })
+            state
+                .vectors()
+                .map(move |(name, values)| (format!("{round}/{name}"), values.len(), le_bytes(values)))
         });
         let vectors: Vec<_> = vectors.collect();
         let views = vectors

@@ -1,19 +1,55 @@
-//! Attacks that nobody would want, for the tests of benches: each has one of the hooks that no attack of ours has.
+//! Additions to the catalogue for the tests of benches: those of `extension/`, which keep something from round to round, and
+//! attacks that nobody would want, with hooks that no attack of ours has.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::attacks::{Attack, Delivery};
 use shared::catalogue::Catalogue;
+use shared::defense::{DefenseError, Gate, Mixture, Passed, Stage};
 use shared::models::ModelError;
 use shared::random::Stream;
+use shared::rules::{Byzantine, Plan, State};
 use shared::training::{Trained, Training};
+
+#[path = "../extension/src/closest_pair.rs"]
+#[expect(unreachable_pub, reason = "it is public there")]
+mod closest_pair;
+#[path = "../extension/src/farthest.rs"]
+#[expect(unreachable_pub, reason = "it is public there")]
+mod farthest;
+#[path = "../extension/src/opposite.rs"]
+#[expect(unreachable_pub, reason = "it is public there")]
+mod opposite;
 
 /// What comes with Outpost, and the toys.
 pub(crate) fn catalogue() -> Catalogue {
     let mut catalogue = Catalogue::standard();
+    catalogue.rules.add::<closest_pair::ClosestPair>("closest-pair");
+    catalogue.stages.add::<farthest::Farthest>("farthest");
+    catalogue.stages.add::<Pairs>("pairs");
+    catalogue.attacks.add::<opposite::Opposite>("opposite");
     catalogue.attacks.add::<Ascent>("ascent");
     catalogue.attacks.add::<Late>("late");
     catalogue
+}
+
+/// Puts the mean of each two neighbours in their place.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+struct Pairs {}
+
+impl Stage for Pairs {
+    fn leaves(&self, devices: usize, _: Byzantine) -> usize {
+        devices.div_ceil(2)
+    }
+
+    fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
+        let devices = gate.devices.len();
+        let pair = |place| {
+            let is_in_it = |row| f64::from((place..place + 2).contains(&row));
+            Mixture { place, plan: Plan::Mean { weights: Some((0..devices).map(is_in_it).collect()) } }
+        };
+        Ok(Passed::Mixed((0..devices).step_by(2).map(pair).collect()))
+    }
 }
 
 /// Compromised devices go up the gradient twice as far as others go down.

@@ -68,7 +68,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let global = Tensor::new(&[0.0_f32, 0.0], &Device::Cpu)?;
     let trained = Tensor::new(&[[1.0_f32, 2.0]; 5], &Device::Cpu)?;
     let drawn = Tensor::from_vec(crafting.draw(2), (2, 2), &Device::Cpu)?;
-    let crafted = crafting.craft(&drawn, &trained, &global, &OnProcessors, &mut State::default())?.ok_or("it gave up")?;
+    let crafted = crafting
+        .craft(&drawn, &trained, &global, &OnProcessors, &mut State::default())?
+        .ok_or("it gave up")?;
     println!("{:?} send {:?}", scenario.attackers(), crafted.to_vec2::<f32>()?);
     Ok(())
 }

@@ -31,37 +31,40 @@ pub struct Catalogue {
 impl Catalogue {
     /// What comes with Outpost.
     pub fn standard() -> Self {
-        let mut models = Registry::<dyn Architecture>::new("model", "kind");
+        let mut models = Registry::<dyn Architecture>::new("model", &["kind"]);
         models.add::<models::LogisticRegression>("logistic-regression");
         models.add::<models::Dnn>("dnn");
         models.add::<models::ResNet20>("resnet20");
 
-        let mut rules = Registry::<dyn Rule>::new("aggregation rule", "rule");
+        let mut rules = Registry::<dyn Rule>::new("aggregation rule", &["rule", "byzantine", "round-quorum"]);
         rules.add::<rules::Mean>("mean");
         rules.add::<rules::Krum>("krum");
         rules.add::<rules::Bulyan>("bulyan");
         rules.add::<rules::TrimmedMean>("trimmed-mean");
         rules.add::<rules::Median>("median");
 
-        let mut stages = Registry::<dyn Stage>::new("defense", "kind");
+        let mut stages = Registry::<dyn Stage>::new("defense", &["kind"]);
         stages.add::<defense::ErrorRateRejection>("err");
         stages.add::<defense::LossRejection>("lfr");
         stages.add::<defense::Union>("union");
 
-        let mut attacks = Registry::<dyn Attack>::new("attack", "kind");
+        let mut attacks = Registry::<dyn Attack>::new("attack", &["kind", "round-fraction"]);
         attacks.add::<attacks::Gaussian>("gaussian");
         attacks.add::<attacks::LabelFlip>("label-flip");
         attacks.add::<attacks::TrimmedMean>("trimmed-mean");
         attacks.add::<attacks::Krum>("krum");
         attacks.add::<attacks::BackGradient>("back-gradient");
 
-        let mut datasets = Registry::<dyn data::Source>::new("data set", "kind");
+        let mut datasets = Registry::<dyn data::Source>::new("data set", &["kind"]);
         datasets.add::<data::Mnist>("mnist");
         datasets.add::<data::FashionMnist>("fashion-mnist");
         datasets.add::<data::ChMnist>("ch-mnist");
         datasets.add::<data::BreastCancer>("breast-cancer");
 
-        let mut partitions = Registry::<dyn data::Partition>::new("partition", "partition");
+        let mut partitions = Registry::<dyn data::Partition>::new(
+            "partition",
+            &["partition", "devices", "compromised", "selected"],
+        );
         partitions.add::<data::LabelGroups>("label-groups");
         partitions.add::<data::Iid>("iid");
 

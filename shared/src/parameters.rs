@@ -203,7 +203,8 @@ impl Parameters {
         let file = SafeTensors::deserialize(bytes)?;
         for (name, view) in file.tensors() {
             let is_other = layout.entries().iter().all(|e| e.name != name);
-            if is_other && !(view.dtype() == Dtype::F32 && take(&name, from_le_bytes(view.data()).collect())) {
+            if is_other && !(view.dtype() == Dtype::F32 && take(&name, from_le_bytes(view.data()).collect()))
+            {
                 return Err(ParametersError::Surplus { name });
             }
         }
@@ -259,7 +260,8 @@ mod tests {
     fn safetensors_round_trip_keeps_values_and_metadata() {
         let metadata = HashMap::from([("round".to_owned(), "7".to_owned())]);
         let bytes = example().to_safetensors(metadata.clone(), []).unwrap();
-        let (read, header) = Parameters::from_safetensors(example().layout().clone(), &bytes, |_, _| false).unwrap();
+        let (read, header) =
+            Parameters::from_safetensors(example().layout().clone(), &bytes, |_, _| false).unwrap();
         assert_eq!((read, header), (example(), metadata));
     }
 
@@ -269,7 +271,9 @@ mod tests {
         let other = Arc::new(Layout::new([("weight", vec![3, 2]), ("bias", vec![2])]));
         let error = Parameters::from_safetensors(other, &bytes, |_, _| false).unwrap_err();
         assert!(error.to_string().contains("`weight`"), "{error}");
-        assert!(Parameters::from_safetensors(example().layout().clone(), &bytes[..40], |_, _| false).is_err());
+        assert!(
+            Parameters::from_safetensors(example().layout().clone(), &bytes[..40], |_, _| false).is_err()
+        );
     }
 
     #[test]

@@ -25,8 +25,8 @@ impl<S: DeserializeOwned + Serialize + JsonSchema + 'static> Settings for S {}
 pub struct Registry<T: ?Sized> {
     /// What one of them is.
     what: &'static str,
-    /// The key whose value names one.
-    tag: &'static str,
+    /// The keys that stand beside its settings, whichever it is; the value of the first names it.
+    beside: &'static [&'static str],
     entries: Vec<Arc<Entry<T>>>,
 }
 
@@ -51,8 +51,11 @@ pub struct Misfit {
 }
 
 impl<T: ?Sized + 'static> Registry<T> {
-    pub(crate) fn new(what: &'static str, tag: &'static str) -> Self {
-        Registry { what, tag, entries: Vec::new() }
+    /// # Panics
+    /// If no key is to name one.
+    pub(crate) fn new(what: &'static str, beside: &'static [&'static str]) -> Self {
+        assert!(!beside.is_empty(), "a key names the {what}");
+        Registry { what, beside, entries: Vec::new() }
     }
 
     /// Marks what there is as coming with Outpost.
@@ -98,7 +101,12 @@ impl<T: ?Sized + 'static> Registry<T> {
 
     /// The key whose value names one.
     pub fn tag(&self) -> &'static str {
-        self.tag
+        self.beside[0]
+    }
+
+    /// The keys that stand beside its settings, whichever it is.
+    pub(crate) fn beside(&self) -> &'static [&'static str] {
+        self.beside
     }
 
     /// The thing called `name` as it is without a word about its settings.
@@ -117,21 +125,24 @@ impl<T: ?Sized + 'static> Registry<T> {
         let Some(entry) = self.entries.iter().find(|entry| entry.name == name) else {
             let names = listed(self.entries().map(Entry::name));
             let message = format!("unknown {} `{name}`; known are {names}", self.what);
-            return Err(Misfit { key: self.tag.to_owned(), message });
+            return Err(Misfit { key: self.tag().to_owned(), message });
         };
         let keys = entry.keys();
         if let Some(key) = table.keys().find(|key| !keys.contains(key)) {
-            let has = if keys.is_empty() {
-                "nor any other setting".to_owned()
+            let is_of_another = self.entries().any(|entry| entry.keys().contains(key));
+            let message = if !is_of_another {
+                let known = self.beside.iter().copied().chain(keys.iter().map(String::as_str));
+                format!("unknown field `{key}`, expected one of {}", listed(known))
+            } else if keys.is_empty() {
+                format!("the {} `{name}` has no `{key}`, nor any other setting", self.what)
             } else {
-                format!("but {}", listed(&keys))
+                format!("the {} `{name}` has no `{key}`, but {}", self.what, listed(&keys))
             };
-            let message = format!("the {} `{name}` has no `{key}`, {has}", self.what);
             return Err(Misfit { key: key.clone(), message });
         }
         let (settings, value) = (entry.read)(table, resolve)?;
         let extension = (!entry.is_ours).then_some((self.what, entry.origin));
-        Ok(Chosen { tag: self.tag, name: name.to_owned(), settings, value, extension })
+        Ok(Chosen { tag: self.tag(), name: name.to_owned(), settings, value, extension })
     }
 }
 
@@ -256,7 +267,7 @@ impl<T: ?Sized> Serialize for Chosen<T> {
 
 impl<T: ?Sized> Clone for Registry<T> {
     fn clone(&self) -> Self {
-        Registry { what: self.what, tag: self.tag, entries: self.entries.clone() }
+        Registry { what: self.what, beside: self.beside, entries: self.entries.clone() }
     }
 }
 

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn names_of_nobody_are_refused() {
-        for name in ["rule", "", "stage-0/a", "stage-99999999999/a", "stage-2000/a", "stage-x/a", "weights/a"] {
+        for name in ["rule", "", "stage-0/a", "stage-99999999999/a", "stage-2000/a", "stage-x/a", "weights/a"]
+        {
             assert!(!Remembered::default().take(name, vec![]), "{name}");
         }
     }

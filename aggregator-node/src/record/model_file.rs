@@ -74,7 +74,8 @@ impl Checkpoint {
             return Err(damaged("it is shorter than the model that the manifest describes"));
         }
         let mut remembered = Remembered::default();
-        let take = |name: &str, values| name.strip_prefix(STATE).is_some_and(|name| remembered.take(name, values));
+        let take =
+            |name: &str, values| name.strip_prefix(STATE).is_some_and(|name| remembered.take(name, values));
         let (parameters, mut metadata) = Parameters::from_safetensors(layout.clone(), &bytes, take)
             .map_err(|error| RecordError::damaged(path, error.to_string()))?;
         if metadata.get("run") != Some(&run.to_string()) {

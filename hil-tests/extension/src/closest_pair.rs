@@ -2,11 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::rules::{Byzantine, Plan, Round, Rule, RuleError};
+use shared::rules::{Byzantine, Plan, Round, Rule, RuleError, State};
 
-/// The mean of the two updates that are nearest to each other.
+/// The mean of the two updates that are nearest to each other; in every so many rounds, that of all.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct ClosestPair {}
+#[serde(default)]
+pub struct ClosestPair {
+    /// The number of rounds from one mean of all to the next; without, there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all_every: Option<u32>,
+}
 
 impl Rule for ClosestPair {
     fn check(&self, devices: usize, _: Byzantine) -> Result<(), RuleError> {
@@ -18,6 +23,10 @@ impl Rule for ClosestPair {
     }
 
     fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {
+        let rounds = round.state("rounds").map_or(0.0, |kept| kept[0]);
+        if self.all_every.is_some_and(|every| rounds + 1.0 >= every as f32) {
+            return Ok(Plan::Mean { weights: None });
+        }
         let (mut pair, mut least) = ((0, 1), f64::INFINITY);
         for a in 0..round.devices() {
             for b in a + 1..round.devices() {
@@ -30,5 +39,11 @@ impl Rule for ClosestPair {
         let mut weights = vec![0.0; round.devices()];
         (weights[pair.0], weights[pair.1]) = (1.0, 1.0);
         Ok(Plan::Mean { weights: Some(weights) })
+    }
+
+    fn remember(&self, _: &[f32], state: &mut State) {
+        let rounds = state.get("rounds").map_or(0.0, |kept| kept[0]) + 1.0;
+        let is_over = self.all_every.is_some_and(|every| rounds >= every as f32);
+        state.set("rounds", vec![if is_over { 0.0 } else { rounds }]);
     }
 }

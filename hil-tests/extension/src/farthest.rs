@@ -1,13 +1,11 @@
 //! A stage before the rule: turn the farthest updates away.
 
-use std::collections::BTreeSet;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::defense::{DefenseError, Gate, Stage};
+use shared::defense::{DefenseError, Gate, Passed, Stage};
 use shared::rules::{Byzantine, State};
 
-/// Removes the updates whose distances to all others are largest in sum.
+/// Removes the updates of the devices whose distances to all others, summed up over the rounds, are largest.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Farthest {
@@ -22,15 +20,21 @@ impl Default for Farthest {
 }
 
 impl Stage for Farthest {
-    fn removes_at_most(&self, _: Byzantine) -> usize {
-        self.remove as usize
+    fn leaves(&self, devices: usize, _: Byzantine) -> usize {
+        devices.saturating_sub(self.remove as usize)
     }
 
-    fn remove(&self, gate: &Gate<'_>, _: &mut State) -> Result<BTreeSet<usize>, DefenseError> {
-        let devices = gate.updates.devices();
-        let sum = |row| Ok((gate.updates.sum_to_nearest(row, devices)?, row));
-        let mut sums = (0..devices).map(sum).collect::<Result<Vec<_>, DefenseError>>()?;
+    fn pass(&self, gate: &Gate<'_>, state: &mut State) -> Result<Passed, DefenseError> {
+        let mut sums = Vec::new();
+        for (row, device) in gate.devices.iter().enumerate() {
+            let name = format!("sum of {device}");
+            let so_far = state.get(&name).map_or(0.0, |kept| kept[0]);
+            let sum = so_far + gate.updates.sum_to_nearest(row, gate.devices.len())? as f32;
+            state.set(name, vec![sum]);
+            sums.push((sum, row));
+        }
         sums.sort_by(|a, b| b.0.total_cmp(&a.0));
-        Ok(sums.into_iter().take(self.remove as usize).map(|(_, row)| row).collect())
+        let farthest = sums.into_iter().take(self.remove as usize);
+        Ok(Passed::AllBut(farthest.map(|(_, row)| row).collect()))
     }
 }

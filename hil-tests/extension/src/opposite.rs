@@ -1,4 +1,4 @@
-//! An attack: go as far the other way.
+//! An attack: go the other way.
 
 use candle_core::{DType, Tensor};
 use schemars::JsonSchema;
@@ -6,17 +6,20 @@ use serde::{Deserialize, Serialize};
 use shared::attacks::{Attack, AttackError, Needs, View};
 use shared::rules::State;
 
-/// Compromised devices send what lies as far on the other side of the global model as their mean, times a factor.
+/// Compromised devices go as far as they would honestly, times a factor, the other way; with inertia, as far as they would
+/// have in earlier rounds.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Opposite {
     /// How many times as far.
     pub scale: f64,
+    /// The share of earlier rounds, at least 0 and below 1.
+    pub inertia: f64,
 }
 
 impl Default for Opposite {
     fn default() -> Self {
-        Opposite { scale: 1.0 }
+        Opposite { scale: 1.0, inertia: 0.0 }
     }
 }
 
@@ -25,10 +28,16 @@ impl Attack for Opposite {
         Needs::Colluders
     }
 
-    fn craft(&self, view: &View<'_>, _: &mut State) -> Result<Option<Tensor>, AttackError> {
+    fn craft(&self, view: &View<'_>, state: &mut State) -> Result<Option<Tensor>, AttackError> {
         let origin = view.origin()?;
         let mean = view.rows(view.colluders)?.to_dtype(DType::F64)?.mean_keepdim(0)?;
-        let crafted = (&origin - ((mean - &origin)? * self.scale)?)?;
+        let mut step = (mean - &origin)?;
+        if let Some(last) = state.get("step") {
+            let last = Tensor::new(last, origin.device())?.to_dtype(DType::F64)?.unsqueeze(0)?;
+            step = ((step * (1.0 - self.inertia))? + (last * self.inertia)?)?;
+        }
+        state.set("step", step.to_dtype(DType::F32)?.squeeze(0)?.to_vec1()?);
+        let crafted = (origin - (step * self.scale)?)?;
         Ok(Some(crafted.to_dtype(DType::F32)?.repeat((view.colluders.len(), 1))?))
     }
 }

@@ -66,7 +66,8 @@ impl<'a> Collusion<'a> {
                 return Ok((models, sent_trained(&mut colluders.iter())));
             };
             let drawn = others.draw(models.dim(1)?);
-            let (attacked, mut events) = others.attack(drawn, rows_of(&models, &rows)?, global, executor, state)?;
+            let (attacked, mut events) =
+                others.attack(drawn, rows_of(&models, &rows)?, global, executor, state)?;
             let left_out = colluders.iter().filter(|row| !finite[**row as usize]);
             events.extend(sent_trained(&mut left_out.into_iter()));
             return Ok((with_rows(models, &rows, attacked)?, events));

@@ -7,21 +7,20 @@ use aggregator_node::evaluator::BATCH;
 use aggregator_node::record::{RefusedDevice, RoundRecord};
 use aggregator_node::screening::{validation_examples, validation_sizes};
 use aggregator_node::trial::{LARGE, Trial};
-use aggregator_node::worker::part_of;
 use anyhow::{Context, bail};
 use candle_core::Tensor;
 use edge_client::worker::Worker;
 use rayon::prelude::*;
 use shared::attack_record::{AttackEvent, AttackRecord, AttackStep};
 use shared::data::Shard;
-use shared::defense::{Arriving, Defense, DefenseError};
+use shared::defense::{Arriving, Defense, DefenseError, Mixture};
 use shared::evaluation::Evaluation;
 use shared::identity::DeviceId;
 use shared::models::{Model, ModelError, many_devices};
 use shared::parameters::first_not_finite;
 use shared::random::{Purpose, stream};
 use shared::remembered::Remembered;
-use shared::rules::{Byzantine, Geometry, Remembering, Rule, RuleError};
+use shared::rules::{Byzantine, Geometry, Remembering, Rule, RuleError, Settled};
 use shared::scenario::Scenario;
 use shared::tensor_executor::{TensorError, TensorExecutor, WithoutEach};
 use shared::wire::Refusal;
@@ -103,10 +102,7 @@ impl Simulation {
     ///
     /// # Errors
     /// If candle or the GPU fails.
-    pub(super) fn round(
-        &mut self,
-        round: u32,
-    ) -> anyhow::Result<(RoundRecord, Arc<[f32]>, Arc<Remembered>)> {
+    pub(super) fn round(&mut self, round: u32) -> anyhow::Result<(RoundRecord, Arc<[f32]>, Arc<Remembered>)> {
         let selected: Vec<DeviceId> = self.scenario.selection(round).into_iter().collect();
         let absent = self.absent(round, &selected);
         let (sent, attack) = self.sent(round, &selected, &absent)?;
@@ -279,11 +275,10 @@ impl Simulation {
         let (stages, seed, attackers) = (&scenario.defense, scenario.seed, &self.attackers);
         let defense = Defense { stages, seed, attackers, round, byzantine };
         let arrived = Arrived { updates: accepted, simulation: self, rule: &rule, byzantine };
-        let (left, removed) = defense.screen(arrived, &mut remembered.stages)?;
-        let (aggregate, used) = left.aggregate()?;
-        let devices = &left.updates.devices;
-        let used = part_of(&used, devices.len()).map(|row| devices[row]).collect();
-        Ok(Defended { removed, used, aggregate, remembered })
+        let left = defense.screen(arrived, &mut remembered.stages)?;
+        let (aggregate, used) = left.updates.aggregate()?;
+        let used = left.used(&used);
+        Ok(Defended { removed: left.removed, used, aggregate, remembered })
     }
 }
 
@@ -350,6 +345,22 @@ impl Arriving for Arrived<'_> {
     fn keep(self, rows: &[usize]) -> Result<Self, DefenseError> {
         let kept = self.updates.select(|row| rows.binary_search(&row).is_ok()).map_err(ModelError::from)?;
         Ok(Arrived { updates: kept.ok_or(RuleError::NoUpdates)?, ..self })
+    }
+
+    fn mix(self, mixtures: &[Mixture]) -> Result<Self, DefenseError> {
+        let Updates { devices, values, weights, losses } = &self.updates;
+        let mixed = |Mixture { plan, .. }: &Mixture| {
+            let mixed = self.executor().aggregate(&Settled(plan), values, None, self.byzantine);
+            Ok(mixed.map_err(refused)?.0)
+        };
+        let rows = mixtures.iter().map(mixed).collect::<Result<Vec<_>, DefenseError>>()?;
+        let updates = Updates {
+            devices: mixtures.iter().map(|mixture| devices[mixture.place]).collect(),
+            values: Tensor::stack(&rows, 0).map_err(ModelError::from)?,
+            weights: mixtures.iter().map(|mixture| mixture.examples(weights)).collect(),
+            losses: mixtures.iter().map(|mixture| losses[mixture.place]).collect(),
+        };
+        Ok(Arrived { updates, ..self })
     }
 }
 

@@ -215,11 +215,53 @@ fn a_run_that_was_stopped_goes_on_to_the_same_model() {
 }
 
 #[test]
+fn what_rule_stage_and_attack_keep_survives_a_stop_after_any_round() {
+    let kept = [
+        "rounds=7",
+        "aggregation.rule=closest-pair",
+        "aggregation.all-every=3",
+        "defense=[{ kind = \"farthest\", remove = 2 }]",
+        "attack.kind=opposite",
+        "attack.inertia=0.5",
+    ];
+    let benches: [&dyn Bench; 2] = [&batched(), &Software::default()];
+    for bench in benches {
+        let model = |settings: &[&str]| run(bench, settings).1.model_sha256;
+        let undisturbed = model(&kept);
+        for change in ["aggregation.all-every=4", "defense=[]", "attack.inertia=0.25"] {
+            assert_ne!(model(&[&kept[..], &[change]].concat()), undisturbed, "{change} changes nothing");
+        }
+        for stop in 1..7 {
+            let folder = tempfile::tempdir().unwrap();
+            let out = folder.path().join("run");
+            run_in(&out, bench, &kept, stop).unwrap();
+            let checkpoint = std::fs::read(out.join("checkpoint.safetensors")).unwrap();
+            for name in ["state/rule/rounds", "state/stage-1/sum of device-", "state/attack/step"] {
+                assert!(String::from_utf8_lossy(&checkpoint).contains(name), "{name}");
+            }
+            let (_, summary) = run_in(&out, bench, &kept, usize::MAX).unwrap();
+            assert_eq!(summary.unwrap().model_sha256, undisturbed, "{}: {stop}", bench.name());
+        }
+    }
+}
+
+#[test]
 fn more_validation_examples_than_there_are_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let settings = ["defense.kind=err", "defense.remove=1", "defense.validation-examples=1000"];
     let refused = run_in(&folder.path().join("run"), &batched(), &settings, usize::MAX).unwrap_err();
     assert!(refused.to_string().contains("defense.validation-examples = 1000"), "{refused}");
+}
+
+#[test]
+fn a_stage_may_mix_updates_and_another_remove_what_was_mixed() {
+    let settings =
+        ["aggregation.rule=median", "defense=[{ kind = \"pairs\" }, { kind = \"farthest\" }]", "rounds=6"];
+    assert_as_on_devices(&settings);
+    for bench in [&batched() as &dyn Bench, &Software::default()] {
+        let (records, _) = run(bench, &settings);
+        assert!(records.iter().all(|record| record.accepted == 9 && (1..=2).contains(&record.removed.len())));
+    }
 }
 
 #[test]

@@ -24,7 +24,11 @@ pub(super) fn write(
     shard: &[u8],
 ) -> anyhow::Result<()> {
     let place = |name: &str| format!("devices/{}/{name}", device.id);
-    folder.write(&place("client.toml"), configuration(device, inventory, scenario)?.as_bytes(), Secrecy::Open)?;
+    folder.write(
+        &place("client.toml"),
+        configuration(device, inventory, scenario)?.as_bytes(),
+        Secrecy::Open,
+    )?;
     folder.write(&place("scenario.toml"), scenario.to_toml().as_bytes(), Secrecy::Open)?;
     folder.write(&place("shard.safetensors"), shard, Secrecy::Secret)
 }

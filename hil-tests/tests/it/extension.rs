@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::process::{datasets, run, undisturbed};
+use crate::process::{Process, datasets, run, summary, undisturbed, wait_for_rounds};
 
 const EXTENSION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/extension");
 
@@ -22,6 +22,10 @@ fn the_document_shows_the_files_of_the_extension() {
         shown += 1;
     }
     assert!(shown >= 5, "{shown} files are shown");
+    let metrics = Path::new(EXTENSION).join("../../aggregator-node/src/record/metrics/rounds.rs");
+    let (_, metric) = document.split_once("```rs\n").unwrap();
+    let (metric, _) = metric.split_once("```").unwrap();
+    assert!(fs::read_to_string(metrics).unwrap().contains(metric), "{metric}");
 }
 
 #[test]
@@ -69,4 +73,23 @@ fn what_somebody_else_adds_runs_on_software_and_on_processes() {
         summary["model_sha256"].clone()
     });
     assert_eq!(models[0], models[2], "software and processes");
+
+    // Rule, stage and attack keep something from round to round.
+    let out = |bench: &str| folder.path().join(format!("kept-{bench}"));
+    let keeping = |bench: &str| {
+        let mut hil = hil(&["run", "--format", "json", "--on", bench, "--set", "rounds=60"]);
+        hil.args(["--set", "aggregation.all-every=3", "--set", "attack.inertia=0.5"]);
+        hil.arg(&scenario).arg("--out").arg(out(bench)).arg("--datasets").arg(datasets());
+        hil
+    };
+    let undisturbed = run(keeping("software")).succeeded();
+    for rounds in [7, 20] {
+        let hil = Process::start(keeping("processes"));
+        wait_for_rounds(&out("processes"), rounds);
+        hil.kill();
+        assert!(!out("processes").join("summary.json").exists(), "killed too late to prove anything");
+    }
+    run(keeping("processes")).succeeded();
+    let model = |bench: &str| summary(&out(bench)).model_sha256;
+    assert_eq!(model("processes"), model("software"), "{}", undisturbed.stdout);
 }

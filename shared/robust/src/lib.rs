@@ -53,7 +53,7 @@ pub use kernels::trimmed_mean::adds_up_in_order;
 pub use plan::{Plan, Statistic, WithoutEach};
 pub use processors::{Aggregate, Executor, Processors};
 pub use round::{Geometry, Round};
-pub use rule::{Byzantine, Remembering, Rule};
+pub use rule::{Byzantine, Remembering, Rule, Settled};
 pub use rules::{Bulyan, Krum, Mean, Median, TrimmedMean};
 pub use state::State;
 pub use updates::Updates;

@@ -7,7 +7,7 @@ use rand::RngCore;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DefenseError, Gate, LeaveOneOut, Stage, TieBreaker};
+use super::{DefenseError, Gate, LeaveOneOut, Passed, Stage, TieBreaker};
 use crate::identity::DeviceId;
 use crate::random::{Purpose, stream};
 use crate::rules::{Byzantine, State};
@@ -74,18 +74,18 @@ impl<S: ByLeavingOut> Stage for S {
         if judging.remove == Some(0) { 0 } else { judging.validation_examples as usize }
     }
 
-    fn removes_at_most(&self, byzantine: Byzantine) -> usize {
-        self.judging().count(byzantine).saturating_mul(S::CRITERIA)
+    fn leaves(&self, devices: usize, byzantine: Byzantine) -> usize {
+        devices.saturating_sub(self.judging().count(byzantine).saturating_mul(S::CRITERIA))
     }
 
-    fn remove(&self, gate: &Gate<'_>, _: &mut State) -> Result<BTreeSet<usize>, DefenseError> {
+    fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
         let count = self.judging().count(gate.updates.byzantine());
         if count == 0 {
-            return Ok(BTreeSet::new());
+            return Ok(Passed::AllBut(BTreeSet::new()));
         }
         let (with_all, without) = (gate.evaluate)(self.validation_examples())?;
         let tie_breakers = self.judging().tie_breakers(gate);
-        Ok(S::most_harmful(&LeaveOneOut { with_all, without, tie_breakers }, count))
+        Ok(Passed::AllBut(S::most_harmful(&LeaveOneOut { with_all, without, tie_breakers }, count)))
     }
 }
 

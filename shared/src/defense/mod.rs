@@ -10,6 +10,8 @@
 //! | [`LossRejection`] (LFR) | cross-entropy(A) - cross-entropy(Bi) | the c updates of largest impact |
 //! | [`Union`] | - | what either of the two removes |
 //!
+//! Another stage may put other rows in place of updates, each made of some of them ([`Mixture`]).
+//!
 //! The rule then aggregates the rest. It assumes as many Byzantine devices as before, although there are fewer updates and,
 //! one hopes, fewer Byzantine ones: the aggregator does not know how many of them it caught.
 //! A scenario where that cannot work is refused ([`TooFewUpdates`]), which also has the round machine leave the model as it is in a round where too few devices answer.
@@ -29,17 +31,17 @@ use std::fmt::Debug;
 use crate::evaluation::Evaluation;
 use crate::identity::DeviceId;
 use crate::models::ModelError;
-use crate::rules::{Byzantine, Round, RuleError, State};
+use crate::rules::{Byzantine, Plan, Round, RuleError, State};
 use crate::unfit::Unfit;
 
 pub use err::ErrorRateRejection;
 pub use judging::{Judging, Ties};
 pub use leave_one_out::{LeaveOneOut, TieBreaker};
 pub use lfr::LossRejection;
-pub use pipeline::{Arriving, Defense};
+pub use pipeline::{Arriving, Defense, Screened};
 pub use union::Union;
 
-/// A stage before the rule: it tells harmful updates from others.
+/// A stage before the rule: it tells harmful updates from others, or mixes them.
 pub trait Stage: Debug + Send + Sync {
     /// Fills in the settings that follow from how many Byzantine devices the scenario assumes.
     fn resolve(&mut self, _byzantine: usize) {}
@@ -57,15 +59,34 @@ pub trait Stage: Debug + Send + Sync {
         0
     }
 
-    /// How many updates it removes at most.
-    fn removes_at_most(&self, byzantine: Byzantine) -> usize;
+    /// How few rows it leaves of those of so many devices, at the least.
+    fn leaves(&self, devices: usize, byzantine: Byzantine) -> usize;
 
-    /// The rows of the updates to remove. `state` is what it has kept of earlier rounds, and takes what it keeps of this
+    /// What it lets through. `state` is what it has kept of earlier rounds, and takes what it keeps of this
     /// one; that of a round which changes no model is lost.
     ///
     /// # Errors
     /// Those of what it asks of the round.
-    fn remove(&self, gate: &Gate<'_>, state: &mut State) -> Result<BTreeSet<usize>, DefenseError>;
+    fn pass(&self, gate: &Gate<'_>, state: &mut State) -> Result<Passed, DefenseError>;
+}
+
+/// What a stage lets through.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Passed {
+    /// All rows but these.
+    AllBut(BTreeSet<usize>),
+    /// Other rows, at least one.
+    Mixed(Vec<Mixture>),
+}
+
+/// A row that is made of others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mixture {
+    /// The row in whose place it comes, and by whose device it goes from then on. Mixtures are in the order of these rows,
+    /// of which each is there once.
+    pub place: usize,
+    /// How it is made.
+    pub plan: Plan,
 }
 
 /// The updates that a stage is to judge, in ascending order of device.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{DefenseError, Gate, Stage};
+use super::{DefenseError, Gate, Mixture, Passed, Stage};
 use crate::evaluation::Evaluation;
 use crate::identity::DeviceId;
 use crate::registry::Chosen;
@@ -27,6 +27,12 @@ pub trait Arriving: Sized {
     /// # Errors
     /// [`RuleError::NoUpdates`](crate::rules::RuleError::NoUpdates) if there are none, or what fails where they are.
     fn keep(self, rows: &[usize]) -> Result<Self, DefenseError>;
+
+    /// Other rows in place of these. The number of examples behind each is the mean of those of the rows that it is made of.
+    ///
+    /// # Errors
+    /// As [`Arriving::keep`].
+    fn mix(self, mixtures: &[Mixture]) -> Result<Self, DefenseError>;
 }
 
 /// The defense of one round.
@@ -43,38 +49,87 @@ pub struct Defense<'a> {
     pub byzantine: Byzantine,
 }
 
+/// What a defense has left for the rule.
+pub struct Screened<U> {
+    /// The rows.
+    pub updates: U,
+    /// Whose updates were removed, in ascending order.
+    pub removed: Vec<DeviceId>,
+    /// Whose updates each row is made of.
+    sources: Vec<BTreeSet<DeviceId>>,
+}
+
+impl<U> Screened<U> {
+    /// Whose updates have a part in the rows `used`, in ascending order, unless they are all that were not removed.
+    pub fn used(&self, used: &[usize]) -> Vec<DeviceId> {
+        let all: BTreeSet<_> = self.sources.iter().flatten().collect();
+        let used: BTreeSet<_> = used.iter().flat_map(|row| &self.sources[*row]).collect();
+        if used.len() < all.len() { used.into_iter().copied().collect() } else { Vec::new() }
+    }
+}
+
 impl Defense<'_> {
-    /// What is left of `updates` for the rule, and whose were removed, in ascending order. `states` are what the stages
-    /// have kept of earlier rounds, and then with this one.
+    /// What is left of `updates` for the rule. `states` are what the stages have kept of earlier rounds, and then with this
+    /// one.
     ///
     /// # Errors
-    /// As [`Stage::remove`] and [`Arriving::keep`].
+    /// As [`Stage::pass`] and [`Arriving::keep`].
     pub fn screen<U: Arriving>(
         &self,
         mut updates: U,
         states: &mut Vec<State>,
-    ) -> Result<(U, Vec<DeviceId>), DefenseError> {
+    ) -> Result<Screened<U>, DefenseError> {
         states.resize_with(self.stages.len(), State::default);
         let mut removed = BTreeSet::new();
+        let mut sources: Vec<_> = updates.devices().iter().map(|device| BTreeSet::from([*device])).collect();
         for (stage, state) in self.stages.iter().zip(states) {
-            let harmful = {
-                let geometry = updates.geometry();
-                let gate = Gate {
-                    seed: self.seed,
-                    attackers: self.attackers,
-                    round: self.round,
-                    devices: updates.devices(),
-                    updates: Round::new(&geometry, self.byzantine),
-                    evaluate: &|examples| updates.evaluate(examples),
-                };
-                stage.remove(&gate, state)?
-            };
-            removed.extend(harmful.iter().map(|&row| updates.devices()[row]));
-            if !harmful.is_empty() {
-                let rows = 0..updates.devices().len();
-                updates = updates.keep(&rows.filter(|row| !harmful.contains(row)).collect::<Vec<_>>())?;
+            match self.pass(&**stage, &updates, state)? {
+                Passed::AllBut(harmful) if harmful.is_empty() => {}
+                Passed::AllBut(harmful) => {
+                    let (left, gone): (Vec<_>, Vec<_>) =
+                        (0..sources.len()).partition(|row| !harmful.contains(row));
+                    removed.extend(gone.iter().flat_map(|row| &sources[*row]));
+                    sources = left.iter().map(|row| sources[*row].clone()).collect();
+                    updates = updates.keep(&left)?;
+                }
+                Passed::Mixed(mixtures) => {
+                    let made_of = |mixture: &Mixture| {
+                        let rows = mixture.plan.used(sources.len());
+                        rows.iter().flat_map(|row| &sources[*row]).copied().collect()
+                    };
+                    sources = mixtures.iter().map(made_of).collect();
+                    updates = updates.mix(&mixtures)?;
+                }
             }
         }
-        Ok((updates, removed.into_iter().collect()))
+        let left: BTreeSet<_> = sources.iter().flatten().collect();
+        let removed = removed.into_iter().filter(|device| !left.contains(device)).collect();
+        Ok(Screened { updates, removed, sources })
+    }
+
+    fn pass<U: Arriving>(
+        &self,
+        stage: &dyn Stage,
+        updates: &U,
+        state: &mut State,
+    ) -> Result<Passed, DefenseError> {
+        let geometry = updates.geometry();
+        let gate = Gate {
+            seed: self.seed,
+            attackers: self.attackers,
+            round: self.round,
+            devices: updates.devices(),
+            updates: Round::new(&geometry, self.byzantine),
+            evaluate: &|examples| updates.evaluate(examples),
+        };
+        stage.pass(&gate, state)
+    }
+}
+
+impl Mixture {
+    /// The number of examples behind it, of those behind each of the rows that it is made of.
+    pub fn examples(&self, examples: &[f64]) -> f64 {
+        let rows = self.plan.used(examples.len());
+        rows.iter().map(|row| examples[*row]).sum::<f64>() / rows.len() as f64
     }
 }

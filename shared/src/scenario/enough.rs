@@ -49,9 +49,9 @@ impl Scenario {
     fn check_assuming(&self, devices: usize, byzantine: Byzantine) -> Result<(), TooFewUpdates> {
         let rule = &self.aggregation.rule;
         rule.check(devices, byzantine)?;
-        let stages = self.defense.iter().map(|stage| stage.removes_at_most(byzantine));
-        let removed = stages.fold(0, usize::saturating_add);
-        (devices.saturating_sub(removed)..devices)
+        let least = self.defense.iter().fold(devices, |left, stage| stage.leaves(left, byzantine));
+        let removed = devices - least;
+        (least..devices)
             .try_for_each(|left| rule.check(left, byzantine))
             .map_err(|source| TooFewUpdates::Defense { devices, removed, source })
     }

@@ -12,10 +12,9 @@ use super::sections::{AggregationKeys, AttackKeys, FleetKeys, StageKeys, one};
 use super::settings::{key_of, unique, with_setting};
 use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing};
 use crate::catalogue::Catalogue;
-use crate::data::Partition;
 use crate::defense::Stage;
 use crate::identity::Digest;
-use crate::registry::{Chosen, Entry, Misfit, NONE, listed};
+use crate::registry::{Chosen, Misfit, NONE, Registry};
 use crate::toml_file::{self, FileError, line_of, one_line, plain};
 use crate::training;
 
@@ -74,10 +73,15 @@ impl Catalogue {
                 *named = Value::Table(Table::from_iter([("kind".to_owned(), named.clone())]));
             }
         }
-        self.make_way(&mut table, settings);
+        make_way(&self.datasets, "dataset", &mut table, settings);
+        make_way(&self.models, "model", &mut table, settings);
+        make_way(&self.partitions, "fleet", &mut table, settings);
+        make_way(&self.rules, "aggregation", &mut table, settings);
+        make_way(&self.stages, "defense", &mut table, settings);
+        make_way(&self.attacks, "attack", &mut table, settings);
         for (position, setting) in settings.iter().enumerate() {
             // One at a time, so that an error names the setting that caused it.
-            let fits = |table: &Table| Keys::read(table).map(drop).map_err(|misfit| misfit.message);
+            let fits = |table: &Table| Keys::read(table, self).map(drop).map_err(|misfit| misfit.message);
             let read =
                 unique(setting, &settings[..position]).and_then(|()| with_setting(&table, setting, fits));
             table = read.map_err(|message| ScenarioError::Setting { setting: one_line(setting), message })?;
@@ -87,45 +91,24 @@ impl Catalogue {
         Ok(scenario)
     }
 
-    /// Where one of the settings chooses another data set, model, partition, rule, stage or attack than the file, takes the
-    /// settings of the former choice out of `table`, but for those that the new one has as well.
-    fn make_way(&self, table: &mut Table, settings: &[String]) {
-        let chosen = |key: &str| {
-            let (_, value) = settings.iter().find(|setting| key_of(setting) == key)?.split_once('=')?;
-            Some(value.trim().trim_matches('"').to_owned())
-        };
-        let keys = |section: &str| match section {
-            "aggregation" => self.rules.keys(&chosen("aggregation.rule")?),
-            "model" => self.models.keys(&chosen("model.kind")?),
-            "attack" => self.attacks.keys(&chosen("attack.kind")?),
-            "dataset" => self.datasets.keys(&chosen("dataset.kind")?),
-            "fleet" => self.partitions.keys(&chosen("fleet.partition")?),
-            _ => self.stages.keys(&chosen("defense.kind")?),
-        };
-        for (section, common) in
-            ["dataset", "model", "defense"].map(|section| (section, KIND)).into_iter().chain(SECTIONS)
-        {
-            if let (Some(keys), Some(Value::Table(table))) = (keys(section), table.get_mut(section)) {
-                table.retain(|key, _| common.contains(&key) || keys.iter().any(|own| own == key));
-            }
-        }
-    }
-
     /// The scenario in `table`.
     fn resolve(&self, table: &Table) -> Result<Scenario, Misfit> {
-        let keys = Keys::read(table)?;
+        let keys = Keys::read(table, self)?;
         let byzantine = keys.aggregation.byzantine.unwrap_or(keys.fleet.compromised);
         let of = |section: &'static str| {
             move |misfit: Misfit| Misfit { key: format!("{section}.{}", misfit.key), ..misfit }
         };
         let own = |section: &str, common: &[&str]| own_keys(table.get(section), common);
-        let rule = self.rules.choose(&keys.aggregation.rule, own("aggregation", AGGREGATION), &|rule| {
-            rule.resolve(byzantine as usize);
-        });
+        let rule =
+            self.rules.choose(&keys.aggregation.rule, own("aggregation", self.rules.beside()), &|rule| {
+                rule.resolve(byzantine as usize);
+            });
+        let partition = own("fleet", self.partitions.beside());
+        let partition = self.partitions.choose(&keys.fleet.partition, partition, &|_| {});
         let attack = (keys.attack.kind != NONE)
-            .then(|| self.attacks.choose(&keys.attack.kind, own("attack", ATTACK), &|_| {}));
+            .then(|| self.attacks.choose(&keys.attack.kind, own("attack", self.attacks.beside()), &|_| {}));
         if attack.is_none()
-            && let Some(key) = own("attack", ATTACK).keys().next()
+            && let Some(key) = own("attack", self.attacks.beside()).keys().next()
         {
             let message = format!("without an attack there is no `{key}`; give attack.kind, or leave it out");
             return Err(Misfit { key: format!("attack.{key}"), message });
@@ -144,7 +127,7 @@ impl Catalogue {
             fleet: Fleet {
                 devices: keys.fleet.devices,
                 compromised: keys.fleet.compromised,
-                partition: self.partition(&keys.fleet.partition, own("fleet", FLEET)).map_err(of("fleet"))?,
+                partition: partition.map_err(of("fleet"))?,
                 selected: keys.fleet.selected.unwrap_or(keys.fleet.devices),
             },
             name: keys.name,
@@ -160,19 +143,6 @@ impl Catalogue {
         })
     }
 
-    /// The partition called `name` with its `own` keys. A key that no partition has may be one of `[fleet]`, misspelled.
-    fn partition(&self, name: &str, own: Table) -> Result<Chosen<dyn Partition>, Misfit> {
-        let keys = |entry: &Entry<dyn Partition>| entry.keys();
-        let known: Vec<String> = self.partitions.entries().flat_map(keys).collect();
-        if let Some(key) = own.keys().find(|key| !known.contains(key)) {
-            let keys = self.partitions.keys(name).unwrap_or_default();
-            let keys = listed(FLEET.iter().map(ToString::to_string).chain(keys));
-            let message = format!("unknown field `{key}`, expected one of {keys}");
-            return Err(Misfit { key: key.clone(), message });
-        }
-        self.partitions.choose(name, own, &|_| {})
-    }
-
     /// The stages of `[[defense]]`; a single `[defense]` is the only one.
     fn stages(&self, table: &Table, byzantine: u32) -> Result<Vec<Chosen<dyn Stage>>, Misfit> {
         let (tables, is_list) = match table.get("defense") {
@@ -186,8 +156,9 @@ impl Catalogue {
                 let path = if is_list { format!("defense.{number}") } else { "defense".to_owned() };
                 Misfit { key: format!("{path}.{}", misfit.key), ..misfit }
             };
-            let StageKeys { kind } = read(Value::Table(common_keys(table, KIND))).map_err(of)?;
-            let own = own_keys(Some(table), KIND);
+            let StageKeys { kind } =
+                read(Value::Table(common_keys(table, self.stages.beside()))).map_err(of)?;
+            let own = own_keys(Some(table), self.stages.beside());
             if kind != NONE {
                 let stage = self.stages.choose(&kind, own, &|stage| stage.resolve(byzantine as usize));
                 stages.push(stage.map_err(of)?);
@@ -230,25 +201,38 @@ pub(super) struct Keys {
     timing: Timing,
 }
 
-/// The keys of a section that hang on nothing.
-const AGGREGATION: &[&str] = &["rule", "byzantine", "round-quorum"];
-const ATTACK: &[&str] = &["kind", "round-fraction"];
-const FLEET: &[&str] = &["devices", "compromised", "partition", "selected"];
-/// Of a data set, a model and a stage.
-const KIND: &[&str] = &["kind"];
-/// The sections with keys of what is chosen there.
-const SECTIONS: [(&str, &[&str]); 3] = [("aggregation", AGGREGATION), ("attack", ATTACK), ("fleet", FLEET)];
-
 impl Keys {
-    fn read(table: &Table) -> Result<Self, Misfit> {
+    fn read(table: &Table, catalogue: &Catalogue) -> Result<Self, Misfit> {
         let mut table = table.clone();
         table.remove("defense");
-        for (section, common) in SECTIONS {
+        let sections = [
+            ("aggregation", catalogue.rules.beside()),
+            ("attack", catalogue.attacks.beside()),
+            ("fleet", catalogue.partitions.beside()),
+        ];
+        for (section, common) in sections {
             if let Some(table) = table.get_mut(section).filter(|value| value.is_table()) {
                 *table = Value::Table(common_keys(table, common));
             }
         }
         read(Value::Table(table))
+    }
+}
+
+/// Where one of the settings chooses another thing of the `registry` than the section of `table` has, takes the settings of the
+/// former choice out, but for those that the new one has as well.
+fn make_way<T: ?Sized + 'static>(
+    registry: &Registry<T>,
+    section: &str,
+    table: &mut Table,
+    settings: &[String],
+) {
+    let tag = format!("{section}.{}", registry.tag());
+    let chosen = settings.iter().find(|setting| key_of(setting) == tag);
+    let Some((_, name)) = chosen.and_then(|setting| setting.split_once('=')) else { return };
+    let Some(keys) = registry.keys(name.trim().trim_matches('"')) else { return };
+    if let Some(Value::Table(table)) = table.get_mut(section) {
+        table.retain(|key, _| registry.beside().contains(&key) || keys.iter().any(|own| own == key));
     }
 }
 

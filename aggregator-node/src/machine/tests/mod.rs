@@ -92,8 +92,15 @@ impl Script {
     /// A machine of the same run that has not been connected yet.
     fn fresh_machine(&self) -> Machine {
         let (trained_on, listed) = (BTreeMap::new(), None);
-        let start =
-            Start { run: RUN, term: 1, finished: 0, global: vec![0.0; SMALL].into(), remembered: Arc::default(), trained_on, listed };
+        let start = Start {
+            run: RUN,
+            term: 1,
+            finished: 0,
+            global: vec![0.0; SMALL].into(),
+            remembered: Arc::default(),
+            trained_on,
+            listed,
+        };
         Machine::new(self.scenario.clone(), self.topics.clone(), start, Millis(0))
     }
 

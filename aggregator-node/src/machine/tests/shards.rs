@@ -19,7 +19,15 @@ fn knowing(
     listed: Option<BTreeMap<DeviceId, ShardEntry>>,
 ) -> Script {
     let scenario = Arc::new(Scenario::parse("scripted.toml", SCENARIO, &[]).unwrap());
-    let start = Start { run: RUN, term: 1, finished, global: vec![0.0; SMALL].into(), remembered: Arc::default(), trained_on, listed };
+    let start = Start {
+        run: RUN,
+        term: 1,
+        finished,
+        global: vec![0.0; SMALL].into(),
+        remembered: Arc::default(),
+        trained_on,
+        listed,
+    };
     Script::started(scenario, start)
 }
 
