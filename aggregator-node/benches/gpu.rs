@@ -16,7 +16,7 @@ use aggregator_node::backend::Backend as _;
 use aggregator_node::cuda::{Cuda, Statistic};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use shared::rules::{
+use robust::{
     Bulyan, Byzantine, Distances, Executor as _, Krum, Median, Processors, Rule, RuleError, TrimmedMean,
     Updates,
 };

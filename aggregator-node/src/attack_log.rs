@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
-use shared::attack_record::{AttackEvent, AttackRecord};
-use shared::scenario::Scenario;
+use scenario::Scenario;
+use scenario::attack_record::{AttackEvent, AttackRecord};
 use tracing::warn;
 
 /// So much is read at a time at most; a line has some 80 bytes.
@@ -63,9 +63,9 @@ impl AttackLog {
 mod tests {
     use std::fs;
 
-    use shared::attack_record::AttackStep;
-    use shared::attacks::Models;
-    use shared::identity::DeviceId;
+    use scenario::attack_record::AttackStep;
+    use scenario::attacks::Models;
+    use wire::identity::DeviceId;
 
     use super::*;
 

@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use rim::{BrokerAddress, BrokerOptions};
-use shared::identity::DeviceId;
-use shared::wire::Topics;
+use link::{BrokerAddress, BrokerOptions};
+use wire::Topics;
+use wire::identity::DeviceId;
 
 use crate::backend::DeviceChoice;
 

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use learning::data::{Batch, Dataset};
+use learning::evaluation::{ClassEvaluation, Evaluation, evaluate, evaluate_classes};
+use learning::models::{Model, ModelError};
 use rayon::prelude::*;
-use shared::data::{Batch, Dataset};
-use shared::evaluation::{ClassEvaluation, Evaluation, evaluate, evaluate_classes};
-use shared::models::{Model, ModelError};
 
 /// Examples evaluated at a time, which bounds the memory of a convolution.
 pub const BATCH: usize = 500;

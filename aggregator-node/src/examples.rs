@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use shared::data::{Dataset, Features};
-use shared::models::{LogisticRegression, Model, build};
+use learning::data::{Dataset, Features};
+use learning::models::{LogisticRegression, Model, build};
 
 /// Logistic regression on one feature with two classes: its parameters are two weights and two biases.
 pub(crate) fn model() -> Arc<dyn Model> {

@@ -6,7 +6,7 @@
 //! - [`worker`]: what the aggregator computes: the aggregate, and how good it is.
 //! - [`evaluator`]: what tells how good models are.
 //! - [`backend`]: what rules are computed on, processors or a GPU (`cuda`, with the feature of that name).
-//! - [`record`]: a run's directory and its report.
+//! - `record`, a crate of its own: a run's directory and its report.
 //! - [`run`]: a run in progress: where it starts or goes on, and what of it is on disk.
 //! - [`attack_log`]: what compromised devices do, where a bench writes it down.
 //! - `broker`: the embedded MQTT broker, with the feature `embedded-broker`.
@@ -26,7 +26,7 @@ mod examples;
 pub mod machine;
 pub mod node;
 mod program;
-pub mod record;
+
 pub mod run;
 pub mod screening;
 pub mod trial;

@@ -7,23 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use rim::{BrokerAccess, Command, Computations, Link, LinkError, LinkEvent, Supervisor, nonce};
-use shared::catalogue::Catalogue;
-use shared::data::{ShardEntry, ShardList};
-use shared::identity::Digest;
-use shared::scenario::Scenario;
-use shared::wire::Millis;
-use shared::{data, models};
+use learning::data::{ShardEntry, ShardList};
+use learning::{data, models};
+use link::{BrokerAccess, Command, Computations, Link, LinkError, LinkEvent, Supervisor, nonce};
+use scenario::Scenario;
+use scenario::catalogue::Catalogue;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
+use wire::Millis;
+use wire::identity::Digest;
 
 use crate::attack_log::AttackLog;
 use crate::backend::{self, DeviceChoice};
 #[cfg(feature = "embedded-broker")]
 use crate::broker;
+use record::{Manifest, RecordError, RoundRecord, Summary};
+
 use crate::config::Cli;
 use crate::machine::{Action, Event, Machine, Start};
-use crate::record::{Manifest, RecordError, RoundRecord, Summary};
 use crate::run::{self, Opened, Run};
 use crate::worker::Worker;
 

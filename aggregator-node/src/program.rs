@@ -2,36 +2,37 @@
 
 use std::process::ExitCode;
 
-use rim::BrokerOptionsError;
-use shared::catalogue::Catalogue;
-use shared::scenario::ScenarioError;
-use shared::toml_file::FileError;
+use input::toml_file::FileError;
+use link::BrokerOptionsError;
+use scenario::ScenarioError;
+use scenario::catalogue::Catalogue;
 
 use crate::backend::DeviceError;
 #[cfg(feature = "embedded-broker")]
 use crate::broker::BrokerError;
+use record::Summary;
+
 use crate::config::Cli;
 use crate::node::{self, Ending};
-use crate::record::Summary;
 
 /// Threads of its own at most: of the link, its broker, and jobs.
 const THREADS: usize = 16;
 
 /// Runs the program `aggregator-node` with the rules, stages and attacks of `catalogue`.
 pub fn main(catalogue: &Catalogue) -> ExitCode {
-    let cli: Cli = rim::arguments();
-    rim::log_to_stderr(cli.log);
-    if let Err(error) = rim::meet_limits() {
+    let cli: Cli = link::arguments();
+    link::log_to_stderr(cli.log);
+    if let Err(error) = link::meet_limits() {
         return fail(1, &error.to_string());
     }
-    if let Err(error) = rim::check_threads(THREADS) {
+    if let Err(error) = link::check_threads(THREADS) {
         return fail(1, &error.to_string());
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("no async runtime: {error}")),
     };
-    let result = runtime.block_on(node::run(cli, catalogue, rim::stop_signal()));
+    let result = runtime.block_on(node::run(cli, catalogue, link::stop_signal()));
     // A computation that is still under way is of no use any more.
     runtime.shutdown_background();
     match result {
@@ -39,14 +40,14 @@ pub fn main(catalogue: &Catalogue) -> ExitCode {
             let error = summary.final_test_error.map_or_else(|| "unknown".to_owned(), |e| format!("{e:.4}"));
             let Summary { name, rounds, aggregated_rounds, .. } = *summary;
             // It is in the record, too.
-            let _ = rim::print(format_args!(
+            let _ = link::print(format_args!(
                 "{name}: {rounds} rounds, {aggregated_rounds} of them aggregated, final test error {error}"
             ));
             ExitCode::SUCCESS
         }
         Ok(Ending::Interrupted) => {
-            rim::complain("aggregator-node: interrupted; run it again with the same --out to go on");
-            ExitCode::from(rim::INTERRUPTED)
+            link::complain("aggregator-node: interrupted; run it again with the same --out to go on");
+            ExitCode::from(link::INTERRUPTED)
         }
         Err(error) => {
             #[cfg(feature = "embedded-broker")]
@@ -58,13 +59,13 @@ pub fn main(catalogue: &Catalogue) -> ExitCode {
                 || untrusted
                 || error.is::<FileError>()
                 || error.is::<DeviceError>();
-            let said = rim::advised(error.as_ref());
+            let said = link::advised(error.as_ref());
             fail(if usage { 2 } else { 1 }, &said)
         }
     }
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    rim::complain(format_args!("aggregator-node: {message}"));
+    link::complain(format_args!("aggregator-node: {message}"));
     ExitCode::from(code)
 }

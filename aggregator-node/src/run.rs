@@ -5,22 +5,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rim::{nonce, unix_time};
-use shared::data::ShardEntry;
-use shared::identity::{DeviceId, Digest, RunId};
-use shared::models::Model;
-use shared::parameters::{Layout, Parameters};
-use shared::random::{Purpose, stream};
-use shared::remembered::Remembered;
-use shared::scenario::{ResultModel, Scenario};
-use shared::wire::Hardware;
-use tracing::{info, warn};
-
-use crate::machine::Start;
-use crate::record::{
+use learning::data::ShardEntry;
+use learning::models::Model;
+use learning::parameters::{Layout, Parameters};
+use learning::random::{Purpose, stream};
+use link::{nonce, unix_time};
+use record::{
     Checkpoint, Devices, FORMAT, Manifest, RecordError, RoundRecord, RunDirectory, StoredRun, Summary,
     TensorShape,
 };
+use scenario::remembered::Remembered;
+use scenario::{ResultModel, Scenario};
+use tracing::{info, warn};
+use wire::Hardware;
+use wire::identity::{DeviceId, Digest, RunId};
+
+use crate::machine::Start;
 
 /// A run and its directory.
 #[derive(Debug)]

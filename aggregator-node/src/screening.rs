@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use learning::data::{Batch, Dataset};
+use learning::evaluation::Evaluation;
+use learning::models::Model;
+use learning::random::{Purpose, stream};
 use rand::seq::index::sample;
-use shared::data::{Batch, Dataset};
-use shared::defense::{Arriving, Defense, DefenseError, Mixture, Screened};
-use shared::evaluation::Evaluation;
-use shared::identity::DeviceId;
-use shared::models::Model;
-use shared::random::{Purpose, stream};
-use shared::rules::{
+use robust::{
     Aggregate, Byzantine, Distances, Executor, Geometry, Rule, RuleError, Settled, State, Updates, different,
 };
-use shared::scenario::Scenario;
+use scenario::Scenario;
+use scenario::defense::{Arriving, Defense, DefenseError, Mixture, Screened};
+use wire::identity::DeviceId;
 
 use crate::evaluator::{BATCH, Evaluator, Examples};
 
@@ -175,7 +175,7 @@ mod tests {
     use crate::examples::{model, rows_of_bias, test_set};
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use shared::rules::Processors;
+    use robust::Processors;
 
     fn scenario(settings: &[&str]) -> Scenario {
         let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_examples_are_a_seeded_draw_without_replacement() {
-        let pixels = shared::data::Features::Bytes((0..=199).collect());
+        let pixels = learning::data::Features::Bytes((0..=199).collect());
         let test = Dataset::new(vec![1], 2, pixels, vec![0; 200]).unwrap();
         let drawn = |settings: &[&str]| {
             let batches = validation_examples(&scenario(settings), &test, 100).unwrap();
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn an_update_that_makes_the_aggregate_not_finite_is_removed() {
         // The weight of the first class: times the feature 4 its logits overflow.
-        let features = shared::data::Features::Floats(vec![4.0; 3]);
+        let features = learning::data::Features::Floats(vec![4.0; 3]);
         let test = Dataset::new(vec![1], 2, features, vec![0, 1, 1]).unwrap();
         let scenario = defended("lfr", &[]);
         for garbage in 0..3 {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use shared::data::{Batch, Dataset};
-use shared::models::Model;
-use shared::parameters::first_not_finite;
+use learning::data::{Batch, Dataset};
+use learning::models::Model;
+use learning::parameters::first_not_finite;
 
 /// A model none of whose parameters is larger in magnitude is not tried: nothing overflows with it.
 pub const LARGE: f32 = 1e3;
@@ -45,15 +45,15 @@ impl Trial {
 
 #[cfg(test)]
 mod tests {
-    use shared::models::{Architecture, Dnn, LogisticRegression, ResNet20, build};
-    use shared::random::{Purpose, stream};
+    use learning::models::{Architecture, Dnn, LogisticRegression, ResNet20, build};
+    use learning::random::{Purpose, stream};
 
     use super::*;
 
     #[test]
     fn every_kind_of_model_is_of_use_as_it_begins_and_a_thousand_times_larger_but_not_near_the_end_of_the_numbers()
      {
-        let pixels = shared::data::Features::Bytes((0..40 * 144).map(|i| (i % 251) as u8).collect());
+        let pixels = learning::data::Features::Bytes((0..40 * 144).map(|i| (i % 251) as u8).collect());
         let test = Dataset::new(vec![12, 12], 2, pixels, (0..40).map(|i| i % 2).collect()).unwrap();
         let architectures: [&dyn Architecture; 3] = [&LogisticRegression {}, &Dnn {}, &ResNet20 {}];
         for architecture in architectures {

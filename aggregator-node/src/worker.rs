@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use learning::data::Dataset;
+use learning::evaluation::ClassEvaluation;
+use learning::models::Model;
 use rayon::prelude::*;
-use shared::data::Dataset;
-use shared::defense::DefenseError;
-use shared::evaluation::ClassEvaluation;
-use shared::identity::DeviceId;
-use shared::models::Model;
-use shared::remembered::Remembered;
-use shared::rules::{Remembering, RuleError};
-use shared::scenario::Scenario;
+use robust::{Remembering, RuleError};
+use scenario::Scenario;
+use scenario::defense::DefenseError;
+use scenario::remembered::Remembered;
+use wire::identity::DeviceId;
 
 use crate::backend::{Backend, Engine};
 use crate::evaluator::{Evaluator, Examples};
@@ -187,7 +187,7 @@ fn select<T: Clone>(items: &[T], wanted: impl Iterator<Item = bool>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use shared::rules::{self, Byzantine, Executor, Rule, State, Updates};
+    use robust::{Byzantine, Executor, Rule, State, Updates};
 
     use super::*;
     use crate::backend::Cpu;
@@ -242,7 +242,7 @@ mod tests {
             _: &dyn Rule,
             _: &Updates<'_>,
             _: Byzantine,
-        ) -> Result<rules::Aggregate, RuleError> {
+        ) -> Result<robust::Aggregate, RuleError> {
             Err(RuleError::Backend("it is gone".to_owned()))
         }
 

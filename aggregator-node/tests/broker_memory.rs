@@ -5,9 +5,9 @@ use std::fs;
 use std::time::Duration;
 
 use aggregator_node::broker::{self, Settings};
-use rim::{Command, Link, LinkEvent, LinkOptions};
-use shared::identity::DeviceId;
-use shared::wire::{Payload, Publication, Topic, Topics};
+use link::{Command, Link, LinkEvent, LinkOptions};
+use wire::identity::DeviceId;
+use wire::{Payload, Publication, Topic, Topics};
 
 const DEVICES: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -7,9 +7,9 @@ use std::fs;
 use std::sync::Arc;
 
 use aggregator_node::machine::{Event, Machine, Start};
-use shared::identity::{DeviceId, Digest, RunId};
-use shared::scenario::Scenario;
-use shared::wire::{
+use scenario::Scenario;
+use wire::identity::{DeviceId, Digest, RunId};
+use wire::{
     CHUNK_BYTES, Float32Array, Kind, Message, Millis, Outgoing, PROTOCOL_VERSION, Status, Telemetry, Topic,
     Topics, UpdateContent,
 };

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use shared::attack_record::AttackEvent;
+use scenario::attack_record::AttackEvent;
 use tracing::warn;
 
 /// The file; nothing is written where there is none.

@@ -6,10 +6,10 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use learning::parameters::{from_le_bytes, le_bytes};
+use robust::State;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
-use shared::identity::RunId;
-use shared::parameters::{from_le_bytes, le_bytes};
-use shared::rules::State;
+use wire::identity::RunId;
 
 /// So many rounds are kept: a run that goes on repeats at most the last one.
 const ROUNDS: usize = 2;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use rim::{Command, Computations, LastWill, Link, LinkEvent, LinkOptions, Supervisor, nonce};
-use shared::catalogue::Catalogue;
-use shared::data::ShardFile;
-use shared::identity::DeviceId;
-use shared::models;
-use shared::scenario::Scenario;
-use shared::wire::{Millis, Topic};
+use learning::data::ShardFile;
+use learning::models;
+use link::{Command, Computations, LastWill, Link, LinkEvent, LinkOptions, Supervisor, nonce};
+use scenario::Scenario;
+use scenario::catalogue::Catalogue;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
+use wire::identity::DeviceId;
+use wire::{Millis, Topic};
 
 use crate::agent::{Action, Agent, Event, Farewell, Identity};
 use crate::attack_log::AttackLog;
@@ -167,7 +167,7 @@ fn ending(farewell: &Farewell, device: DeviceId) -> anyhow::Result<Ending> {
 
 /// What the board's clock shows.
 fn time() -> Event<'static> {
-    Event::Time(rim::unix_time().as_secs())
+    Event::Time(link::unix_time().as_secs())
 }
 
 /// Has `worker` do `job`; the outcome of a training has with it what was measured meanwhile.

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Arg, Args, Parser};
-use rim::{BrokerAccess, BrokerAddress, BrokerOptions, BrokerOptionsError};
+use input::toml_file::{self, FileError};
+use link::{BrokerAccess, BrokerAddress, BrokerOptions, BrokerOptionsError};
 use serde::{Deserialize, Serialize};
-use shared::identity::DeviceId;
-use shared::toml_file::{self, FileError};
-use shared::wire::Topics;
 use toml::de::DeTable;
+use wire::Topics;
+use wire::identity::DeviceId;
 
 /// One device of an Outpost fleet: trains on its own shard, sends updates over MQTT and, only where the
 /// scenario designates it, attacks.

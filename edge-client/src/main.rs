@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use shared::catalogue::Catalogue;
+use scenario::catalogue::Catalogue;
 
 fn main() -> ExitCode {
     edge_client::main(&Catalogue::standard())

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use shared::catalogue::Catalogue;
-use shared::scenario::ScenarioError;
+use scenario::ScenarioError;
+use scenario::catalogue::Catalogue;
 
 use crate::client::{self, Ending};
 use crate::config::Cli;
@@ -13,36 +13,36 @@ const THREADS: usize = 8;
 
 /// Runs the program `edge-client` with the rules, stages and attacks of `catalogue`.
 pub fn main(catalogue: &Catalogue) -> ExitCode {
-    let cli: Cli = rim::arguments();
-    rim::log_to_stderr(cli.log);
-    if let Err(error) = rim::meet_limits() {
+    let cli: Cli = link::arguments();
+    link::log_to_stderr(cli.log);
+    if let Err(error) = link::meet_limits() {
         return fail(1, &error.to_string());
     }
     let config = match cli.resolve() {
         Ok(config) => config,
         Err(error) => return fail(2, &error.to_string()),
     };
-    if let Err(error) = rim::check_threads(THREADS) {
+    if let Err(error) = link::check_threads(THREADS) {
         return fail(1, &error.to_string());
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("no async runtime: {error}")),
     };
-    let result = runtime.block_on(client::run(config, catalogue, rim::stop_signal()));
+    let result = runtime.block_on(client::run(config, catalogue, link::stop_signal()));
     // A computation that is still under way is of no use any more.
     runtime.shutdown_background();
     match result {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
-        Ok(Ending::Interrupted) => ExitCode::from(rim::INTERRUPTED),
+        Ok(Ending::Interrupted) => ExitCode::from(link::INTERRUPTED),
         Err(error) => {
-            let said = rim::advised(error.as_ref());
+            let said = link::advised(error.as_ref());
             fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &said)
         }
     }
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    rim::complain(format_args!("edge-client: {message}"));
+    link::complain(format_args!("edge-client: {message}"));
     ExitCode::from(code)
 }

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use shared::attacks::{AttackError, Models};
-use shared::data::{Drawn, Shard};
-use shared::identity::{DeviceId, RunId};
-use shared::models::{Model, ModelError};
-use shared::random::{Purpose, Stream, stream};
-use shared::rules::State;
-use shared::scenario::Scenario;
-use shared::tensor_executor::OnProcessors;
-use shared::training::{self, Training};
-use shared::wire::Telemetry;
+use learning::data::{Drawn, Shard};
+use learning::models::{Model, ModelError};
+use learning::random::{Purpose, Stream, stream};
+use learning::training::{self, Training};
+use robust::State;
+use scenario::Scenario;
+use scenario::attacks::{AttackError, Models};
+use scenario::tensor_executor::OnProcessors;
+use wire::Telemetry;
+use wire::identity::{DeviceId, RunId};
 
 use crate::attack_memory::{AttackMemory, MemoryError};
 

@@ -60,7 +60,7 @@ def dnn(nn, classes):
 
 
 def ResNet20(nn, classes):
-    """He et al. 2016, section 4.2, with shortcuts of option A, as in `shared::models`."""
+    """He et al. 2016, section 4.2, with shortcuts of option A, as in `learning::models`."""
     import torch
 
     class Block(nn.Module):

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use aggregator_node::record::{RecordError, StoredRun, Summary};
-use shared::catalogue::Catalogue;
-use shared::parameters::Parameters;
+use learning::parameters::Parameters;
+use record::{RecordError, StoredRun, Summary};
+use scenario::catalogue::Catalogue;
 
 use crate::table::align;
 
@@ -144,7 +144,7 @@ pub fn table(results: &[Outcome]) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use shared::parameters::Layout;
+    use learning::parameters::Layout;
 
     use super::*;
     use crate::examples;

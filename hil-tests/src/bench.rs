@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aggregator_node::record::{Manifest, RoundRecord, Summary};
 use aggregator_node::run::{self, Opened, Run};
-use shared::models::{self, Model};
-use shared::scenario::Scenario;
+use learning::models::{self, Model};
+use record::{Manifest, RoundRecord, Summary};
+use scenario::Scenario;
 
 use crate::fleet_data::FleetData;
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use input::toml_file::{self, FileError};
 use serde::Deserialize;
-use shared::toml_file::{self, FileError};
 
 /// The profiles that come with this program: name and text.
 const BUILT_IN: [(&str, &str); 5] = [

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shared::advice::advice_on_starting;
+use input::advice::advice_on_starting;
 
 /// How long a program may go on once this one is to stop.
 const GRACE: Duration = Duration::from_secs(5);

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use aggregator_node::record::{Arm, StoredRun, Summary, render, write_atomically};
 use anyhow::Context;
-use shared::catalogue::Catalogue;
+use record::{Arm, StoredRun, Summary, render, write_atomically};
+use scenario::catalogue::Catalogue;
 
 use crate::bench::{Bench, Task, Watch};
 use crate::fleet_data::FleetData;

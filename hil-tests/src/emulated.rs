@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aggregator_node::record::{RoundRecord, Summary};
+use record::{RoundRecord, Summary};
 
 use crate::bench::{Bench, Task, Watch};
 use crate::processes::{Binaries, ClientProgram, Processes, RunningBroker};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aggregator_node::record::Summary;
+use record::Summary;
 
 /// A run of one round without an evaluation.
 pub(crate) fn summary() -> Summary {

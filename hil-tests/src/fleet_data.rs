@@ -9,12 +9,12 @@ use std::sync::{Arc, OnceLock};
 
 use aggregator_node::run;
 use anyhow::Context;
+use learning::data::{self, DataError, Dataset, Shard, ShardEntry, ShardInfo, ShardList, ShardSource};
+use learning::random::{Purpose, stream};
 use rand::seq::index;
-use shared::attacks::{Attack, Memory, Planted, Planting};
-use shared::data::{self, DataError, Dataset, Shard, ShardEntry, ShardInfo, ShardList, ShardSource};
-use shared::identity::{DeviceId, Digest};
-use shared::random::{Purpose, stream};
-use shared::scenario::Scenario;
+use scenario::Scenario;
+use scenario::attacks::{Attack, Memory, Planted, Planting};
+use wire::identity::{DeviceId, Digest};
 
 /// Training and test data, held once however many devices share them.
 ///
@@ -237,9 +237,9 @@ mod measurements;
 
 #[cfg(test)]
 mod tests {
-    use shared::attacks::back_gradient::Poison;
-    use shared::catalogue::Catalogue;
-    use shared::data::{Features, ShardFile};
+    use learning::data::{Features, ShardFile};
+    use scenario::attacks::back_gradient::Poison;
+    use scenario::catalogue::Catalogue;
 
     use super::*;
 

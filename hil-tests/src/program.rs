@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use aggregator_node::backend::DeviceError;
-use rim::{INTERRUPTED, complain};
-use shared::catalogue::Catalogue;
-use shared::scenario::ScenarioError;
-use shared::toml_file::FileError;
+use input::toml_file::FileError;
+use link::{INTERRUPTED, complain};
+use scenario::ScenarioError;
+use scenario::catalogue::Catalogue;
 
 use crate::cli::{Cli, Ending, UsageError};
 use crate::stop::{self, Stop};
@@ -17,20 +17,20 @@ const THREADS: usize = 12;
 
 /// Runs the program `hil` with the rules, stages and attacks of `catalogue`.
 pub fn main(catalogue: &Catalogue) -> ExitCode {
-    if let Err(error) = rim::meet_limits() {
+    if let Err(error) = link::meet_limits() {
         complain(format_args!("hil: {error}"));
         return ExitCode::FAILURE;
     }
     // Before anything is printed: where that fails, Ctrl-C must still work.
     let stop = Stop::listen();
-    let cli: Cli = rim::arguments();
-    rim::log_to_stderr(cli.log);
+    let cli: Cli = link::arguments();
+    link::log_to_stderr(cli.log);
     let stop = stop.unwrap_or_else(|error| {
-        let advice = shared::advice::advice_on_starting(&error);
+        let advice = input::advice::advice_on_starting(&error);
         complain(format_args!("hil: Ctrl-C will stop this program at once: {error}{advice}"));
         Stop::default().into()
     });
-    let checked = rim::check_threads(THREADS).map_err(anyhow::Error::from);
+    let checked = link::check_threads(THREADS).map_err(anyhow::Error::from);
     match checked.and_then(|()| cli.run(catalogue, &stop)) {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => {
@@ -38,7 +38,7 @@ pub fn main(catalogue: &Catalogue) -> ExitCode {
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
-            complain(format_args!("hil: {}", rim::advised(error.as_ref())));
+            complain(format_args!("hil: {}", link::advised(error.as_ref())));
             if stop.asked() {
                 return ExitCode::from(INTERRUPTED);
             }

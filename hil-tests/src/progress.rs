@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use aggregator_node::record::RoundRecord;
 use indicatif::{ProgressBar, ProgressStyle};
+use record::RoundRecord;
 
 /// Without a terminal there is a line whenever so many percent more are done.
 const STEP_PERCENT: u32 = 20;
@@ -46,7 +46,7 @@ impl Progress {
         if self.bar.is_hidden() && percent >= state.told + STEP_PERCENT {
             state.told = percent - percent % STEP_PERCENT;
             let error = state.test_error.map_or_else(String::new, |error| format!(", test error {error:.3}"));
-            rim::complain(format_args!("{}: round {} of {}{error}", self.label, record.round, self.rounds));
+            link::complain(format_args!("{}: round {} of {}{error}", self.label, record.round, self.rounds));
         }
     }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::bail;
-use rim::{BrokerAccess, Command, Link, LinkEvent, nonce};
-use shared::wire::{Payload, Publication, Topics};
+use link::{BrokerAccess, Command, Link, LinkEvent, nonce};
 use tokio::time::timeout;
+use wire::{Payload, Publication, Topics};
 
 /// How long the broker may take to answer.
 const CONNECTING: Duration = Duration::from_secs(10);

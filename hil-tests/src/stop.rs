@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rim::{INTERRUPTED, StopSignals, complain};
+use link::{INTERRUPTED, StopSignals, complain};
 use tokio::time::timeout;
 
 /// How long stopping may take: schedulers of clusters kill after 30 s.

@@ -1,7 +1,7 @@
 //! Results as a table.
 
-use aggregator_node::record::Summary;
-use aggregator_node::record::metrics::{RunMetric, Table};
+use record::Summary;
+use record::metrics::{RunMetric, Table};
 
 /// Digits of a share behind the point.
 const DIGITS: usize = 3;

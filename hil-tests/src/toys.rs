@@ -1,15 +1,15 @@
 //! Additions to the catalogue for the tests of benches: those of `extension/`, which keep something from round to round, and
 //! attacks that nobody would want, with hooks that no attack of ours has.
 
+use learning::models::ModelError;
+use learning::random::Stream;
+use learning::training::{Trained, Training};
+use robust::{Byzantine, Plan, State};
+use scenario::attacks::{Attack, Delivery};
+use scenario::catalogue::Catalogue;
+use scenario::defense::{DefenseError, Gate, Mixture, Passed, Stage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::attacks::{Attack, Delivery};
-use shared::catalogue::Catalogue;
-use shared::defense::{DefenseError, Gate, Mixture, Passed, Stage};
-use shared::models::ModelError;
-use shared::random::Stream;
-use shared::rules::{Byzantine, Plan, State};
-use shared::training::{Trained, Training};
 
 #[path = "../extension/src/closest_pair.rs"]
 #[expect(unreachable_pub, reason = "it is public there")]

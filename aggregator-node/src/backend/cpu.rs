@@ -1,10 +1,10 @@
 //! The processors of this machine.
 
-use shared::rules::Processors;
+use robust::Processors;
 
 use super::{Backend, Engine};
 
-/// Computes rules on the processors, as `shared::rules` has them.
+/// Computes rules on the processors, as `robust` has them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu;
 

@@ -2,7 +2,7 @@
 //!
 //! | [`DeviceChoice`] | rules run on |
 //! |---|---|
-//! | `cpu` | the processors, as `shared::rules` has them |
+//! | `cpu` | the processors, as `robust` has them |
 //! | `cuda:N` | the N-th GPU of the machine, from 0 on (with the feature `cuda`) |
 //! | `auto` | the first GPU if there is one that can be used, else the processors |
 //!
@@ -14,7 +14,7 @@ mod error;
 
 use std::sync::Arc;
 
-use shared::rules::Executor;
+use robust::Executor;
 
 pub use choice::{DeviceChoice, UnknownDevice};
 pub use cpu::Cpu;

@@ -44,10 +44,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use rim::BrokerAddress;
-use shared::wire::{MAX_MESSAGE_BYTES, Topics};
+use link::BrokerAddress;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use wire::{MAX_MESSAGE_BYTES, Topics};
 
 pub use options::Options;
 
@@ -142,7 +142,7 @@ pub enum BrokerError {
 /// # Errors
 /// [`BrokerError`] names the address, and why.
 pub fn start(settings: Settings) -> Result<Broker, BrokerError> {
-    let files = rim::raise_file_limit();
+    let files = link::raise_file_limit();
     let limit = files.saturating_sub(OTHER_DESCRIPTORS).min(MAX_CONNECTIONS);
     let devices = settings.devices;
     if limit < MAX_CONNECTIONS.min(u64::from(devices) + 1) {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rumqttc::{Publish, QoS, SubscribeFilter, SubscribeReasonCode};
-use shared::wire::{MAX_MESSAGE_BYTES, Topic};
 use tokio::pin;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::{debug, warn};
+use wire::{MAX_MESSAGE_BYTES, Topic};
 
 use super::client::{Client, Guest, Message, OVERHEAD};
 use super::topics::{MAX_NAME, is_filter, is_wild, matches};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cudarc::driver::{CudaSlice, DriverError};
 use rayon::prelude::*;
-use shared::rules::{Distances, PIVOT_VALUES, distance_of_square, euclidean, pivot_row};
+use robust::{Distances, PIVOT_VALUES, distance_of_square, euclidean, pivot_row};
 
 use super::error::CudaError;
 use super::gpu::{Gpu, Kernel};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::rules::{
+use robust::{
     Aggregate, Byzantine, Executor, Geometry, Plan, Rule, RuleError, Updates, WithoutEach, different,
 };
 use tracing::warn;

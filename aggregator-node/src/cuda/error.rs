@@ -3,7 +3,7 @@
 use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
 use cudarc::nvrtc::CompileError;
-use shared::rules::RuleError;
+use robust::RuleError;
 
 /// What went wrong on a GPU.
 #[derive(Debug)]

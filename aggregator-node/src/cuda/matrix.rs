@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{CudaSlice, CudaView};
-use shared::rules::Updates;
+use robust::Updates;
 
 use super::error::CudaError;
 use super::gpu::Gpu;

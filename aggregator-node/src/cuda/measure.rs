@@ -3,7 +3,7 @@
 use cudarc::cublas::CudaBlas;
 use cudarc::driver::sys::CUevent_flags;
 use cudarc::driver::{CudaSlice, DriverError};
-use shared::rules::RuleError;
+use robust::RuleError;
 
 use super::Cuda;
 use super::distances::ProductRoom;

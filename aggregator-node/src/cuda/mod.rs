@@ -1,6 +1,6 @@
 //! Aggregation rules on an NVIDIA GPU.
 //!
-//! The rules are those of `shared::rules`, bit for bit: kernels sort the same columns, take sums in the same order and
+//! The rules are those of `robust`, bit for bit: kernels sort the same columns, take sums in the same order and
 //! round product and sum one by one; Krum and Bulyan select by the same code, on the processors, from distances that
 //! are the same. `docs/cuda.md` tells what has been checked of that, and how.
 //!
@@ -30,12 +30,12 @@ mod resident;
 use std::sync::Arc;
 
 use cudarc::driver::CudaStream;
-use shared::rules::{Distances, RuleError, Updates};
-
-use crate::backend::{Backend, DeviceError, Engine};
 use engine::CudaEngine;
 use error::CudaError;
 use gpu::Gpu;
+use robust::{Distances, RuleError, Updates};
+
+use crate::backend::{Backend, DeviceError, Engine};
 pub use launch::has_compiler;
 use matrix::{Matrix, Resident};
 pub use measure::Measurement;

@@ -1,6 +1,6 @@
 //! What a plan asks to be computed of an update matrix, on a GPU.
 
-use shared::rules::{self, MeanWeights, Plan, RuleError, WithoutEach};
+use robust::{MeanWeights, Plan, RuleError, WithoutEach};
 
 use super::columns::{Columns, MeanOf};
 use super::program::Statistic;
@@ -52,7 +52,7 @@ impl AllButEach {
                 let columns = Columns { statistic: Statistic::Mean, mean: Some(mean), without_each: true };
                 AllButEach::Columns(columns)
             }
-            WithoutEach::Columns(statistic @ rules::Statistic::MeanNearMedian { .. }) => {
+            WithoutEach::Columns(statistic @ robust::Statistic::MeanNearMedian { .. }) => {
                 let rows = |left_out| (0..devices).filter(|row| *row != left_out).collect();
                 let plan = |left_out| Plan::Columns { statistic, rows: Some(rows(left_out)) };
                 AllButEach::Each((0..devices).map(plan).collect())

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use shared::rules::{self, SortingNetwork, adds_up_in_order};
+use robust::{SortingNetwork, adds_up_in_order};
 
 /// Rows up to which a thread keeps a column in its registers: the kernels' `IN_REGISTERS`.
 pub(super) const IN_REGISTERS: usize = 128;
@@ -35,12 +35,12 @@ pub enum Statistic {
     Distances,
 }
 
-impl From<rules::Statistic> for Statistic {
-    fn from(statistic: rules::Statistic) -> Self {
+impl From<robust::Statistic> for Statistic {
+    fn from(statistic: robust::Statistic) -> Self {
         match statistic {
-            rules::Statistic::Median => Statistic::Median,
-            rules::Statistic::TrimmedMean { trim } => Statistic::TrimmedMean { trim },
-            rules::Statistic::MeanNearMedian { count } => Statistic::MeanAroundMedian { count },
+            robust::Statistic::Median => Statistic::Median,
+            robust::Statistic::TrimmedMean { trim } => Statistic::TrimmedMean { trim },
+            robust::Statistic::MeanNearMedian { count } => Statistic::MeanAroundMedian { count },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The rules of a simulation: updates lie on the GPU, and what comes of them stays there.
 
 use cudarc::driver::{CudaSlice, CudaView, CudaViewMut};
-use shared::rules::{
+use robust::{
     Byzantine, Distances, Geometry, MeanWeights, Plan, Rule, RuleError, WithoutEach as Plans, different,
 };
 
@@ -24,7 +24,7 @@ impl<'a> ResidentUpdates<'a> {
     /// values must be finite, and written by the stream that the rule computes on.
     ///
     /// # Errors
-    /// If there is no device, the values do not divide into that many, or as [`Updates::new`](shared::rules::Updates::new)
+    /// If there is no device, the values do not divide into that many, or as [`Updates::new`](robust::Updates::new)
     /// for weights.
     pub fn new(
         values: CudaView<'a, f32>,
@@ -61,7 +61,7 @@ impl ResidentEngine {
     /// The aggregate, d values, and the rows that have a part in it.
     ///
     /// # Errors
-    /// As [`Executor::aggregate`](shared::rules::Executor::aggregate).
+    /// As [`Executor::aggregate`](robust::Executor::aggregate).
     pub fn aggregate(
         &self,
         rule: &dyn Rule,
@@ -79,7 +79,7 @@ impl ResidentEngine {
     /// The aggregates without each update.
     ///
     /// # Errors
-    /// As [`Executor::leave_one_out`](shared::rules::Executor::leave_one_out).
+    /// As [`Executor::leave_one_out`](robust::Executor::leave_one_out).
     pub fn leave_one_out(
         &self,
         rule: &dyn Rule,

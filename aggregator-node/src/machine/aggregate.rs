@@ -1,10 +1,10 @@
 //! Aggregate: the rule makes the new global model from what came in.
 
-use shared::identity::DeviceId;
-use shared::parameters::first_not_finite;
-use shared::training::mean_loss;
-use shared::wire::{Millis, Refusal};
+use learning::parameters::first_not_finite;
+use learning::training::mean_loss;
 use tracing::warn;
+use wire::identity::DeviceId;
+use wire::{Millis, Refusal};
 
 use super::collect::Missed;
 use super::evaluate::Closed;
@@ -104,13 +104,13 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use shared::identity::RunId;
-    use shared::scenario::Scenario;
-    use shared::wire::Topics;
+    use record::RoundRecord;
+    use scenario::Scenario;
+    use wire::Topics;
+    use wire::identity::RunId;
 
     use super::super::{Event, Start};
     use super::*;
-    use crate::record::RoundRecord;
     use crate::worker::Outcome;
 
     /// The record of a round in which the worker came to `result`, and the model after it.

@@ -1,7 +1,7 @@
 //! Announcing: what everyone is told, and the opening of a round.
 
-use shared::identity::DeviceId;
-use shared::wire::{
+use wire::identity::DeviceId;
+use wire::{
     Announcement, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, PROTOCOL_VERSION, Payload,
     Publication, RoundCall, Stage, Topic,
 };

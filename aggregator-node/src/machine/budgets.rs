@@ -9,11 +9,10 @@
 use std::collections::BTreeSet;
 use std::mem;
 
-use shared::identity::DeviceId;
-use shared::wire::{CHUNK_BYTES, MAX_MESSAGE_BYTES, Millis, TransferId, content_limit};
+use record::MutedDevice;
 use tracing::{info, warn};
-
-use crate::record::MutedDevice;
+use wire::identity::DeviceId;
+use wire::{CHUNK_BYTES, MAX_MESSAGE_BYTES, Millis, TransferId, content_limit};
 
 /// What a message costs beside its bytes: about as many as take the time that is spent on an empty one.
 const MESSAGE: i64 = 1024;
@@ -257,8 +256,8 @@ impl std::fmt::Display for Name {
 
 #[cfg(test)]
 mod tests {
-    use shared::identity::{Digest, RunId};
-    use shared::wire::Kind;
+    use wire::Kind;
+    use wire::identity::{Digest, RunId};
 
     use super::*;
 

@@ -3,7 +3,7 @@
 //! No device can answer an aggregator that is not there. So gathering begins with the first connection, and every
 //! deadline moves by as long as a connection was lost.
 
-use shared::wire::Millis;
+use wire::Millis;
 
 /// Turns the time of whoever drives the machine into the run's own, and back.
 #[derive(Debug)]

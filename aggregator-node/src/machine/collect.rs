@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared::identity::DeviceId;
-use shared::wire::{
+use wire::identity::DeviceId;
+use wire::{
     Message, Millis, Missing, Outgoing, Publication, Receipt, Refusal, RoundCall, Stage, Telemetry, Topic,
     Topics, TransferId,
 };

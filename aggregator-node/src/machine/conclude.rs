@@ -1,11 +1,11 @@
 //! The end of a round, and of a run.
 
-use shared::evaluation::ClassEvaluation;
-use shared::wire::{Millis, Stage};
+use learning::evaluation::ClassEvaluation;
+use record::RoundRecord;
+use wire::{Millis, Stage};
 
 use super::evaluate::Closed;
 use super::{Action, Failure, Machine, Phase};
-use crate::record::RoundRecord;
 
 /// How long devices may take to leave once the run is over.
 const PARTING: Millis = Millis(5_000);

@@ -1,12 +1,12 @@
 //! Evaluate: how good the global model is, every so many rounds and after the last.
 
-use shared::data::ShardEntry;
-use shared::evaluation::ClassEvaluation;
-use shared::identity::DeviceId;
-use shared::wire::Millis;
+use learning::data::ShardEntry;
+use learning::evaluation::ClassEvaluation;
+use record::DeviceRecord;
+use wire::Millis;
+use wire::identity::DeviceId;
 
 use super::{Action, Failure, Machine, Phase};
-use crate::record::DeviceRecord;
 use crate::worker::Job;
 
 /// A round that takes no more updates.

@@ -8,10 +8,10 @@
 //! A broker that ends may deliver the last wills one by one before it hangs up. A round that is opened in between is
 //! opened without some of the fleet, and nobody hears of it: it is called anew when the connection is back.
 
-use shared::identity::DeviceId;
-use shared::scenario::Scenario;
-use shared::wire::{Millis, RollCall, Stage};
+use scenario::Scenario;
 use tracing::info;
+use wire::identity::DeviceId;
+use wire::{Millis, RollCall, Stage};
 
 use super::{Action, Failure, Machine, Phase};
 

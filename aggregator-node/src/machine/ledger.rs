@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use shared::identity::DeviceId;
-use shared::wire::{Refusal, TransferId};
+use record::RefusedDevice;
 use tracing::warn;
-
-use crate::record::RefusedDevice;
+use wire::identity::DeviceId;
+use wire::{Refusal, TransferId};
 
 /// Transfers of each device that are remembered so that each is counted once, however many pieces it comes in.
 const MAX_REMEMBERED: usize = 64;

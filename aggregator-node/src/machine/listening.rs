@@ -5,8 +5,8 @@
 //! filter for "all but one", so the topics of all others are subscribed to one by one instead, and the broker throws the
 //! flood away by itself, until the device is [heard again](super::budgets).
 
-use shared::identity::DeviceId;
-use shared::wire::Topic;
+use wire::Topic;
+use wire::identity::DeviceId;
 
 use super::{Action, Machine};
 

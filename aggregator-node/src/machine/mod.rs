@@ -54,24 +54,24 @@ mod validate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shared::data::ShardEntry;
-use shared::identity::{DeviceId, Digest, RunId};
-use shared::remembered::Remembered;
-use shared::scenario::Scenario;
-use shared::wire::{
-    Assembler, Hardware, Limits, Millis, Payload, Publication, Refusal, Topics, TransferId, content_limit,
-};
-
-use crate::record::RoundRecord;
-use crate::worker::{Job, Outcome};
 use budgets::Budgets;
 use clock::Clock;
 use collect::Collect;
 use evaluate::Closed;
 use gather::Gather;
+use learning::data::ShardEntry;
 use ledger::Ledger;
+use record::RoundRecord;
 use roster::Roster;
+use scenario::Scenario;
+use scenario::remembered::Remembered;
 use traffic::Traffic;
+use wire::identity::{DeviceId, Digest, RunId};
+use wire::{
+    Assembler, Hardware, Limits, Millis, Payload, Publication, Refusal, Topics, TransferId, content_limit,
+};
+
+use crate::worker::{Job, Outcome};
 
 /// What happens to the aggregator.
 #[derive(Debug)]

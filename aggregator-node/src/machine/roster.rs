@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
-use shared::data::ShardEntry;
-use shared::identity::DeviceId;
-use shared::scenario::Scenario;
-use shared::wire::{Refusal, Status};
+use learning::data::ShardEntry;
+use scenario::Scenario;
 use tracing::warn;
+use wire::identity::DeviceId;
+use wire::{Refusal, Status};
 
 use super::Start;
 

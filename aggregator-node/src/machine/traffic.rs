@@ -1,9 +1,9 @@
 //! How many bytes came and went, and of whom.
 
-use shared::identity::DeviceId;
+use record::DeviceRecord;
+use wire::identity::DeviceId;
 
 use super::collect::Update;
-use crate::record::DeviceRecord;
 
 /// Bytes of payload since the last record. A broadcast counts once, however many listen.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Everything that arrives is checked here before it can influence the model.
 
-use shared::identity::DeviceId;
-use shared::parameters::first_not_finite;
-use shared::wire::{
+use learning::parameters::first_not_finite;
+use wire::identity::DeviceId;
+use wire::{
     Chunk, Kind, Message, Millis, Missing, PROTOCOL_VERSION, Payload, Progress, Refusal, Status, Topic,
     TransferError, TransferId, UpdateContent, content_limit, decode,
 };

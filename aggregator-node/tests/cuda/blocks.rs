@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use aggregator_node::backend::Backend as _;
-use shared::rules::{
-    Bulyan, Byzantine, Executor as _, Krum, Mean, Median, Processors, Rule, TrimmedMean, Updates,
-};
+use robust::{Bulyan, Byzantine, Executor as _, Krum, Mean, Median, Processors, Rule, TrimmedMean, Updates};
 
 use super::gpu;
 use super::matrices::attacked;

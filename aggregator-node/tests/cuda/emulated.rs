@@ -8,7 +8,7 @@ fn compiler() -> Option<String> {
     let name = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     let works = Command::new(&name).arg("--version").output().is_ok_and(|output| output.status.success());
     if !works {
-        rim::skipped("c++", format_args!("no compiler `{name}` (apt install g++)"));
+        link::skipped("c++", format_args!("no compiler `{name}` (apt install g++)"));
     }
     works.then_some(name)
 }
@@ -54,7 +54,7 @@ fn rules_are_the_same_on_an_emulated_gpu() {
 /// What lacks a barrier differs from what a block's threads compute in the other order.
 #[test]
 fn rules_are_the_same_whatever_the_order_of_threads() {
-    let tests = ["rules::a_thousand", "rules::distances", "rules::bulyan_averages", "rules::krum"];
+    let tests = ["robust::a_thousand", "robust::distances", "robust::bulyan_averages", "robust::krum"];
     tests.iter().for_each(|test| run_emulated(test, "1", &[("EMULATED_REVERSED", "1")]));
 }
 

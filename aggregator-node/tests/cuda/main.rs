@@ -23,7 +23,7 @@ fn gpu() -> Option<&'static Cuda> {
     let opened = GPU.get_or_init(|| match Cuda::open(0) {
         Ok(cuda) => Some(cuda),
         Err(error) => {
-            rim::skipped("gpu", &error.reason);
+            link::skipped("gpu", &error.reason);
             None
         }
     });

@@ -2,7 +2,7 @@
 
 use aggregator_node::backend::Backend as _;
 use aggregator_node::cuda::{Cuda, ResidentUpdates, WithoutEach};
-use shared::rules::{
+use robust::{
     Bulyan, Byzantine, Distances, Executor, Krum, Mean, Median, Processors, Rule, RuleError, TrimmedMean,
     Updates,
 };

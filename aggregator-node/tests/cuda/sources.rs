@@ -26,7 +26,7 @@ fn programs() -> impl Iterator<Item = Program> {
 #[test]
 fn every_program_compiles_for_a_gpu() {
     if !aggregator_node::cuda::has_compiler() {
-        rim::skipped("nvrtc", "libnvrtc.so is not installed");
+        link::skipped("nvrtc", "libnvrtc.so is not installed");
         return;
     }
     for program in programs() {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared::attacks::Needs;
-use shared::identity::{DeviceId, Digest, RunId};
-use shared::parameters::first_not_finite;
-use shared::wire::{Assembler, Kind, Millis, Missing, RoundCall, Status, Topic, Topics, TransferId};
+use learning::parameters::first_not_finite;
+use scenario::attacks::Needs;
 use tracing::debug;
+use wire::identity::{DeviceId, Digest, RunId};
+use wire::{Assembler, Kind, Millis, Missing, RoundCall, Status, Topic, Topics, TransferId};
 
 use super::hand::{Hand, Progress};
 use super::{Identity, transfer_limits};

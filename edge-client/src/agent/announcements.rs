@@ -1,8 +1,8 @@
 //! The aggregator's word, and whether it is for this device.
 
-use shared::identity::RunId;
-use shared::wire::{Announcement, Millis, PROTOCOL_VERSION, RoundCall, Stage};
 use tracing::info;
+use wire::identity::RunId;
+use wire::{Announcement, Millis, PROTOCOL_VERSION, RoundCall, Stage};
 
 use super::{Action, Agent, Farewell};
 

@@ -7,13 +7,13 @@
 
 use std::sync::Arc;
 
-use shared::identity::DeviceId;
-use shared::parameters::first_not_finite;
-use shared::wire::{
+use learning::parameters::first_not_finite;
+use tracing::{debug, warn};
+use wire::identity::DeviceId;
+use wire::{
     Blob, Chunk, Float32Array, Kind, Message, Millis, Missing, ModelContent, Outgoing, Progress, Publication,
     Receipt, Status, Topic, UpdateContent, content_limit, decode,
 };
-use tracing::{debug, warn};
 
 use super::accomplices::ASKING_PAUSE;
 use super::hand;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared::attacks::Needs;
-use shared::identity::DeviceId;
-use shared::wire::{Outgoing, RoundCall};
+use scenario::attacks::Needs;
+use wire::identity::DeviceId;
+use wire::{Outgoing, RoundCall};
 
 /// Models by device.
 pub(super) type Models = BTreeMap<DeviceId, Arc<[f32]>>;

@@ -30,22 +30,22 @@ mod vain;
 
 use std::sync::Arc;
 
-use shared::attack_record::{AttackEvent, AttackStep};
-use shared::attacks::Needs;
-use shared::identity::{DeviceId, Digest, RunId};
-use shared::scenario::Scenario;
-use shared::wire::{
-    Assembler, Hardware, Kind, Limits, Message, Millis, Missing, Payload, Publication, Receipt, Telemetry,
-    Topic, Topics,
-};
-use tracing::{debug, warn};
-
-use crate::worker::{Job, Outcome};
 use accomplices::Collusion;
 use collusion::PIECES_QUIET;
 use outbox::Outbox;
 use presence::Presence;
 use round::Round;
+use scenario::Scenario;
+use scenario::attack_record::{AttackEvent, AttackStep};
+use scenario::attacks::Needs;
+use tracing::{debug, warn};
+use wire::identity::{DeviceId, Digest, RunId};
+use wire::{
+    Assembler, Hardware, Kind, Limits, Message, Millis, Missing, Payload, Publication, Receipt, Telemetry,
+    Topic, Topics,
+};
+
+use crate::worker::{Job, Outcome};
 
 /// What happens to a device.
 #[derive(Debug)]
@@ -338,6 +338,6 @@ impl Agent {
 
 /// Room for `transfers` transfers of a model of d parameters at a time.
 fn transfer_limits(dimension: usize, transfers: usize) -> Limits {
-    let one = shared::wire::content_limit(dimension);
+    let one = wire::content_limit(dimension);
     Limits { max_transfer_bytes: one, max_sender_bytes: transfers * one, max_total_bytes: transfers * one }
 }

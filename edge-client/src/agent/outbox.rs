@@ -1,6 +1,6 @@
 //! What has been sent and not yet been acknowledged by the application at the other end.
 
-use shared::wire::{Chunk, Kind, Message, Millis, Missing, Outgoing, Publication, TransferId};
+use wire::{Chunk, Kind, Message, Millis, Missing, Outgoing, Publication, TransferId};
 
 use super::Action;
 

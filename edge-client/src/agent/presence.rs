@@ -1,10 +1,8 @@
 //! Being here, and being the only one of one's name.
 
-use shared::identity::{Digest, RunId};
-use shared::wire::{
-    Message, Millis, PROTOCOL_VERSION, Publication, Status, Telemetry, Topic, Topics, short_text,
-};
 use tracing::debug;
+use wire::identity::{Digest, RunId};
+use wire::{Message, Millis, PROTOCOL_VERSION, Publication, Status, Telemetry, Topic, Topics, short_text};
 
 use super::{Action, Farewell, Identity};
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use shared::attack_record::AttackStep;
-use shared::attacks::Delivery;
-use shared::identity::Digest;
-use shared::random::{Purpose, stream};
-use shared::wire::{
+use learning::random::{Purpose, stream};
+use scenario::attack_record::AttackStep;
+use scenario::attacks::Delivery;
+use tracing::debug;
+use wire::identity::Digest;
+use wire::{
     Blob, Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, Progress, Publication, RoundCall,
     Topic, TransferId, UpdateContent,
 };
-use tracing::debug;
 
 use super::{Action, Agent};
 use crate::worker::{Job, Trained};

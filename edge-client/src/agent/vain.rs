@@ -1,6 +1,6 @@
 //! What is waited for in vain: a line in the log now and then, for whoever wonders why nothing happens.
 
-use shared::wire::{Millis, TransferId};
+use wire::{Millis, TransferId};
 
 use super::Agent;
 use super::accomplices::Collusion;

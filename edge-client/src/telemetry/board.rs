@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shared::wire::Telemetry;
+use wire::Telemetry;
 
 use super::files;
 use super::firmware::Firmware;
@@ -92,7 +92,7 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use shared::wire::Throttling;
+    use wire::Throttling;
 
     use super::super::examples::{file, sources};
     use super::*;

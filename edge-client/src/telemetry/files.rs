@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
-use shared::wire::Throttling;
+use wire::Throttling;
 
 /// Most that is read of a file, in bytes.
 const MAX_BYTES: u64 = 8 << 10;

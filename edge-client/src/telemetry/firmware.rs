@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shared::wire::Throttling;
 use tracing::debug;
+use wire::Throttling;
 
 /// How long the program may take.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shared::wire::Telemetry;
 use tokio::sync::watch;
 use tracing::warn;
+use wire::Telemetry;
 
 use super::board::{Board, Reading, Sources};
 use super::files;

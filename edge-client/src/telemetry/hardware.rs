@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use shared::identity::Digest;
-use shared::wire::Hardware;
+use wire::Hardware;
+use wire::identity::Digest;
 
 use super::files;
 

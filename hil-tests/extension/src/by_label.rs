@@ -1,10 +1,10 @@
 //! A partition: devices that know few labels.
 
+use input::unfit::{Unfit, at_least_one};
+use learning::data::{Partition, leave_none_empty};
+use learning::random::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::data::{Partition, leave_none_empty};
-use shared::random::Stream;
-use shared::unfit::{Unfit, at_least_one};
 
 /// The examples of each label go to a few neighbouring devices, in turns.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -1,8 +1,8 @@
 //! A rule: trust the two updates that are nearest to each other.
 
+use robust::{Byzantine, Plan, Round, Rule, RuleError, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::rules::{Byzantine, Plan, Round, Rule, RuleError, State};
 
 /// The mean of the two updates that are nearest to each other; in every so many rounds, that of all.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -1,9 +1,9 @@
 //! A stage before the rule: turn the farthest updates away.
 
+use robust::{Byzantine, State};
+use scenario::defense::{DefenseError, Gate, Passed, Stage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::defense::{DefenseError, Gate, Passed, Stage};
-use shared::rules::{Byzantine, State};
 
 /// Removes the updates of the devices whose distances to all others, summed up over the rounds, are largest.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

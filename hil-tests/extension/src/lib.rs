@@ -8,7 +8,7 @@ mod measurements;
 mod nearest_mean;
 mod opposite;
 
-use shared::catalogue::Catalogue;
+use scenario::catalogue::Catalogue;
 
 /// What comes with Outpost, and what is here.
 pub fn catalogue() -> Catalogue {

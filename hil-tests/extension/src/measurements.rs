@@ -2,9 +2,9 @@
 
 use std::error::Error;
 
+use learning::data::{DataError, Dataset, Features, Folder, Source, Spec, Split};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::data::{DataError, Dataset, Features, Folder, Source, Spec, Split};
 
 /// Lines of numbers between commas, the last of which is the class, from 0.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -1,10 +1,10 @@
 //! A model: every class has a mean, and the nearest one is the answer.
 
 use candle_core::Tensor;
+use learning::models::{Architecture, Classifier, Model, ModelError, Network};
+use learning::parameters::Layout;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::models::{Architecture, Classifier, Model, ModelError, Network};
-use shared::parameters::Layout;
 
 /// The class whose mean is nearest to an example; training moves the means.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -1,10 +1,10 @@
 //! An attack: go the other way.
 
 use candle_core::{DType, Tensor};
+use robust::State;
+use scenario::attacks::{Attack, AttackError, Needs, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::attacks::{Attack, AttackError, Needs, View};
-use shared::rules::State;
 
 /// Compromised devices go as far as they would honestly, times a factor, the other way; with inertia, as far as they would
 /// have in earlier rounds.

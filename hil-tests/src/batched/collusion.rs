@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use candle_core::Tensor;
-use shared::attack_record::{AttackEvent, AttackStep};
-use shared::attacks::Models;
-use shared::attacks::{AttackError, Crafting, Needs};
-use shared::identity::DeviceId;
-use shared::rules::{RuleError, State};
-use shared::scenario::Scenario;
-use shared::tensor_executor::TensorExecutor;
+use robust::{RuleError, State};
+use scenario::Scenario;
+use scenario::attack_record::{AttackEvent, AttackStep};
+use scenario::attacks::Models;
+use scenario::attacks::{AttackError, Crafting, Needs};
+use scenario::tensor_executor::TensorExecutor;
 use tracing::warn;
+use wire::identity::DeviceId;
 
 use super::updates::{are_finite, rows_of};
 

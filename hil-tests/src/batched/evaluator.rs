@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use shared::data::Batch;
-use shared::evaluation::{ClassEvaluation, ClassTally, Evaluation, Tally};
-use shared::models::{ManyDevices, ModelError};
+use learning::data::Batch;
+use learning::evaluation::{ClassEvaluation, ClassTally, Evaluation, Tally};
+use learning::models::{ManyDevices, ModelError};
 
 use super::together;
 
@@ -79,10 +79,10 @@ impl Evaluator {
 
 #[cfg(test)]
 mod tests {
-    use shared::data::Features;
-    use shared::evaluation::{evaluate, evaluate_classes};
-    use shared::models::{Architecture, Dnn, LogisticRegression, Model, ResNet20, build, many_devices};
-    use shared::random::{Purpose, stream};
+    use learning::data::Features;
+    use learning::evaluation::{evaluate, evaluate_classes};
+    use learning::models::{Architecture, Dnn, LogisticRegression, Model, ResNet20, build, many_devices};
+    use learning::random::{Purpose, stream};
 
     use super::super::testing::device;
     use super::*;

@@ -1,7 +1,7 @@
 //! The training data where models are trained.
 
 use candle_core::{DType, Device, Result, Tensor};
-use shared::data::{Dataset, Drawn};
+use learning::data::{Dataset, Drawn};
 
 /// Examples of a data set.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Examples {
 
 #[cfg(test)]
 mod tests {
-    use shared::data::Features;
+    use learning::data::Features;
 
     use super::super::testing::device;
     use super::*;

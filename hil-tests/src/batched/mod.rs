@@ -30,8 +30,8 @@ mod tests;
 mod trainer;
 mod updates;
 
-use aggregator_node::record::Summary;
 use aggregator_node::run::Opened;
+use record::Summary;
 
 use crate::bench::{Bench, Task, Watch};
 pub use place::Place;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Device;
-use shared::tensor_executor::{OnProcessors, TensorExecutor};
+use scenario::tensor_executor::{OnProcessors, TensorExecutor};
 
 /// The processors, or a GPU. Any number of runs may share it, and the programs that are compiled for it.
 #[derive(Clone)]

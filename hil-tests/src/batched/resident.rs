@@ -4,8 +4,8 @@ use aggregator_node::cuda::{self, ResidentEngine, ResidentUpdates};
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, Layout, Storage, Tensor, bail};
-use shared::rules::{Byzantine, Distances, Rule};
-use shared::tensor_executor::{TensorError, TensorExecutor, WithoutEach};
+use robust::{Byzantine, Distances, Rule};
+use scenario::tensor_executor::{TensorError, TensorExecutor, WithoutEach};
 
 /// For tensors in the memory of a GPU.
 pub(super) struct OnGpu(pub(super) ResidentEngine);

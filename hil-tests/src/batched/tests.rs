@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use aggregator_node::record::{RoundRecord, StoredRun};
-use shared::catalogue::Catalogue;
-use shared::wire::Refusal;
+use record::{RoundRecord, StoredRun};
+use scenario::catalogue::Catalogue;
+use wire::Refusal;
 
 use super::testing::place;
 use super::*;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use shared::data::Drawn;
-use shared::models::{ManyDevices, ModelError};
-use shared::scenario::Scenario;
+use learning::data::Drawn;
+use learning::models::{ManyDevices, ModelError};
+use scenario::Scenario;
 
 use super::examples::Examples;
 use super::together;
@@ -92,10 +92,10 @@ impl Trainer {
 
 #[cfg(test)]
 mod tests {
-    use shared::data::{Batch, Dataset, Features};
-    use shared::models::{self, Model, many_devices};
-    use shared::random::{Purpose, stream};
-    use shared::training::train;
+    use learning::data::{Batch, Dataset, Features};
+    use learning::models::{self, Model, many_devices};
+    use learning::random::{Purpose, stream};
+    use learning::training::train;
 
     use super::super::testing::device;
     use super::*;

@@ -1,8 +1,8 @@
 //! The updates of a round.
 
 use candle_core::{Result, Tensor};
-use shared::identity::DeviceId;
-use shared::training;
+use learning::training;
+use wire::identity::DeviceId;
 
 /// What devices send in a round.
 pub(super) struct Updates {

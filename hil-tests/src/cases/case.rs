@@ -5,10 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use input::toml_file::{self, FileError};
+use scenario::{Scenario, ScenarioError};
 use serde::Deserialize;
-use shared::scenario::{Scenario, ScenarioError};
-use shared::toml_file::{self, FileError};
-use shared::wire::Refusal;
+use wire::Refusal;
 
 use super::Measurement;
 use crate::boards::Sensor;

@@ -1,6 +1,6 @@
 //! Whether a fleet can do a case.
 
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use super::Case;
 use crate::faults::{Fault, Mosquitto, Step, Surroundings, Target};

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use aggregator_node::record::StoredRun;
 use anyhow::{Context, bail};
+use record::StoredRun;
 
 pub use case::{Case, Expect, Matrix, Needs};
 pub use fit::{Unfit, fit};

@@ -1,6 +1,6 @@
 //! Whether devices told what their boards measure, and nothing else.
 
-use aggregator_node::record::{DeviceRecord, RoundRecord};
+use record::{DeviceRecord, RoundRecord};
 use serde::Deserialize;
 
 use crate::boards::Sensor;

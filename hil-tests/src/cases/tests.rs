@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use aggregator_node::record::{RoundRecord, Summary};
+use record::{RoundRecord, Summary};
+use scenario::Scenario;
 use serde_json::json;
-use shared::identity::DeviceId;
-use shared::scenario::Scenario;
+use wire::identity::DeviceId;
 
 use super::*;
 

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aggregator_node::record::{RoundRecord, Summary};
 use anyhow::ensure;
-use shared::identity::DeviceId;
-use shared::scenario::Scenario;
-use shared::wire::Refusal;
+use record::{RoundRecord, Summary};
+use scenario::Scenario;
+use wire::Refusal;
+use wire::identity::DeviceId;
 
 use super::{Expect, telemetry};
 use crate::agreement::{TOLERANCE, distance};

@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::process::Command;
 
-use shared::advice::advice_on_starting;
+use input::advice::advice_on_starting;
 
 pub use orphans::{Watcher, end_orphans};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use shared::catalogue::Catalogue;
+use scenario::catalogue::Catalogue;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On, UsageError};
 use crate::agreement::{Outcome, TOLERANCE, check, table};
@@ -101,7 +101,7 @@ impl AgreeArgs {
             };
             outcomes.push(outcome);
         }
-        let printed = rim::print(format_args!("{}\nruns: {}", table(&outcomes), folder.display()));
+        let printed = link::print(format_args!("{}\nruns: {}", table(&outcomes), folder.display()));
         check(&outcomes, self.tolerance)?;
         printed?;
         Ok(Ending::Finished)

@@ -37,7 +37,7 @@ impl BoardKernelArgs {
     pub(super) fn run(self) -> anyhow::Result<Ending> {
         let folder = folder(self.out.as_deref())?;
         fetch(&folder, self.sources.as_deref())?;
-        rim::print(folder.display())?;
+        link::print(folder.display())?;
         Ok(Ending::Finished)
     }
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints these comments as they stand")]
 
 use clap::{Args, Subcommand};
-use rim::{BrokerAddress, BrokerOptions};
-use shared::wire::Topics;
+use link::{BrokerAddress, BrokerOptions};
+use wire::Topics;
 
 use super::common::Ending;
 use crate::retained;
@@ -42,7 +42,7 @@ impl BrokerCommand {
         let access = access.load(&broker)?;
         let cleared = retained::clear(&access, &prefix)?;
         let messages = if cleared == 1 { "message" } else { "messages" };
-        rim::print(format_args!(
+        link::print(format_args!(
             "{broker}: {cleared} retained {messages} deleted below {}",
             prefix.prefix()
         ))?;

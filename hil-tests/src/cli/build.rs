@@ -22,7 +22,7 @@ use crate::toolchain::{Program, Target, build};
 /// To run other commands of cargo for a target, such as its tests under the emulator:
 ///
 ///   eval "$(cargo hil build --target armv7-unknown-linux-gnueabihf --env)"
-///   cargo test -p shared --lib --profile fleet --target armv7-unknown-linux-gnueabihf
+///   cargo test -p scenario --lib --profile fleet --target armv7-unknown-linux-gnueabihf
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 #[command(group(ArgGroup::new("for").required(true).multiple(false)))]
@@ -54,7 +54,7 @@ impl BuildArgs {
         let target = Target::find(&triple).map_err(usage)?;
         if self.env {
             for (name, value) in target.environment_to_run()? {
-                rim::print(format_args!("export {name}='{value}'"))?;
+                link::print(format_args!("export {name}='{value}'"))?;
             }
             return Ok(Ending::Finished);
         }
@@ -63,7 +63,7 @@ impl BuildArgs {
         for program in build(target, &programs)? {
             let path = program.path.display();
             let size = fs::metadata(&program.path).with_context(|| path.to_string())?.len();
-            rim::print(format_args!("{path}: {}, for {triple}", BinaryBytes(size)))?;
+            link::print(format_args!("{path}: {}, for {triple}", BinaryBytes(size)))?;
         }
         Ok(Ending::Finished)
     }

@@ -11,7 +11,7 @@ use aggregator_node::backend::{self, Chosen, DeviceChoice};
 use anyhow::Context;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
-use rim::complain;
+use link::complain;
 
 use crate::batched::{Batched, Place};
 use crate::bench::Bench;

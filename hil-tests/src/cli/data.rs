@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use shared::catalogue::Catalogue;
+use scenario::catalogue::Catalogue;
 
 use super::common::{DatasetsFolder, Ending, UsageError};
 use crate::datasets;
@@ -41,7 +41,7 @@ impl DataCommand {
     pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
         match self {
             DataCommand::List { folder } => {
-                rim::print(datasets::list(&catalogue.datasets, &folder.path()).trim_end())?;
+                link::print(datasets::list(&catalogue.datasets, &folder.path()).trim_end())?;
                 Ok(Ending::Finished)
             }
             DataCommand::Fetch(args) => args.run(catalogue),
@@ -64,7 +64,7 @@ impl FetchArgs {
                 Some(false) => ", not the published one",
                 None => "",
             };
-            rim::print(format_args!("{}: content has SHA-256 {}{note}", file.path.display(), file.digest))?;
+            link::print(format_args!("{}: content has SHA-256 {}{note}", file.path.display(), file.digest))?;
         }
         Ok(Ending::Finished)
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use shared::catalogue::Catalogue;
+use scenario::catalogue::Catalogue;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On};
 use crate::software::Faults;
@@ -41,7 +41,7 @@ impl DemoArgs {
             stop.gently(),
         )?;
         let Some(outcome) = outcome else { return Ok(Ending::Interrupted) };
-        rim::print(format_args!(
+        link::print(format_args!(
             "\n{}\nreport: {}",
             table::summaries(&outcome.arms),
             outcome.report.display()

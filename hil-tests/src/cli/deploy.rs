@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use rim::complain;
+use link::complain;
 
 use super::common::{Ending, UsageError};
 use crate::deploy::{Deploy, table};
@@ -69,7 +69,7 @@ impl DeployArgs {
         };
         let told = |device: &str, what: &str| complain(format_args!("{device}: {what}"));
         let outcomes = deploy.run(&inventory, &devices, &self.folder, stop.gently(), &told)?;
-        let printed = rim::print(table(&outcomes).trim_end());
+        let printed = link::print(table(&outcomes).trim_end());
         let failed = outcomes.iter().filter(|(_, outcome)| !outcome.succeeded()).count();
         if failed == 0 {
             printed?;

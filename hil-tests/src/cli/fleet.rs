@@ -72,7 +72,7 @@ impl FleetCommand {
                     format!("{clear}{table}{expiry}").trim_end().to_owned()
                 }
             };
-            if !rim::print(shown)? || !args.watch {
+            if !link::print(shown)? || !args.watch {
                 return Ok(Ending::Finished);
             }
             sleep(REFRESH);

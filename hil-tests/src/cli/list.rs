@@ -1,8 +1,8 @@
 //! `hil list`.
 
 use clap::{Args, ValueEnum};
-use shared::catalogue::Catalogue;
-use shared::registry::Registry;
+use scenario::catalogue::Catalogue;
+use scenario::registry::Registry;
 
 use super::common::Ending;
 
@@ -50,7 +50,7 @@ impl ListArgs {
         };
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         for (name, about) in lines {
-            rim::print(format_args!("{name:width$}  {about}"))?;
+            link::print(format_args!("{name:width$}  {about}"))?;
         }
         Ok(Ending::Finished)
     }

@@ -19,13 +19,11 @@ mod schema;
 mod shards;
 mod sweep;
 
-use clap::{Parser, Subcommand};
-use shared::catalogue::Catalogue;
-
 use agree::AgreeArgs;
 use board_kernel::BoardKernelArgs;
 use broker::BrokerCommand;
 use build::BuildArgs;
+use clap::{Parser, Subcommand};
 pub use common::{Ending, UsageError};
 use data::DataCommand;
 use demo::DemoArgs;
@@ -36,6 +34,7 @@ use paper::PaperArgs;
 use provision::ProvisionArgs;
 use report::ReportArgs;
 use run::RunArgs;
+use scenario::catalogue::Catalogue;
 use schema::SchemaArgs;
 use shards::ShardsArgs;
 use sweep::SweepArgs;

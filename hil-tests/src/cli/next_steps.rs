@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use shared::identity::DeviceId;
-use shared::scenario::Scenario;
+use scenario::Scenario;
+use wire::identity::DeviceId;
 
 use crate::deploy::quoted;
 use crate::inventory::{Inventory, Kind};

@@ -54,7 +54,7 @@ impl PaperArgs {
         if self.experiments == ["list"] {
             for experiment in paper::all() {
                 let paper::Experiment { id, title, cases, .. } = experiment;
-                rim::print(format_args!("{id:12}  {title} ({} cells)", cases.len()))?;
+                link::print(format_args!("{id:12}  {title} ({} cells)", cases.len()))?;
             }
             return Ok(Ending::Finished);
         }
@@ -72,7 +72,7 @@ impl PaperArgs {
             experiments.into_iter().map(|experiment| Ok((experiment.cells(&options)?, experiment)));
         let laid_out = laid_out.collect::<anyhow::Result<Vec<_>>>()?;
         for (cells, experiment) in laid_out {
-            rim::complain(experiment.title);
+            link::complain(experiment.title);
             let results = match pool.run(cells, stop.gently())? {
                 Finished::All(results) => results,
                 Finished::Some(_, error) => return Err(error),
@@ -82,7 +82,7 @@ impl PaperArgs {
             let reproduction = experiment.collect(&results, options.seeds);
             reproduction.write(&self.out, &options)?;
             let page = self.out.join(format!("{id}.html"));
-            rim::print(format_args!("{}\npage: {}\n", to_text(&reproduction, &options), page.display()))?;
+            link::print(format_args!("{}\npage: {}\n", to_text(&reproduction, &options), page.display()))?;
         }
         Ok(Ending::Finished)
     }

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use rim::complain;
-use shared::catalogue::Catalogue;
-use shared::scenario::Scenario;
-use shared::toml_file;
+use input::toml_file;
+use link::complain;
+use scenario::Scenario;
+use scenario::catalogue::Catalogue;
 
 use super::common::{Common, Ending, UsageError};
 use super::next_steps::{Done, Programs, next_steps};
@@ -100,7 +100,7 @@ impl ProvisionArgs {
                 scenario.name
             ));
         }
-        rim::print(self.summary(&inventory, &scenario, &provisioned).trim_end())?;
+        link::print(self.summary(&inventory, &scenario, &provisioned).trim_end())?;
         Ok(Ending::Finished)
     }
 

@@ -4,10 +4,10 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::{StoredRun, render};
 use anyhow::Context;
 use clap::Args;
-use shared::catalogue::Catalogue;
+use record::{StoredRun, render};
+use scenario::catalogue::Catalogue;
 use tempfile::Builder;
 
 use super::common::Ending;
@@ -42,7 +42,7 @@ impl ReportArgs {
         write(&out, page.as_bytes()).with_context(|| {
             format!("cannot write {}; name a place that can be written with --out", out.display())
         })?;
-        rim::print(format_args!("{}: {}\nreport: {}", arm.label, arm.progress(), out.display()))?;
+        link::print(format_args!("{}: {}\nreport: {}", arm.label, arm.progress(), out.display()))?;
         Ok(Ending::Finished)
     }
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aggregator_node::record::AttackSummary;
 use clap::Args;
-use rim::{BrokerAddress, BrokerOptions, complain};
-use shared::catalogue::Catalogue;
+use link::{BrokerAddress, BrokerOptions, complain};
+use record::AttackSummary;
+use scenario::catalogue::Catalogue;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, Format, On, UsageError};
 use crate::bench::{Task, Watch};
@@ -97,10 +97,10 @@ impl RunArgs {
             ));
         }
         match self.format {
-            Format::Json => rim::print(serde_json::to_string_pretty(&summary)?)?,
+            Format::Json => link::print(serde_json::to_string_pretty(&summary)?)?,
             Format::Table => {
                 let report = task.out.join("report.html");
-                rim::print(format_args!(
+                link::print(format_args!(
                     "{}\nreport: {}",
                     table::summaries(&[(name, summary)]),
                     report.display()

@@ -1,8 +1,8 @@
 //! `hil schema`.
 
 use clap::{Args, ValueEnum};
+use scenario::catalogue::Catalogue;
 use schemars::schema_for;
-use shared::catalogue::Catalogue;
 
 use super::common::Ending;
 use crate::inventory::Inventory;
@@ -39,7 +39,7 @@ impl SchemaArgs {
             File::Inventory => schema_for!(Inventory),
             File::Grid => schema_for!(Grid),
         };
-        rim::print(serde_json::to_string_pretty(&schema)?)?;
+        link::print(serde_json::to_string_pretty(&schema)?)?;
         Ok(Ending::Finished)
     }
 }

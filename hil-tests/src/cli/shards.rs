@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use shared::catalogue::Catalogue;
-use shared::data::ShardList;
+use learning::data::ShardList;
+use scenario::catalogue::Catalogue;
 
 use super::common::{DatasetsFolder, Ending};
 use crate::fleet_data::FleetData;
@@ -39,9 +39,9 @@ impl ShardsArgs {
         let data = FleetData::load(&scenario, &self.folder.path())?;
         fs::create_dir_all(&self.out).with_context(|| format!("cannot create {}", self.out.display()))?;
         for (_, path) in data.write_shards(&scenario, &self.out)? {
-            rim::print(path.display())?;
+            link::print(path.display())?;
         }
-        rim::print(self.out.join(ShardList::FILE).display())?;
+        link::print(self.out.join(ShardList::FILE).display())?;
         Ok(Ending::Finished)
     }
 }

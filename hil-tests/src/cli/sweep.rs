@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use shared::catalogue::Catalogue;
+use scenario::catalogue::Catalogue;
 
 use super::common::{DatasetsFolder, Ending, SimulationArgs, UsageError};
 use crate::stop::Stop;
@@ -82,7 +82,7 @@ impl SweepArgs {
         if let Some(share) = share {
             let all = cells.len();
             cells = share.of(cells);
-            rim::complain(format_args!("part {share}: {} of {all} cells", cells.len()));
+            link::complain(format_args!("part {share}: {} of {all} cells", cells.len()));
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/sweep-{stem}")));
@@ -105,6 +105,6 @@ fn conclude(finished: Finished, out: &Path) -> anyhow::Result<Ending> {
     };
     let table = out.join("results.csv");
     write_csv(&table, &results)?;
-    rim::print(format_args!("{} cells: {}", results.len(), table.display()))?;
+    link::print(format_args!("{} cells: {}", results.len(), table.display()))?;
     error.map_or(Ok(Ending::Finished), Err)
 }

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use shared::advice::advice_on_starting;
+use input::advice::advice_on_starting;
 
 use crate::children;
 

@@ -10,11 +10,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use input::advice::Advised;
+use input::chosen::Chosen;
+use learning::data::{DataError, Mirror, Published, Source, find_file, is_name_of, load};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use shared::advice::Advised;
-use shared::data::{DataError, Mirror, Published, Source, find_file, is_name_of, load};
-use shared::identity::Digest;
-use shared::registry::Chosen;
+use wire::identity::Digest;
 
 use super::download::{DownloadError, download};
 use super::folder;
@@ -184,7 +184,7 @@ fn unfit(error: DataError, origins: Origins) -> FetchError {
 fn lock(datasets: &Path) -> Result<File, FetchError> {
     let folder = File::open(datasets).map_err(failed("open the folder", datasets))?;
     if let Err(TryLockError::WouldBlock) = folder.try_lock() {
-        rim::complain(format_args!(
+        link::complain(format_args!(
             "{}: another program fetches a data set; waiting for it",
             datasets.display()
         ));
@@ -232,11 +232,11 @@ fn download_all(
             continue;
         }
         let partial = staging.join(format!("{file}.gz.part"));
-        rim::complain(&url);
+        link::complain(&url);
         let resumed = download(&url, &partial)?;
         let mut checked = check(published, index, &url, &partial);
         if checked.is_err() && resumed {
-            rim::complain(format_args!(
+            link::complain(format_args!(
                 "{url}: changed since the download began; once more from the beginning"
             ));
             remove(&partial)?;

@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use shared::data::{self, DataError, Published, Source, find_file};
-use shared::registry::Registry;
+use learning::data::{self, DataError, Published, Source, find_file};
+use scenario::registry::Registry;
 
 pub mod download;
 pub mod fetch;

@@ -9,12 +9,12 @@ use std::thread;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use input::chosen::Chosen;
+use learning::data::{DataError, Folder, Mnist, Published, Source, Spec, Split, load};
+use scenario::catalogue::Catalogue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::catalogue::Catalogue;
-use shared::data::{DataError, Folder, Mnist, Published, Source, Spec, Split, load};
-use shared::identity::Digest;
-use shared::registry::Chosen;
+use wire::identity::Digest;
 
 use super::fetch::{FetchError, FetchFrom, Fetched, fetch};
 
@@ -126,7 +126,7 @@ impl Server {
     ///
     /// `None`, having said so, where there is no curl, which downloads.
     fn start(files: Vec<Vec<u8>>, broken: usize, ranges: bool) -> Option<Self> {
-        if !rim::has("curl") {
+        if !link::has("curl") {
             return None;
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::Path;
 
-use rim::nonce;
+use link::nonce;
 use time::OffsetDateTime;
 
 /// That a device belongs to one run or deployment: a second one would end the clients of the first.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use edge_client::config::Settings;
-use rim::BrokerAddress;
-use shared::identity::Digest;
+use link::BrokerAddress;
 use time::OffsetDateTime;
+use wire::identity::Digest;
 
 use super::architecture::Architecture;
 use crate::inventory::{Device, Service};

@@ -15,8 +15,8 @@ use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rim::nonce;
-use shared::advice::advice_on_starting;
+use input::advice::advice_on_starting;
+use link::nonce;
 
 use crate::child_output::{Limits, OutputError, output};
 use crate::children;
@@ -295,7 +295,7 @@ mod tests {
         let root = folder.path();
         act(root, &["look"], b"").unwrap();
         act(root, &["stage", "r1"], b"").unwrap();
-        let digest = shared::identity::Digest::of(b"whole").to_string();
+        let digest = wire::identity::Digest::of(b"whole").to_string();
         let error = act(root, &["put", "r1", "device.key", "0600", &digest], b"who").unwrap_err();
         assert!(error.contains("device.key arrived damaged"), "{error}");
         assert_eq!(std::fs::read_dir(root.join("releases/.partial-r1")).unwrap().count(), 0);
@@ -505,7 +505,7 @@ mod tests {
         std::fs::create_dir_all(root.join("releases/1")).unwrap();
         std::fs::write(root.join("releases/1/edge-client"), "client").unwrap();
         act(&root, &["activate", "1"], b"").unwrap();
-        let file = |content: &[u8]| format!("file {} edge-client\n", shared::identity::Digest::of(content));
+        let file = |content: &[u8]| format!("file {} edge-client\n", wire::identity::Digest::of(content));
         let (runs, said) = look();
         assert!(runs == 1 && said.ends_with(&file(b"client")), "{runs}: {said}");
         let (runs, said) = look();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use super::machine::{Hardware, IsDown, Machine, qemu};
 use super::said::{Said, Who};

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use super::said::Said;
 use crate::boards::Board;

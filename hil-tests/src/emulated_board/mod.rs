@@ -22,7 +22,7 @@ mod seat;
 
 use std::net::IpAddr;
 
-use rim::BrokerAddress;
+use link::BrokerAddress;
 
 pub use board::EmulatedBoard;
 pub use kernel::{Kernel, fetch, folder};

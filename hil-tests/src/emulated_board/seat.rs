@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use super::EmulatedBoard;
 use super::said::Who;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use serde::Deserialize;
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use super::{Direction, Stage, Step, Surroundings};
 

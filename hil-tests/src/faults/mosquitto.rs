@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rim::BrokerAddress;
+use link::BrokerAddress;
 use tempfile::TempDir;
 
 use crate::children;

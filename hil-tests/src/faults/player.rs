@@ -122,7 +122,7 @@ impl Act {
 #[cfg(test)]
 mod tests {
     use anyhow::bail;
-    use shared::identity::DeviceId;
+    use wire::identity::DeviceId;
 
     use super::*;
     use crate::faults::{Proxy, Surroundings};

@@ -1,7 +1,7 @@
 //! What a bench lets faults reach.
 
 use anyhow::bail;
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use super::{Proxy, Surroundings};
 

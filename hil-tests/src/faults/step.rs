@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use super::Fault;
 

@@ -92,7 +92,7 @@ fn faketime(offset: &str) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rim::skipped;
+    use link::skipped;
 
     fn run(surroundings: &Surroundings, script: &str) -> (bool, String) {
         let mut command = children::command("sh");

@@ -5,7 +5,7 @@ mod table;
 
 use std::path::Path;
 
-use rim::{BrokerAddress, TlsFiles};
+use link::{BrokerAddress, TlsFiles};
 
 pub use statuses::{Said, Statuses};
 pub use table::{DeviceState, Presence, states, table};

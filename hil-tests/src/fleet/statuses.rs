@@ -8,10 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::bail;
-use rim::{Command, Link, LinkEvent, LinkOptions, nonce};
-use shared::identity::DeviceId;
-use shared::wire::{Message, Status, Topic, Topics};
+use link::{Command, Link, LinkEvent, LinkOptions, nonce};
 use tokio::runtime::Runtime;
+use wire::identity::DeviceId;
+use wire::{Message, Status, Topic, Topics};
 
 use super::Access;
 

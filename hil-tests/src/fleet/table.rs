@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use shared::identity::DeviceId;
-use shared::wire::Status;
+use wire::Status;
+use wire::identity::DeviceId;
 
 use super::Said;
 use crate::inventory::{Device, Inventory};
@@ -244,8 +244,8 @@ fn age(unix: u64, now: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shared::identity::{Digest, RunId};
-    use shared::wire::{Hardware, PROTOCOL_VERSION, Telemetry, Throttling};
+    use wire::identity::{Digest, RunId};
+    use wire::{Hardware, PROTOCOL_VERSION, Telemetry, Throttling};
 
     use super::*;
 

@@ -14,7 +14,7 @@
 //!     address = "192.168.1.21"
 //! "#)?;
 //! assert_eq!(inventory.devices[0].root, "/opt/outpost");
-//! # Ok::<(), shared::toml_file::FileError>(())
+//! # Ok::<(), input::toml_file::FileError>(())
 //! ```
 //!
 //! `firmware-configs/fleets` has examples with every key explained. An unknown key is an error.
@@ -27,10 +27,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use rim::BrokerAddress;
+use link::BrokerAddress;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use crate::boards::Board;
 pub(crate) use names::can_be_made;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shared::toml_file::{self, FileError};
+use input::toml_file::{self, FileError};
 
 use super::Inventory;
 

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use shared::identity::DeviceId;
-use shared::scenario::Scenario;
-use shared::toml_file::FileError;
+use input::toml_file::FileError;
+use scenario::Scenario;
+use wire::identity::DeviceId;
 
 use super::names::{check_host, is_user};
 use super::{Device, Inventory, Kind, Role};

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::ATTACK_MEMORY;
 use anyhow::{Context, ensure};
 use edge_client::config::Settings;
-use rim::{BrokerAddress, BrokerOptions, TlsFiles};
-use shared::identity::DeviceId;
+use link::{BrokerAddress, BrokerOptions, TlsFiles};
+use record::ATTACK_MEMORY;
 use tempfile::TempDir;
+use wire::identity::DeviceId;
 
 use super::Boards;
 use super::remote::RemoteSeat;
@@ -165,7 +165,7 @@ fn check_provisioned(bench: &Boards, task: &Task, folder: &Path) -> anyhow::Resu
     let devices: Vec<String> = inventory.devices.iter().map(|device| device.id.to_string()).collect();
     let names = ["broker", "aggregator"].into_iter().chain(devices.iter().map(String::as_str));
     if let Some(warning) = manifest.check_dates(folder, &names.collect::<Vec<_>>())? {
-        rim::complain(warning);
+        link::complain(warning);
     }
     Ok(())
 }

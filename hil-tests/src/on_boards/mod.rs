@@ -22,10 +22,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use aggregator_node::record::Summary;
 use anyhow::{Context, anyhow, bail, ensure};
-use shared::identity::DeviceId;
+use fleet::Fleet;
+use record::Summary;
 use tempfile::TempDir;
+use way::Way;
+use wire::identity::DeviceId;
 
 use crate::bench::{Bench, Task, Watch};
 use crate::deploy::{Claim, SshError};
@@ -34,8 +36,6 @@ use crate::inventory::{Inventory, Kind};
 use crate::processes::{
     Aggregator, Binaries, Rounds, Running, Seat, Seats, all_well, at_every_seat, conduct,
 };
-use fleet::Fleet;
-use way::Way;
 
 /// The boards bench.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use super::power;
 use crate::deploy::{Claim, Line, Look, News, Release, Ssh, place};

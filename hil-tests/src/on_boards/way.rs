@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 
 use anyhow::Context;
-use rim::BrokerAddress;
+use link::BrokerAddress;
 
 use crate::emulated_board;
 use crate::faults::{Mosquitto, Proxy, Step};

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use aggregator_node::record::Summary;
-use aggregator_node::record::report::plot::{LinePlot, Series};
 use anyhow::{Context, anyhow};
-use shared::scenario::{ResultModel, Scenario, key_of};
+use record::Summary;
+use record::report::plot::{LinePlot, Series};
+use scenario::{ResultModel, Scenario, key_of};
 
 use crate::sweep::Cell;
 
@@ -183,7 +183,7 @@ impl Reproduction {
     /// # Errors
     /// If a file cannot be written.
     pub fn write(&self, out: &Path, options: &Options) -> anyhow::Result<()> {
-        use aggregator_node::record::write_atomically;
+        use record::write_atomically;
         let id = self.experiment.id;
         write_atomically(&out.join(format!("{id}.csv")), super::to_csv(self)?.as_bytes())?;
         if let Shape::Figure { axis } = self.experiment.shape {

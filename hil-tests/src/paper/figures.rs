@@ -1,6 +1,6 @@
 //! The paper's figures. It gives their values as curves only, so these stand alone.
 
-use shared::scenario::{ResultModel, key_of};
+use scenario::{ResultModel, key_of};
 
 use super::experiment::{Case, Experiment, Line, Shape};
 use super::tables::{NO_ATTACK, settings};

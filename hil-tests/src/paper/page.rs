@@ -1,8 +1,8 @@
 //! A reproduction beside the paper: as text, as CSV, and as a page.
 
-use aggregator_node::record::report::page::{figure, page, wide_table};
 use anyhow::Context;
 use maud::{Markup, html};
+use record::report::page::{figure, page, wide_table};
 
 use super::experiment::{Options, Reproduction, Shape};
 use crate::table::align;

@@ -1,6 +1,6 @@
 //! The paper's tables.
 
-use shared::scenario::ResultModel;
+use scenario::ResultModel;
 
 use super::experiment::{Case, Experiment, Line, Shape};
 

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rim::BrokerAddress;
-use shared::data::ShardList;
+use learning::data::ShardList;
+use link::BrokerAddress;
 
 use super::child::{Child, keep_log};
 use super::wait_for;

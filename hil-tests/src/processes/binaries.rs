@@ -55,7 +55,7 @@ fn build(cargo: &Path, folder: &Path) -> anyhow::Result<()> {
         Some(profile) => profile,
     };
     let target = folder.parent().context("no target folder")?;
-    rim::complain("bringing edge-client and aggregator-node up to date, which takes minutes the first time");
+    link::complain("bringing edge-client and aggregator-node up to date, which takes minutes the first time");
     let status = children::command(cargo)
         .args(["build", "--bins", "--profile", profile, "--target-dir"])
         .arg(target)

@@ -7,9 +7,9 @@ use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use aggregator_node::record::copy_file;
 use anyhow::{Context, bail, ensure};
-use rim::INTERRUPTED;
+use link::INTERRUPTED;
+use record::copy_file;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::child_output::end_of;

@@ -3,9 +3,9 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use aggregator_node::record::{RecordError, StoredRun, Summary};
 use anyhow::Context;
-use rim::BrokerAddress;
+use link::BrokerAddress;
+use record::{RecordError, StoredRun, Summary};
 
 use super::running::Running;
 use super::{PARTING, POLL};

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::{ATTACK_MEMORY, write_atomically_as};
 use anyhow::Context;
 use edge_client::config::Settings;
-use rim::{BrokerOptions, PASSWORD, nonce};
-use shared::identity::DeviceId;
+use link::{BrokerOptions, PASSWORD, nonce};
+use record::{ATTACK_MEMORY, write_atomically_as};
 use tempfile::TempDir;
+use wire::identity::DeviceId;
 
 use crate::bench::Task;
 

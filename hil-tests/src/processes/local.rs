@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rim::BrokerAddress;
+use link::BrokerAddress;
 use rustix::process::Signal;
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use super::child::{Child, keep_log};
 use super::client::ClientProgram;

@@ -23,10 +23,10 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use aggregator_node::record::Summary;
 use anyhow::{bail, ensure};
-use rim::{BrokerAddress, BrokerOptions};
-use shared::wire::{Topic, Topics};
+use link::{BrokerAddress, BrokerOptions};
+use record::Summary;
+use wire::{Topic, Topics};
 
 use crate::bench::{Bench, Task, Watch};
 use crate::faults::{Mosquitto, Proxy, Step};

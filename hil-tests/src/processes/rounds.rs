@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::{RecordError, RoundRecord, open_file};
+use record::{RecordError, RoundRecord, open_file};
 
 /// The rounds that another process records in a run's directory.
 #[derive(Debug)]

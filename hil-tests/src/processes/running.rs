@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use aggregator_node::record::{State, StoredRun, make_folder};
 use anyhow::{Context, bail};
-use rim::BrokerAddress;
-use shared::catalogue::Catalogue;
-use shared::identity::DeviceId;
+use link::BrokerAddress;
+use record::{State, StoredRun, make_folder};
+use scenario::catalogue::Catalogue;
+use wire::identity::DeviceId;
 
 use super::PARTING;
 use super::aggregator::Aggregator;

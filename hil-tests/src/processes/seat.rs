@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::bail;
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use crate::faults::Surroundings;
 

@@ -1,8 +1,8 @@
 //! What Mosquitto is given: its certificate, its configuration, and who may say and hear what.
 
-use shared::attacks::Needs;
-use shared::identity::DeviceId;
-use shared::scenario::Scenario;
+use scenario::Scenario;
+use scenario::attacks::Needs;
+use wire::identity::DeviceId;
 
 use super::certificates::Certificates;
 use super::folder::{Folder, Secrecy};

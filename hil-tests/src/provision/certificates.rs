@@ -10,8 +10,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData as _,
 };
-use shared::identity::Digest;
 use time::{Duration, OffsetDateTime};
+use wire::identity::Digest;
 
 use super::Keys;
 use super::folder::{Folder, Secrecy};

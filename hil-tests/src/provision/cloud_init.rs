@@ -223,7 +223,7 @@ mod tests {
 
     /// Runs a program of a board's own; `None`, having said so, where it is not installed.
     fn accepts(program: &str, words: &[&str], file: &Path) -> Option<String> {
-        if !rim::has(program) {
+        if !link::has(program) {
             return None;
         }
         let output = command(program).args(words).arg(file).output().unwrap();

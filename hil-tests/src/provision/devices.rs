@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use aggregator_node::record::ATTACK_MEMORY;
 use edge_client::config::Settings;
-use rim::{BrokerOptions, TlsFiles};
-use shared::data::ShardList;
-use shared::scenario::Scenario;
+use learning::data::ShardList;
+use link::{BrokerOptions, TlsFiles};
+use record::ATTACK_MEMORY;
+use scenario::Scenario;
 
 use super::folder::{Folder, Secrecy};
 use crate::inventory::{Device, Inventory, Service};

@@ -4,11 +4,11 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::{read_if_there, write_atomically_as};
 use anyhow::{Context, ensure};
-use shared::identity::Digest;
-use shared::scenario::Scenario;
+use record::{read_if_there, write_atomically_as};
+use scenario::Scenario;
 use time::{Duration, OffsetDateTime};
+use wire::identity::Digest;
 
 use super::Provisioned;
 use super::manifest::{CertificateEntry, FORMAT, Manifest};

@@ -73,7 +73,7 @@ mod tests {
         let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEkAxNqMwATIg8FHx0GHf9ZkMzUjei\
                      nwg+XEpK85WE5muu2yboXmIqD9hyRGFtxq8OK9hjsOyIYBneu04SP29+A= me";
         assert_eq!(login_keys(ecdsa).unwrap(), [ecdsa]);
-        if !rim::has("ssh-keygen") {
+        if !link::has("ssh-keygen") {
             return;
         }
         for kind in ["ecdsa -b 384", "ecdsa -b 521", "rsa -b 2048", "ed25519"] {

@@ -27,12 +27,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use shared::scenario::Scenario;
+use certificates::Certificates;
+use scenario::Scenario;
 use time::Duration;
 
 use crate::fleet_data::FleetData;
 use crate::inventory::Inventory;
-use certificates::Certificates;
 pub use cloud_init::FirstBoot;
 use folder::Folder;
 pub use login_keys::{LoginKeysError, login_keys};

@@ -1,8 +1,8 @@
 //! What goes wrong on the in-memory link.
 
+use learning::random::{Purpose, Stream, stream};
 use rand::Rng;
-use shared::random::{Purpose, Stream, stream};
-use shared::wire::Millis;
+use wire::Millis;
 
 /// Faults of the link, drawn anew for each delivery from a seeded stream.
 #[derive(Clone, Debug, PartialEq, clap::Args)]

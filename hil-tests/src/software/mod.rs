@@ -14,17 +14,17 @@ use std::sync::Arc;
 
 use aggregator_node::backend::Chosen;
 use aggregator_node::machine::Machine;
-use aggregator_node::record::Summary;
 use aggregator_node::run::{Opened, Run};
 use aggregator_node::worker::Worker;
 use anyhow::{bail, ensure};
 use edge_client::agent::{Agent, Identity};
 use edge_client::attack_memory::AttackMemory;
+use learning::models::Model;
 use rayon::prelude::*;
-use shared::attack_record::{AttackEvent, AttackRecord};
-use shared::identity::{DeviceId, RunId};
-use shared::models::Model;
-use shared::wire::{Millis, Topics};
+use record::Summary;
+use scenario::attack_record::{AttackEvent, AttackRecord};
+use wire::identity::{DeviceId, RunId};
+use wire::{Millis, Topics};
 
 use crate::bench::{Bench, Task, Watch};
 pub use faults::Faults;
@@ -94,7 +94,7 @@ fn seat_devices(
 ) -> Vec<DeviceSeat> {
     let scenario = &task.scenario;
     let dimension = model.layout().dimension();
-    let seat = |(index, shard): (usize, shared::data::Shard)| {
+    let seat = |(index, shard): (usize, learning::data::Shard)| {
         let device = DeviceId(index as u32);
         let digest = shard.digest(&task.data.shard_info(scenario, device));
         let me = Identity {

@@ -4,8 +4,8 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use shared::random::Stream;
-use shared::wire::{Millis, Payload, Publication};
+use learning::random::Stream;
+use wire::{Millis, Payload, Publication};
 
 use super::faults::Faults;
 use super::seats::{Delivery, Effect};

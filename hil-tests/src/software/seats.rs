@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use aggregator_node::machine::{self, Failure, Machine};
-use aggregator_node::record::RoundRecord;
 use edge_client::agent::{self, Agent};
-use shared::attack_record::AttackEvent;
-use shared::remembered::Remembered;
-use shared::wire::{Millis, Payload, Publication};
+use record::RoundRecord;
+use scenario::attack_record::AttackEvent;
+use scenario::remembered::Remembered;
+use wire::{Millis, Payload, Publication};
 
 /// A message that has arrived.
 #[derive(Clone)]

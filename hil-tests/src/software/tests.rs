@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-use aggregator_node::record::{AttackSummary, RoundRecord};
+use learning::random::{Purpose, stream};
 use rand::Rng;
-use shared::attack_record::AttackRecord;
-use shared::random::{Purpose, stream};
+use record::{AttackSummary, RoundRecord};
+use scenario::attack_record::AttackRecord;
 
 use super::*;
 use crate::fleet_data::FleetData;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aggregator_node::record::{RecordError, StoredRun, Summary};
-use shared::scenario::Scenario;
+use record::{RecordError, StoredRun, Summary};
+use scenario::Scenario;
 
 /// Hexadecimal digits of the scenario's digest that name a cell's folder.
 const DIGITS: usize = 16;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aggregator_node::record::metrics::{RunMetric, Table};
+use input::toml_file::{self, FileError};
+use record::metrics::{RunMetric, Table};
+use scenario::catalogue::Catalogue;
+use scenario::{ScenarioError, key_of};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::catalogue::Catalogue;
-use shared::scenario::{ScenarioError, key_of};
-use shared::toml_file::{self, FileError};
 
 use super::Cell;
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aggregator_node::record::{RecordError, StoredRun, copy_file};
 use anyhow::{Context, ensure};
+use record::{RecordError, StoredRun, copy_file};
 
 use super::Cell;
 use super::pool::{Finished, first_of};

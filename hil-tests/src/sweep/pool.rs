@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use aggregator_node::record::{StoredRun, Summary};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use record::{StoredRun, Summary};
 
 use super::Cell;
 use crate::bench::{Bench, Task, Watch};
@@ -208,7 +208,7 @@ impl SweepProgress {
             let error =
                 summary.final_test_error.map_or_else(|| "-".to_owned(), |error| format!("{error:.3}"));
             let (cells, name) = (self.cells, cell.name());
-            rim::complain(format_args!("[{done}/{cells}] {name}: {error} ({:.0} s)", summary.seconds));
+            link::complain(format_args!("[{done}/{cells}] {name}: {error} ({:.0} s)", summary.seconds));
         }
     }
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use aggregator_node::record::metrics::{RunMetric, Table};
-use aggregator_node::record::{Summary, write_atomically};
 use anyhow::Context;
+use record::metrics::{RunMetric, Table};
+use record::{Summary, write_atomically};
 
 use super::Cell;
 

@@ -57,7 +57,7 @@ impl fmt::Display for Share {
 mod tests {
     use std::sync::Arc;
 
-    use shared::scenario::Scenario;
+    use scenario::Scenario;
 
     use super::*;
 

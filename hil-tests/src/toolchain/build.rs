@@ -58,7 +58,7 @@ pub fn build(target: &Target, programs: &[Program]) -> Result<Vec<Built>, Toolch
     programs.iter().for_each(|program| {
         command.args(["-p", program.name()]);
     });
-    rim::complain(format_args!(
+    link::complain(format_args!(
         "bringing the client for {} up to date, which takes minutes the first time",
         target.triple
     ));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shared::advice::advice_on_starting;
+use input::advice::advice_on_starting;
 
 /// Each says what to do about it.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rim::{Command, Link, LinkEvent};
-use shared::identity::DeviceId;
-use shared::wire::Publication;
+use link::{Command, Link, LinkEvent};
 use tokio::time::timeout;
+use wire::Publication;
+use wire::identity::DeviceId;
 
 use crate::certificates::Validity;
 use crate::process::PATIENCE;

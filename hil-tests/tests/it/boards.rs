@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use hil_tests::held_port::HeldPort;
 use hil_tests::inventory::{Inventory, Kind};
 use rustix::process::Signal;
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use crate::deploy::broker_configuration;
 use crate::faults::{self, assert_held, run_case};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use hil_tests::faults::Mosquitto;
-use shared::wire::Refusal;
+use wire::Refusal;
 
 use crate::lab::{Lab, all_succeed};
 use crate::mosquitto::start_with;
@@ -15,7 +15,7 @@ use crate::process::{Process, program, run, summary};
 
 /// `None`, having said so, where Mosquitto's programs are not installed.
 fn start(more: &str) -> Option<Mosquitto> {
-    if !rim::has("mosquitto_pub") {
+    if !link::has("mosquitto_pub") {
         return None;
     }
     start_with(tempfile::tempdir().unwrap(), |port| {
@@ -58,7 +58,7 @@ fn a_run_on_the_embedded_broker_is_not_disturbed_by_who_else_connects() {
     // One after the other, so that all are accepted.
     let idle: Vec<TcpStream> = (0..1200).filter_map(|_| TcpStream::connect(&address).ok()).collect();
     assert_eq!(idle.len(), 1200);
-    if rim::has("mosquitto_pub") {
+    if link::has("mosquitto_pub") {
         let port = address.rsplit_once(':').unwrap().1.parse().unwrap();
         for arguments in [["-t", "ü", "-m", "x"], ["-t", "a", "-i", "b/+#$"], ["-t", "a", "-i", "b/+#$"]] {
             let more: &[&str] = if arguments.contains(&"-i") { &["-m", "x"] } else { &[] };
@@ -105,7 +105,7 @@ fn secret(path: &Path, text: &str) -> String {
 
 #[test]
 fn a_broker_with_passwords_lets_in_who_has_one() {
-    if !rim::has("mosquitto_passwd") {
+    if !link::has("mosquitto_passwd") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

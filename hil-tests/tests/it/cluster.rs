@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rim::skipped;
+use link::skipped;
 use serde_json::Value;
 
 use crate::process::{Process, datasets, program, recorded_rounds, run, undisturbed, wait_until};

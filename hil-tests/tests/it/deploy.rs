@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hil_tests::faults::Mosquitto;
-use rim::TlsFiles;
+use link::TlsFiles;
 use rustix::process::Signal;
 
 use crate::lab::{ATTACK, Lab};

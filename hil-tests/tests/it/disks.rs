@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use link::skipped;
+
 use crate::lab::{Lab, all_succeed, records};
 use crate::process::{Process, datasets, program, run, summary, undisturbed};
-use rim::skipped;
 
 const ROUNDS: &str = "rounds=80";
 

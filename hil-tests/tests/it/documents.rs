@@ -154,7 +154,7 @@ fn no_two_commands_of_the_documents_go_to_one_run_with_different_settings() {
 #[test]
 fn the_protocol_that_is_documented_is_the_one_that_is_spoken() {
     let text = fs::read_to_string(root().join("docs/protocol.md")).unwrap();
-    assert!(text.contains(&format!("Protocol version {}.", shared::wire::PROTOCOL_VERSION)));
+    assert!(text.contains(&format!("Protocol version {}.", wire::PROTOCOL_VERSION)));
 }
 
 #[test]
@@ -200,7 +200,7 @@ arguments = types.SimpleNamespace(ours=False, shapes="2x3", patience=1)
 kernels.print_table(arguments)
 training.print_table(arguments)
 "#;
-    if !rim::has("python3") {
+    if !link::has("python3") {
         return;
     }
     let mut python = undisturbed("python3");

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use hil_tests::toolchain::{Program, Target, built};
-use rim::skipped;
+use link::skipped;
 
 use crate::lab::{ATTACK, Lab};
 use crate::process::{Outcome, Process, datasets, program, run, summary};

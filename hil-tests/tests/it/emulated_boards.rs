@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use hil_tests::emulated_board::{Kernel, folder, qemu};
 use hil_tests::inventory::Inventory;
-use rim::skipped;
+use link::skipped;
 use rustix::process::Signal;
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use crate::deploy::broker_configuration;
 use crate::emulated::{AARCH64, PATIENT, client};

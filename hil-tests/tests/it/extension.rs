@@ -22,7 +22,7 @@ fn the_document_shows_the_files_of_the_extension() {
         shown += 1;
     }
     assert!(shown >= 5, "{shown} files are shown");
-    let metrics = Path::new(EXTENSION).join("../../aggregator-node/src/record/metrics/rounds.rs");
+    let metrics = Path::new(EXTENSION).join("../../shared/record/src/metrics/rounds.rs");
     let (_, metric) = document.split_once("```rs\n").unwrap();
     let (metric, _) = metric.split_once("```").unwrap();
     assert!(fs::read_to_string(metrics).unwrap().contains(metric), "{metric}");

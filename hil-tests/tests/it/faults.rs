@@ -7,7 +7,7 @@ use hil_tests::cases::{self, Case, Matrix, Rig, Unfit};
 use hil_tests::faults::Surroundings;
 use hil_tests::inventory::Inventory;
 use hil_tests::processes::Binaries;
-use rim::skipped;
+use link::skipped;
 
 use crate::lab::{Lab, all_succeed};
 use crate::process::{Process, datasets, program, recorded_rounds, summary, wait_for_rounds};

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use shared::identity::{DeviceId, RunId};
-use shared::models;
-use shared::wire::{Kind, Message, Missing, Topic, Topics, TransferId};
+use learning::models;
+use wire::identity::{DeviceId, RunId};
+use wire::{Kind, Message, Missing, Topic, Topics, TransferId};
 
 use crate::lab::{Lab, all_succeed, records};
 use crate::misbehaviour::{status, update};

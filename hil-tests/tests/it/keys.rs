@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use scenario::catalogue::Catalogue;
+use scenario::registry::Registry;
 use serde_json::Value;
-use shared::catalogue::Catalogue;
-use shared::registry::Registry;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scenario.md");
 

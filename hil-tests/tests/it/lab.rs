@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aggregator_node::record::RoundRecord;
 use hil_tests::fleet_data::FleetData;
 use hil_tests::held_port::HeldPort;
-use shared::identity::DeviceId;
-use shared::scenario::Scenario;
+use record::RoundRecord;
+use scenario::Scenario;
+use wire::identity::DeviceId;
 
 use crate::process::{Outcome, Process, datasets, program, run, summary};
 

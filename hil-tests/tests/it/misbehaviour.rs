@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aggregator_node::record::RefusedDevice;
 use bytes::Bytes;
-use rim::{Command, Link, LinkEvent, LinkOptions};
-use shared::identity::{DeviceId, Digest, RunId};
-use shared::models;
-use shared::wire::{
+use learning::models;
+use link::{Command, Link, LinkEvent, LinkOptions};
+use record::RefusedDevice;
+use wire::identity::{DeviceId, Digest, RunId};
+use wire::{
     Announcement, Chunk, Float32Array, Kind, MAX_MESSAGE_BYTES, Message, Outgoing, PROTOCOL_VERSION,
     Publication, Refusal, Stage, Status, Telemetry, Topic, Topics, TransferId, UpdateContent, content_limit,
 };

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use hil_tests::faults::Mosquitto;
-use rim::skipped;
+use link::skipped;
 use tempfile::TempDir;
 
 use crate::lab::{ATTACK, Lab, all_succeed};

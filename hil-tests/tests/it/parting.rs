@@ -1,7 +1,7 @@
 //! What is known of devices that have left.
 
 use hil_tests::fleet::{Access, Statuses};
-use shared::identity::DeviceId;
+use wire::identity::DeviceId;
 
 use crate::certificates::Validity;
 use crate::lab::{Lab, all_succeed};

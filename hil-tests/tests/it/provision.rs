@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hil_tests::faults::Mosquitto;
 use hil_tests::provision::Manifest;
-use rim::{BrokerAddress, Link, LinkEvent, LinkOptions, TlsFiles};
+use link::{BrokerAddress, Link, LinkEvent, LinkOptions, TlsFiles};
 
 use crate::deploy::{PUBLIC_KEY, broker_configuration};
 use crate::lab::Lab;
@@ -348,7 +348,7 @@ fn mosquitto_takes_what_its_drop_in_says() {
     let folder = tempfile::tempdir().unwrap();
     let unit = folder.path().join("mosquitto.service");
     fs::write(&unit, format!("{limits}ExecStart=/bin/true\n")).unwrap();
-    if !rim::has("systemd-analyze") {
+    if !link::has("systemd-analyze") {
         return;
     }
     let output = undisturbed("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().unwrap();

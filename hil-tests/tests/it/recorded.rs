@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
-use rim::skipped;
+use link::skipped;
 
 use crate::process::{datasets, program, run};
 

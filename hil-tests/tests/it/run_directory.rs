@@ -6,8 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use aggregator_node::record::StoredRun;
-use rim::skipped;
+use link::skipped;
+use record::StoredRun;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
@@ -90,7 +90,7 @@ fn an_aggregator_that_was_killed_goes_on_with_the_data_it_had_only() {
 
 #[test]
 fn a_finished_run_can_be_printed_where_nothing_can_be_written() {
-    if !rim::has("unshare") {
+    if !link::has("unshare") {
         return;
     }
     let lab = Lab::new(&[]);
@@ -139,7 +139,7 @@ fn a_finished_run_goes_on_with_more_rounds_to_the_model_of_a_longer_run() {
         let short = lab.model_after(lab.hil(bench, bench, &shorter), bench);
         assert_ne!(short, longer);
         assert_eq!(lab.model_after(lab.hil(bench, bench, &[]), bench), longer);
-        let stored = StoredRun::open(&lab.path(bench), &shared::catalogue::Catalogue::standard()).unwrap();
+        let stored = StoredRun::open(&lab.path(bench), &scenario::catalogue::Catalogue::standard()).unwrap();
         assert_eq!((stored.scenario().rounds, stored.records().unwrap().len()), (40, 40));
         run(lab.hil(bench, bench, &shorter)).complains(1, &["a run of this scenario with 40 rounds"]);
         run(lab.hil(bench, bench, &["--set", "rounds=50", "--set", "seed=2"]))

@@ -5,9 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use hil_tests::faults::Mosquitto;
-use rim::{BrokerAddress, Link, LinkOptions, TlsFiles};
-use shared::identity::DeviceId;
+use link::{BrokerAddress, Link, LinkOptions, TlsFiles};
 use tempfile::TempDir;
+use wire::identity::DeviceId;
 
 use crate::certificates::{Authority, Validity};
 use crate::mosquitto;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use hil_tests::held_port::HeldPort;
-use rim::skipped;
+use link::skipped;
 use tempfile::TempDir;
 
 use crate::process::{Process, run, wait_until};

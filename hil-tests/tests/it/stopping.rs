@@ -65,7 +65,7 @@ fn a_run_whose_words_meet_a_full_disk_goes_on_and_still_hears_signals() {
 
 /// Signals that ask a program to stop. Where these tests run under `nohup`, SIGHUP does not: what they start ignores it.
 fn signals() -> Vec<Signal> {
-    let hangup = (!rim::is_ignored(Signal::HUP)).then_some(Signal::HUP);
+    let hangup = (!link::is_ignored(Signal::HUP)).then_some(Signal::HUP);
     [Signal::INT, Signal::TERM].into_iter().chain(hangup).collect()
 }
 
@@ -115,7 +115,7 @@ fn endless_program(lab: &Lab, name: &str) -> std::path::PathBuf {
 
 #[test]
 fn a_signal_ends_hil_while_something_is_built_downloaded_or_waited_for() {
-    if !rim::has("curl") {
+    if !link::has("curl") {
         return;
     }
     let lab = Lab::new(&[]);
@@ -221,11 +221,11 @@ fn too_few_open_files_or_threads_are_named_with_their_number_and_what_to_do() {
     }
     match limited.output() {
         // It may not read the program.
-        Err(error) => rim::skipped("nobody", format!("it may not start the programs: {error}")),
+        Err(error) => link::skipped("nobody", format!("it may not start the programs: {error}")),
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             if said.contains("Permission denied") {
-                return rim::skipped("nobody", "it may not start the programs");
+                return link::skipped("nobody", "it may not start the programs");
             }
             assert_eq!(output.status.code(), Some(1), "{said}");
             for part in ["hil: cannot start", "threads", "8 processes", "ulimit -u"] {

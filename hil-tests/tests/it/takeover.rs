@@ -4,10 +4,10 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use rim::{Command, LinkEvent};
-use shared::identity::DeviceId;
-use shared::wire::{Message, Payload, Status};
+use link::{Command, LinkEvent};
 use tokio::time::timeout;
+use wire::identity::DeviceId;
+use wire::{Message, Payload, Status};
 
 use crate::certificates::Validity;
 use crate::lab::Lab;

@@ -11,7 +11,7 @@ fn clients_tell_their_memory_and_their_bytes_with_every_update() {
     assert_eq!(records.len() as u32, lab.scenario.rounds);
     // Little-endian f32, of which each must have come in every round.
     let spec = lab.scenario.dataset.spec();
-    let model = shared::models::build(&*lab.scenario.model, &spec.shape, spec.classes).unwrap();
+    let model = learning::models::build(&*lab.scenario.model, &spec.shape, spec.classes).unwrap();
     let smallest = 4 * model.layout().dimension() as u64;
     for record in &records {
         let devices: Vec<u32> = record.devices.iter().map(|told| told.device.0).collect();
@@ -31,7 +31,7 @@ fn clients_tell_their_memory_and_their_bytes_with_every_update() {
     let client = std::fs::read(program("edge-client").get_program()).unwrap();
     for (name, device) in devices.as_object().unwrap() {
         let told = &device["told"][0];
-        assert_eq!(told["client_sha256"], shared::identity::Digest::of(&client).to_string(), "{name}");
+        assert_eq!(told["client_sha256"], wire::identity::Digest::of(&client).to_string(), "{name}");
         assert_eq!(
             (&told["from_round"], &told["version"]),
             (&1.into(), &env!("CARGO_PKG_VERSION").into()),

@@ -4,9 +4,9 @@ use std::fs;
 use std::process::Command;
 
 use hil_tests::faults::Surroundings;
-use rim::TlsFiles;
-use rim::skipped;
-use shared::identity::DeviceId;
+use link::TlsFiles;
+use link::skipped;
+use wire::identity::DeviceId;
 
 use crate::certificates::{Authority, Validity};
 use crate::lab::{ATTACK, Lab, all_succeed};

@@ -14,7 +14,7 @@ const EXPOSURE: &str = "20";
 
 /// `None`, having said so, where systemd is not installed.
 fn analyze(arguments: &[&str], unit: &Path) -> Option<Outcome> {
-    if !rim::has("systemd-analyze") {
+    if !link::has("systemd-analyze") {
         return None;
     }
     let mut command = Command::new("systemd-analyze");

@@ -1,7 +1,8 @@
 //! Devices that are not there, and an aggregator that is not.
 
+use wire::RollCall;
+
 use super::*;
-use shared::wire::RollCall;
 
 impl Script {
     /// `device` has this status lying at the broker.

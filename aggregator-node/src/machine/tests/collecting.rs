@@ -117,7 +117,7 @@ fn nothing_is_asked_for_once_the_verdict_is_there() {
 fn ask(script: &mut Script, chunks: Vec<u32>) {
     let call = script.called().unwrap();
     let (round, blake3) = (call.round, call.model.blake3);
-    let id = shared::wire::TransferId { run: RUN, round, kind: Kind::Model, device: None, blake3 };
+    let id = wire::TransferId { run: RUN, round, kind: Kind::Model, device: None, blake3 };
     script.receive(Topic::Ask(DeviceId(0)), &Message::Missing(Missing { id, chunks }));
 }
 

@@ -1,7 +1,8 @@
 //! Devices that send as fast as they can.
 
+use record::MutedDevice;
+
 use super::*;
-use crate::record::MutedDevice;
 
 /// More than any budget of these small models.
 const MANY: usize = 2_000;
@@ -30,7 +31,7 @@ const FLOODS: [(&str, Flood); 8] = [
     ("unfinished updates", |_, index| (ROGUE, chunk(&update(0, 1, index as f32, LARGE)))),
     ("questions", |script, _| {
         let blake3 = script.call.as_ref().unwrap().model.blake3;
-        let id = shared::wire::TransferId { run: RUN, round: 1, kind: Kind::Model, device: None, blake3 };
+        let id = wire::TransferId { run: RUN, round: 1, kind: Kind::Model, device: None, blake3 };
         (Topic::Ask(DeviceId(0)), Message::Missing(Missing { id, chunks: Vec::new() }))
     }),
 ];

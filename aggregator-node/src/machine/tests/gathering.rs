@@ -58,7 +58,7 @@ fn the_roll_is_called_from_one_on_until_it_is_answered() {
     let mut script = Script::new(SMALL, &[]);
     script.wait_until(4_000);
     let calls: Vec<_> = script.stages(Topic::Round);
-    let expected = [1, 2, 3].map(|call| Stage::Gathering(shared::wire::RollCall { call }));
+    let expected = [1, 2, 3].map(|call| Stage::Gathering(wire::RollCall { call }));
     assert_eq!(calls, expected);
 }
 

@@ -14,16 +14,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use shared::evaluation::{ClassEvaluation, Evaluation};
-use shared::identity::{DeviceId, Digest, RunId};
-use shared::scenario::Scenario;
-use shared::wire::{
+use learning::evaluation::{ClassEvaluation, Evaluation};
+use record::RoundRecord;
+use scenario::Scenario;
+use wire::identity::{DeviceId, Digest, RunId};
+use wire::{
     Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, PROTOCOL_VERSION, Receipt, Refusal, Stage,
     Status, Telemetry, Topic, Topics, UpdateContent,
 };
 
 use super::{Action, Event, Failure, Machine, Start};
-use crate::record::RoundRecord;
 use crate::worker::{Aggregate, Job, Outcome};
 
 const RUN: RunId = RunId(7);
@@ -56,7 +56,7 @@ struct Script {
     now: Millis,
     said: Vec<Action>,
     /// The round that was open at the beginning, if one was.
-    call: Option<shared::wire::RoundCall>,
+    call: Option<wire::RoundCall>,
 }
 
 impl Script {
@@ -232,7 +232,7 @@ impl Script {
     }
 
     /// The round that was called last.
-    fn called(&self) -> Option<shared::wire::RoundCall> {
+    fn called(&self) -> Option<wire::RoundCall> {
         let call = |stage| if let Stage::Round(call) = stage { Some(call) } else { None };
         self.stages(Topic::Round).into_iter().filter_map(call).next_back()
     }

@@ -1,7 +1,8 @@
 //! Every reason for a refusal, counted once for each transfer and named.
 
+use record::RefusedDevice;
+
 use super::*;
-use crate::record::RefusedDevice;
 
 /// What the record of a round says about `messages` of device 0, each sent twice, on top of the updates of the
 /// others; and what device 0 is told.

@@ -1,6 +1,6 @@
 //! Who trains on what.
 
-use shared::data::ShardEntry;
+use learning::data::ShardEntry;
 
 use super::*;
 

@@ -1,9 +1,9 @@
 //! What devices tell of themselves, in the record of the round.
 
-use shared::wire::{Telemetry, Throttling};
+use record::DeviceRecord;
+use wire::{Telemetry, Throttling};
 
 use super::*;
-use crate::record::DeviceRecord;
 
 fn told(device: u32, round: u32, value: f32, telemetry: Telemetry) -> Outgoing {
     let parameters = Float32Array([value; SMALL].into());

@@ -6,11 +6,11 @@ mod presence;
 mod rounds;
 mod runs;
 
-use shared::attack_record::{AttackEvent, AttackStep};
-use shared::attacks::Models;
-use shared::identity::{DeviceId, Digest, RunId};
-use shared::scenario::Scenario;
-use shared::wire::{
+use scenario::Scenario;
+use scenario::attack_record::{AttackEvent, AttackStep};
+use scenario::attacks::Models;
+use wire::identity::{DeviceId, Digest, RunId};
+use wire::{
     Announcement, Chunk, Float32Array, Kind, Message, Millis, Missing, ModelContent, Outgoing,
     PROTOCOL_VERSION, Receipt, RoundCall, Stage, Status, Telemetry, Topic, Topics, TransferId, UpdateContent,
     content_limit, decode,

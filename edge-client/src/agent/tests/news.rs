@@ -1,6 +1,6 @@
 //! What a device's status tells of how it goes.
 
-use shared::wire::Refusal;
+use wire::Refusal;
 
 use super::*;
 
@@ -158,7 +158,7 @@ fn a_new_run_begins_with_nothing_delivered() {
     let mut script = Script::benign(SMALL);
     script.plays(1, None);
     script.said.clear();
-    let announcement = script.announcement(RunId(8), Stage::Gathering(shared::wire::RollCall { call: 1 }));
+    let announcement = script.announcement(RunId(8), Stage::Gathering(wire::RollCall { call: 1 }));
     script.receive(Topic::Round, &announcement);
     assert_eq!(script.statuses().pop().unwrap().delivered, None);
 }

@@ -1,6 +1,6 @@
 //! Restarts of the aggregator, and other runs.
 
-use shared::wire::RollCall;
+use wire::RollCall;
 
 use super::*;
 

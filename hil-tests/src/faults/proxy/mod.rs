@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::Context;
-use rim::BrokerAddress;
+use link::BrokerAddress;
 use serde::Deserialize;
 
 use crate::processes::reachable;

@@ -1,0 +1,59 @@
+//! Data sets, their partition over devices, and shard files.
+//!
+//! A [`Dataset`] holds examples in memory; [`load()`] reads a [`Source`], a data set that a scenario may name, from its folder.
+//! A [`Partition`] deals its training part out to devices (paper section 3), and a [`Shard`] is what one
+//! device then trains on: a view of a shared data set on one machine, a file of its own on a board.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use learning::data::{Dataset, Features, LabelGroups, Partition, Shard};
+//! use learning::random::{Purpose, stream};
+//!
+//! let pixels = Features::Bytes((0..40).collect());
+//! let dataset = Arc::new(Dataset::new(vec![2, 2], 2, pixels, vec![0, 1, 0, 1, 0, 1, 0, 1, 0, 1])?);
+//! let random = &mut stream(1, Purpose::Partition, None, 0);
+//! let parts = LabelGroups { non_iid: 0.5 }.deal(dataset.labels(), dataset.classes(), 4, random);
+//! let shard = Shard::new(Arc::clone(&dataset), parts[0].clone());
+//! let batch = shard.minibatch(32, &mut stream(1, Purpose::Batches, None, 1));
+//! assert_eq!(batch.len(), shard.len().min(32));
+//! # Ok::<(), learning::data::DatasetError>(())
+//! ```
+
+mod batch;
+mod breast_cancer;
+mod ch_mnist;
+mod dataset;
+mod fashion_mnist;
+mod features;
+mod file_names;
+mod gzip;
+mod idx;
+mod iid;
+mod label_groups;
+mod load;
+mod mnist;
+mod partition;
+mod shard;
+mod shard_file;
+mod shard_list;
+mod shard_source;
+mod source;
+
+pub use batch::Batch;
+pub use breast_cancer::{BreastCancer, BreastCancerError, read_breast_cancer};
+pub use ch_mnist::{ChMnist, ChMnistError, read_ch_mnist};
+pub use dataset::{Dataset, DatasetError, Split};
+pub use fashion_mnist::FashionMnist;
+pub use features::{Features, pixel};
+pub use file_names::{find_file, is_name_of};
+pub use idx::{IdxError, read_idx};
+pub use iid::Iid;
+pub use label_groups::LabelGroups;
+pub use load::{DataError, Folder, load, load_test};
+pub use mnist::Mnist;
+pub use partition::{Partition, leave_none_empty};
+pub use shard::{Drawn, Shard};
+pub use shard_file::{ShardError, ShardFile, ShardInfo};
+pub use shard_list::{ShardEntry, ShardList};
+pub use shard_source::ShardSource;
+pub use source::{Mirror, Published, Source, Spec};

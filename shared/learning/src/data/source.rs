@@ -1,0 +1,77 @@
+//! What a data set is.
+
+use std::fmt::Debug;
+
+use super::{DataError, Dataset, Folder, Split};
+
+/// A data set: what is known of it before it is read, and how its files are read.
+pub trait Source: Debug + Send + Sync {
+    /// Its shape, its size and its files.
+    fn spec(&self) -> Spec;
+
+    /// Whether training and test examples come apart; of other data sets the seed decides which are which.
+    fn comes_split(&self) -> bool {
+        false
+    }
+
+    /// Reads both parts from `folder`; examples and classes must be those of [`Source::spec`].
+    ///
+    /// # Errors
+    /// If a file is missing, unreadable or has other content than expected.
+    fn load(&self, folder: &Folder, seed: u64) -> Result<Split, DataError>;
+
+    /// Reads the test part alone, which is all that an aggregator needs.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    fn load_test(&self, folder: &Folder, seed: u64) -> Result<Dataset, DataError> {
+        Ok(self.load(folder, seed)?.test)
+    }
+
+    /// Where it comes from, if it is published.
+    fn published(&self) -> Option<Published> {
+        None
+    }
+}
+
+/// What is known of a data set before it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Shape of one example.
+    pub shape: Vec<usize>,
+    /// Number of classes.
+    pub classes: usize,
+    /// The most examples that either part of the split may have.
+    pub max_examples: usize,
+    /// Its folder below the data sets directory.
+    pub folder: String,
+    /// Its files in the folder, by their first names ([`find_file`](super::find_file)).
+    pub files: Vec<String>,
+}
+
+/// What is known of a data set as it is published.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Its licence.
+    pub licence: &'static str,
+    /// The page of its authors.
+    pub origin: &'static str,
+    /// About how large its files are.
+    pub size: &'static str,
+    /// Where its files can be downloaded from.
+    pub mirror: Mirror,
+    /// SHA-256 in hexadecimal of each file's content after decompression, as the files stand in [`Spec::files`]; empty
+    /// where it is not known.
+    pub content: Vec<&'static str>,
+    /// SHA-256 in hexadecimal of each file as it is downloaded; empty where it is not known.
+    pub download: Vec<&'static str>,
+}
+
+/// Whether files can be downloaded without a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mirror {
+    /// Each file is at this address, a slash, and its name with `.gz`.
+    Url(&'static str),
+    /// They cannot; how to get them.
+    ByHand(&'static str),
+}

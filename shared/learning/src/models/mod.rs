@@ -1,0 +1,217 @@
+//! The trainable models, behind one trait.
+//!
+//! # Layout
+//! - This file: the traits [`Architecture`], what a scenario chooses, and [`Model`], what is built of it.
+//! - `classifier`: a network on candle as a [`Model`]: checks the batch, differentiates, flattens.
+//! - `convolution`, `linear`, `normalisation`, `rectifier`, `reversal`: what networks are made of, as operations of
+//!   our own on candle tensors, with the gradients that candle asks for; each is checked against finite differences.
+//!   Images lie in memory as `[batch, height, width, channels]`.
+//! - `gemm`, `operands`: what those are made of.
+//! - `layers`: what networks share besides: loss, initial weights, evaluation in pieces.
+//! - `dnn`, `resnet20`: the networks, one file each.
+//! - `logistic_regression`: without candle, for a simulation of many devices trains it all the time.
+//! - `many`: models of many devices at once.
+//! - `input`: the check of parameters and batch that all of them make.
+//!
+//! A new model is one file and its line in [`Catalogue`](scenario::catalogue::Catalogue). An implementation that does not
+//! differentiate with candle implements [`Model`] directly.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::data::Batch;
+use crate::parameters::{Layout, Parameters, ParametersError};
+use crate::random::Stream;
+
+mod classifier;
+mod convolution;
+mod dnn;
+mod gemm;
+#[cfg(test)]
+mod gradient_check;
+mod input;
+mod layers;
+mod linear;
+mod logistic_regression;
+mod many;
+mod normalisation;
+mod operands;
+mod rectifier;
+mod resnet20;
+mod reversal;
+
+pub use classifier::{Classifier, Network};
+pub use dnn::Dnn;
+pub use logistic_regression::LogisticRegression;
+pub use many::{ManyDevices, many_devices};
+pub use resnet20::ResNet20;
+
+/// The largest example: 512 x 512 pixels. Together with [`MAX_CLASSES`] it keeps the size of every model
+/// countable in 32 bits, on the boards and on the wire.
+const MAX_FEATURES: usize = 1 << 18;
+const MAX_CLASSES: usize = 1 << 10;
+
+/// A classifier trained by gradient descent on softmax cross-entropy.
+///
+/// The same arguments give the same bits, whatever the number of threads.
+pub trait Model: Send + Sync {
+    /// Names and shapes of the parameters.
+    fn layout(&self) -> &Arc<Layout>;
+
+    /// The initial global model, drawn from `random`.
+    fn initial(&self, random: &mut Stream) -> Parameters;
+
+    /// Mean cross-entropy of `batch` under `parameters` (length d), and its gradient (length d).
+    ///
+    /// # Errors
+    /// If `parameters` are not d values, if the batch is empty, has not the model's input shape or has labels
+    /// that the model has no class for, or if candle fails.
+    fn loss_and_gradient(&self, parameters: &[f32], batch: &Batch) -> Result<(f32, Vec<f32>), ModelError>;
+
+    /// Logits of `batch` under `parameters`: for each example a row of one value per class, row by row.
+    ///
+    /// # Errors
+    /// As [`Model::loss_and_gradient`].
+    fn logits(&self, parameters: &[f32], batch: &Batch) -> Result<Vec<f32>, ModelError>;
+
+    /// The form for many devices at once, if it has one of its own; see [`many_devices`].
+    fn many_devices(&self) -> Option<Box<dyn ManyDevices>> {
+        None
+    }
+}
+
+/// The settings of a model, from which it is built for the examples of a data set.
+pub trait Architecture: fmt::Debug + Send + Sync {
+    /// The model for examples of `shape` (`[28, 28]`, `[30]`) in `classes` classes. Both are within the limits that
+    /// [`build`] checks.
+    ///
+    /// # Errors
+    /// [`ModelError::UnsupportedShape`] if it does not take such examples.
+    fn build(&self, shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError>;
+}
+
+/// The model of an `architecture` for examples of `shape` in `classes` classes.
+///
+/// # Errors
+/// [`ModelError::UnsupportedFeatures`] or [`ModelError::UnsupportedClasses`] if no model takes as many, and as
+/// [`Architecture::build`].
+pub fn build(
+    architecture: &dyn Architecture,
+    shape: &[usize],
+    classes: usize,
+) -> Result<Box<dyn Model>, ModelError> {
+    let features = shape.iter().try_fold(1, |product: usize, &length| product.checked_mul(length));
+    if !features.is_some_and(|features| (1..=MAX_FEATURES).contains(&features)) {
+        return Err(ModelError::UnsupportedFeatures { shape: shape.to_vec() });
+    }
+    if !(2..=MAX_CLASSES).contains(&classes) {
+        return Err(ModelError::UnsupportedClasses { classes });
+    }
+    architecture.build(shape, classes)
+}
+
+/// Why a model could not be built or evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The model does not take examples of this shape.
+    #[error("model `{model}` does not take examples of shape {shape:?}; it takes {supported}")]
+    UnsupportedShape {
+        /// The model.
+        model: &'static str,
+        /// The shape it was asked for.
+        shape: Vec<usize>,
+        /// What it takes.
+        supported: &'static str,
+    },
+    /// No model takes examples of so many features.
+    #[error("no model takes examples of shape {shape:?}; they must have 1 to {MAX_FEATURES} features in all")]
+    UnsupportedFeatures {
+        /// The shape asked for.
+        shape: Vec<usize>,
+    },
+    /// No model has so many classes.
+    #[error("a model cannot tell {classes} classes apart; the data set must have 2 to {MAX_CLASSES}")]
+    UnsupportedClasses {
+        /// The number asked for.
+        classes: usize,
+    },
+    /// The parameters are those of another model.
+    #[error(transparent)]
+    Parameters(#[from] ParametersError),
+    /// There is nothing to take a mean over.
+    #[error("a model cannot be evaluated on no examples; give each batch at least one")]
+    Empty,
+    /// The batch is of another data set.
+    #[error("the batch has examples of shape {actual:?} where the model takes {expected:?}")]
+    BatchShape {
+        /// Shape that the model takes.
+        expected: Vec<usize>,
+        /// Shape that the batch has.
+        actual: Vec<usize>,
+    },
+    /// The batch contradicts itself.
+    #[error("the batch has {features} features for {labels} labels, but each example has {each} features")]
+    BatchLength {
+        /// Number of features in the batch.
+        features: usize,
+        /// Number of labels in the batch.
+        labels: usize,
+        /// Number of features of one example.
+        each: usize,
+    },
+    /// A label that is no class of the model.
+    #[error("example {example} of the batch has label {label}, but the model has classes 0 to {}", classes - 1)]
+    Label {
+        /// Index of the example in the batch.
+        example: usize,
+        /// Its label.
+        label: u32,
+        /// Number of classes of the model.
+        classes: usize,
+    },
+    /// candle failed.
+    #[error("tensor computation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(super) const ALL: [&dyn Architecture; 3] = [&LogisticRegression {}, &Dnn {}, &ResNet20 {}];
+
+    #[test]
+    fn shapes_and_classes_no_model_can_have_are_refused() {
+        for model in ALL {
+            for shape in [&[0][..], &[28, 0], &[usize::MAX, 2], &[1 << 19]] {
+                let refused = build(model, shape, 10).err();
+                assert!(
+                    matches!(refused, Some(ModelError::UnsupportedFeatures { .. })),
+                    "{model:?} {shape:?}"
+                );
+            }
+            for classes in [0, 1, usize::MAX] {
+                let refused = build(model, &[30, 30], classes).err();
+                assert!(
+                    matches!(refused, Some(ModelError::UnsupportedClasses { .. })),
+                    "{model:?} {classes}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_model_is_countable_in_32_bits() {
+        for architecture in ALL {
+            for shape in [&[MAX_FEATURES][..], &[512, 512], &[10, MAX_FEATURES / 10]] {
+                // Some take images only.
+                let Ok(model) = build(architecture, shape, MAX_CLASSES) else { continue };
+                let dimension = model.layout().dimension();
+                assert!(
+                    u32::try_from(4 * dimension as u64).is_ok(),
+                    "{architecture:?} {shape:?}: {dimension}"
+                );
+            }
+        }
+    }
+}

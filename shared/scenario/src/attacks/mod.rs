@@ -1,0 +1,190 @@
+//! What compromised devices do, behind one trait (paper sections 3 and 4.1).
+//!
+//! An attack is written once, with operations on tensors: a device crafts on its own processors, the batched bench where
+//! its models are. What is drawn at random comes from the streams of the run, so that all benches draw alike.
+//!
+//! # Layout
+//! - This file: [`Attack`], with its hooks, each of which has an honest default.
+//! - One file for each attack, or a folder: settings, defaults, condition, hooks and tests.
+//! - [`View`]: what an attack that crafts sees of a round; `crafting`: how it comes to see it.
+//! - `settings`: settings that several attacks have; `statistics`: of models, coordinate by coordinate.
+
+pub mod back_gradient;
+mod crafting;
+mod gaussian;
+mod krum;
+mod krum_search;
+mod label_flip;
+mod planting;
+mod settings;
+mod statistics;
+#[cfg(test)]
+mod testing;
+mod trimmed_mean;
+mod view;
+
+use std::fmt::Debug;
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+pub use back_gradient::BackGradient;
+pub use crafting::{Attacked, Crafting};
+pub use gaussian::Gaussian;
+pub use krum::Krum;
+pub use label_flip::LabelFlip;
+pub use planting::{Memory, Planted, Planting};
+pub use settings::{Direction, Goal, Knowledge};
+pub use trimmed_mean::TrimmedMean;
+pub use view::View;
+
+use input::unfit::Unfit;
+use learning::data::Shard;
+use learning::models::ModelError;
+use learning::random::Stream;
+use learning::training::{Trained, Training};
+use robust::{RuleError, State};
+
+use crate::tensor_executor::TensorError;
+
+/// An attack: what a compromised device does where an honest one would do something else.
+///
+/// # Behavior
+/// - A hook that an attack does not have is honest: the device then does what all devices do.
+/// - All that is drawn is drawn from the [`Stream`] that a hook is given, so that a run can be repeated.
+pub trait Attack: Debug + Send + Sync {
+    /// Whether the attack makes sense under `conditions`.
+    ///
+    /// # Errors
+    /// The dotted key that is wrong, and what would be right.
+    fn check(&self, _conditions: &Conditions<'_>) -> Result<(), Unfit> {
+        Ok(())
+    }
+
+    /// What it must know before it can craft; by default it crafts nothing.
+    fn needs(&self) -> Needs {
+        Needs::Nothing
+    }
+
+    /// Whether shards differ by the attack: whether [`Attack::plant`] plants anything.
+    fn plants(&self) -> bool {
+        false
+    }
+
+    /// Training examples that join the shards of compromised devices before the run.
+    fn plant(&self, _planting: &Planting<'_>) -> Planted {
+        Planted::default()
+    }
+
+    /// What a compromised device trains on in a round that is attacked, in place of its `shard`.
+    fn poison(&self, shard: Shard) -> Shard {
+        shard
+    }
+
+    /// What a compromised device trains in a round that is attacked, if not what an honest one would: `random` is what
+    /// the minibatches are drawn from.
+    fn train(&self, _training: &Training<'_>, _random: &mut Stream) -> Option<Result<Trained, ModelError>> {
+        None
+    }
+
+    /// When a compromised device sends its update of a round that is attacked.
+    fn deliver(&self, _round: u32, _random: &mut Stream) -> Delivery {
+        Delivery::AtOnce
+    }
+
+    /// Draws what the compromised device of rank `rank` among those of the round needs for [`Attack::craft`]: d values,
+    /// which are zeros.
+    fn draw(&self, _rank: usize, _random: &mut Stream, _values: &mut [f64]) {}
+
+    /// The models `[c, d]` that the compromised devices of the round send in place of what they trained; `None` if they
+    /// are to send that. It is called if what the attack [needs](Attack::needs) is there. `state` is what it has kept of
+    /// earlier rounds that it crafted in, and takes what it keeps of this one.
+    ///
+    /// # Errors
+    /// [`AttackError`]; the devices then send what they trained.
+    fn craft(&self, _view: &View<'_>, _state: &mut State) -> Result<Option<Tensor>, AttackError> {
+        Ok(None)
+    }
+}
+
+/// What a scenario says that the condition of an attack may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions<'a> {
+    /// The shape of an example.
+    pub shape: &'a [usize],
+    /// Number of compromised devices.
+    pub compromised: u32,
+    /// Devices that take part in a round.
+    pub selected: u32,
+    /// How many compromised devices the aggregator assumes.
+    pub byzantine: u32,
+}
+
+/// When an update is sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Delivery {
+    /// As soon as it is there, as an honest device does.
+    AtOnce,
+    /// Once this share of the round's time has passed; of a round that is over by then it is not sent.
+    After(f64),
+    /// Not at all.
+    Never,
+}
+
+impl Delivery {
+    /// Whether the update comes in time, where time is all that it lacks.
+    pub fn is_in_time(self) -> bool {
+        match self {
+            Delivery::AtOnce => true,
+            Delivery::After(share) => share < 1.0,
+            Delivery::Never => false,
+        }
+    }
+}
+
+/// What an attack must know before it can craft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needs {
+    /// Nothing of others: it does not craft.
+    Nothing,
+    /// The before-attack models of the compromised devices.
+    Colluders,
+    /// Those, and the updates of the benign devices.
+    Everyone,
+}
+
+impl Needs {
+    /// Whether the models of so many compromised and benign devices are enough to craft at all.
+    pub fn are_met(self, colluders: usize, benign: usize) -> bool {
+        self > Needs::Nothing && colluders > 0 && (self < Needs::Everyone || benign > 0)
+    }
+}
+
+/// The models that something is crafted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Models {
+    /// What compromised devices trained.
+    pub colluders: u32,
+    /// What benign devices sent; 0 under partial knowledge.
+    pub benign: u32,
+}
+
+/// Why nothing was crafted; the compromised devices then send what they honestly trained.
+#[derive(Debug, thiserror::Error)]
+pub enum AttackError {
+    /// A rule that the attacker tried out refused the models.
+    #[error("cannot try out the rule under attack: {0}")]
+    Rule(#[from] RuleError),
+    /// Candle or the GPU fails.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl From<TensorError> for AttackError {
+    fn from(error: TensorError) -> Self {
+        match error {
+            TensorError::Rule(error) => AttackError::Rule(error),
+            TensorError::Tensor(error) => AttackError::Tensor(error),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What there is to choose from by name: an ordinary value, which each program passes on to whatever reads a scenario.
+//!
+//! [`Catalogue::standard`] is ours. A crate of somebody else's adds to it and calls the same `main` of each program.
+
+use std::sync::Arc;
+
+use learning::data;
+use learning::models::{self, Architecture};
+use robust::Rule;
+
+use crate::attacks::{self, Attack};
+use crate::defense::{self, Stage};
+use crate::registry::{Registry, Settings};
+
+/// The models, rules, stages, attacks, data sets and partitions that a scenario may name.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    /// Models: `model`.
+    pub models: Registry<dyn Architecture>,
+    /// Aggregation rules: `aggregation.rule`.
+    pub rules: Registry<dyn Rule>,
+    /// Stages before the rule: `defense.kind`.
+    pub stages: Registry<dyn Stage>,
+    /// Attacks: `attack.kind`.
+    pub attacks: Registry<dyn Attack>,
+    /// Data sets: `dataset`.
+    pub datasets: Registry<dyn data::Source>,
+    /// Partitions of a data set over the devices: `fleet.partition`.
+    pub partitions: Registry<dyn data::Partition>,
+}
+
+impl Catalogue {
+    /// What comes with Outpost.
+    pub fn standard() -> Self {
+        let mut models = Registry::<dyn Architecture>::new("model", &["kind"]);
+        models.add::<models::LogisticRegression>("logistic-regression");
+        models.add::<models::Dnn>("dnn");
+        models.add::<models::ResNet20>("resnet20");
+
+        let mut rules = Registry::<dyn Rule>::new("aggregation rule", &["rule", "byzantine", "round-quorum"]);
+        rules.add::<robust::Mean>("mean");
+        rules.add::<robust::Krum>("krum");
+        rules.add::<robust::Bulyan>("bulyan");
+        rules.add::<robust::TrimmedMean>("trimmed-mean");
+        rules.add::<robust::Median>("median");
+
+        let mut stages = Registry::<dyn Stage>::new("defense", &["kind"]);
+        stages.add::<defense::ErrorRateRejection>("err");
+        stages.add::<defense::LossRejection>("lfr");
+        stages.add::<defense::Union>("union");
+
+        let mut attacks = Registry::<dyn Attack>::new("attack", &["kind", "round-fraction"]);
+        attacks.add::<attacks::Gaussian>("gaussian");
+        attacks.add::<attacks::LabelFlip>("label-flip");
+        attacks.add::<attacks::TrimmedMean>("trimmed-mean");
+        attacks.add::<attacks::Krum>("krum");
+        attacks.add::<attacks::BackGradient>("back-gradient");
+
+        let mut datasets = Registry::<dyn data::Source>::new("data set", &["kind"]);
+        datasets.add::<data::Mnist>("mnist");
+        datasets.add::<data::FashionMnist>("fashion-mnist");
+        datasets.add::<data::ChMnist>("ch-mnist");
+        datasets.add::<data::BreastCancer>("breast-cancer");
+
+        let mut partitions = Registry::<dyn data::Partition>::new(
+            "partition",
+            &["partition", "devices", "compromised", "selected"],
+        );
+        partitions.add::<data::LabelGroups>("label-groups");
+        partitions.add::<data::Iid>("iid");
+
+        Catalogue {
+            models: models.ours(),
+            rules: rules.ours(),
+            stages: stages.ours(),
+            attacks: attacks.ours(),
+            datasets: datasets.ours(),
+            partitions: partitions.ours(),
+        }
+    }
+}
+
+/// A method `add` for the things of each kind: which settings can be such a thing is only known kind by kind.
+macro_rules! may_be_added {
+    ($($kind:path),+) => {
+        $(impl Registry<dyn $kind> {
+            /// Adds what has these settings, called `name`.
+            pub fn add<S: $kind + Settings>(&mut self, name: &str) {
+                self.insert::<S>(name, |settings| settings, |settings| Arc::new(settings));
+            }
+        })+
+    };
+}
+
+may_be_added!(Architecture, Rule, Stage, Attack, data::Source, data::Partition);

@@ -1,0 +1,157 @@
+//! Defenses: stages before the rule, which keep harmful updates from it (paper section 5).
+//!
+//! The stages of `[[defense]]` act one after the other, each on what the one before has left. Those of the paper go by a few
+//! validation examples: the updates of a round are aggregated once with all of them (A) and, for each update i, once without
+//! it (Bi). What the aggregate does worse on the examples *with* i is the impact of i:
+//!
+//! | stage | impact of i | removes |
+//! |---|---|---|
+//! | [`ErrorRateRejection`] (ERR) | error rate(A) - error rate(Bi) | the c updates of largest impact |
+//! | [`LossRejection`] (LFR) | cross-entropy(A) - cross-entropy(Bi) | the c updates of largest impact |
+//! | [`Union`] | - | what either of the two removes |
+//!
+//! Another stage may put other rows in place of updates, each made of some of them ([`Mixture`]).
+//!
+//! The rule then aggregates the rest. It assumes as many Byzantine devices as before, although there are fewer updates and,
+//! one hopes, fewer Byzantine ones: the aggregator does not know how many of them it caught.
+//! A scenario where that cannot work is refused ([`TooFewUpdates`]), which also has the round machine leave the model as it is in a round where too few devices answer.
+
+mod err;
+mod judging;
+mod leave_one_out;
+mod lfr;
+mod pipeline;
+#[cfg(test)]
+mod testing;
+mod union;
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use input::unfit::Unfit;
+use learning::evaluation::Evaluation;
+use learning::models::ModelError;
+use robust::{Byzantine, Plan, Round, RuleError, State};
+use wire::identity::DeviceId;
+
+pub use err::ErrorRateRejection;
+pub use judging::{Judging, Ties};
+pub use leave_one_out::{LeaveOneOut, TieBreaker};
+pub use lfr::LossRejection;
+pub use pipeline::{Arriving, Defense, Screened};
+pub use union::Union;
+
+/// A stage before the rule: it tells harmful updates from others, or mixes them.
+pub trait Stage: Debug + Send + Sync {
+    /// Fills in the settings that follow from how many Byzantine devices the scenario assumes.
+    fn resolve(&mut self, _byzantine: usize) {}
+
+    /// Whether the stage makes sense.
+    ///
+    /// # Errors
+    /// The dotted key that is wrong, and what would be right.
+    fn check(&self) -> Result<(), Unfit> {
+        Ok(())
+    }
+
+    /// How many test examples it judges updates by, if it calls [`Gate::evaluate`]; they are drawn once for the run.
+    fn validation_examples(&self) -> usize {
+        0
+    }
+
+    /// How few rows it leaves of those of so many devices, at the least.
+    fn leaves(&self, devices: usize, byzantine: Byzantine) -> usize;
+
+    /// What it lets through. `state` is what it has kept of earlier rounds, and takes what it keeps of this
+    /// one; that of a round which changes no model is lost.
+    ///
+    /// # Errors
+    /// Those of what it asks of the round.
+    fn pass(&self, gate: &Gate<'_>, state: &mut State) -> Result<Passed, DefenseError>;
+}
+
+/// What a stage lets through.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Passed {
+    /// All rows but these.
+    AllBut(BTreeSet<usize>),
+    /// Other rows, at least one.
+    Mixed(Vec<Mixture>),
+}
+
+/// A row that is made of others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mixture {
+    /// The row in whose place it comes, and by whose device it goes from then on. Mixtures are in the order of these rows,
+    /// of which each is there once.
+    pub place: usize,
+    /// How it is made.
+    pub plan: Plan,
+}
+
+/// The updates that a stage is to judge, in ascending order of device.
+pub struct Gate<'a> {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The compromised devices, which no aggregator can know: for settings that ask how good or bad a defense can be at all,
+    /// as [`Ties`] does.
+    pub attackers: &'a BTreeSet<DeviceId>,
+    /// The round.
+    pub round: u32,
+    /// The sender of each row.
+    pub devices: &'a [DeviceId],
+    /// The updates, as a rule sees them: how many are assumed to be Byzantine, and how far they are apart.
+    pub updates: Round<'a>,
+    /// Evaluates the aggregate with all rows, and without each, on so many validation examples.
+    pub evaluate: &'a dyn Fn(usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError>,
+}
+
+/// Why so few updates cannot be aggregated.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TooFewUpdates {
+    /// The rule could not even take all of them.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// They are fewer than the scenario wants in a round.
+    #[error("{updates} updates are fewer than aggregation.round-quorum = {quorum}")]
+    Quorum {
+        /// Number of updates.
+        updates: usize,
+        /// The least.
+        quorum: u32,
+    },
+    /// The rule could not take what the defense may leave.
+    #[error("of {devices} updates the defense may remove {removed}, and {source}, or lower defense.remove")]
+    Defense {
+        /// Number of updates.
+        devices: usize,
+        /// The most that may be removed.
+        removed: usize,
+        /// What the rule says to the rest.
+        source: RuleError,
+    },
+}
+
+/// Why a defense cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum DefenseError {
+    /// The test set is smaller than the sample that is to be drawn from it.
+    #[error(
+        "defense.validation-examples = {wanted}, but the test set has {available} examples: lower it to at most that"
+    )]
+    TooFewExamples {
+        /// The number that the scenario asks for.
+        wanted: usize,
+        /// The number that there is.
+        available: usize,
+    },
+    /// They are too few.
+    #[error(transparent)]
+    TooFew(#[from] TooFewUpdates),
+    /// The rule refuses the updates, or all of them but one.
+    #[error("the defense cannot aggregate: {0}")]
+    Rule(#[from] RuleError),
+    /// The model refuses an aggregate or the validation examples.
+    #[error("the defense cannot evaluate an aggregate: {0}")]
+    Model(#[from] ModelError),
+}

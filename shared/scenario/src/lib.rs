@@ -1,0 +1,120 @@
+//! An experiment: the one file that says everything about a run, and what it may name.
+//!
+//! ```
+//! use scenario::Scenario;
+//!
+//! let scenario = Scenario::parse("example.toml", r#"
+//!     name = "mnist-trimmed-mean-partial"
+//!     dataset = "mnist"
+//!     model = "logistic-regression"
+//!     rounds = 500
+//!     [fleet]
+//!     devices = 20
+//!     compromised = 4
+//!     [aggregation]
+//!     rule = "trimmed-mean"
+//!     [attack]
+//!     kind = "trimmed-mean"
+//! "#, &["seed=7".to_owned()])?;
+//! assert_eq!(scenario.seed, 7);
+//! assert_eq!(scenario.attackers().len(), 4);
+//! # Ok::<(), scenario::ScenarioError>(())
+//! ```
+//!
+//! Every key has a default but `name`, `dataset`, `model` and `rounds`; an unknown key is an error, and so is one that the
+//! chosen rule, stage, attack, data set or partition does not have. Where the
+//! run takes place is chosen on the command line, never here: the same file runs on every bench.
+//!
+//! # Layout
+//! The lowest first: a module knows those before it in this list, and none after it.
+//!
+//! - [`registry`]: things of one sort by their names, with their settings.
+//! - [`remembered`]: what a run keeps from round to round beside the global model.
+//! - [`tensor_executor`]: rules of updates that are the rows of a tensor.
+//! - [`attacks`], [`defense`]: what compromised devices do, and what keeps harmful updates from the rule.
+//! - [`catalogue`]: the models, rules, stages, attacks, data sets and partitions that there are.
+//! - This file: [`Scenario`]. `reading`: from text to one; `sections`, `data`, `named`, `settings`: its keys; `schema`: those for
+//!   editors; `validation`, `enough`: what it must hold; `roles`: who does what in a round.
+//! - [`attack_record`]: what compromised devices did in a round, as a bench tells it.
+
+pub mod attack_record;
+pub mod attacks;
+pub mod catalogue;
+mod data;
+pub mod defense;
+mod enough;
+mod error;
+mod named;
+mod reading;
+pub mod registry;
+pub mod remembered;
+mod roles;
+mod schema;
+mod sections;
+mod settings;
+pub mod tensor_executor;
+mod validation;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+pub use data::Data;
+pub use error::ScenarioError;
+pub use roles::AttackRounds;
+pub use sections::{Aggregation, Attack, Evaluation, Fleet, ResultModel, Timing};
+pub use settings::key_of;
+
+use learning::data::Source;
+use learning::models::Architecture;
+use learning::training;
+
+use crate::catalogue::Catalogue;
+use crate::defense::Stage;
+use input::chosen::Chosen;
+
+/// Everything about a run: see the module documentation. Resolved: defaults that depend on other keys are filled in.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Scenario {
+    /// Name of the run in reports: `[a-z0-9-]`, at most 64 characters.
+    pub name: String,
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// The data set.
+    #[serde(serialize_with = "named::in_short")]
+    pub dataset: Chosen<dyn Source>,
+    /// The model, with its settings.
+    #[serde(serialize_with = "named::in_short")]
+    pub model: Chosen<dyn Architecture>,
+    /// Number of rounds.
+    pub rounds: u32,
+    /// How much of the data set is used.
+    pub data: Data,
+    /// Local training.
+    pub training: training::Settings,
+    /// The devices.
+    pub fleet: Fleet,
+    /// What the aggregator does with the updates.
+    pub aggregation: Aggregation,
+    /// The stages before that, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub defense: Vec<Chosen<dyn Stage>>,
+    /// What the compromised devices do.
+    #[serde(skip_serializing_if = "Attack::is_none")]
+    pub attack: Attack,
+    /// When the global model is evaluated.
+    pub evaluation: Evaluation,
+    /// How long is waited for devices. Never matters while all of them answer.
+    pub timing: Timing,
+    /// What it was read by, and what its run is read by.
+    #[serde(skip)]
+    pub catalogue: Arc<Catalogue>,
+}
+
+/// Scenarios are the same in their resolved form.
+impl PartialEq for Scenario {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_toml() == other.to_toml()
+    }
+}

@@ -1,0 +1,280 @@
+//! Reading a scenario with overrides, and writing it resolved.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use input::toml_file::{self, FileError, line_of, one_line, plain};
+use learning::training;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::{Table, Value};
+use wire::identity::Digest;
+
+use super::named::Named;
+use super::sections::{AggregationKeys, AttackKeys, FleetKeys, StageKeys, one};
+use super::settings::{key_of, unique, with_setting};
+use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing};
+use crate::catalogue::Catalogue;
+use crate::defense::Stage;
+use crate::registry::{Misfit, NONE, Registry};
+use input::chosen::Chosen;
+
+impl Scenario {
+    /// [`Catalogue::load`] by the standard catalogue.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load(path: &Path, settings: &[String]) -> Result<Self, ScenarioError> {
+        Catalogue::standard().load(path, settings)
+    }
+
+    /// [`Catalogue::parse`] by the standard catalogue.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse(file: &str, text: &str, settings: &[String]) -> Result<Self, ScenarioError> {
+        Catalogue::standard().parse(file, text, settings)
+    }
+
+    /// The scenario as TOML, every key written out.
+    ///
+    /// # Panics
+    /// Never: a scenario holds nothing that TOML cannot express.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a scenario is plain TOML")
+    }
+
+    /// Digest of [`Scenario::to_toml`], by which both ends make sure that they run the same scenario.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.to_toml().as_bytes())
+    }
+}
+
+impl Catalogue {
+    /// Reads and validates the scenario in `path`, each of `settings` (`key=value`, the key dotted) overriding one
+    /// key. The result is resolved: defaults that depend on other keys are filled in.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] with the file and line, or the setting, and the key.
+    pub fn load(&self, path: &Path, settings: &[String]) -> Result<Scenario, ScenarioError> {
+        self.parse(&path.display().to_string(), &toml_file::read(path)?, settings)
+    }
+
+    /// As [`Catalogue::load`], from text; `file` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`Catalogue::load`].
+    pub fn parse(&self, file: &str, text: &str, settings: &[String]) -> Result<Scenario, ScenarioError> {
+        let mut table: Table = toml_file::parse(file, text)?;
+        let source = Source { file, text, settings };
+        self.resolve(&table).map_err(|misfit| source.locate(misfit))?;
+        for key in ["dataset", "model"] {
+            if let Some(named @ Value::String(_)) = table.get_mut(key) {
+                // A setting may add to it.
+                *named = Value::Table(Table::from_iter([("kind".to_owned(), named.clone())]));
+            }
+        }
+        make_way(&self.datasets, "dataset", &mut table, settings);
+        make_way(&self.models, "model", &mut table, settings);
+        make_way(&self.partitions, "fleet", &mut table, settings);
+        make_way(&self.rules, "aggregation", &mut table, settings);
+        make_way(&self.stages, "defense", &mut table, settings);
+        make_way(&self.attacks, "attack", &mut table, settings);
+        for (position, setting) in settings.iter().enumerate() {
+            // One at a time, so that an error names the setting that caused it.
+            let fits = |table: &Table| Keys::read(table, self).map(drop).map_err(|misfit| misfit.message);
+            let read =
+                unique(setting, &settings[..position]).and_then(|()| with_setting(&table, setting, fits));
+            table = read.map_err(|message| ScenarioError::Setting { setting: one_line(setting), message })?;
+        }
+        let scenario = self.resolve(&table).map_err(|misfit| source.locate(misfit))?;
+        scenario.check().map_err(|(key, message)| FileError::invalid(file, key, message))?;
+        Ok(scenario)
+    }
+
+    /// The scenario in `table`.
+    fn resolve(&self, table: &Table) -> Result<Scenario, Misfit> {
+        let keys = Keys::read(table, self)?;
+        let byzantine = keys.aggregation.byzantine.unwrap_or(keys.fleet.compromised);
+        let of = |section: &'static str| {
+            move |misfit: Misfit| Misfit { key: format!("{section}.{}", misfit.key), ..misfit }
+        };
+        let own = |section: &str, common: &[&str]| own_keys(table.get(section), common);
+        let rule =
+            self.rules.choose(&keys.aggregation.rule, own("aggregation", self.rules.beside()), &|rule| {
+                rule.resolve(byzantine as usize);
+            });
+        let partition = own("fleet", self.partitions.beside());
+        let partition = self.partitions.choose(&keys.fleet.partition, partition, &|_| {});
+        let attack = (keys.attack.kind != NONE)
+            .then(|| self.attacks.choose(&keys.attack.kind, own("attack", self.attacks.beside()), &|_| {}));
+        if attack.is_none()
+            && let Some(key) = own("attack", self.attacks.beside()).keys().next()
+        {
+            let message = format!("without an attack there is no `{key}`; give attack.kind, or leave it out");
+            return Err(Misfit { key: format!("attack.{key}"), message });
+        }
+        Ok(Scenario {
+            aggregation: Aggregation {
+                rule: rule.map_err(of("aggregation"))?,
+                byzantine,
+                round_quorum: keys.aggregation.round_quorum,
+            },
+            defense: self.stages(table, byzantine)?,
+            attack: Attack {
+                kind: attack.transpose().map_err(of("attack"))?,
+                round_fraction: keys.attack.round_fraction,
+            },
+            fleet: Fleet {
+                devices: keys.fleet.devices,
+                compromised: keys.fleet.compromised,
+                partition: partition.map_err(of("fleet"))?,
+                selected: keys.fleet.selected.unwrap_or(keys.fleet.devices),
+            },
+            name: keys.name,
+            seed: keys.seed,
+            dataset: keys.dataset.choose("dataset", &self.datasets)?,
+            model: keys.model.choose("model", &self.models)?,
+            rounds: keys.rounds,
+            data: keys.data,
+            training: keys.training,
+            evaluation: keys.evaluation,
+            timing: keys.timing,
+            catalogue: Arc::new(self.clone()),
+        })
+    }
+
+    /// The stages of `[[defense]]`; a single `[defense]` is the only one.
+    fn stages(&self, table: &Table, byzantine: u32) -> Result<Vec<Chosen<dyn Stage>>, Misfit> {
+        let (tables, is_list) = match table.get("defense") {
+            Some(Value::Array(tables)) => (&tables[..], true),
+            Some(table) => (std::slice::from_ref(table), false),
+            None => return Ok(Vec::new()),
+        };
+        let mut stages = Vec::new();
+        for (number, table) in tables.iter().enumerate() {
+            let of = |misfit: Misfit| {
+                let path = if is_list { format!("defense.{number}") } else { "defense".to_owned() };
+                Misfit { key: format!("{path}.{}", misfit.key), ..misfit }
+            };
+            let StageKeys { kind } =
+                read(Value::Table(common_keys(table, self.stages.beside()))).map_err(of)?;
+            let own = own_keys(Some(table), self.stages.beside());
+            if kind != NONE {
+                let stage = self.stages.choose(&kind, own, &|stage| stage.resolve(byzantine as usize));
+                stages.push(stage.map_err(of)?);
+            } else if let Some(key) = own.keys().next() {
+                let message =
+                    format!("without a defense there is no `{key}`; give defense.kind, or leave it out");
+                return Err(of(Misfit { key: key.clone(), message }));
+            }
+        }
+        Ok(stages)
+    }
+}
+
+/// The keys that do not hang on what is chosen by others.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(title = "Scenario", description = "Everything about a run.")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Keys {
+    name: String,
+    #[serde(default = "one")]
+    seed: u64,
+    #[schemars(with = "String")]
+    dataset: Named,
+    #[schemars(with = "String")]
+    model: Named,
+    rounds: u32,
+    #[serde(default)]
+    data: Data,
+    #[serde(default)]
+    training: training::Settings,
+    #[serde(default)]
+    fleet: FleetKeys,
+    #[serde(default)]
+    aggregation: AggregationKeys,
+    #[serde(default)]
+    attack: AttackKeys,
+    #[serde(default)]
+    evaluation: Evaluation,
+    #[serde(default)]
+    timing: Timing,
+}
+
+impl Keys {
+    fn read(table: &Table, catalogue: &Catalogue) -> Result<Self, Misfit> {
+        let mut table = table.clone();
+        table.remove("defense");
+        let sections = [
+            ("aggregation", catalogue.rules.beside()),
+            ("attack", catalogue.attacks.beside()),
+            ("fleet", catalogue.partitions.beside()),
+        ];
+        for (section, common) in sections {
+            if let Some(table) = table.get_mut(section).filter(|value| value.is_table()) {
+                *table = Value::Table(common_keys(table, common));
+            }
+        }
+        read(Value::Table(table))
+    }
+}
+
+/// Where one of the settings chooses another thing of the `registry` than the section of `table` has, takes the settings of the
+/// former choice out, but for those that the new one has as well.
+fn make_way<T: ?Sized + 'static>(
+    registry: &Registry<T>,
+    section: &str,
+    table: &mut Table,
+    settings: &[String],
+) {
+    let tag = format!("{section}.{}", registry.tag());
+    let chosen = settings.iter().find(|setting| key_of(setting) == tag);
+    let Some((_, name)) = chosen.and_then(|setting| setting.split_once('=')) else { return };
+    let Some(keys) = registry.keys(name.trim().trim_matches('"')) else { return };
+    if let Some(Value::Table(table)) = table.get_mut(section) {
+        table.retain(|key, _| registry.beside().contains(&key) || keys.iter().any(|own| own == key));
+    }
+}
+
+fn common_keys(section: &Value, common: &[&str]) -> Table {
+    let mut table = section.as_table().cloned().unwrap_or_default();
+    table.retain(|key, _| common.contains(&key));
+    table
+}
+
+fn own_keys(section: Option<&Value>, common: &[&str]) -> Table {
+    let mut table = section.and_then(Value::as_table).cloned().unwrap_or_default();
+    table.retain(|key, _| !common.contains(&key));
+    table
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Misfit> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| Misfit { key: error.path().to_string(), message: plain(error.inner().message()) })
+}
+
+/// Where a scenario comes from.
+struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+    settings: &'a [String],
+}
+
+impl Source<'_> {
+    /// The setting, or else the line of the file, that a misfit comes from.
+    fn locate(&self, Misfit { key, message }: Misfit) -> ScenarioError {
+        let sets = |setting: &&String| {
+            key.strip_prefix(key_of(setting)).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        if let Some(setting) = self.settings.iter().find(sets) {
+            return ScenarioError::Setting { setting: one_line(setting), message };
+        }
+        let file = self.file.to_owned();
+        match line_of(self.text, &key) {
+            Some(line) => FileError::Text { file, line, message },
+            None => FileError::Invalid { file, key, message },
+        }
+        .into()
+    }
+}

@@ -1,0 +1,70 @@
+//! What a run keeps from round to round beside the global model.
+
+use robust::State;
+
+/// The states of a run's rule, stages and attack after a round. They are part of its checkpoint.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remembered {
+    /// That of the rule.
+    pub rule: State,
+    /// Those of the stages before it, in their order.
+    pub stages: Vec<State>,
+    /// That of the attack, where the bench runs the devices itself: the aggregator of a fleet does not know it.
+    pub attack: State,
+}
+
+impl Remembered {
+    /// All vectors, by names that say whose they are: `rule/...`, `stage-1/...`, `attack/...`.
+    pub fn vectors(&self) -> impl Iterator<Item = (String, &[f32])> {
+        let stages = (1..).zip(&self.stages).map(|(number, state)| (format!("stage-{number}"), state));
+        let owners = [("rule".to_owned(), &self.rule), ("attack".to_owned(), &self.attack)];
+        owners.into_iter().chain(stages).flat_map(|(owner, state)| {
+            state.vectors().map(move |(name, values)| (format!("{owner}/{name}"), values))
+        })
+    }
+
+    /// Takes one of [`Remembered::vectors`]; false if the name says nobody's.
+    #[must_use]
+    pub fn take(&mut self, name: &str, values: Vec<f32>) -> bool {
+        let Some((owner, name)) = name.split_once('/') else { return false };
+        let state = match (owner, owner.strip_prefix("stage-").map(str::parse::<usize>)) {
+            ("rule", _) => &mut self.rule,
+            ("attack", _) => &mut self.attack,
+            // No scenario has so many that a number could ask for much memory.
+            (_, Some(Ok(number @ 1..=1_000))) => {
+                self.stages.resize_with(self.stages.len().max(number), State::default);
+                &mut self.stages[number - 1]
+            }
+            _ => return false,
+        };
+        state.set(name, values);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_come_back_to_whom_they_belong() {
+        let mut all = Remembered::default();
+        all.rule.set("last", vec![1.0, 2.0]);
+        all.attack.set("a/b", vec![3.0]);
+        all.stages = vec![State::default(); 2];
+        all.stages[1].set("of device-007", vec![]);
+        let mut back = Remembered::default();
+        for (name, values) in all.vectors() {
+            assert!(back.take(&name, values.to_vec()), "{name}");
+        }
+        assert_eq!(back, all);
+    }
+
+    #[test]
+    fn names_of_nobody_are_refused() {
+        for name in ["rule", "", "stage-0/a", "stage-99999999999/a", "stage-2000/a", "stage-x/a", "weights/a"]
+        {
+            assert!(!Remembered::default().take(name, vec![]), "{name}");
+        }
+    }
+}
