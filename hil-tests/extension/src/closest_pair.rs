@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The mean of the two updates that are nearest to each other; in every so many rounds, that of all.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(rename_all = "kebab-case", default)]
 pub struct ClosestPair {
     /// The number of rounds from one mean of all to the next; without, there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
