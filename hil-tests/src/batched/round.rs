@@ -21,7 +21,7 @@ use scenario::Scenario;
 use scenario::attack_record::{AttackEvent, AttackRecord, AttackStep};
 use scenario::defense::{Arriving, Defense, DefenseError, Mixture};
 use scenario::remembered::Remembered;
-use scenario::tensor_executor::{TensorError, TensorExecutor, WithoutEach};
+use scenario::tensor_executor::{TensorExecutor, WithoutEach};
 use tracing::warn;
 use wire::Refusal;
 use wire::identity::DeviceId;
@@ -306,7 +306,7 @@ impl Arrived<'_> {
     /// The aggregate, `[d]`, and the rows that have a part in it.
     fn aggregate(&self) -> Result<(Tensor, Vec<usize>), DefenseError> {
         let Updates { values, weights, .. } = &self.updates;
-        self.executor().aggregate(self.rule, values, Some(weights), self.byzantine).map_err(refused)
+        Ok(self.executor().aggregate(self.rule, values, Some(weights), self.byzantine)?)
     }
 }
 
@@ -316,12 +316,7 @@ impl Arriving for Arrived<'_> {
     }
 
     fn geometry(&self) -> Geometry<'_> {
-        let measure = || {
-            self.executor().distances(&self.updates.values).map_err(|error| match error {
-                TensorError::Rule(error) => error,
-                TensorError::Tensor(error) => RuleError::Backend(error.to_string()),
-            })
-        };
+        let measure = || Ok(self.executor().distances(&self.updates.values)?);
         Geometry::new(self.updates.devices.len(), Some(&self.updates.weights), measure)
     }
 
@@ -329,8 +324,8 @@ impl Arriving for Arrived<'_> {
         let validation = &self.simulation.validation[&examples];
         let Updates { values, weights, .. } = &self.updates;
         let (with_all, _) = self.aggregate()?;
-        let without = self.executor().leave_one_out(self.rule, values, Some(weights), self.byzantine);
-        let WithoutEach { different, places } = without.map_err(refused)?;
+        let WithoutEach { different, places } =
+            self.executor().leave_one_out(self.rule, values, Some(weights), self.byzantine)?;
         let evaluate = || -> Result<_, ModelError> {
             let with_all = with_all.unsqueeze(0)?;
             // What equals the aggregate with all is as good as that, to the last bit.
@@ -350,8 +345,7 @@ impl Arriving for Arrived<'_> {
     fn mix(self, mixtures: &[Mixture]) -> Result<Self, DefenseError> {
         let Updates { devices, values, weights, losses } = &self.updates;
         let mixed = |Mixture { plan, .. }: &Mixture| {
-            let mixed = self.executor().aggregate(&Settled(plan), values, None, self.byzantine);
-            Ok(mixed.map_err(refused)?.0)
+            Ok(self.executor().aggregate(&Settled(plan), values, None, self.byzantine)?.0)
         };
         let rows = mixtures.iter().map(mixed).collect::<Result<Vec<_>, DefenseError>>()?;
         let updates = Updates {
@@ -361,12 +355,5 @@ impl Arriving for Arrived<'_> {
             losses: mixtures.iter().map(|mixture| losses[mixture.place]).collect(),
         };
         Ok(Arrived { updates, ..self })
-    }
-}
-
-fn refused(error: TensorError) -> DefenseError {
-    match error {
-        TensorError::Rule(error) => error.into(),
-        TensorError::Tensor(error) => ModelError::Tensor(error).into(),
     }
 }

@@ -58,6 +58,15 @@ pub enum TensorError {
     Tensor(#[from] candle_core::Error),
 }
 
+impl From<TensorError> for RuleError {
+    fn from(error: TensorError) -> Self {
+        match error {
+            TensorError::Rule(error) => error,
+            TensorError::Tensor(error) => RuleError::Backend(error.to_string()),
+        }
+    }
+}
+
 /// For tensors in the memory of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OnProcessors;

@@ -41,6 +41,8 @@ pub use lfr::LossRejection;
 pub use pipeline::{Arriving, Defense, Screened};
 pub use union::Union;
 
+use crate::tensor_executor::TensorError;
+
 /// A stage before the rule: it tells harmful updates from others, or mixes them.
 pub trait Stage: Debug + Send + Sync {
     /// Fills in the settings that follow from how many Byzantine devices the scenario assumes.
@@ -154,4 +156,13 @@ pub enum DefenseError {
     /// The model refuses an aggregate or the validation examples.
     #[error("the defense cannot evaluate an aggregate: {0}")]
     Model(#[from] ModelError),
+}
+
+impl From<TensorError> for DefenseError {
+    fn from(error: TensorError) -> Self {
+        match error {
+            TensorError::Rule(error) => DefenseError::Rule(error),
+            TensorError::Tensor(error) => DefenseError::Model(error.into()),
+        }
+    }
 }
