@@ -21,9 +21,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use hil_tests::benches::processes::Binaries;
 use hil_tests::cases::{self, Case, Matrix, Rig, Unfit};
-use hil_tests::inventory::Inventory;
-use hil_tests::processes::Binaries;
+use hil_tests::fleet::inventory::Inventory;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use wire::Refusal;
 
 use super::Measurement;
-use crate::boards::Sensor;
 use crate::faults::Step;
-use crate::inventory::Kind;
+use crate::fleet::boards::Sensor;
+use crate::fleet::inventory::Kind;
 
 /// One hardware test. `docs/hil.md` explains every key.
 #[derive(Clone, Debug, Deserialize)]

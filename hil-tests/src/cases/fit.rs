@@ -4,7 +4,7 @@ use wire::identity::DeviceId;
 
 use super::Case;
 use crate::faults::{Fault, Mosquitto, Step, Surroundings, Target};
-use crate::inventory::{Device, Inventory, Kind, Power, Service};
+use crate::fleet::inventory::{Device, Inventory, Kind, Power, Service};
 
 /// What a fleet lacks for a case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -30,10 +30,10 @@ pub use rig::Rig;
 pub use telemetry::Measurement;
 pub use verdict::{Reference, judge};
 
-use crate::bench::{Bench, Task, Watch};
-use crate::fleet_data::FleetData;
-use crate::inventory::{Device, Inventory};
-use crate::software::Software;
+use crate::benches::software::Software;
+use crate::benches::{Bench, Task, Watch};
+use crate::data::FleetData;
+use crate::fleet::inventory::{Device, Inventory};
 
 /// Runs `case` on `fleet` into the folder `out`, beside the undisturbed run in software, and says in one line what came
 /// of it.

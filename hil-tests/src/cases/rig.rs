@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 
 use super::Unfit;
-use crate::bench::Bench;
-use crate::emulated::emulated_client;
-use crate::emulated_board::{Kernel, qemu};
+use crate::benches::Bench;
+use crate::benches::boards::Boards;
+use crate::benches::emulated::emulated_client;
+use crate::benches::emulated_board::{Kernel, qemu};
+use crate::benches::processes::{Binaries, ClientProgram, JOBS, Processes};
 use crate::faults::Step;
-use crate::inventory::{Device, Inventory, Kind};
-use crate::on_boards::Boards;
-use crate::processes::{Binaries, ClientProgram, JOBS, Processes};
-use crate::toolchain::Target;
+use crate::fleet::inventory::{Device, Inventory, Kind};
+use crate::fleet::toolchain::Target;
 
 /// What of this machine a fleet is run with.
 #[derive(Clone, Debug)]

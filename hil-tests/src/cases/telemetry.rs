@@ -3,8 +3,8 @@
 use record::{DeviceRecord, RoundRecord};
 use serde::Deserialize;
 
-use crate::boards::Sensor;
-use crate::inventory::{Device, Inventory, Kind};
+use crate::fleet::boards::Sensor;
+use crate::fleet::inventory::{Device, Inventory, Kind};
 
 /// Something that a device may tell with an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -32,36 +32,28 @@ enum Demand {
 }
 
 impl Measurement {
-    fn name(self) -> &'static str {
+    /// What people call it, whether a device told it, and what of its board measures it: Linux tells every process its
+    /// memory.
+    fn about(self) -> (&'static str, fn(&DeviceRecord) -> bool, Option<Sensor>) {
         match self {
-            Measurement::Rss => "memory",
-            Measurement::Temperature => "temperature",
-            Measurement::Throttling => "throttling",
-            Measurement::Clock => "clock",
-            Measurement::Energy => "energy",
+            Measurement::Rss => ("memory", |told| told.rss_kib.is_some(), None),
+            Measurement::Temperature => {
+                ("temperature", |told| told.temperature.is_some(), Some(Sensor::Temperature))
+            }
+            Measurement::Throttling => {
+                ("throttling", |told| told.throttled.is_some(), Some(Sensor::Throttling))
+            }
+            Measurement::Clock => ("clock", |told| told.clock_mhz.is_some(), Some(Sensor::Clock)),
+            Measurement::Energy => ("energy", |told| told.energy_joules.is_some(), Some(Sensor::Energy)),
         }
     }
+}
 
-    fn is_told(self, told: &DeviceRecord) -> bool {
-        match self {
-            Measurement::Rss => told.rss_kib.is_some(),
-            Measurement::Temperature => told.temperature.is_some(),
-            Measurement::Throttling => told.throttled.is_some(),
-            Measurement::Clock => told.clock_mhz.is_some(),
-            Measurement::Energy => told.energy_joules.is_some(),
-        }
-    }
-
-    /// Linux tells every process its memory. Of the rest the profile of a board knows; that of an emulated one does
+impl Demand {
+    /// Whether `device` must tell what `sensor` measures. Of that the profile of a board knows; that of an emulated one does
     /// not speak of the machine that it is emulated on.
-    fn demanded_of(self, device: &Device) -> Demand {
-        let sensor = match self {
-            Measurement::Rss => return Demand::Must,
-            Measurement::Temperature => Sensor::Temperature,
-            Measurement::Throttling => Sensor::Throttling,
-            Measurement::Clock => Sensor::Clock,
-            Measurement::Energy => Sensor::Energy,
-        };
+    fn on(device: &Device, sensor: Option<Sensor>) -> Self {
+        let Some(sensor) = sensor else { return Demand::Must };
         match device.profile() {
             Some(board) if device.kind == Kind::Ssh && board.sensors.contains(&sensor) => Demand::Must,
             Some(_) if device.kind == Kind::Ssh => Demand::MustNot,
@@ -87,9 +79,10 @@ pub(super) fn complaints(
         let told =
             || records.iter().flat_map(|record| &record.devices).filter(|told| told.device == device.id);
         for &measurement in expected {
-            let (all, those) = (told().count(), told().filter(|told| measurement.is_told(told)).count());
-            let (id, what) = (device.id, measurement.name());
-            match measurement.demanded_of(device) {
+            let (what, is_told, sensor) = measurement.about();
+            let (all, those) = (told().count(), told().filter(|told| is_told(told)).count());
+            let id = device.id;
+            match Demand::on(device, sensor) {
                 Demand::Must if those < all => {
                     complaints.push(format!("{id}: {what} came with {those} of {all} updates only"));
                 }
@@ -105,7 +98,8 @@ pub(super) fn complaints(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use wire::Telemetry;
+    use wire::identity::DeviceId;
 
     use super::*;
 
@@ -123,42 +117,32 @@ mod tests {
     }
 
     /// The complaints about memory, temperature and energy, if the three devices told this in each of two rounds.
-    fn complaints_about(devices: [serde_json::Value; 3]) -> Vec<String> {
-        let devices = devices.into_iter().enumerate().map(|(id, mut told)| {
-            for (key, value) in [("device", json!(id)), ("train_seconds", json!(0.1)), ("bytes_up", json!(1))]
-            {
-                told[key] = value;
-            }
-            told
-        });
-        let devices: Vec<_> = devices.collect();
-        let record = |round: u32| {
-            let record = json!({
-                "round": round, "selected": 3, "accepted": 3, "absent": [], "refused": {}, "refused_devices": [],
-                "removed": [], "aggregated": true, "train_loss": null, "test_error": null, "test_loss": null,
-                "bytes_up": 0, "bytes_down": 0, "seconds": 0.5, "devices": devices,
-            });
-            serde_json::from_value::<RoundRecord>(record).unwrap()
-        };
+    fn complaints_about(devices: [Telemetry; 3]) -> Vec<String> {
+        let told =
+            devices.iter().zip(0..).map(|(told, id)| DeviceRecord::new(DeviceId(id), 1, 100_000, told));
+        let devices: Vec<_> = told.collect();
+        let record =
+            |round| RoundRecord { round, accepted: 3, devices: devices.clone(), ..Default::default() };
         let expected = [Measurement::Rss, Measurement::Temperature, Measurement::Energy];
         complaints(&expected, &fleet(), &[record(1), record(2)])
     }
 
     #[test]
     fn a_board_tells_what_it_measures_and_a_process_at_least_its_memory() {
-        let pi_4b = json!({ "rss_kib": 1, "temperature": 48.3 });
-        let pi_5 = json!({ "rss_kib": 1, "temperature": 48.3, "energy_joules": 0.1 });
-        for native in [json!({ "rss_kib": 1 }), pi_5.clone()] {
-            assert_eq!(complaints_about([native, pi_4b.clone(), pi_5.clone()]), [""; 0]);
+        let process = Telemetry { rss_kib: Some(1), ..Telemetry::default() };
+        let pi_4b = Telemetry { temperature: Some(483), ..process };
+        let pi_5 = Telemetry { energy: Some(100_000), ..pi_4b };
+        for native in [process, pi_5] {
+            assert_eq!(complaints_about([native, pi_4b, pi_5]), [""; 0]);
         }
     }
 
     #[test]
     fn what_is_missing_or_invented_is_named() {
-        let told = json!({ "rss_kib": 1, "temperature": 48.3, "energy_joules": 0.1 });
-        let silent = json!({ "rss_kib": 1, "energy_joules": 0.1 });
+        let silent = Telemetry { rss_kib: Some(1), energy: Some(100_000), ..Telemetry::default() };
+        let told = Telemetry { temperature: Some(483), ..silent };
         assert_eq!(
-            complaints_about([json!({}), told, silent]),
+            complaints_about([Telemetry::default(), told, silent]),
             [
                 "device-000: memory came with 0 of 2 updates only",
                 "device-001: energy came, which its board does not measure",
@@ -169,12 +153,7 @@ mod tests {
 
     #[test]
     fn a_round_in_which_somebody_told_nothing_at_all_is_named() {
-        let record = json!({
-            "round": 7, "selected": 3, "accepted": 3, "absent": [], "refused": {}, "refused_devices": [],
-            "removed": [], "aggregated": true, "train_loss": null, "test_error": null, "test_loss": null,
-            "bytes_up": 0, "bytes_down": 0, "seconds": 0.5,
-        });
-        let records = [serde_json::from_value::<RoundRecord>(record).unwrap()];
+        let records = [RoundRecord { round: 7, accepted: 3, ..RoundRecord::default() }];
         let complained = complaints(&[Measurement::Rss], &fleet(), &records);
         assert_eq!(complained, ["round 7: 0 of 3 devices told anything"]);
         assert_eq!(complaints(&[], &fleet(), &records), [""; 0]);

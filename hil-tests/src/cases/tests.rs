@@ -4,7 +4,7 @@ use std::fs;
 
 use record::{RoundRecord, Summary};
 use scenario::Scenario;
-use serde_json::json;
+use wire::Refusal;
 use wire::identity::DeviceId;
 
 use super::*;
@@ -113,7 +113,7 @@ fn what_a_fleet_lacks_is_named() {
 
 /// The verdict on two rounds of three devices, of which `device-001` was struck, with `late` updates refused and the
 /// model `digest`; `absent` in the second round.
-fn verdict(more: &str, absent: &[u32], late: u32, digest: &str) -> Result<String, String> {
+fn verdict(more: &str, absent: &[u32], late: u64, digest: &str) -> Result<String, String> {
     verdict_on(true, more, absent, late, digest)
 }
 
@@ -122,32 +122,23 @@ fn verdict_on(
     to_the_bit: bool,
     more: &str,
     absent: &[u32],
-    late: u32,
+    late: u64,
     digest: &str,
 ) -> Result<String, String> {
     let case =
         load(&format!("[[step]]\nat-round = 1\nfault = \"kill\"\ndevice = \"device-001\"\n{more}")).unwrap();
     let scenario: Scenario = case.scenario(3).unwrap();
-    let record = |round: u32, absent: &[u32], late: u32| {
-        let refused = if late == 0 { json!({}) } else { json!({ "late": late }) };
-        let record = json!({
-            "round": round, "selected": 3, "accepted": 3 - absent.len(), "absent": absent, "refused": refused,
-            "refused_devices": [], "removed": [], "aggregated": true, "train_loss": null, "test_error": 0.25,
-            "test_loss": null, "bytes_up": 0, "bytes_down": 0, "seconds": 0.5,
-        });
-        serde_json::from_value::<RoundRecord>(record).unwrap()
+    let record = |round, absent: &[u32]| {
+        let (accepted, absent) = (3 - absent.len() as u32, absent.iter().copied().map(DeviceId).collect());
+        RoundRecord { round, selected: 3, accepted, absent, ..RoundRecord::default() }
     };
-    let summary = |digest: &str, late: u32| {
-        let refused = if late == 0 { json!({}) } else { json!({ "late": late }) };
-        let summary = json!({
-            "name": "case", "seed": 1, "bench": "processes", "rounds": 2, "final_test_error": 0.25,
-            "best_test_error": 0.25, "model_sha256": digest, "seconds": 1.0, "rounds_per_second": 2.0, "bytes_up": 0,
-            "bytes_down": 0, "devices": 3, "refused": refused, "aggregated_rounds": 2, "least_updates": 3,
-            "mean_updates": 3.0,
-        });
-        serde_json::from_value::<Summary>(summary).unwrap()
+    let summary = |digest: &str, late: u64| Summary {
+        final_test_error: Some(0.25),
+        model_sha256: digest.to_owned(),
+        refused: (late > 0).then_some((Refusal::Late, late)).into_iter().collect(),
+        ..Summary::default()
     };
-    let records = [record(1, &[], 0), record(2, absent, late)];
+    let records = [record(1, &[]), record(2, absent)];
     let undisturbed = case.expect.same_model.then(|| summary("aa", 0));
     let undisturbed = undisturbed.as_ref().map(|summary| Reference { summary, to_the_bit });
     judge(&case.expect, &fleet(), &scenario, &case.steps, &summary(digest, late), &records, undisturbed)

@@ -9,9 +9,9 @@ use wire::Refusal;
 use wire::identity::DeviceId;
 
 use super::{Expect, telemetry};
-use crate::agreement::{TOLERANCE, distance};
+use crate::experiments::agreement::{TOLERANCE, distance};
 use crate::faults::Step;
-use crate::inventory::Inventory;
+use crate::fleet::inventory::Inventory;
 
 /// The undisturbed run, in software on this machine.
 #[derive(Clone, Copy, Debug)]

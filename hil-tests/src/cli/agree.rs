@@ -1,19 +1,17 @@
 //! `hil agree`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use scenario::catalogue::Catalogue;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On, UsageError};
-use crate::agreement::{Outcome, TOLERANCE, check, table};
-use crate::bench::{Bench, Task, Watch};
-use crate::fleet_data::FleetData;
-use crate::progress::Progress;
-use crate::software::Faults;
-use crate::stop::Stop;
+use crate::benches::Task;
+use crate::benches::software::Faults;
+use crate::data::FleetData;
+use crate::experiments::agreement::{Outcome, TOLERANCE, check, table};
+use crate::system::stop::Stop;
 
 /// Run one scenario on several benches, and say how far the results lie apart
 ///
@@ -96,25 +94,15 @@ impl AgreeArgs {
                 datasets: datasets.clone(),
                 out: folder.join(label.replace(' ', "-")),
             };
-            let Some(outcome) = run(bench.as_ref(), &label, &task, stop.gently())? else {
-                return Ok(Ending::Interrupted);
-            };
-            outcomes.push(outcome);
+            let summary = bench.run_in_sight(&label, &task, stop.gently())?;
+            let Some(summary) = summary else { return Ok(Ending::Interrupted) };
+            outcomes.push(Outcome::read(&label, &task.out, summary, catalogue)?);
         }
         let printed = link::print(format_args!("{}\nruns: {}", table(&outcomes), folder.display()));
         check(&outcomes, self.tolerance)?;
         printed?;
         Ok(Ending::Finished)
     }
-}
-
-fn run(bench: &dyn Bench, label: &str, task: &Task, stop: &AtomicBool) -> anyhow::Result<Option<Outcome>> {
-    let progress = Progress::new(label, task.scenario.rounds);
-    let on_round = |record: &_| progress.round(record);
-    let summary = bench.run(task, &Watch { on_round: &on_round, stop })?;
-    progress.finish();
-    let out: &Path = &task.out;
-    Ok(summary.map(|summary| Outcome::read(label, out, summary, &task.scenario.catalogue)).transpose()?)
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {

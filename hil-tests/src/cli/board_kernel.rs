@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::common::Ending;
-use crate::emulated_board::{fetch, folder};
+use crate::benches::emulated_board::{fetch, folder};
 
 /// Get the kernel that emulated boards boot (devices of kind qemu-system)
 ///

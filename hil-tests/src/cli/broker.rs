@@ -7,7 +7,7 @@ use link::{BrokerAddress, BrokerOptions};
 use wire::Topics;
 
 use super::common::Ending;
-use crate::retained;
+use crate::fleet::retained;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BrokerCommand {

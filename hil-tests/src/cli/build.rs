@@ -7,8 +7,8 @@ use clap::{ArgGroup, Args};
 use indicatif::BinaryBytes;
 
 use super::common::{Ending, UsageError};
-use crate::boards::Board;
-use crate::toolchain::{Program, Target, build};
+use crate::fleet::boards::Board;
+use crate::fleet::toolchain::{Program, Target, build};
 
 /// Build the client for the processor of a board
 ///

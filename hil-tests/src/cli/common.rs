@@ -13,13 +13,14 @@ use candle_core::Device;
 use clap::{Args, ValueEnum};
 use link::complain;
 
-use crate::batched::{Batched, Place};
-use crate::bench::Bench;
-use crate::emulated::{Architecture, Emulated};
-use crate::inventory::Inventory;
-use crate::on_boards::Boards;
-use crate::processes::{Binaries, JOBS, Processes, RunningBroker};
-use crate::software::{Faults, Software};
+use crate::benches::Bench;
+use crate::benches::batched::{Batched, Place};
+use crate::benches::boards::Boards;
+use crate::benches::emulated::{Architecture, Emulated};
+use crate::benches::processes::{Binaries, JOBS, Processes, RunningBroker};
+use crate::benches::software::{Faults, Software};
+use crate::experiments::sweep::Pool;
+use crate::fleet::inventory::Inventory;
 
 #[derive(Debug, Args)]
 pub(super) struct Common {
@@ -148,23 +149,31 @@ impl DeviceArg {
     }
 }
 
-/// The bench of commands that run many scenarios.
-#[derive(Clone, Copy, Debug, Args)]
-pub(super) struct SimulationArgs {
+/// How cells of a grid are run.
+#[derive(Debug, Args)]
+pub(super) struct PoolArgs {
+    /// Cells at a time [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
     #[command(flatten)]
     device: DeviceArg,
     /// Run cells on the batched bench: all devices of a round as one batch of tensors, which is made for a GPU; models are
     /// those of other benches within rounding only
     #[arg(long)]
     batched: bool,
+    #[command(flatten)]
+    folder: DatasetsFolder,
 }
 
-impl SimulationArgs {
-    pub(super) fn bench(self) -> anyhow::Result<Arc<dyn Bench + Send + Sync>> {
-        if self.batched {
-            return Ok(Arc::new(self.device.batched()?));
-        }
-        Ok(Arc::new(Software { rules: self.device.rules()?, ..Software::default() }))
+impl PoolArgs {
+    /// What runs them, into the folder `out`.
+    pub(super) fn pool(&self, out: &Path) -> anyhow::Result<Pool> {
+        let bench: Arc<dyn Bench + Send + Sync> = if self.batched {
+            Arc::new(self.device.batched()?)
+        } else {
+            Arc::new(Software { rules: self.device.rules()?, ..Software::default() })
+        };
+        Ok(Pool { out: out.to_owned(), datasets: self.folder.path(), jobs: self.jobs, bench })
     }
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use scenario::catalogue::Catalogue;
 
 use super::common::{DatasetsFolder, Ending, UsageError};
-use crate::datasets;
+use crate::data::datasets;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DataCommand {

@@ -6,9 +6,10 @@ use clap::Args;
 use scenario::catalogue::Catalogue;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On};
-use crate::software::Faults;
-use crate::stop::Stop;
-use crate::{demo, table};
+use crate::benches::software::Faults;
+use crate::experiments::demo;
+use crate::system::stop::Stop;
+use crate::terminal::table;
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {

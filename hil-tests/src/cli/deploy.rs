@@ -8,10 +8,10 @@ use clap::Args;
 use link::complain;
 
 use super::common::{Ending, UsageError};
-use crate::deploy::{Deploy, table};
-use crate::inventory::{Device, Inventory, Kind};
-use crate::processes::JOBS;
-use crate::stop::Stop;
+use crate::benches::processes::JOBS;
+use crate::fleet::deploy::{Deploy, table};
+use crate::fleet::inventory::{Device, Inventory, Kind};
+use crate::system::stop::Stop;
 
 /// Bring a provisioned fleet's devices up to date over ssh, and wait until each is online
 ///

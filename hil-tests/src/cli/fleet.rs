@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, Subcommand};
 
 use super::common::{Ending, Format};
-use crate::fleet::{Access, Statuses, states, table};
-use crate::inventory::Inventory;
-use crate::provision::{FirstToExpire, Manifest};
+use crate::fleet::inventory::Inventory;
+use crate::fleet::provision::{FirstToExpire, Manifest};
+use crate::fleet::status::{Access, Statuses, states, table};
 
 /// How often `--watch` shows the fleet anew.
 const REFRESH: Duration = Duration::from_secs(2);

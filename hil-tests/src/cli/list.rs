@@ -5,6 +5,7 @@ use scenario::catalogue::Catalogue;
 use scenario::registry::Registry;
 
 use super::common::Ending;
+use crate::terminal::table::align_left;
 
 /// List what a scenario may name, with a line about each
 ///
@@ -48,14 +49,11 @@ impl ListArgs {
             What::Datasets => lines(&catalogue.datasets),
             What::Partitions => lines(&catalogue.partitions),
         };
-        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        for (name, about) in lines {
-            link::print(format_args!("{name:width$}  {about}"))?;
-        }
+        link::print(align_left(&lines).trim_end())?;
         Ok(Ending::Finished)
     }
 }
 
-fn lines<T: ?Sized + 'static>(registry: &Registry<T>) -> Vec<(String, String)> {
-    registry.entries().map(|entry| (entry.name().to_owned(), entry.about())).collect()
+fn lines<T: ?Sized + 'static>(registry: &Registry<T>) -> Vec<Vec<String>> {
+    registry.entries().map(|entry| vec![entry.name().to_owned(), entry.about()]).collect()
 }

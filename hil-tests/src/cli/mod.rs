@@ -12,6 +12,7 @@ mod fleet;
 mod list;
 mod next_steps;
 mod paper;
+mod program;
 mod provision;
 mod report;
 mod run;
@@ -31,6 +32,7 @@ use deploy::DeployArgs;
 use fleet::FleetCommand;
 use list::ListArgs;
 use paper::PaperArgs;
+pub use program::main;
 use provision::ProvisionArgs;
 use report::ReportArgs;
 use run::RunArgs;
@@ -39,8 +41,8 @@ use schema::SchemaArgs;
 use shards::ShardsArgs;
 use sweep::SweepArgs;
 
-use crate::children::{Watcher, end_orphans};
-use crate::stop::Stop;
+use crate::system::children::{Watcher, end_orphans};
+use crate::system::stop::Stop;
 
 /// The bench: runs federated-learning scenarios with attacks and defenses, in software or as real processes.
 ///

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use scenario::Scenario;
 use wire::identity::DeviceId;
 
-use crate::deploy::quoted;
-use crate::inventory::{Inventory, Kind};
-use crate::provision::Provisioned;
+use crate::fleet::deploy::quoted;
+use crate::fleet::inventory::{Inventory, Kind};
+use crate::fleet::provision::Provisioned;
 
 /// How this program and the aggregator are started here.
 pub(super) struct Programs {

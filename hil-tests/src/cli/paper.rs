@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::common::{DatasetsFolder, Ending, SimulationArgs, UsageError};
-use crate::paper::{self, Options, to_text};
-use crate::stop::Stop;
-use crate::sweep::{Finished, Pool};
+use super::common::{Ending, PoolArgs, UsageError};
+use crate::experiments::paper::{self, Options, to_text};
+use crate::experiments::sweep::Finished;
+use crate::system::stop::Stop;
 
 /// Reproduce a table or figure of the paper, beside the paper's figures
 ///
@@ -36,13 +36,8 @@ pub(super) struct PaperArgs {
     /// Where cells and results go
     #[arg(long, value_name = "DIR", default_value = "runs/paper")]
     out: PathBuf,
-    /// Cells at a time [default: the number of cores]
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
     #[command(flatten)]
-    simulation: SimulationArgs,
-    #[command(flatten)]
-    folder: DatasetsFolder,
+    pool: PoolArgs,
 }
 
 impl PaperArgs {
@@ -65,20 +60,19 @@ impl PaperArgs {
         let experiments = self.experiments.iter().map(find).collect::<Result<Vec<_>, _>>()?;
         let seeds = self.seeds.unwrap_or(if self.quick { 1 } else { 5 });
         let options = Options { seeds, quick: self.quick, settings: self.settings };
-        let datasets = self.folder.path();
-        let pool = Pool { out: self.out.clone(), datasets, jobs: self.jobs, bench: self.simulation.bench()? };
+        let pool = self.pool.pool(&self.out)?;
         // All of them first: what is wrong with the last is not to be found out after hours.
         let laid_out =
             experiments.into_iter().map(|experiment| Ok((experiment.cells(&options)?, experiment)));
         let laid_out = laid_out.collect::<anyhow::Result<Vec<_>>>()?;
         for (cells, experiment) in laid_out {
-            link::complain(experiment.title);
+            link::complain(&experiment.title);
             let results = match pool.run(cells, stop.gently())? {
                 Finished::All(results) => results,
                 Finished::Some(_, error) => return Err(error),
                 Finished::Interrupted => return Ok(Ending::Interrupted),
             };
-            let id = experiment.id;
+            let id = experiment.id.clone();
             let reproduction = experiment.collect(&results, options.seeds);
             reproduction.write(&self.out, &options)?;
             let page = self.out.join(format!("{id}.html"));

@@ -14,9 +14,9 @@ use scenario::catalogue::Catalogue;
 
 use super::common::{Common, Ending, UsageError};
 use super::next_steps::{Done, Programs, next_steps};
-use crate::fleet_data::FleetData;
-use crate::inventory::Inventory;
-use crate::provision::{
+use crate::data::FleetData;
+use crate::fleet::inventory::Inventory;
+use crate::fleet::provision::{
     FirstBoot, FirstToExpire, Keys, Provision, Provisioned, RENEW_WITHIN_DAYS, Wifi, WifiError, login_keys,
 };
 

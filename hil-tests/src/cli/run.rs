@@ -9,13 +9,12 @@ use record::AttackSummary;
 use scenario::catalogue::Catalogue;
 
 use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, Format, On, UsageError};
-use crate::bench::{Task, Watch};
-use crate::fleet_data::FleetData;
-use crate::processes::RunningBroker;
-use crate::progress::Progress;
-use crate::software::Faults;
-use crate::stop::Stop;
-use crate::table;
+use crate::benches::Task;
+use crate::benches::processes::RunningBroker;
+use crate::benches::software::Faults;
+use crate::data::FleetData;
+use crate::system::stop::Stop;
+use crate::terminal::table;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -82,10 +81,7 @@ impl RunArgs {
             complain(format_args!("{out} is already finished; give another --out to run it anew"));
             summary
         } else {
-            let progress = Progress::new(&name, task.scenario.rounds);
-            let on_round = |record: &_| progress.round(record);
-            let summary = bench.run(&task, &Watch { on_round: &on_round, stop: stop.gently() })?;
-            progress.finish();
+            let summary = bench.run_in_sight(&name, &task, stop.gently())?;
             let Some(summary) = summary else { return Ok(Ending::Interrupted) };
             summary
         };

@@ -5,8 +5,8 @@ use scenario::catalogue::Catalogue;
 use schemars::schema_for;
 
 use super::common::Ending;
-use crate::inventory::Inventory;
-use crate::sweep::Grid;
+use crate::experiments::sweep::Grid;
+use crate::fleet::inventory::Inventory;
 
 /// Print the JSON Schema of a file, by which editors complete and check it
 ///

@@ -8,8 +8,8 @@ use clap::Args;
 use learning::data::ShardList;
 use scenario::catalogue::Catalogue;
 
-use super::common::{DatasetsFolder, Ending};
-use crate::fleet_data::FleetData;
+use super::common::{Common, Ending};
+use crate::data::FleetData;
 
 /// Write each device's shard of a scenario's training data, for devices that are started by hand
 ///
@@ -22,11 +22,8 @@ pub(super) struct ShardsArgs {
     /// The folder for device-000.safetensors, device-001.safetensors, ... and shards.toml
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Override one key of the scenario; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
     #[command(flatten)]
-    folder: DatasetsFolder,
+    common: Common,
 }
 
 impl ShardsArgs {
@@ -35,8 +32,8 @@ impl ShardsArgs {
     /// # Errors
     /// If the scenario or its data is unusable, or a file cannot be written.
     pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
-        let scenario = catalogue.load(&self.scenario, &self.settings)?;
-        let data = FleetData::load(&scenario, &self.folder.path())?;
+        let scenario = catalogue.load(&self.scenario, &self.common.settings)?;
+        let data = FleetData::load(&scenario, &self.common.folder.path())?;
         fs::create_dir_all(&self.out).with_context(|| format!("cannot create {}", self.out.display()))?;
         for (_, path) in data.write_shards(&scenario, &self.out)? {
             link::print(path.display())?;

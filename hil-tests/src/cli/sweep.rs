@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use scenario::catalogue::Catalogue;
 
-use super::common::{DatasetsFolder, Ending, SimulationArgs, UsageError};
-use crate::stop::Stop;
-use crate::sweep::{Finished, Grid, Pool, Share, merge, write_csv};
+use super::common::{Ending, PoolArgs, UsageError};
+use crate::experiments::sweep::{Finished, Grid, Share, merge, write_csv};
+use crate::system::stop::Stop;
 
 /// Run every cell of a grid over scenario keys, or join the parts of one
 ///
@@ -39,13 +39,8 @@ pub(super) struct SweepArgs {
     /// Do the I-th of N parts only, whatever a scheduler says; 1/1 is all of it
     #[arg(long, value_name = "I/N")]
     shard: Option<Share>,
-    /// Cells at a time [default: the number of cores]
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
     #[command(flatten)]
-    simulation: SimulationArgs,
-    #[command(flatten)]
-    folder: DatasetsFolder,
+    pool: PoolArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,13 +81,7 @@ impl SweepArgs {
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/sweep-{stem}")));
-        let pool = Pool {
-            out: out.clone(),
-            datasets: self.folder.path(),
-            jobs: self.jobs,
-            bench: self.simulation.bench()?,
-        };
-        conclude(pool.run(cells, stop.gently())?, &out)
+        conclude(self.pool.pool(&out)?.run(cells, stop.gently())?, &out)
     }
 }
 

@@ -76,48 +76,38 @@ pub enum Target {
 impl Fault {
     /// As in a case file.
     pub fn name(&self) -> &'static str {
-        match self {
-            Fault::Kill {} => "kill",
-            Fault::Freeze {} => "freeze",
-            Fault::WrongClock { .. } => "wrong-clock",
-            Fault::FullDisk {} => "full-disk",
-            Fault::Twin {} => "twin",
-            Fault::PowerCycle {} => "power-cycle",
-            Fault::Cut {} => "cut",
-            Fault::Stall { .. } => "stall",
-            Fault::HalfOpen { .. } => "half-open",
-            Fault::Throttle { .. } => "throttle",
-            Fault::Corrupt { .. } => "corrupt",
-            Fault::BrokerRestart { .. } => "broker-restart",
-            Fault::AggregatorRestart {} => "aggregator-restart",
-        }
+        self.about().0
     }
 
     /// Whom it strikes.
     pub fn target(&self) -> Target {
-        match self {
-            Fault::BrokerRestart { .. } => Target::Broker,
-            Fault::AggregatorRestart {} => Target::Aggregator,
-            _ => Target::Device,
-        }
+        self.about().1
     }
 
     /// The capability that a device must have to be struck by it, or the fleet for a fault of its broker: `process`
     /// (its client can be stopped and killed), `start` (and started in surroundings of one's choice), `clock` (with another clock, too), `link` (its way
     /// to the broker leads through this machine), `power` (so does its power), `broker`.
     pub fn needs(&self) -> Option<&'static str> {
+        self.about().2
+    }
+
+    /// Its name, whom it strikes, and what it needs.
+    fn about(&self) -> (&'static str, Target, Option<&'static str>) {
+        use Target::{Aggregator, Broker, Device};
         match self {
-            Fault::Kill {} | Fault::Freeze {} => Some("process"),
-            Fault::FullDisk {} | Fault::Twin {} => Some("start"),
-            Fault::WrongClock { .. } => Some("clock"),
-            Fault::PowerCycle {} => Some("power"),
-            Fault::BrokerRestart { .. } => Some("broker"),
-            Fault::AggregatorRestart {} => None,
-            Fault::Cut {}
-            | Fault::Stall { .. }
-            | Fault::HalfOpen { .. }
-            | Fault::Throttle { .. }
-            | Fault::Corrupt { .. } => Some("link"),
+            Fault::Kill {} => ("kill", Device, Some("process")),
+            Fault::Freeze {} => ("freeze", Device, Some("process")),
+            Fault::WrongClock { .. } => ("wrong-clock", Device, Some("clock")),
+            Fault::FullDisk {} => ("full-disk", Device, Some("start")),
+            Fault::Twin {} => ("twin", Device, Some("start")),
+            Fault::PowerCycle {} => ("power-cycle", Device, Some("power")),
+            Fault::Cut {} => ("cut", Device, Some("link")),
+            Fault::Stall { .. } => ("stall", Device, Some("link")),
+            Fault::HalfOpen { .. } => ("half-open", Device, Some("link")),
+            Fault::Throttle { .. } => ("throttle", Device, Some("link")),
+            Fault::Corrupt { .. } => ("corrupt", Device, Some("link")),
+            Fault::BrokerRestart { .. } => ("broker-restart", Broker, Some("broker")),
+            Fault::AggregatorRestart {} => ("aggregator-restart", Aggregator, None),
         }
     }
 
@@ -125,7 +115,7 @@ impl Fault {
     pub(super) fn hold(&self, step: &Step, stage: &mut dyn Stage) -> anyhow::Result<bool> {
         match self {
             Fault::Kill {} | Fault::WrongClock { .. } | Fault::FullDisk {} | Fault::PowerCycle {} => {
-                stage.freeze(step.device()?)?;
+                stage.seat(step.device()?)?.freeze()?;
             }
             Fault::Cut {} | Fault::HalfOpen { .. } => {
                 stage.link(step.device()?)?.hold(Direction::Both, true);
@@ -138,65 +128,55 @@ impl Fault {
     /// Does it.
     pub(super) fn strike(&self, step: &Step, stage: &mut dyn Stage) -> anyhow::Result<()> {
         match self {
-            Fault::Kill {} | Fault::WrongClock { .. } | Fault::FullDisk {} => stage.kill(step.device()?),
-            Fault::Freeze {} => stage.freeze(step.device()?),
-            Fault::Twin {} => stage.start_twin(step.device()?),
-            Fault::PowerCycle {} => stage.power(step.device()?, false),
+            Fault::Kill {} | Fault::WrongClock { .. } | Fault::FullDisk {} => {
+                stage.seat(step.device()?)?.kill()?;
+            }
+            Fault::Freeze {} => stage.seat(step.device()?)?.freeze()?,
+            Fault::Twin {} => stage.seat(step.device()?)?.start_twin()?,
+            Fault::PowerCycle {} => stage.seat(step.device()?)?.power(false)?,
             Fault::Cut {} => {
                 let link = stage.link(step.device()?)?;
                 link.refuse(true);
                 link.cut();
                 link.hold(Direction::Both, false);
-                Ok(())
             }
-            Fault::Stall { direction } => {
-                stage.link(step.device()?)?.hold(*direction, true);
-                Ok(())
-            }
+            Fault::Stall { direction } => stage.link(step.device()?)?.hold(*direction, true),
             Fault::HalfOpen { direction } => {
                 let link = stage.link(step.device()?)?;
                 link.strand(*direction);
                 link.hold(Direction::Both, false);
-                Ok(())
             }
             Fault::Throttle { bytes_per_second } => {
                 stage.link(step.device()?)?.throttle(Some(*bytes_per_second));
-                Ok(())
             }
             Fault::Corrupt { direction, messages } => {
                 stage.link(step.device()?)?.damage(*direction, *messages);
-                Ok(())
             }
-            Fault::BrokerRestart { persistent } => stage.stop_broker(*persistent),
-            Fault::AggregatorRestart {} => stage.kill_aggregator(),
+            Fault::BrokerRestart { persistent } => stage.stop_broker(*persistent)?,
+            Fault::AggregatorRestart {} => stage.kill_aggregator()?,
         }
+        Ok(())
     }
 
     /// Ends it when its time is over.
     pub(super) fn heal(&self, step: &Step, stage: &mut dyn Stage) -> anyhow::Result<()> {
         match self {
-            Fault::Kill {} => stage.start(step.device()?, &Surroundings::default()),
-            Fault::WrongClock { offset } => stage.start(step.device()?, &Surroundings::wrong_clock(offset)?),
-            Fault::FullDisk {} => stage.start(step.device()?, &Surroundings::full_disk()),
-            Fault::Freeze {} => stage.thaw(step.device()?),
-            Fault::PowerCycle {} => stage.power(step.device()?, true),
-            Fault::Cut {} => {
-                stage.link(step.device()?)?.refuse(false);
-                Ok(())
+            Fault::Kill {} => stage.seat(step.device()?)?.start(&Surroundings::default())?,
+            Fault::WrongClock { offset } => {
+                stage.seat(step.device()?)?.start(&Surroundings::wrong_clock(offset)?)?;
             }
-            Fault::Stall { direction } => {
-                stage.link(step.device()?)?.hold(*direction, false);
-                Ok(())
-            }
-            Fault::Throttle { .. } => {
-                stage.link(step.device()?)?.throttle(None);
-                Ok(())
-            }
-            Fault::BrokerRestart { .. } => stage.start_broker(),
-            Fault::AggregatorRestart {} => stage.start_aggregator(),
-            Fault::Twin {} => stage.check_twin_has_left(step.device()?),
-            Fault::HalfOpen { .. } | Fault::Corrupt { .. } => Ok(()),
+            Fault::FullDisk {} => stage.seat(step.device()?)?.start(&Surroundings::full_disk())?,
+            Fault::Freeze {} => stage.seat(step.device()?)?.thaw()?,
+            Fault::PowerCycle {} => stage.seat(step.device()?)?.power(true)?,
+            Fault::Cut {} => stage.link(step.device()?)?.refuse(false),
+            Fault::Stall { direction } => stage.link(step.device()?)?.hold(*direction, false),
+            Fault::Throttle { .. } => stage.link(step.device()?)?.throttle(None),
+            Fault::BrokerRestart { .. } => stage.start_broker()?,
+            Fault::AggregatorRestart {} => stage.start_aggregator()?,
+            Fault::Twin {} => stage.seat(step.device()?)?.check_twin_has_left()?,
+            Fault::HalfOpen { .. } | Fault::Corrupt { .. } => {}
         }
+        Ok(())
     }
 }
 

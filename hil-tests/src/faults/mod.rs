@@ -4,13 +4,14 @@
 //! - `step.rs`: [`Step`], one fault at one round, as a case file or a test writes it.
 //! - `fault.rs`: [`Fault`], the kinds, and what each does to a running fleet.
 //! - `stage.rs`: [`Stage`], what a bench lets faults reach: devices, their links, the broker, the aggregator.
+//! - `seat.rs`: [`Seat`], where the client of one device runs.
 //! - `player.rs`: [`Player`], which plays the steps of a run in time.
 //! - `proxy/`: [`Proxy`], a link that is slow, cut, silent or damaged at will.
 //! - `surroundings.rs`: [`Surroundings`], the wrong clock or the full disk that a program is started with.
 //! - `mosquitto.rs`: [`Mosquitto`], a broker of one's own that can be killed and started again.
 //!
 //! Faults of single messages (loss, duplication, reordering, delay) in virtual time are those of
-//! [`software`](crate::software).
+//! [`software`](crate::benches::software).
 //!
 //! # In the middle of a round
 //! Who is away when a round opens is not asked for an update, so a run in which a device dies between two rounds
@@ -22,6 +23,7 @@ mod fault;
 mod mosquitto;
 mod player;
 mod proxy;
+mod seat;
 mod stage;
 mod step;
 mod surroundings;
@@ -30,6 +32,7 @@ pub use fault::{Fault, Target};
 pub use mosquitto::Mosquitto;
 pub use player::Player;
 pub use proxy::{Direction, Proxy};
+pub use seat::Seat;
 pub use stage::Stage;
 pub use step::Step;
 pub use surroundings::Surroundings;

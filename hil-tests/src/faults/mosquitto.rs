@@ -9,10 +9,10 @@ use anyhow::{Context, ensure};
 use link::BrokerAddress;
 use tempfile::TempDir;
 
-use crate::children;
-use crate::held_port::HeldPort;
-use crate::processes::{Child, reachable, wait_for};
-use crate::toolchain::find_program;
+use crate::system::children;
+use crate::system::find_program;
+use crate::system::held_port::HeldPort;
+use crate::system::{Child, reachable, wait_for};
 
 /// How long it may take to write down what it keeps.
 const PATIENCE: Duration = Duration::from_secs(30);

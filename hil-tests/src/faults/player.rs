@@ -121,11 +121,13 @@ impl Act {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use anyhow::bail;
     use wire::identity::DeviceId;
 
     use super::*;
-    use crate::faults::{Proxy, Surroundings};
+    use crate::faults::{Proxy, Seat, Surroundings};
 
     /// Writes down what is done to it.
     #[derive(Default)]
@@ -146,23 +148,8 @@ mod tests {
         fn recorded(&mut self) -> anyhow::Result<u32> {
             Ok(self.recorded)
         }
-        fn freeze(&mut self, _: DeviceId) -> anyhow::Result<()> {
-            self.does("freeze")
-        }
-        fn thaw(&mut self, _: DeviceId) -> anyhow::Result<()> {
-            self.does("thaw")
-        }
-        fn kill(&mut self, _: DeviceId) -> anyhow::Result<()> {
-            self.does("kill")
-        }
-        fn start(&mut self, _: DeviceId, _: &Surroundings) -> anyhow::Result<()> {
-            self.does("start")
-        }
-        fn start_twin(&mut self, _: DeviceId) -> anyhow::Result<()> {
-            self.does("start twin")
-        }
-        fn check_twin_has_left(&mut self, _: DeviceId) -> anyhow::Result<()> {
-            self.does("check twin")
+        fn seat(&mut self, _: DeviceId) -> anyhow::Result<&mut dyn Seat> {
+            Ok(self)
         }
         fn link(&self, device: DeviceId) -> anyhow::Result<&Proxy> {
             bail!("nothing stands between {device} and the broker")
@@ -178,6 +165,36 @@ mod tests {
         }
         fn start_aggregator(&mut self) -> anyhow::Result<()> {
             self.does("start aggregator")
+        }
+    }
+
+    impl Seat for Script {
+        fn device(&self) -> DeviceId {
+            DeviceId(1)
+        }
+        fn freeze(&mut self) -> anyhow::Result<()> {
+            self.does("freeze")
+        }
+        fn thaw(&mut self) -> anyhow::Result<()> {
+            self.does("thaw")
+        }
+        fn kill(&mut self) -> anyhow::Result<()> {
+            self.does("kill")
+        }
+        fn start(&mut self, _: &Surroundings) -> anyhow::Result<()> {
+            self.does("start")
+        }
+        fn has_left(&mut self) -> anyhow::Result<bool> {
+            Ok(false)
+        }
+        fn fresh_failure(&mut self) -> anyhow::Result<Option<String>> {
+            Ok(None)
+        }
+        fn stop(&mut self, _: Duration) -> anyhow::Result<()> {
+            self.does("stop")
+        }
+        fn keep_log(&mut self, _: &Path) -> anyhow::Result<()> {
+            self.does("keep log")
         }
     }
 

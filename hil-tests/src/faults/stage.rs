@@ -1,11 +1,10 @@
 //! What a bench lets faults reach.
 
-use anyhow::bail;
 use wire::identity::DeviceId;
 
-use super::{Proxy, Surroundings};
+use super::{Proxy, Seat};
 
-/// A running fleet, as faults see it. What a bench cannot do to its devices is an error that says so.
+/// A running fleet, as faults see it. What a bench cannot do to it is an error that says so.
 pub trait Stage {
     /// Number of rounds that are recorded by now.
     ///
@@ -13,55 +12,17 @@ pub trait Stage {
     /// If the record cannot be read.
     fn recorded(&mut self) -> anyhow::Result<u32>;
 
-    /// Stops `device` in its tracks: it keeps its connection and answers nothing.
+    /// Where the client of `device` runs, and what can be done to it there.
     ///
     /// # Errors
-    /// If it is out of reach.
-    fn freeze(&mut self, device: DeviceId) -> anyhow::Result<()>;
-
-    /// Lets a frozen `device` go on.
-    ///
-    /// # Errors
-    /// If it is out of reach.
-    fn thaw(&mut self, device: DeviceId) -> anyhow::Result<()>;
-
-    /// Ends the client of `device` without a chance to tidy up.
-    ///
-    /// # Errors
-    /// If it is out of reach.
-    fn kill(&mut self, device: DeviceId) -> anyhow::Result<()>;
-
-    /// Starts the client of `device` again.
-    ///
-    /// # Errors
-    /// If it is out of reach, or `surroundings` cannot be had.
-    fn start(&mut self, device: DeviceId, surroundings: &Surroundings) -> anyhow::Result<()>;
-
-    /// Starts a second client with the name of `device`.
-    ///
-    /// # Errors
-    /// If it is out of reach.
-    fn start_twin(&mut self, device: DeviceId) -> anyhow::Result<()>;
-
-    /// Checks that the second client has noticed that it is one, and left with an error.
-    ///
-    /// # Errors
-    /// If it has not.
-    fn check_twin_has_left(&mut self, device: DeviceId) -> anyhow::Result<()>;
+    /// If it is not of the fleet.
+    fn seat(&mut self, device: DeviceId) -> anyhow::Result<&mut dyn Seat>;
 
     /// The link between `device` and the broker.
     ///
     /// # Errors
     /// If nothing stands in between.
     fn link(&self, device: DeviceId) -> anyhow::Result<&Proxy>;
-
-    /// Takes the power of `device` away, or gives it back.
-    ///
-    /// # Errors
-    /// If its power cannot be controlled.
-    fn power(&mut self, device: DeviceId, on: bool) -> anyhow::Result<()> {
-        bail!("the power of {device} cannot be switched {} here", if on { "on" } else { "off" })
-    }
 
     /// Ends the broker: asked to, with time to write down what it keeps, or killed.
     ///

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use crate::child_output::{Limits, output};
-use crate::children;
+use crate::system::child_output::{Limits, output};
+use crate::system::children;
 
 /// Variables and words that go before a program. By default none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use wire::Publication;
 use wire::identity::DeviceId;
 
 use crate::certificates::Validity;
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, block_on};
 use crate::secured::{Grants, Secured};
 
 const COLLUDER: &str = "device-003";
@@ -123,11 +123,10 @@ async fn everyone_may_do_what_is_meant_and_nothing_else(broker: &Secured, full_k
 
 #[test]
 fn what_the_access_control_does_not_grant_never_arrives() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for full_knowledge in [false, true] {
         let grants = Grants { colluders: vec![DeviceId(1), DeviceId(3)], full_knowledge };
         let Some(broker) = Secured::start(&grants, Validity::Always) else { return };
         let all = everyone_may_do_what_is_meant_and_nothing_else(&broker, full_knowledge);
-        runtime.block_on(async { timeout(PATIENCE, all).await.expect("what is allowed arrives") });
+        block_on(async { timeout(PATIENCE, all).await.expect("what is allowed arrives") });
     }
 }

@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::lab::{Lab, all_succeed, records};
-use crate::process::{Process, datasets, no_broker, program, run};
+use crate::process::{Process, datasets, hil, no_broker, run};
 
 /// `hil run` in software with data sets from `folder`.
 fn hil_with_data(lab: &Lab, folder: &Path) -> Command {
-    let mut command = program("hil");
-    command.arg("run").arg(lab.scenario_path()).args(["--on", "software"]);
-    command.arg("--out").arg(lab.path("run")).arg("--datasets").arg(folder);
-    command
+    let out = lab.path("run");
+    hil!["run", lab.scenario_path(), "--on", "software", "--out", out, "--datasets", folder]
 }
 
 /// Without the log, so that all it says is what went wrong.
@@ -43,9 +41,7 @@ fn a_truncated_data_file_is_named() {
 
 #[test]
 fn a_missing_scenario_is_named() {
-    let mut hil = program("hil");
-    hil.args(["run", "nowhere.toml", "--on", "software"]);
-    run(hil).complains(2, &["hil: nowhere.toml: "]);
+    run(hil!["run", "nowhere.toml", "--on", "software"]).complains(2, &["hil: nowhere.toml: "]);
 }
 
 #[test]
@@ -90,13 +86,11 @@ fn a_port_in_use_is_named() {
 fn assert_gives_up_on_a_broker_that_is_away(mut command: Command) {
     let (_port, broker) = no_broker();
     command.args(["--broker", &broker, "--patience", "1"]);
-    let outcome = run(command);
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    let outcome = run(command).ended_with(1);
     let tries = outcome.stderr.lines().filter(|line| line.contains("trying again")).count();
     assert!(tries >= 2, "one cannot see that it tries:\n{}", outcome.stderr);
-    let last = outcome.stderr.lines().last().unwrap();
-    assert!(last.contains(&broker) && last.contains("was away for 1 s"), "{last}");
-    assert!(last.contains("start it, or name another one with --broker"), "{last}");
+    let remedy = "start it, or name another one with --broker";
+    outcome.ends_by_saying(&[&broker, "was away for 1 s", remedy]);
 }
 
 #[test]
@@ -127,20 +121,16 @@ fn the_second_client_of_one_name_leaves_and_the_first_goes_on() {
 #[test]
 fn a_shard_of_another_data_set_is_named() {
     let (lab, other) = (Lab::new(&["dataset=mnist"]), Lab::new(&[]));
-    let mut client = program("edge-client");
-    client.args(["--device", "device-000", "--log", "error"]);
-    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(other.shard(0));
-    run(client).complains(1, &["edge-client: shard ", "breast-cancer", "mnist"]);
+    run(quiet(lab.client_with(0, &other.shard(0))))
+        .complains(1, &["edge-client: shard ", "breast-cancer", "mnist"]);
 }
 
 #[test]
 fn a_shard_made_by_other_settings_is_refused_and_they_are_named() {
     let (lab, other) = (Lab::new(&["fleet.non-iid=0.9"]), Lab::new(&["fleet.non-iid=0.5"]));
-    let mut client = program("edge-client");
-    client.args(["--device", "device-000", "--log", "error"]);
-    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(other.shard(0));
     let differs = "made with fleet.non-iid = 0.5, but the scenario says fleet.non-iid = 0.9";
-    run(client).complains(1, &["edge-client: shard ", differs, "make the shards anew from this scenario"]);
+    run(quiet(lab.client_with(0, &other.shard(0))))
+        .complains(1, &["edge-client: shard ", differs, "make the shards anew from this scenario"]);
 }
 
 #[test]
@@ -151,20 +141,15 @@ fn a_shard_with_a_flipped_bit_is_named() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&path, bytes).unwrap();
-    let mut client = program("edge-client");
-    client.args(["--device", "device-000", "--log", "error"]);
-    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(path);
-    run(client).complains(1, &["edge-client: shard ", "damaged: its digest is"]);
+    run(quiet(lab.client_with(0, &path))).complains(1, &["edge-client: shard ", "damaged: its digest is"]);
 }
 
 /// The shards that `hil shards` writes for this lab, and their list.
 fn written_shards(lab: &Lab, settings: &[&str]) -> PathBuf {
     let folder = lab.path("shards");
-    let mut hil = program("hil");
-    hil.arg("shards").arg(lab.scenario_path()).arg("--out").arg(&folder).arg("--datasets").arg(datasets());
+    let mut hil = hil!["shards", lab.scenario_path(), "--out", &folder, "--datasets", datasets()];
     hil.args(settings.iter().flat_map(|setting| ["--set", setting]));
-    let outcome = run(hil);
-    outcome.succeeded();
+    run(hil).succeeded();
     folder
 }
 
@@ -182,8 +167,7 @@ fn an_aggregator_refuses_a_device_with_another_shard_than_the_listed_one() {
     aggregator.arg("--shards").arg(&list);
     let aggregator = Process::start(aggregator);
     let clients = lab.clients(0..5);
-    let outcome = aggregator.outcome().succeeded();
-    assert!(outcome.stderr.contains("refused from device-001: WrongShard"), "{}", outcome.stderr);
+    aggregator.outcome().succeeded().says(&["refused from device-001: WrongShard"]);
     drop(clients);
     let records = records(&lab.path("run"));
     assert!(records.iter().all(|record| record.accepted == 4));
@@ -205,8 +189,8 @@ fn a_list_of_shards_of_another_scenario_is_refused() {
 fn more_devices_than_examples_are_refused_before_anything_is_written() {
     let lab = Lab::new(&[]);
     let devices = ["--set", "fleet.devices=456", "--set", "fleet.selected=456"];
-    let mut shards = program("hil");
-    shards.arg("shards").arg(lab.scenario_path()).args(devices).arg("--out").arg(lab.path("shards"));
+    let mut shards = hil!["shards", lab.scenario_path(), "--out", lab.path("shards")];
+    shards.args(devices);
     for command in [lab.hil("software", "run", &devices), lab.hil("batched", "run", &devices), shards] {
         run(command).complains(2, &["fleet.devices: 456 is more than the 455 training examples"]);
     }
@@ -257,45 +241,37 @@ fn a_key_that_is_set_twice_is_named() {
     run(lab.hil("software", "run", &twice)).complains(2, &["--set seed=2: `seed=1` sets seed already"]);
     let grid = lab.path("grid.toml");
     fs::write(&grid, "scenario = \"scenario.toml\"\n[[axes]]\nkey = \"seed\"\nvalues = [1, 2, 3]\n").unwrap();
-    let mut sweep = program("hil");
-    sweep.arg("sweep").arg(&grid).arg("--out").arg(lab.path("sweep"));
-    run(sweep).complains(2, &["grid.toml: axes: `seed` is no axis", "seeds = [1, 2, 3]"]);
-    let mut paper = program("hil");
-    paper.args(["paper", "table2a", "--set", "aggregation.rule=median"]).arg("--out").arg(lab.path("paper"));
-    run(paper).complains(2, &["aggregation.rule=median", "leave one of the two out"]);
-    let mut demo = program("hil");
-    demo.args(["demo", "--on", "software", "--set", "aggregation.rule=median"])
-        .arg("--out")
-        .arg(lab.path("demo"));
-    run(demo).complains(2, &["aggregation.rule=median", "leave one of the two out"]);
+    run(hil!["sweep", &grid, "--out", lab.path("sweep")])
+        .complains(2, &["grid.toml: axes: `seed` is no axis", "seeds = [1, 2, 3]"]);
+    let (rule, out) = ("aggregation.rule=median", lab.path("out"));
+    for command in [
+        hil!["paper", "table2a", "--set", rule, "--out", &out],
+        hil!["demo", "--on", "software", "--set", rule, "--out", &out],
+    ] {
+        run(command).complains(2, &[rule, "leave one of the two out"]);
+    }
 }
 
 #[test]
 fn a_shard_of_another_device_is_named() {
     let lab = Lab::new(&[]);
-    let mut client = program("edge-client");
-    client.args(["--device", "device-001", "--log", "error"]);
-    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(lab.shard(0));
-    run(client).complains(1, &["edge-client: shard ", "device-000", "device-001"]);
+    run(quiet(lab.client_with(1, &lab.shard(0))))
+        .complains(1, &["edge-client: shard ", "device-000", "device-001"]);
 }
 
 #[test]
 fn a_shard_that_is_none_is_named() {
     let lab = Lab::new(&[]);
     fs::write(lab.path("shard"), "no shard").unwrap();
-    let mut client = program("edge-client");
-    client.args(["--device", "device-000", "--log", "error"]);
-    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(lab.path("shard"));
-    run(client).complains(1, &["edge-client: shard ", "write the shard file again"]);
+    run(quiet(lab.client_with(0, &lab.path("shard"))))
+        .complains(1, &["edge-client: shard ", "write the shard file again"]);
 }
 
 #[test]
 fn a_device_that_is_not_of_the_fleet_is_named() {
     let lab = Lab::new(&[]);
-    let mut client = program("edge-client");
-    client.args(["--device", "device-005", "--log", "error"]);
-    client.arg("--scenario").arg(lab.scenario_path()).arg("--shard").arg(lab.shard(0));
-    run(client).complains(1, &["edge-client: device-005", "fleet.devices = 5"]);
+    run(quiet(lab.client_with(5, &lab.shard(0))))
+        .complains(1, &["edge-client: device-005", "fleet.devices = 5"]);
 }
 
 #[test]
@@ -313,10 +289,9 @@ fn a_run_directory_of_another_scenario_is_left_alone() {
     let manifest = fs::read(lab.path("undisturbed/manifest.json")).unwrap();
     let name = lab.path("undisturbed").display().to_string();
     run(lab.hil("software", "other", &["--set", "seed=2"])).succeeded();
-    let outcome = run(lab.hil("software", "other", &[]));
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    let last = outcome.stderr.lines().last().unwrap();
-    assert!(last.contains("a run of another scenario; choose another directory"), "{last}");
+    run(lab.hil("software", "other", &[]))
+        .ended_with(1)
+        .ends_by_saying(&["a run of another scenario; choose another directory"]);
     let aggregator = quiet(lab.aggregator("undisturbed"));
     run(aggregator).complains(1, &[&name, "on the bench `software`", "choose another directory"]);
     assert_eq!(fs::read(lab.path("undisturbed/manifest.json")).unwrap(), manifest);

@@ -1,21 +1,21 @@
 //! The boards bench: processes of this machine beside clients that are reached over a real sshd on the loopback.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use hil_tests::held_port::HeldPort;
-use hil_tests::inventory::{Inventory, Kind};
+use hil_tests::fleet::inventory::{Inventory, Kind};
+use hil_tests::system::held_port::HeldPort;
 use rustix::process::Signal;
 use wire::identity::DeviceId;
 
 use crate::deploy::broker_configuration;
 use crate::faults::{self, assert_held, run_case};
-use crate::lab::{ATTACK, Lab, records};
+use crate::lab::{ATTACK, Lab, NATIVE, inventory, records};
 use crate::mosquitto;
-use crate::process::{Process, datasets, no_broker, program, run, summary, wait_for_rounds};
+use crate::process::{
+    Process, datasets, hil, no_broker, processes, run, summary, wait_for_rounds, write_program,
+};
 use crate::sshd::Sshd;
 
 /// A fleet of five: `device-001` and `device-003` sit behind ssh, the others are processes of this machine.
@@ -41,24 +41,12 @@ impl Shelf {
     }
 
     fn inventory_text(&self, broker: &str, more: &str) -> String {
-        let mut text = format!("name = \"shelf\"\n[broker]\n{broker}\n");
-        for device in (0..5).map(DeviceId) {
-            writeln!(text, "[[device]]\nid = \"{device}\"").unwrap();
-            if REMOTE.contains(&device.0) {
-                let (port, user, root) =
-                    (self.sshd.port, &self.sshd.user, self.root(device).display().to_string());
-                writeln!(
-                    text,
-                    "kind = \"ssh\"\naddress = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
-                     service = \"process\"\nroot = \"{root}\"\n{}",
-                    more.replace("ROOT", &root)
-                )
-                .unwrap();
-            } else {
-                text += "kind = \"native\"\n";
-            }
-        }
-        text
+        let device = |device: u32| {
+            let root = self.root(DeviceId(device));
+            let more = more.replace("ROOT", &root.display().to_string());
+            if REMOTE.contains(&device) { self.sshd.device(&root) + "\n" + &more } else { NATIVE.to_owned() }
+        };
+        inventory("shelf", broker, (0..5).map(device))
     }
 
     fn inventory(&self) -> PathBuf {
@@ -102,20 +90,6 @@ impl Shelf {
     }
 }
 
-/// Numbers of the processes whose words `are` what is looked for.
-fn processes(are: impl Fn(&[String]) -> bool) -> Vec<String> {
-    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
-    let looked_for = |process: &PathBuf| {
-        // One that has just ended has no words.
-        let line = fs::read(process.join("cmdline")).unwrap_or_default();
-        let words: Vec<String> =
-            line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-        are(&words)
-    };
-    let number = |process: PathBuf| process.file_name().unwrap().display().to_string();
-    processes.filter(looked_for).map(number).collect()
-}
-
 impl Drop for Shelf {
     fn drop(&mut self) {
         // Clients that a failed test leaves behind. They are not children of this process.
@@ -128,8 +102,7 @@ impl Drop for Shelf {
 #[test]
 fn a_fleet_of_boards_and_processes_ends_in_the_model_of_software() {
     let Some(shelf) = Shelf::new(&ATTACK) else { return };
-    let outcome = run(shelf.hil("run", &[])).succeeded();
-    assert!(outcome.stderr.contains("device-001: sending edge-client"), "{}", outcome.stderr);
+    run(shelf.hil("run", &[])).succeeded().says(&["device-001: sending edge-client"]);
     let here = summary(&shelf.lab.path("run"));
     assert_eq!((here.model_sha256, here.bench.as_str()), (shelf.lab.undisturbed(), "boards"));
     for record in records(&shelf.lab.path("run")) {
@@ -149,8 +122,7 @@ fn a_run_logs_in_to_each_board_once_and_a_finished_one_not_at_all() {
     let Some(shelf) = Shelf::new(&[]) else { return };
     run(shelf.hil("run", &[])).succeeded();
     assert_eq!(shelf.sshd.logins(), REMOTE.len());
-    let again = run(shelf.hil("run", &[])).succeeded();
-    assert!(again.stderr.contains("already finished"), "{}", again.stderr);
+    run(shelf.hil("run", &[])).succeeded().says(&["already finished"]);
     assert_eq!(shelf.sshd.logins(), REMOTE.len(), "nothing is to be done there");
     // Nothing is sent, and still one login is enough.
     run(shelf.hil("another", &["--jobs", "1"])).succeeded();
@@ -182,8 +154,7 @@ fn boards_that_are_taken_over_leave_the_earlier_run_and_its_clients_end() {
     run(shelf.hil("another", &["--take-over", "--set", "rounds=20"])).succeeded();
     assert_eq!(summary(&shelf.lab.path("another")).rounds, 20);
     first.signal(Signal::INT);
-    let first = first.outcome();
-    assert!(first.stderr.contains("device-001"), "{}", first.stderr);
+    first.outcome().says(&["device-001"]);
     assert_eq!(shelf.running(), Vec::<String>::new());
 }
 
@@ -202,9 +173,7 @@ fn one_board_out_of_reach_is_named_and_the_run_goes_without_it() {
     );
     fs::write(shelf.inventory(), dead).unwrap();
     let outcome = run(shelf.hil("run", &[])).succeeded();
-    for part in ["device-001: ", "cannot be reached", "the run goes on without it"] {
-        assert!(outcome.stderr.contains(part), "no `{part}` in: {}", outcome.stderr);
-    }
+    outcome.says(&["device-001: ", "cannot be reached", "the run goes on without it"]);
     for record in records(&shelf.lab.path("run")) {
         assert_eq!((record.accepted, record.absent.len()), (4, 0), "round {}", record.round);
     }
@@ -227,9 +196,7 @@ fn a_board_that_fails_when_it_is_looked_at_is_named_and_the_run_goes_without_it(
     let shelf = Shelf { sshd, lab: Lab::new(&SPARE) };
     shelf.write_inventory(BROUGHT, "");
     let outcome = run(shelf.hil("run", &[])).succeeded();
-    for part in ["device-001: ", "does not answer to look", "the run goes on without it"] {
-        assert!(outcome.stderr.contains(part), "no `{part}` in: {}", outcome.stderr);
-    }
+    outcome.says(&["device-001: ", "does not answer to look", "the run goes on without it"]);
     assert_eq!(records(&shelf.lab.path("run"))[0].accepted, 4);
 }
 
@@ -278,9 +245,7 @@ fn assert_no_client_is_left_behind_after(stop: impl Fn(&Process)) {
     wait_for_rounds(&shelf.lab.path("run"), 5);
     assert_eq!(shelf.running().len(), 2);
     stop(&first);
-    let first = first.outcome();
-    assert_eq!(first.code, Some(130), "{}", first.stderr);
-    assert!(first.stderr.contains("the same command goes on"), "{}", first.stderr);
+    first.outcome().ended_with(130).says(&["the same command goes on"]);
     assert_eq!(shelf.running(), Vec::<String>::new());
     let again = run(shelf.hil("run", &[])).succeeded();
     assert!(!again.stderr.contains("sending shard"), "{}", again.stderr);
@@ -326,15 +291,7 @@ fn a_fleet_with_certificates_runs_as_it_is_provisioned() {
     let Some(shelf) = Shelf::new(&[ATTACK[0], "attack.knowledge=full"]) else { return };
     let folder = shelf.lab.path("fleet");
     let provision = |more: &[&str]| {
-        let mut command = program("hil");
-        command
-            .arg("provision")
-            .arg(shelf.inventory())
-            .arg(shelf.lab.scenario_path())
-            .arg("--out")
-            .arg(&folder);
-        command.arg("--datasets").arg(datasets()).args(more);
-        run(command).succeeded();
+        run(shelf.lab.provision(&shelf.inventory(), &folder, more)).succeeded();
     };
     let mosquitto = mosquitto::start_with(tempfile::tempdir().unwrap(), |port| {
         shelf.write_inventory(&format!("url = \"mqtts://127.0.0.1:{port}\""), "");
@@ -360,10 +317,7 @@ fn a_line_that_is_lost_is_made_again_and_the_run_goes_on() {
     let lines = processes(|words| words[0] == "ssh" && words.iter().any(|word| word.contains(&line)));
     assert_eq!(lines.len(), 1, "one login for all");
     assert!(Command::new("kill").args(["-9", &lines[0]]).status().unwrap().success());
-    let outcome = hil.outcome().succeeded();
-    for words in ["device-001 is out of reach", "device-001 is back after "] {
-        assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
-    }
+    hil.outcome().succeeded().says(&["device-001 is out of reach", "device-001 is back after "]);
     assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
     assert_eq!(shelf.running(), Vec::<String>::new());
 }
@@ -371,11 +325,10 @@ fn a_line_that_is_lost_is_made_again_and_the_run_goes_on() {
 #[test]
 fn boards_agree_with_software() {
     let Some(shelf) = Shelf::new(&[]) else { return };
-    let mut command = program("hil");
-    command.arg("agree").arg(shelf.lab.scenario_path()).args(["--on", "software,boards", "--fleet"]);
-    command.arg(shelf.inventory()).arg("--ssh-option=-F");
-    command.arg(format!("--ssh-option={}", shelf.sshd.config("ssh_config")));
-    command.arg("--datasets").arg(datasets()).arg("--out").arg(shelf.lab.path("agreement"));
+    let mut command = hil!["agree", shelf.lab.scenario_path(), "--on", "software,boards", "--ssh-option=-F"];
+    command.arg(format!("--ssh-option={}", shelf.sshd.config("ssh_config"))).arg("--fleet");
+    command.arg(shelf.inventory()).arg("--datasets").arg(datasets());
+    command.arg("--out").arg(shelf.lab.path("agreement"));
     let outcome = run(command).succeeded();
     let boards = outcome.stdout.lines().find(|line| line.starts_with("boards")).unwrap();
     assert!(boards.contains(" all "), "{}", outcome.stdout);
@@ -473,8 +426,7 @@ fn a_client_that_systemd_runs_is_started_killed_and_stopped() {
     for (name, text) in SYSTEMD {
         let path = folder.join(name);
         let text = format!("#!/bin/sh\nhere={}\n{}\n", folder.display(), text.replace("ROOT", &root));
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        write_program(&path, &text);
     }
     let path = format!("SetEnv PATH={}:/usr/local/bin:/usr/bin:/bin", folder.display());
     let Some(sshd) = Sshd::start_with(&path) else { return };

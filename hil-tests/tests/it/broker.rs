@@ -11,7 +11,7 @@ use wire::Refusal;
 
 use crate::lab::{Lab, all_succeed};
 use crate::mosquitto::start_with;
-use crate::process::{Process, program, run, summary};
+use crate::process::{Process, hil, run, summary};
 
 /// `None`, having said so, where Mosquitto's programs are not installed.
 fn start(more: &str) -> Option<Mosquitto> {
@@ -36,12 +36,13 @@ fn an_open_embedded_broker_wants_to_be_told_that_the_network_is_trusted() {
     let lab = Lab::new(&[]);
     let mut command = lab.aggregator_without_broker("run");
     command.args(["--listen", "0.0.0.0:0"]);
-    let outcome = run(command);
-    assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
-    for part in ["--listen 0.0.0.0:0", "any device and the aggregator as well", "--trust-network", "--broker"]
-    {
-        assert!(outcome.stderr.contains(part), "no `{part}` in: {}", outcome.stderr);
-    }
+    let outcome = run(command).ended_with(2);
+    outcome.says(&[
+        "--listen 0.0.0.0:0",
+        "any device and the aggregator as well",
+        "--trust-network",
+        "--broker",
+    ]);
     assert!(!lab.path("run").exists());
     let mut trusted = lab.aggregator_without_broker("run");
     trusted.args(["--listen", "0.0.0.0:0", "--trust-network"]);
@@ -78,17 +79,12 @@ fn a_message_beyond_the_limit_that_a_broker_retains_is_counted_as_oversized_and_
     fs::write(&file, vec![0; 5 << 20]).unwrap();
     let topic = "outpost/devices/device-002/update";
     publish(mosquitto.address().port, &["-r", "-t", topic, "-f", file.to_str().unwrap()]);
-    let with_broker = |mut command: Command| {
-        command.args(["--broker", &mosquitto.address().to_string()]);
-        Process::start(command)
-    };
-    let mut aggregator = with_broker(lab.aggregator_without_broker("run"));
+    let broker = mosquitto.address().to_string();
+    let mut aggregator = Lab::begin_at(&broker, lab.aggregator_without_broker("run"));
     aggregator.wait_for_words("connected to");
     // What lay there may be of another run; this one is not.
     publish(mosquitto.address().port, &["-t", topic, "-f", file.to_str().unwrap()]);
-    let clients: Vec<_> = (0..lab.scenario.fleet.devices)
-        .map(|device| with_broker(lab.client_without_broker(device)))
-        .collect();
+    let clients = lab.clients_at(&broker, 0..lab.scenario.fleet.devices);
     aggregator.outcome().succeeded();
     all_succeed(clients);
     let summary = summary(&lab.path("run"));
@@ -129,13 +125,11 @@ fn a_broker_with_passwords_lets_in_who_has_one() {
         command.args(["--broker", &broker, "--user", "fleet"]).args(more);
         command
     };
-    let plain = run(with(lab.client_without_broker(0), &["--password-file", &right]));
-    assert_eq!(plain.code, Some(2), "{}", plain.stderr);
-    assert!(plain.stderr.contains("--plain-password"), "{}", plain.stderr);
+    let plain = run(with(lab.client_without_broker(0), &["--password-file", &right])).ended_with(2);
+    plain.says(&["--plain-password"]);
     let refused = ["--password-file", &wrong, "--plain-password", "--patience", "2"];
-    let refused = run(with(lab.client_without_broker(0), &refused));
-    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
-    assert!(refused.stderr.lines().last().unwrap().contains("user name or password"), "{}", refused.stderr);
+    let refused = run(with(lab.client_without_broker(0), &refused)).ended_with(1);
+    refused.ends_by_saying(&["user name or password"]);
 
     let login = ["--password-file", &right, "--plain-password", "--keep-alive", "5"];
     let mut aggregator = with(lab.aggregator_without_broker("run"), &["--plain-password"]);
@@ -161,11 +155,7 @@ fn clearing_a_prefix_deletes_what_a_fleet_of_it_left_and_nothing_else() {
     {
         publish(port, &["-r", "-t", topic, "-m", "x"]);
     }
-    let clear = |prefix: &str| {
-        let mut command = program("hil");
-        command.args(["broker", "clear", prefix, "--broker", &broker]);
-        run(command).succeeded().stdout
-    };
+    let clear = |prefix: &str| run(hil!["broker", "clear", prefix, "--broker", &broker]).succeeded().stdout;
     assert_eq!(clear("lab-1"), format!("{broker}: 2 retained messages deleted below lab-1\n"));
     assert_eq!(clear("lab-1"), format!("{broker}: 0 retained messages deleted below lab-1\n"));
     assert_eq!(clear("lab-10"), format!("{broker}: 1 retained message deleted below lab-10\n"));
@@ -178,8 +168,7 @@ fn a_run_of_processes_leaves_nothing_at_a_broker_that_was_there_before() {
     publish(port, &["-r", "-t", "outpost/round", "-m", "of another fleet"]);
     let lab = Lab::new(&["rounds=3"]);
     run(lab.hil("processes", "run", &["--broker", &broker])).succeeded();
-    let mut command = program("hil");
-    command.args(["broker", "clear", "outpost", "--broker", &broker]);
-    let outcome = run(command).succeeded();
-    assert!(outcome.stdout.contains(": 1 retained message deleted"), "{}", outcome.stdout);
+    run(hil!["broker", "clear", "outpost", "--broker", &broker])
+        .succeeded()
+        .prints(&[": 1 retained message deleted"]);
 }

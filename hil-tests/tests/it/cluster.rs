@@ -9,7 +9,7 @@ use std::process::Command;
 use link::skipped;
 use serde_json::Value;
 
-use crate::process::{Process, datasets, program, recorded_rounds, run, undisturbed, wait_until};
+use crate::process::{Process, datasets, hil, program, recorded_rounds, run, undisturbed, wait_until};
 
 const SCENARIO: &str = r#"
 name = "cluster"
@@ -62,16 +62,15 @@ impl Lab {
     }
 
     fn sweep(&self, out: &str) -> Command {
-        let mut command = program("hil");
-        command.arg("sweep").arg(self.path("grid/grid.toml")).arg("--out").arg(self.path(out));
+        let mut command = hil!["sweep", self.path("grid/grid.toml"), "--out", self.path(out)];
         command.env("OUTPOST_DATASETS", datasets());
         command
     }
 
     fn merge(&self) -> Command {
-        let mut command = program("hil");
-        command.args(["sweep", "merge"]).arg(self.path("grid/grid.toml"));
-        command.arg("--out").arg(self.path("results/joined")).args(self.parts());
+        let (grid, out) = (self.path("grid/grid.toml"), self.path("results/joined"));
+        let mut command = hil!["sweep", "merge", grid, "--out", out];
+        command.args(self.parts());
         command
     }
 
@@ -202,10 +201,7 @@ fn parts_that_were_made_with_other_data_are_not_joined_and_cells_of_other_data_a
     run(lab.merge()).complains(1, &words("breast-cancer whole"));
     let mut again = lab.sweep("results/2");
     again.args(["--shard", "2/3"]);
-    let outcome = run(again);
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    let last = outcome.stderr.lines().last().unwrap();
-    assert!(words("breast-cancer t").iter().all(|word| last.contains(word)), "{last}");
+    run(again).ended_with(1).ends_by_saying(&words("breast-cancer t"));
 }
 
 #[test]
@@ -237,9 +233,7 @@ fn a_cell_that_comes_to_nothing_is_an_error_and_the_others_are_in_the_table() {
     let words = ["1 of 2 cells failed", "none of the 3 rounds"];
     let mut sweep = lab.sweep("results/1");
     sweep.args(["--log", "error"]);
-    let outcome = run(sweep);
-    let last = outcome.stderr.lines().last().unwrap();
-    assert!(outcome.code == Some(1) && words.iter().all(|word| last.contains(word)), "{last}");
+    run(sweep).ended_with(1).ends_by_saying(&words);
     table("results/1");
     run(lab.merge()).complains(1, &words);
     table("results/joined");
@@ -312,8 +306,7 @@ fn a_job_that_does_not_say_how_many_parts_there_are_is_refused() {
     assert!(!lab.path("pod").exists());
     let mut explicit = pod("explicit");
     explicit.args(["--shard", "1/1"]);
-    let outcome = run(explicit).succeeded();
-    assert!(outcome.stderr.contains("part 1/1: 6 of 6 cells"), "{}", outcome.stderr);
+    run(explicit).succeeded().says(&["part 1/1: 6 of 6 cells"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{datasets, program, run, summary};
+use crate::process::{assert_has, datasets, hil, run, summary};
 
 const ARMS: [(&str, &str); 3] = [
     ("mean, no attack", "mean-no-attack"),
@@ -13,22 +13,18 @@ const ARMS: [(&str, &str); 3] = [
 ];
 
 fn demo(bench: &str, out: &Path, settings: &[&str]) -> Command {
-    let mut command = program("hil");
-    command.args(["demo", "--on", bench]).arg("--out").arg(out).arg("--datasets").arg(datasets());
-    settings.iter().for_each(|setting| {
-        command.args(["--set", setting]);
-    });
+    let mut command = hil!["demo", "--on", bench, "--out", out, "--datasets", datasets()];
+    command.args(settings.iter().flat_map(|setting| ["--set", setting]));
     command
 }
 
 #[track_caller]
 fn assert_report_shows_every_arm(out: &Path, stdout: &str) {
     let report = fs::read_to_string(out.join("report.html")).unwrap();
-    for (label, _) in ARMS {
-        assert!(report.contains(label), "{label} is not in the report");
-        assert!(stdout.contains(label), "{label} is not in: {stdout}");
-    }
-    assert!(stdout.contains("report.html"), "where is the report? {stdout}");
+    let labels = ARMS.map(|(label, _)| label);
+    assert_has(&report, &labels);
+    assert_has(stdout, &labels);
+    assert_has(stdout, &["report.html"]);
 }
 
 #[test]

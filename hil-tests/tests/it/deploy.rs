@@ -1,6 +1,5 @@
 //! Provisioning and deployment, over a real sshd on the loopback that each test starts for itself.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,9 +10,9 @@ use hil_tests::faults::Mosquitto;
 use link::TlsFiles;
 use rustix::process::Signal;
 
-use crate::lab::{ATTACK, Lab};
+use crate::lab::{ATTACK, Lab, inventory};
 use crate::mosquitto;
-use crate::process::{Outcome, Process, datasets, program, run, summary, wait_until};
+use crate::process::{Outcome, Process, hil, program, run, summary, wait_until};
 use crate::secured::equip;
 use crate::sshd::Sshd;
 
@@ -47,17 +46,8 @@ impl Shelf {
 
     /// Writes the inventory, with `more` keys for each device.
     fn write_inventory(&self, more: &str) {
-        let mut text = format!("name = \"shelf\"\n[broker]\nurl = \"{}\"\n", self.broker);
-        for device in self.devices() {
-            let (port, user) = (self.sshd.port, &self.sshd.user);
-            writeln!(
-                text,
-                "[[device]]\nid = \"{device}\"\nkind = \"ssh\"\naddress = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
-                 service = \"process\"\nroot = \"{}\"\n{more}",
-                self.root(&device).display()
-            )
-            .unwrap();
-        }
+        let device = |device: String| self.sshd.device(&self.root(&device)) + "\n" + more;
+        let text = inventory("shelf", &format!("url = \"{}\"", self.broker), self.devices().map(device));
         fs::write(self.lab.path("shelf.toml"), text).unwrap();
     }
 
@@ -76,10 +66,7 @@ impl Shelf {
     }
 
     fn provision(&self) -> Outcome {
-        let mut command = self.hil(&["provision"]);
-        command.arg(self.lab.scenario_path()).arg("--out").arg(self.lab.path("fleet"));
-        command.arg("--datasets").arg(datasets());
-        run(command)
+        run(self.lab.provision(&self.lab.path("shelf.toml"), &self.lab.path("fleet"), &[]))
     }
 
     fn deploy_as(&self, config: &str, more: &[&str]) -> Outcome {
@@ -157,18 +144,14 @@ fn a_fleet_is_provisioned_and_deployed_falls_back_and_runs() {
     let broken = shelf.lab.path("broken");
     fs::write(&broken, "#!/bin/sh\necho no such luck >&2\nexit 1\n").unwrap();
     let other = shelf.release("device-001");
-    let fallen = shelf.deploy(&["--only", "device-000", "--binary", broken.to_str().unwrap()]);
-    assert_eq!(fallen.code, Some(1), "{}", fallen.stderr);
+    let fallen = shelf.deploy(&["--only", "device-000", "--binary", broken.to_str().unwrap()]).ended_with(1);
     assert!(
         fallen.stderr.contains("sending edge-client") && !fallen.stderr.contains("sending shard"),
         "{}",
         fallen.stderr
     );
-    assert!(
-        fallen.stderr.contains("no such luck") && fallen.stdout.contains("rolled back "),
-        "{}",
-        fallen.stderr
-    );
+    fallen.says(&["no such luck"]);
+    fallen.prints(&["rolled back "]);
     assert_eq!((shelf.release("device-000"), shelf.release("device-001")), (release.clone(), other));
     assert_eq!(fs::read_dir(release.parent().unwrap()).unwrap().count(), 1, "the broken release is gone");
     assert_eq!(shelf.presences(), ["online", "online", "never-seen"]);
@@ -221,9 +204,10 @@ fn a_client_that_never_comes_online_leaves_a_new_device_without_a_release() {
     let _aggregator = shelf.aggregator();
     let idle = shelf.lab.path("idle");
     fs::write(&idle, "#!/bin/sh\nwhile :; do sleep 1; done\n").unwrap();
-    let outcome = shelf.deploy(&["--only", "device-000", "--wait", "2", "--binary", idle.to_str().unwrap()]);
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("not online within 2 s"), "{}", outcome.stderr);
+    let outcome = shelf
+        .deploy(&["--only", "device-000", "--wait", "2", "--binary", idle.to_str().unwrap()])
+        .ended_with(1);
+    outcome.says(&["not online within 2 s"]);
     assert!(!shelf.root("device-000").join("current").exists());
     assert!(!shelf.root("device-000").join("client.pid").exists());
 }
@@ -273,8 +257,7 @@ fn a_deployment_to_boards_that_say_nothing_ends_when_it_is_interrupted() {
     let deployment = Process::start(shelf.deployment("ssh_config", &[]));
     wait_until("all are logged in to", || shelf.sshd.logins() == 3);
     deployment.signal(Signal::INT);
-    let outcome = deployment.outcome();
-    assert_eq!(outcome.code, Some(130), "{}", outcome.stderr);
+    let outcome = deployment.outcome().ended_with(130);
     assert_eq!(outcome.stderr.matches("nothing came within").count(), 3, "{}", outcome.stderr);
 }
 
@@ -283,8 +266,7 @@ fn a_device_whose_host_key_is_unknown_is_left_alone() {
     let Some(shelf) = Shelf::new(&THREE) else { return };
     shelf.provision().succeeded();
     let _aggregator = shelf.aggregator();
-    let outcome = shelf.deploy_as("stranger_config", &[]);
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    let outcome = shelf.deploy_as("stranger_config", &[]).ended_with(1);
     assert_eq!(outcome.stderr.matches("compare the fingerprint").count(), 3, "{}", outcome.stderr);
     assert!(!shelf.lab.path("boards").exists());
 }
@@ -301,26 +283,19 @@ fn a_device_of_another_architecture_than_its_board_is_left_alone() {
     shelf.provision().succeeded();
     let _aggregator = shelf.aggregator();
     let client = program("edge-client").get_program().to_owned();
-    let outcome = shelf.deploy(&["--only", "device-000", "--binary", client.to_str().unwrap()]);
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    assert!(
-        outcome.stderr.contains(std::env::consts::ARCH) && outcome.stderr.contains(foreign),
-        "{}",
-        outcome.stderr
-    );
+    let outcome = shelf.deploy(&["--only", "device-000", "--binary", client.to_str().unwrap()]).ended_with(1);
+    outcome.says(&[std::env::consts::ARCH, foreign]);
     assert!(!shelf.root("device-000").join("current").exists());
 }
 
 /// Provisions a fleet with TLS into `out`.
 fn provision_with_tls(lab: &Lab, more: &[&str]) -> Outcome {
-    let inventory = "name = \"shelf\"\n[broker]\nurl = \"mqtts://192.168.1.10\"\n\
-                     [[device]]\nid = \"device-000\"\nkind = \"ssh\"\naddress = \"device-000.local\"\n";
-    fs::write(lab.path("tls.toml"), inventory).unwrap();
+    let device = "kind = \"ssh\"\naddress = \"device-000.local\"".to_owned();
+    let text = inventory("shelf", "url = \"mqtts://192.168.1.10\"", [device]);
+    fs::write(lab.path("tls.toml"), text).unwrap();
     fs::write(lab.path("me.pub"), PUBLIC_KEY).unwrap();
-    let mut command = program("hil");
-    command.arg("provision").arg(lab.path("tls.toml")).arg(lab.scenario_path());
-    command.arg("--out").arg(lab.path("fleet")).arg("--datasets").arg(datasets());
-    command.arg("--ssh-key").arg(lab.path("me.pub")).args(more);
+    let mut command = lab.provision(&lab.path("tls.toml"), &lab.path("fleet"), more);
+    command.arg("--ssh-key").arg(lab.path("me.pub"));
     run(command)
 }
 
@@ -332,11 +307,10 @@ fn provisioning_again_keeps_the_keys_and_changes_what_has_changed() {
         ["ca/ca.key", "broker/broker.key", "devices/device-000/device.key", "devices/device-000/device.pem"];
     provision_with_tls(&lab, &[]).succeeded();
     let before = keys.map(read);
-    let same = provision_with_tls(&lab, &[]).succeeded();
-    assert!(same.stdout.contains(" 0 new or changed"), "{}", same.stdout);
+    provision_with_tls(&lab, &[]).succeeded().prints(&[" 0 new or changed"]);
     let other = provision_with_tls(&lab, &["--set", "rounds=7"]).succeeded();
     // The scenario, for the device and for the aggregator, and where that is to record it.
-    assert!(other.stdout.contains(" 3 new or changed"), "{}", other.stdout);
+    other.prints(&[" 3 new or changed"]);
     assert_eq!(keys.map(read), before);
 
     provision_with_tls(&lab, &["--rotate"]).succeeded();
@@ -375,25 +349,17 @@ fn wrong_usage_of_a_fleet_is_named() {
     let lab = Lab::new(&[]);
     provision_with_tls(&lab, &["--set", "fleet.devices=0"]).complains(2, &["fleet.devices"]);
     provision_with_tls(&lab, &[]).succeeded();
-    let hil = |words: &[&str]| {
-        let mut command = program("hil");
-        command.args(words).arg(lab.path("tls.toml"));
-        command
-    };
-    run(hil(&["fleet", "status"])).complains(1, &["mqtts://192.168.1.10:8883", "hil provision"]);
-    let mut only = hil(&["deploy", "--only", "device-007"]);
-    only.arg(lab.path("fleet"));
-    run(only).complains(2, &["--only device-007", "tls.toml"]);
-    let mut nowhere = hil(&["deploy"]);
-    nowhere.arg(lab.path("nowhere"));
-    run(nowhere).complains(1, &["nowhere: not provisioned", "hil provision"]);
+    let (file, fleet) = (lab.path("tls.toml"), lab.path("fleet"));
+    run(hil!["fleet", "status", &file]).complains(1, &["mqtts://192.168.1.10:8883", "hil provision"]);
+    run(hil!["deploy", "--only", "device-007", &file, &fleet])
+        .complains(2, &["--only device-007", "tls.toml"]);
+    run(hil!["deploy", &file, lab.path("nowhere")])
+        .complains(1, &["nowhere: not provisioned", "hil provision"]);
     let board = lab.path("mine.toml");
     let profile = "name = \"mine\"\ntarget = \"mips-unknown-linux-gnu\"\nmemory-mib = 64\ncores = 1\n";
     fs::write(&board, profile).unwrap();
-    let inventory = fs::read_to_string(lab.path("tls.toml")).unwrap();
-    fs::write(lab.path("tls.toml"), format!("{inventory}board = \"{}\"\n", board.display())).unwrap();
-    let mut unbuilt = hil(&["deploy"]);
-    unbuilt.arg(lab.path("fleet"));
-    run(unbuilt)
+    let inventory = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{inventory}board = \"{}\"\n", board.display())).unwrap();
+    run(hil!["deploy", &file, &fleet])
         .complains(1, &["--binary FILE", "device-000", "cargo hil build --target mips-unknown-linux-gnu"]);
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use hil_tests::toolchain::{Program, Target, built};
+use hil_tests::fleet::toolchain::{Program, Target, built};
 use link::skipped;
 
 use crate::lab::{ATTACK, Lab};
-use crate::process::{Outcome, Process, datasets, program, run, summary};
+use crate::process::{Outcome, Process, datasets, hil, run, summary};
 
 pub(crate) const AARCH64: &str = "aarch64-unknown-linux-musl";
 pub(crate) const ARMV7: &str = "armv7-unknown-linux-gnueabihf";
@@ -43,12 +43,8 @@ fn run_slow(command: Command) -> Outcome {
 
 /// Test error and model digest of the attack scenario with `settings`.
 fn attacked(bench: &[&str], out: &Path, settings: &[&str]) -> (f64, String) {
-    let mut command = program("hil");
-    command.arg("run").arg(attack_scenario()).args(bench).arg("--out").arg(out);
-    command.arg("--datasets").arg(datasets());
-    settings.iter().for_each(|setting| {
-        command.args(["--set", setting]);
-    });
+    let mut command = hil!["run", attack_scenario(), "--out", out, "--datasets", datasets()];
+    command.args(bench).args(settings.iter().flat_map(|setting| ["--set", setting]));
     run_slow(command);
     let summary = summary(out);
     (summary.final_test_error.unwrap(), summary.model_sha256)
@@ -56,9 +52,9 @@ fn attacked(bench: &[&str], out: &Path, settings: &[&str]) -> (f64, String) {
 
 /// `hil agree` on the small scenario of [`Lab`].
 fn agree(lab: &Lab, more: &[&str]) -> Command {
-    let mut command = program("hil");
-    command.arg("agree").arg(lab.scenario_path()).arg("--datasets").arg(datasets());
-    command.arg("--out").arg(lab.path("agreement")).args(more);
+    let out = lab.path("agreement");
+    let mut command = hil!["agree", lab.scenario_path(), "--datasets", datasets(), "--out", out];
+    command.args(more);
     command
 }
 

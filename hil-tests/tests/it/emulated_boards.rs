@@ -1,14 +1,13 @@
 //! Emulated boards, which boot a real kernel, beside processes of this machine.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use hil_tests::emulated_board::{Kernel, folder, qemu};
-use hil_tests::inventory::Inventory;
+use hil_tests::benches::emulated_board::{Kernel, folder, qemu};
+use hil_tests::fleet::inventory::Inventory;
 use link::skipped;
 use rustix::process::Signal;
 use wire::identity::DeviceId;
@@ -16,9 +15,9 @@ use wire::identity::DeviceId;
 use crate::deploy::broker_configuration;
 use crate::emulated::{AARCH64, PATIENT, client};
 use crate::faults::{assert_held, case, run_case};
-use crate::lab::{ATTACK, Lab, records};
+use crate::lab::{ATTACK, Lab, NATIVE, inventory, records};
 use crate::mosquitto;
-use crate::process::{Outcome, Process, datasets, program, recorded_rounds, run, summary};
+use crate::process::{Outcome, Process, processes, recorded_rounds, run, summary};
 
 /// Boots take four seconds; on a machine that has much else to do, a multiple.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -48,25 +47,16 @@ impl Shelf {
 
     /// Writes the inventory, with `broker` for the broker.
     fn write_inventory(&self, broker: &str) {
-        let mut text = format!("name = \"shelf\"\n[broker]\n{broker}\n");
-        for device in (0..4).map(DeviceId) {
-            let kind = match device.0 {
-                1 => "kind = \"qemu-system\"\nboard = \"pi-4b\"",
-                2 => "kind = \"qemu-system\"\nboard = \"zero-2-w\"",
-                _ => "kind = \"native\"",
-            };
-            writeln!(text, "[[device]]\nid = \"{device}\"\n{kind}").unwrap();
-        }
+        let board = |name: &str| format!("kind = \"qemu-system\"\nboard = \"{name}\"");
+        let devices = [NATIVE.to_owned(), board("pi-4b"), board("zero-2-w"), NATIVE.to_owned()];
+        let text = inventory("shelf", broker, devices);
         fs::write(self.inventory(), text).unwrap();
     }
 
     /// Provisions the fleet, and gives the folder.
     fn provision(&self) -> PathBuf {
         let folder = self.lab.path("provisioned");
-        let mut provision = program("hil");
-        provision.arg("provision").arg(self.inventory()).arg(self.lab.scenario_path());
-        provision.arg("--out").arg(&folder).arg("--datasets").arg(datasets());
-        run(provision).succeeded();
+        run(self.lab.provision(&self.inventory(), &folder, &[])).succeeded();
         folder
     }
 
@@ -98,20 +88,15 @@ impl Shelf {
     /// Emulators of this fleet that are running now, by number.
     fn emulators(&self) -> Vec<String> {
         let scratch = self.scratch().display().to_string();
-        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
-        let is_emulator = |process: &PathBuf| {
-            let line = fs::read(process.join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            line.contains("qemu-system-aarch64") && line.contains(&scratch)
-        };
-        processes.filter(is_emulator).map(|process| process.display().to_string()).collect()
+        let holds = |words: &[String], part: &str| words.iter().any(|word| word.contains(part));
+        processes(|words| holds(words, "qemu-system-aarch64") && holds(words, &scratch))
     }
 }
 
 impl Drop for Shelf {
     fn drop(&mut self) {
         for process in self.emulators() {
-            let _ = Command::new("kill").arg(&process["/proc/".len()..]).stderr(Stdio::null()).status();
+            let _ = Command::new("kill").arg(process).stderr(Stdio::null()).status();
         }
     }
 }
@@ -124,8 +109,8 @@ fn run_slow(command: Command) -> Outcome {
 fn a_fleet_of_emulated_boards_and_processes_ends_in_the_model_of_software() {
     let Some(shelf) = Shelf::new(&[ATTACK[0], PATIENT[0], PATIENT[1], "rounds=8"]) else { return };
     let outcome = run_slow(shelf.hil("run", &[])).succeeded();
-    assert!(outcome.stderr.contains("device-001: booting pi-4b, 4 x cortex-a72"), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("device-002: booting zero-2-w, 4 x cortex-a53"), "{}", outcome.stderr);
+    outcome.says(&["device-001: booting pi-4b, 4 x cortex-a72"]);
+    outcome.says(&["device-002: booting zero-2-w, 4 x cortex-a53"]);
     let here = summary(&shelf.lab.path("run"));
     assert_eq!((here.model_sha256, here.bench.as_str()), (shelf.lab.undisturbed(), "boards"));
     for record in records(&shelf.lab.path("run")) {
@@ -187,12 +172,8 @@ fn kernel_with(busybox: &str) -> tempfile::TempDir {
 fn a_board_that_does_not_come_up_is_named_with_its_kernels_last_words() {
     let Some(shelf) = Shelf::new(&[]) else { return };
     let kernel = kernel_with("no program");
-    let outcome = run_slow(shelf.hil_with(kernel.path(), "run", &[]));
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    let last = outcome.stderr.lines().last().unwrap_or_default();
-    for part in ["device-001 does not come up", "Kernel panic", "device-002 does not come up"] {
-        assert!(last.contains(part), "no `{part}` in: {}", outcome.stderr);
-    }
+    let parts = ["device-001 does not come up", "Kernel panic", "device-002 does not come up"];
+    run_slow(shelf.hil_with(kernel.path(), "run", &[])).ended_with(1).ends_by_saying(&parts);
     assert_eq!(shelf.emulators(), Vec::<String>::new());
     assert!(!shelf.lab.path("run").exists());
 }
@@ -207,7 +188,7 @@ fn a_client_that_cannot_work_on_its_board_is_named_and_the_run_ends_without_it()
     let config = provisioned.join("devices/device-001/client.toml");
     fs::write(&config, fs::read_to_string(&config).unwrap() + "color = \"red\"\n").unwrap();
     let outcome = run_slow(shelf.hil("run", &["--provisioned", provisioned.to_str().unwrap()]));
-    assert!(outcome.stderr.contains("device-001") && outcome.stderr.contains("color"), "{}", outcome.stderr);
+    outcome.says(&["device-001", "color"]);
     assert_eq!(shelf.emulators(), Vec::<String>::new());
 }
 

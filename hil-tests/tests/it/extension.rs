@@ -43,8 +43,7 @@ fn what_somebody_else_adds_runs_on_software_and_on_processes() {
         hil.args(arguments);
         hil
     };
-    let listed = run(hil(&["list", "rules"])).succeeded();
-    assert!(listed.stdout.contains("closest-pair  The mean of the two updates"), "{}", listed.stdout);
+    run(hil(&["list", "rules"])).succeeded().prints(&["closest-pair  The mean of the two updates"]);
 
     let folder = tempfile::tempdir().unwrap();
     let scenario = folder.path().join("scenario.toml");

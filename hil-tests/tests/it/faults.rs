@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use hil_tests::benches::processes::Binaries;
 use hil_tests::cases::{self, Case, Matrix, Rig, Unfit};
 use hil_tests::faults::Surroundings;
-use hil_tests::inventory::Inventory;
-use hil_tests::processes::Binaries;
+use hil_tests::fleet::inventory::Inventory;
 use link::skipped;
 
 use crate::lab::{Lab, all_succeed};

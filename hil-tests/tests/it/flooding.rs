@@ -16,7 +16,7 @@ use wire::{Kind, Message, Missing, Topic, Topics, TransferId};
 use crate::lab::{Lab, all_succeed, records};
 use crate::misbehaviour::{status, update};
 use crate::mosquitto;
-use crate::process::{Process, summary};
+use crate::process::{Process, stored, summary};
 
 /// The device that floods, the last of the fleet.
 const ROGUE: DeviceId = DeviceId(5);
@@ -155,19 +155,13 @@ fn run(lab: &Lab, out: &str, broker: Option<&str>, flood: Option<Flood>) -> (Str
     let broker = broker.unwrap_or(&own);
     let mut aggregator = Process::start(command);
     aggregator.wait_for_words("connected to");
-    let run = run_of(lab, out);
+    let run = stored(&lab.path(out)).manifest().run;
     let stop = Arc::new(AtomicBool::new(false));
     let flooding = flood.map(|flood| {
         let (flooder, stop) = (Flooder::connect(broker, packets(lab, flood, run)), stop.clone());
         thread::spawn(move || flooder.flood(&stop))
     });
-    let clients: Vec<_> = (0..5)
-        .map(|device| {
-            let mut client = lab.client_without_broker(device);
-            client.args(["--broker", broker]);
-            Process::start(client)
-        })
-        .collect();
+    let clients = lab.clients_at(broker, 0..5);
     let mut peak = 0;
     while aggregator.is_running() {
         peak = peak.max(peak_kib(aggregator.id()));
@@ -190,13 +184,6 @@ fn run(lab: &Lab, out: &str, broker: Option<&str>, flood: Option<Flood>) -> (Str
     let rate = records.len() as f64 / seconds;
     eprintln!("{flood:?}: {sent} sent, {dropped} dropped, {rate:.1} rounds/s, {peak} KiB");
     (summary.model_sha256, peak, rate)
-}
-
-/// The run's id, from its directory.
-fn run_of(lab: &Lab, out: &str) -> RunId {
-    let path = lab.path(out).join("manifest.json");
-    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    manifest["run"].as_str().unwrap().parse().unwrap()
 }
 
 /// The most memory that a process has had so far; 0 where that is not told.

@@ -5,13 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hil_tests::fleet_data::FleetData;
-use hil_tests::held_port::HeldPort;
+use hil_tests::data::FleetData;
+use hil_tests::system::held_port::HeldPort;
 use record::RoundRecord;
 use scenario::Scenario;
 use wire::identity::DeviceId;
 
-use crate::process::{Outcome, Process, datasets, program, run, summary};
+use crate::process::{Outcome, Process, datasets, hil, program, run, stored, summary};
 
 /// Small and quick: a round takes some 50 ms over MQTT and less than 1 ms in software.
 const SCENARIO: &str = r#"
@@ -58,10 +58,28 @@ impl Lab {
 
     /// `hil run` on `bench`, into the folder `out` of this lab.
     pub(crate) fn hil(&self, bench: &str, out: &str, more: &[&str]) -> Command {
-        let mut command = program("hil");
-        command.arg("run").arg(self.scenario_path()).args(["--on", bench]).arg("--out").arg(self.path(out));
+        let mut command = hil!["run", self.scenario_path(), "--on", bench, "--out", self.path(out)];
         command.arg("--datasets").arg(datasets()).args(more);
         command
+    }
+
+    /// `hil provision` for its scenario and `inventory`, into `folder`.
+    pub(crate) fn provision(&self, inventory: &Path, folder: &Path, more: &[&str]) -> Command {
+        let mut command = hil!["provision", inventory, self.scenario_path(), "--out", folder];
+        command.arg("--datasets").arg(datasets()).args(more);
+        command
+    }
+
+    /// `command` with `broker`, begun.
+    pub(crate) fn begin_at(broker: &str, mut command: Command) -> Process {
+        command.args(["--broker", broker]);
+        Process::start(command)
+    }
+
+    /// A client for each of `devices` at `broker`.
+    pub(crate) fn clients_at(&self, broker: &str, devices: impl IntoIterator<Item = u32>) -> Vec<Process> {
+        let client = |device| Lab::begin_at(broker, self.client_without_broker(device));
+        devices.into_iter().map(client).collect()
     }
 
     /// Digest of the model in which a run ends that nothing disturbs, in software.
@@ -98,9 +116,14 @@ impl Lab {
     }
 
     pub(crate) fn client_without_broker(&self, device: u32) -> Command {
+        self.client_with(device, &self.shard(device))
+    }
+
+    /// A client with a shard that need not be its own.
+    pub(crate) fn client_with(&self, device: u32, shard: &Path) -> Command {
         let mut command = program("edge-client");
         command.args(["--device", &DeviceId(device).to_string()]).arg("--scenario").arg(self.scenario_path());
-        command.arg("--shard").arg(self.shard(device)).env("RAYON_NUM_THREADS", "1");
+        command.arg("--shard").arg(shard).env("RAYON_NUM_THREADS", "1");
         command
     }
 
@@ -127,10 +150,19 @@ impl Lab {
     }
 }
 
+/// The keys of a device that is a process of this machine.
+pub(crate) const NATIVE: &str = "kind = \"native\"";
+
+/// The text of an inventory: the lines of its broker, and of each of its devices the keys after the id.
+pub(crate) fn inventory(name: &str, broker: &str, devices: impl IntoIterator<Item = String>) -> String {
+    let devices = devices.into_iter().zip((0..).map(DeviceId));
+    let devices = devices.map(|(keys, id)| format!("[[device]]\nid = \"{id}\"\n{keys}\n"));
+    format!("name = \"{name}\"\n[broker]\n{broker}\n{}", devices.collect::<String>())
+}
+
 /// What the run in `out` has recorded.
 pub(crate) fn records(out: &Path) -> Vec<RoundRecord> {
-    let lines = fs::read_to_string(out.join("rounds.jsonl")).unwrap();
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    stored(out).records().unwrap()
 }
 
 /// Waits for all of them to end well.

@@ -13,6 +13,8 @@
 
 mod access;
 mod agreement;
+#[path = "../../../shared/learning/tests/arrows.rs"]
+mod arrows;
 mod bad_input;
 mod boards;
 mod broker;

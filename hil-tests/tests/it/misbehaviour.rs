@@ -14,7 +14,7 @@ use wire::{
 };
 
 use crate::lab::{Lab, all_succeed, records};
-use crate::process::{PATIENCE, Process, summary};
+use crate::process::{PATIENCE, Process, block_on, summary};
 
 /// Whom the rogue program plays: one device that misbehaves, and one that behaves. The latter's update comes last,
 /// so that a round is open for all that the former sends.
@@ -233,8 +233,7 @@ fn what_a_device_must_not_send_is_refused_counted_and_named() {
     let mut aggregator = Process::start(lab.aggregator("run"));
     aggregator.wait_for_words("connected to");
     let clients = lab.clients(0..3);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    block_on(async {
         let broker = lab.broker().parse().unwrap();
         let link = Link::open(LinkOptions::new(broker, "rogue".to_owned(), Duration::from_secs(5)));
         let rogue = Rogue {

@@ -1,7 +1,5 @@
 //! Over Mosquitto, the broker of fleets in the field.
 
-use std::process::Command;
-
 use hil_tests::faults::Mosquitto;
 use link::skipped;
 use tempfile::TempDir;
@@ -54,12 +52,9 @@ fn an_aggregator_that_is_killed_under_a_broker_that_stays_goes_on() {
     let Some(mosquitto) = start() else { return };
     let lab = Lab::new(&["rounds=40"]);
     let (out, broker) = (lab.path("run"), mosquitto.address().to_string());
-    let begin = |mut command: Command| {
-        command.args(["--broker", &broker]);
-        Process::start(command)
-    };
+    let begin = |command| Lab::begin_at(&broker, command);
     let first = begin(lab.aggregator_without_broker("run"));
-    let clients: Vec<_> = (0..5).map(|device| begin(lab.client_without_broker(device))).collect();
+    let clients = lab.clients_at(&broker, 0..5);
     wait_for_rounds(&out, 10);
     first.kill();
     assert!(recorded_rounds(&out) < 40, "killed too late to prove anything");

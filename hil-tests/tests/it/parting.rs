@@ -1,6 +1,6 @@
 //! What is known of devices that have left.
 
-use hil_tests::fleet::{Access, Statuses};
+use hil_tests::fleet::status::{Access, Statuses};
 use wire::identity::DeviceId;
 
 use crate::certificates::Validity;

@@ -2,15 +2,17 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use hil_tests::held_port::HeldPort;
-use record::Summary;
+use hil_tests::system::held_port::HeldPort;
+use record::{FollowedRun, StoredRun, Summary};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use scenario::catalogue::Catalogue;
 use tempfile::TempDir;
 
 /// How long anything may take. Each takes a second or a few; a machine under load must not fail a test.
@@ -23,6 +25,16 @@ pub(crate) fn program(name: &str) -> Command {
     assert!(path.is_file(), "{} is missing: run `cargo test --workspace`, which builds it", path.display());
     undisturbed(path)
 }
+
+/// `hil` with these words, each of any kind that a command line takes.
+macro_rules! hil {
+    ($($word:expr),+ $(,)?) => {{
+        let mut command = $crate::process::program("hil");
+        $(command.arg($word);)+
+        command
+    }};
+}
+pub(crate) use hil;
 
 /// A command with none of the surroundings' settings.
 pub(crate) fn undisturbed(program: impl AsRef<OsStr>) -> Command {
@@ -147,33 +159,68 @@ impl Outcome {
     /// Itself, having ended well.
     #[track_caller]
     pub(crate) fn succeeded(self) -> Self {
-        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self.ended_with(0)
+    }
+
+    /// Itself, having ended with `code`.
+    #[track_caller]
+    pub(crate) fn ended_with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
         self
     }
 
     /// The only line on standard error, of a program that ended with `code`; each of `parts` must be in it.
     #[track_caller]
     pub(crate) fn complains(self, code: i32, parts: &[&str]) {
-        assert_eq!(self.code, Some(code), "{}", self.stderr);
-        assert_eq!(self.stderr.lines().count(), 1, "not one line:\n{}", self.stderr);
-        for part in parts {
-            assert!(self.stderr.contains(part), "no `{part}` in: {}", self.stderr);
-        }
+        let this = self.ended_with(code);
+        assert_eq!(this.stderr.lines().count(), 1, "not one line:\n{}", this.stderr);
+        this.says(parts);
     }
+
+    /// Each of `parts` must be in what it said on standard error.
+    #[track_caller]
+    pub(crate) fn says(&self, parts: &[&str]) -> &Self {
+        assert_has(&self.stderr, parts);
+        self
+    }
+
+    /// Each of `parts` must be in the last line that it said there.
+    #[track_caller]
+    pub(crate) fn ends_by_saying(&self, parts: &[&str]) {
+        assert_has(self.stderr.lines().last().unwrap_or_default(), parts);
+    }
+
+    /// Each of `parts` must be in what it printed on standard output.
+    #[track_caller]
+    pub(crate) fn prints(&self, parts: &[&str]) -> &Self {
+        assert_has(&self.stdout, parts);
+        self
+    }
+}
+
+/// That each of `parts` is in `text`.
+#[track_caller]
+pub(crate) fn assert_has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no `{part}` in: {text}");
+    }
+}
+
+/// The run in `out`.
+#[track_caller]
+pub(crate) fn stored(out: &Path) -> StoredRun {
+    StoredRun::open(out, &Catalogue::standard()).unwrap()
 }
 
 /// The summary of the finished run in `out`.
 #[track_caller]
 pub(crate) fn summary(out: &Path) -> Summary {
-    let path = out.join("summary.json");
-    let json = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_slice(&json).unwrap()
+    stored(out).finished().unwrap().expect("the run is finished")
 }
 
 /// How many rounds the run in `out` has recorded.
 pub(crate) fn recorded_rounds(out: &Path) -> usize {
-    let lines = fs::read_to_string(out.join("rounds.jsonl")).unwrap_or_default();
-    lines.matches('\n').count()
+    FollowedRun::of(out).recorded().unwrap() as usize
 }
 
 /// Waits until the run in `out` has recorded `rounds` rounds.
@@ -188,6 +235,29 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain for: {what}");
         sleep(Duration::from_millis(2));
     }
+}
+
+/// Numbers of the processes whose words `are` what is looked for. One that has just ended has no words.
+pub(crate) fn processes(are: impl Fn(&[String]) -> bool) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let looked_for = |process: &PathBuf| {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        let words = line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+        are(&words.collect::<Vec<_>>())
+    };
+    let number = |process: PathBuf| process.file_name().unwrap().display().to_string();
+    processes.filter(looked_for).map(number).collect()
+}
+
+/// Writes the program `text` to `path`.
+pub(crate) fn write_program(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What comes of `future`, on a runtime of its own.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// A broker that is away, at a port that nobody listens on while this is held.

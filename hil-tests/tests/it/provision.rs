@@ -1,20 +1,19 @@
 //! `hil provision`, again and again: what is renewed, what is removed, and what a real Mosquitto makes of it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hil_tests::faults::Mosquitto;
-use hil_tests::provision::Manifest;
+use hil_tests::fleet::provision::Manifest;
 use link::{BrokerAddress, Link, LinkEvent, LinkOptions, TlsFiles};
 
 use crate::deploy::{PUBLIC_KEY, broker_configuration};
-use crate::lab::Lab;
+use crate::lab::{Lab, NATIVE, inventory};
 use crate::mosquitto;
-use crate::process::{Outcome, Process, datasets, program, run, summary, undisturbed};
+use crate::process::{Outcome, Process, block_on, hil, run, summary, undisturbed, write_program};
 use crate::secured::equip;
 use crate::sshd::Sshd;
 
@@ -47,20 +46,15 @@ impl Fleet {
     }
 
     fn inventory(&self, devices: u32) -> PathBuf {
-        let mut text = format!("name = \"few\"\n[broker]\nurl = \"{}\"\n", self.broker);
-        for device in self.lab.scenario.devices().take(devices as usize) {
-            writeln!(text, "[[device]]\nid = \"{device}\"\nkind = \"native\"").unwrap();
-        }
+        let devices = (0..devices).map(|_| NATIVE.to_owned());
+        let text = inventory("few", &format!("url = \"{}\"", self.broker), devices);
         let path = self.lab.path("few.toml");
         fs::write(&path, text).unwrap();
         path
     }
 
     fn provision(&self, devices: u32, more: &[&str]) -> Outcome {
-        let mut command = program("hil");
-        command.arg("provision").arg(self.inventory(devices)).arg(self.lab.scenario_path());
-        command.arg("--out").arg(self.path("")).arg("--datasets").arg(datasets()).args(more);
-        run(command)
+        run(self.lab.provision(&self.inventory(devices), &self.path(""), more))
     }
 
     fn manifest(&self) -> Manifest {
@@ -105,8 +99,7 @@ impl Fleet {
         let broker: BrokerAddress = self.broker.parse().unwrap();
         let tls = files.load(&broker).unwrap();
         let (client_id, patience) = ("someone".to_owned(), Duration::from_secs(2));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        block_on(async {
             let mut link = Link::open(LinkOptions { tls, ..LinkOptions::new(broker, client_id, patience) });
             loop {
                 match link.next().await {
@@ -148,7 +141,7 @@ fn settings_with_which_a_card_cannot_come_up_are_refused_and_nothing_is_written(
 
     let written = wifi("lab", &good, "DE").succeeded();
     let card = fleet.path("devices/device-000/cloud-init");
-    assert!(written.stdout.contains(&format!("cp {}/* ", card.display())), "{}", written.stdout);
+    written.prints(&[&format!("cp {}/* ", card.display())]);
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(card.join("network-config")), 0o600);
     assert_eq!(mode(fleet.path("devices/device-000/shard.safetensors")), 0o600);
@@ -160,16 +153,16 @@ fn certificates_that_end_soon_are_renewed_and_the_others_stay() {
     fleet.provision(3, &[]).succeeded();
     let before = fleet.pem_files();
     let again = fleet.provision(3, &[]).succeeded();
-    assert!(again.stdout.contains("certificates 7, 0 of them new; the first, of "), "{}", again.stdout);
-    assert!(again.stdout.contains("in 730 days"), "{}", again.stdout);
+    again.prints(&["certificates 7, 0 of them new; the first, of "]);
+    again.prints(&["in 730 days"]);
 
     fleet.pretend_to_expire(&["device-001", "operator"], "2020-01-01");
     let renewed = fleet.provision(3, &[]).succeeded();
-    assert!(renewed.stdout.contains("certificates 7, 2 of them new"), "{}", renewed.stdout);
+    renewed.prints(&["certificates 7, 2 of them new"]);
     let after = fleet.pem_files();
     let changed: Vec<_> = before.keys().filter(|name| before[*name] != after[*name]).collect();
     assert_eq!(changed, [&"devices/device-001/device", &"operator/operator"]);
-    assert!(renewed.stdout.contains("in 730 days"), "{}", renewed.stdout);
+    renewed.prints(&["in 730 days"]);
 
     let all = fleet.provision(3, &["--renew-within", "1000"]).succeeded();
     assert!(
@@ -190,9 +183,7 @@ fn a_certificate_that_is_over_is_an_error_before_anything_is_done() {
     let fleet = Fleet::new("mqtts://192.168.1.10");
     fleet.provision(3, &[]).succeeded();
     fleet.pretend_to_expire(&["operator"], "2020-01-01");
-    let mut status = program("hil");
-    status.args(["fleet", "status"]).arg(fleet.inventory(3)).arg(fleet.path(""));
-    run(status)
+    run(hil!["fleet", "status", fleet.inventory(3), fleet.path("")])
         .complains(1, &["the certificate of operator expired on 2020-01-01", "`hil provision`", "deploy"]);
 
     fleet.provision(3, &[]).succeeded();
@@ -200,9 +191,8 @@ fn a_certificate_that_is_over_is_an_error_before_anything_is_done() {
     let text = fs::read_to_string(fleet.inventory(1)).unwrap();
     let over_ssh = fleet.lab.path("ssh.toml");
     fs::write(&over_ssh, text.replace("\"native\"", "\"ssh\"\naddress = \"127.0.0.1\"")).unwrap();
-    let mut deploy = program("hil");
-    deploy.arg("deploy").arg(&over_ssh).arg(fleet.path(""));
-    run(deploy).complains(1, &["the certificate of device-000 expired on 2020-01-01", "`hil provision`"]);
+    run(hil!["deploy", &over_ssh, fleet.path("")])
+        .complains(1, &["the certificate of device-000 expired on 2020-01-01", "`hil provision`"]);
 }
 
 #[test]
@@ -214,8 +204,7 @@ fn a_device_that_was_taken_from_the_inventory_is_trusted_no_more() {
     let files = fleet.keep("removed", "devices/device-002/device");
     client(&files, 2).wait_for_words("connected to");
 
-    let outcome = fleet.provision(2, &[]).succeeded();
-    assert!(outcome.stdout.contains("removed      device-002: "), "{}", outcome.stdout);
+    fleet.provision(2, &[]).succeeded().prints(&["removed      device-002: "]);
     assert!(!fleet.path("devices/device-002").exists());
     assert!(!fleet.manifest().certificates.contains_key("device-002"));
     mosquitto.stop().unwrap();
@@ -242,20 +231,14 @@ fn no_device_is_shut_out_while_one_authority_follows_another() {
         outcome
     };
 
-    let begun = step(&fleet, "--new-authority");
-    assert!(begun.stdout.contains("two authorities are trusted"), "{}", begun.stdout);
+    step(&fleet, "--new-authority").prints(&["two authorities are trusted"]);
     let second = fleet.keep("second", device);
     assert_eq!(fleet.keep("keys", other).key.map(|key| fs::read(key).unwrap()), keys, "keys stay");
     assert!(fleet.connects(&first), "a device that was not deployed to yet");
     assert!(fleet.connects(&second), "a device that was");
     let twice = fleet.provision(3, &["--new-authority"]);
     assert!(twice.code == Some(1) && twice.stderr.contains("--end-transition"), "{}", twice.stderr);
-    let again = fleet.provision(3, &[]).succeeded();
-    assert!(
-        again.stdout.contains("8, 0 of them new") && again.stdout.contains("two authorities"),
-        "{}",
-        again.stdout
-    );
+    fleet.provision(3, &[]).succeeded().prints(&["8, 0 of them new", "two authorities"]);
 
     let ended = step(&fleet, "--end-transition");
     assert!(!ended.stdout.contains("two authorities are trusted"), "{}", ended.stdout);
@@ -284,14 +267,10 @@ fn the_next_steps_of_a_fleet_whose_broker_the_bench_brings_work_as_they_stand() 
     let mut fleet = Fleet::new("mqtt://127.0.0.1:1883\"\nlisten = \"127.0.0.1:0");
     // The inventory lacks one.
     fleet.lab = Lab::new(&["rounds=2", "fleet.devices=4", "fleet.compromised=0"]);
-    let mut hil = program("hil");
     let (inventory, odd) = (fleet.inventory(3), fleet.lab.path("the fleet's $HOME"));
-    hil.arg("provision").arg(inventory).arg(fleet.lab.scenario_path());
-    hil.arg("--out").arg(&odd).arg("--datasets").arg(datasets());
-    let steps = next_steps(&run(hil).succeeded().stdout);
+    let steps = next_steps(&run(fleet.lab.provision(&inventory, &odd, &[])).succeeded().stdout);
     assert_eq!(steps.len(), 1, "{steps:?}");
-    let outcome = typed(&fleet.lab.path(""), &steps[0]).succeeded();
-    assert!(outcome.stdout.contains("end-to-end"), "{}", outcome.stdout);
+    typed(&fleet.lab.path(""), &steps[0]).succeeded().prints(&["end-to-end"]);
 }
 
 /// In the place of `sudo`: what is to be installed is there, and nothing is done.
@@ -307,27 +286,15 @@ fn the_next_steps_of_a_fleet_over_ssh_work_as_they_stand() {
     fs::create_dir(&bin).unwrap();
     let ssh = format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", sshd.config("ssh_config"));
     for (name, text) in [("ssh", ssh.as_str()), ("sudo", SUDO)] {
-        fs::write(bin.join(name), text).unwrap();
-        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&bin.join(name), text);
     }
     let mut steps = Vec::new();
     let mosquitto = mosquitto::start_with(tempfile::tempdir().unwrap(), |port| {
-        let text = format!(
-            "name = \"one\"\n[broker]\nurl = \"mqtts://127.0.0.1:{port}\"\n[[device]]\nid = \"device-000\"\nkind = \"ssh\"\n\
-             address = \"127.0.0.1\"\nport = {}\nuser = \"{}\"\nservice = \"process\"\nroot = \"{}\"\n",
-            sshd.port,
-            sshd.user,
-            lab.path("board").display()
-        );
+        let device = sshd.device(&lab.path("board"));
+        let text = inventory("one", &format!("url = \"mqtts://127.0.0.1:{port}\""), [device]);
         fs::write(lab.path("one.toml"), text).unwrap();
-        let mut hil = program("hil");
-        hil.arg("provision")
-            .arg(lab.path("one.toml"))
-            .arg(lab.scenario_path())
-            .arg("--out")
-            .arg(lab.path("fleet"));
-        hil.arg("--datasets").arg(datasets());
-        steps = next_steps(&run(hil).succeeded().stdout);
+        let provision = lab.provision(&lab.path("one.toml"), &lab.path("fleet"), &[]);
+        steps = next_steps(&run(provision).succeeded().stdout);
         broker_configuration(&lab.path("fleet"))
     });
     let Some(_mosquitto) = mosquitto else { return };

@@ -10,7 +10,7 @@ use std::fs;
 
 use link::skipped;
 
-use crate::process::{datasets, program, run};
+use crate::process::{datasets, hil, run};
 
 const RECORDED: &str = include_str!("recorded.txt");
 
@@ -61,9 +61,9 @@ fn assert_as_recorded(option: Option<&str>, digest: impl Fn(&Recorded) -> Option
     }
     fs::write(folder.path().join("scenario.toml"), SCENARIO).unwrap();
     fs::write(folder.path().join("grid.toml"), grid).unwrap();
-    let mut hil = program("hil");
-    hil.arg("sweep").arg(folder.path().join("grid.toml")).args(option).args(["--jobs", "2"]);
-    hil.arg("--out").arg(folder.path().join("out")).arg("--datasets").arg(datasets());
+    let (grid, out) = (folder.path().join("grid.toml"), folder.path().join("out"));
+    let mut hil = hil!["sweep", grid, "--jobs", "2", "--out", out, "--datasets", datasets()];
+    hil.args(option);
     run(hil).succeeded();
     let results = fs::read_to_string(folder.path().join("out/results.csv")).unwrap();
     let mut lines = results.lines().map(|line| line.split(',').collect::<Vec<_>>());

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use crate::lab::{Lab, all_succeed};
-use crate::process::{Process, datasets, program, run, summary, undisturbed, wait_for_rounds};
+use crate::process::{Process, datasets, hil, run, stored, summary, undisturbed, wait_for_rounds};
 
 /// Every file of a folder, with its content.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -139,7 +139,7 @@ fn a_finished_run_goes_on_with_more_rounds_to_the_model_of_a_longer_run() {
         let short = lab.model_after(lab.hil(bench, bench, &shorter), bench);
         assert_ne!(short, longer);
         assert_eq!(lab.model_after(lab.hil(bench, bench, &[]), bench), longer);
-        let stored = StoredRun::open(&lab.path(bench), &scenario::catalogue::Catalogue::standard()).unwrap();
+        let stored = stored(&lab.path(bench));
         assert_eq!((stored.scenario().rounds, stored.records().unwrap().len()), (40, 40));
         run(lab.hil(bench, bench, &shorter)).complains(1, &["a run of this scenario with 40 rounds"]);
         run(lab.hil(bench, bench, &["--set", "rounds=50", "--set", "seed=2"]))
@@ -153,12 +153,10 @@ fn a_run_in_which_nothing_was_aggregated_is_no_success() {
     let lab = Lab::new(&["timing.round-seconds=1", "rounds=3"]);
     let late = ["--delay-ms", "4000"];
     for _ in 0..2 {
-        let outcome = run(lab.hil("software", "run", &late));
-        assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-        let last = outcome.stderr.lines().last().unwrap();
-        assert!(last.contains("in none of the 3 rounds were updates aggregated"), "{last}");
+        let outcome = run(lab.hil("software", "run", &late)).ended_with(1);
+        outcome.ends_by_saying(&["in none of the 3 rounds were updates aggregated"]);
     }
-    let summary = summary(&lab.path("run"));
+    let summary = stored(&lab.path("run")).arm("run").unwrap().summary;
     assert_eq!((summary.rounds, summary.aggregated_rounds), (3, 0));
     assert!(summary.least_updates < 5 && summary.mean_updates < 5.0);
     let page = fs::read_to_string(lab.path("run/report.html")).unwrap();
@@ -166,8 +164,8 @@ fn a_run_in_which_nothing_was_aggregated_is_no_success() {
 }
 
 fn report(lab: &Lab, more: &[&str]) -> Command {
-    let mut command = program("hil");
-    command.arg("report").arg(lab.path("run")).args(more);
+    let mut command = hil!["report", lab.path("run")];
+    command.args(more);
     command
 }
 
@@ -182,7 +180,7 @@ fn a_report_can_be_had_of_a_run_in_progress_interrupted_or_finished() {
     let page = lab.path("page.html");
     let said = |words: &str| {
         let outcome = run(report(&lab, &["--out", page.to_str().unwrap()])).succeeded();
-        assert!(outcome.stdout.contains(words), "{}", outcome.stdout);
+        outcome.prints(&[words]);
         assert!(fs::read_to_string(&page).unwrap().contains(words), "{words}");
     };
     said("in progress, with 0 of 40 rounds so far");

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
-use hil_tests::held_port::HeldPort;
+use hil_tests::system::held_port::HeldPort;
 use link::skipped;
 use tempfile::TempDir;
 
@@ -80,6 +80,15 @@ impl Sshd {
     /// How often somebody has logged in.
     pub(crate) fn logins(&self) -> usize {
         self.process.stderr().matches("Accepted publickey").count()
+    }
+
+    /// The keys of an inventory for a device that is reached here, with its folder at `root`.
+    pub(crate) fn device(&self, root: &Path) -> String {
+        let Sshd { port, user, .. } = self;
+        format!(
+            "kind = \"ssh\"\naddress = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\nservice = \"process\"\nroot = \"{}\"",
+            root.display()
+        )
     }
 
     /// A configuration for ssh: `ssh_config` knows the host's key, `stranger_config` does not.

@@ -3,15 +3,16 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::lab::Lab;
-use crate::process::{Process, program, run, summary, undisturbed, wait_for_rounds, wait_until};
+use crate::lab::{Lab, NATIVE, inventory};
+use crate::process::{
+    Process, hil, processes, run, summary, undisturbed, wait_for_rounds, wait_until, write_program,
+};
 
 /// Longer than any test waits.
 const ENDLESS: &str = "rounds=1000000";
@@ -27,26 +28,19 @@ fn within(line: &str, command: &Command) -> Command {
 /// Processes that have `path` among their words.
 fn processes_of(path: &Path) -> Vec<String> {
     let path = path.display().to_string();
-    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-    let words = processes.filter_map(|process| fs::read(process.join("cmdline")).ok());
-    let words = words.map(|words| String::from_utf8_lossy(&words).replace('\0', " "));
-    words.filter(|words| words.contains(&path)).collect()
+    processes(|words| words.iter().any(|word| word.contains(&path)))
 }
 
 #[test]
 fn a_reader_that_goes_away_ends_the_printing_and_is_no_error() {
-    let mut hil = program("hil");
-    hil.args(["paper", "list"]);
-    let outcome = run(within(r#"set -o pipefail; "$@" | true"#, &hil));
+    let outcome = run(within(r#"set -o pipefail; "$@" | true"#, &hil!["paper", "list"]));
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
 fn a_result_for_which_there_is_no_room_is_an_error_that_says_so() {
-    let mut hil = program("hil");
-    hil.args(["paper", "list"]);
-    let outcome = run(within(r#""$@" >/dev/full"#, &hil));
-    outcome.complains(1, &["hil: cannot print the result", "check that the disk has room"]);
+    run(within(r#""$@" >/dev/full"#, &hil!["paper", "list"]))
+        .complains(1, &["hil: cannot print the result", "check that the disk has room"]);
 }
 
 #[test]
@@ -108,8 +102,7 @@ fn endless_program(lab: &Lab, name: &str) -> std::path::PathBuf {
     let folder = lab.path(&format!("programs-{name}"));
     fs::create_dir(&folder).unwrap();
     let path = folder.join(name);
-    fs::write(&path, "#!/bin/sh\n: >\"${0%/*}/begun\"\nwhile sleep 1; do :; done\n").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&path, "#!/bin/sh\n: >\"${0%/*}/begun\"\nwhile sleep 1; do :; done\n");
     path
 }
 
@@ -136,24 +129,18 @@ fn a_signal_ends_hil_while_something_is_built_downloaded_or_waited_for() {
             false
         }
     };
-    let inventory = lab.path("shelf.toml");
-    let text = format!(
-        "name = \"shelf\"\n[broker]\nurl = \"mqtt://{address}\"\n[[device]]\nid = \"device-000\"\nkind = \"native\"\n"
-    );
-    fs::write(&inventory, text).unwrap();
+    let shelf = lab.path("shelf.toml");
+    let text = inventory("shelf", &format!("url = \"mqtt://{address}\""), [NATIVE.to_owned()]);
+    fs::write(&shelf, text).unwrap();
 
     let mut build = lab.hil("processes", "built", &[]);
     build.env("CARGO", &cargo);
-    let mut fetch = program("hil");
-    fetch
-        .args(["data", "fetch", "fashion-mnist", "--url", &format!("http://{address}"), "--datasets"])
-        .arg(lab.path("data"));
-    let mut status = program("hil");
-    status.args(["fleet", "status", "--watch"]).arg(&inventory);
+    let (url, data) = (format!("http://{address}"), lab.path("data"));
+    let fetch = hil!["data", "fetch", "fashion-mnist", "--url", url, "--datasets", data];
     let waiting: [(&str, Command, &dyn Fn() -> bool); 3] = [
         ("a build", build, &|| begun(&cargo)),
         ("a download", fetch, &is_called),
-        ("a status", status, &is_called),
+        ("a status", hil!["fleet", "status", "--watch", &shelf], &is_called),
     ];
     for (what, command, has_begun) in waiting {
         let hil = Process::start(command);
@@ -213,9 +200,7 @@ fn too_few_open_files_or_threads_are_named_with_their_number_and_what_to_do() {
     let lab = Lab::new(&[]);
     // Root may have any number of threads: somebody else tries.
     let script = r#"ulimit -u 8; exec "$@""#;
-    let mut hil = program("hil");
-    hil.args(["paper", "list"]);
-    let mut limited = within(script, &hil);
+    let mut limited = within(script, &hil!["paper", "list"]);
     if rustix::process::geteuid().is_root() {
         limited.uid(65_534).gid(65_534);
     }
@@ -240,9 +225,7 @@ fn too_few_open_files_or_threads_are_named_with_their_number_and_what_to_do() {
     {
         let outcome = run(within(&format!(r#"ulimit -n {files}; exec "$@""#), &program));
         assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-        for part in [&format!("{files} files open"), "ulimit -n"] {
-            assert!(outcome.stderr.contains(part), "no `{part}` in: {}", outcome.stderr);
-        }
+        outcome.says(&[&format!("{files} files open"), "ulimit -n"]);
         assert!(
             !outcome.stderr.contains("panicked") && !outcome.stderr.contains("room"),
             "{}",

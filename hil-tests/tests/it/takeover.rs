@@ -11,7 +11,7 @@ use wire::{Message, Payload, Status};
 
 use crate::certificates::Validity;
 use crate::lab::Lab;
-use crate::process::{PATIENCE, Process};
+use crate::process::{PATIENCE, Process, block_on};
 use crate::secured::{Grants, Secured, equip};
 
 const COLLUDER: &str = "device-003";
@@ -52,8 +52,7 @@ fn a_colluder_cannot_take_over_a_connection_by_what_it_can_read() {
     let files = broker.authority.issue(VICTIM);
     let mut victim = Process::start(equip(lab.client_without_broker(0), &broker.address(), &files));
     victim.wait_for_words("connected to");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    block_on(async {
         let guesses = async {
             let Status { boot, device, .. } = status(&broker).await;
             for guess in [VICTIM.to_owned(), format!("{device}-{boot:016x}"), format!("{boot:016x}")] {

@@ -9,8 +9,8 @@ use link::skipped;
 use wire::identity::DeviceId;
 
 use crate::certificates::{Authority, Validity};
-use crate::lab::{ATTACK, Lab, all_succeed};
-use crate::process::{Process, datasets, program, run, summary};
+use crate::lab::{ATTACK, Lab, NATIVE, all_succeed, inventory};
+use crate::process::{Process, assert_has, hil, run, summary};
 use crate::secured::{Grants, Secured, equip};
 
 fn nobody() -> Grants {
@@ -86,12 +86,8 @@ fn refused(address: &str, files: &TlsFiles, parts: &[&str]) {
     let lab = Lab::new(&[]);
     let mut client = equip(lab.client_without_broker(0), address, files);
     client.args(["--patience", "2"]);
-    let outcome = run(client);
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    let last = outcome.stderr.lines().last().unwrap();
-    for part in [&["edge-client: no connection to the broker mqtts://"], parts].concat() {
-        assert!(last.contains(part), "no `{part}` in the last line of:\n{}", outcome.stderr);
-    }
+    let parts = [&["edge-client: no connection to the broker mqtts://"], parts].concat();
+    run(client).ended_with(1).ends_by_saying(&parts);
 }
 
 #[test]
@@ -127,32 +123,26 @@ fn certificates_out_of_their_time_are_refused_with_a_hint_at_the_clock() {
 fn fleet_status_says_what_is_wrong_with_a_certificate_where_the_broker_answers() {
     let lab =
         Lab::new(&["fleet.devices=1", "fleet.selected=1", "fleet.compromised=0", "aggregation.rule=mean"]);
-    let (inventory, fleet) = (lab.path("fleet.toml"), lab.path("fleet"));
+    let (file, fleet) = (lab.path("fleet.toml"), lab.path("fleet"));
     let shelf = |url: &str| {
-        let device = "[[device]]\nid = \"device-000\"\nkind = \"native\"\n";
-        fs::write(&inventory, format!("name = \"shelf\"\n[broker]\nurl = \"{url}\"\n{device}")).unwrap();
+        let text = inventory("shelf", &format!("url = \"{url}\""), [NATIVE.to_owned()]);
+        fs::write(&file, text).unwrap();
     };
     shelf("mqtts://127.0.0.1:8883");
-    let mut provision = program("hil");
-    provision.arg("provision").arg(&inventory).arg(lab.scenario_path()).arg("--out").arg(&fleet);
-    provision.arg("--datasets").arg(datasets());
-    run(provision).succeeded();
+    run(lab.provision(&file, &fleet, &[])).succeeded();
     let asked = |broker: &Secured, files: &TlsFiles| {
         let pairs = [("ca.pem", &files.ca), ("operator.pem", &files.cert), ("operator.key", &files.key)];
         for (name, file) in pairs {
             fs::copy(file.as_ref().unwrap(), fleet.join("operator").join(name)).unwrap();
         }
         shelf(&broker.address());
-        let mut command = program("hil");
-        command.args(["fleet", "status"]).arg(&inventory).arg(&fleet).args(["--log", "error"]);
-        let outcome = run(command);
-        assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+        let outcome = run(hil!["fleet", "status", &file, &fleet, "--log", "error"]).ended_with(1);
         assert!(!outcome.stderr.contains("does not answer"), "{}", outcome.stderr);
         outcome.stderr
     };
     let Some(broker) = Secured::start(&nobody(), Validity::Past) else { return };
     let expired = asked(&broker, &broker.authority.issue("operator"));
-    assert!(expired.contains("the broker's certificate has expired"), "{expired}");
+    assert_has(&expired, &["the broker's certificate has expired"]);
     let Some(broker) = Secured::start(&nobody(), Validity::Always) else { return };
     let stranger = Authority::new(&lab.path("."), "stranger").issue("operator");
     let other = asked(&broker, &stranger);

@@ -61,9 +61,6 @@ pub(super) fn record(round: u32) -> RoundRecord {
             RefusedDevice { device: Some(DeviceId(2)), reason: Refusal::Late },
             RefusedDevice { device: None, reason: Refusal::NonFinite },
         ],
-        muted: Vec::new(),
-        byzantine: None,
-        losses_ignored: 0,
         removed: vec![DeviceId(5), DeviceId(8)],
         used: vec![DeviceId(3)],
         aggregated: true,
@@ -75,9 +72,9 @@ pub(super) fn record(round: u32) -> RoundRecord {
         bytes_up: 7000,
         bytes_down: 10000,
         seconds: 0.5,
-        shards: Vec::new(),
         attack: Some(shortened_attack()),
         devices: vec![hot_device(), DeviceRecord::new(DeviceId(6), 900, 250_000, &Telemetry::default())],
+        ..RoundRecord::default()
     }
 }
 
@@ -136,9 +133,8 @@ pub(super) fn summary(name: &str) -> Summary {
         bytes_down: 30_000,
         devices: 10,
         refused: BTreeMap::from([(Refusal::Late, 3), (Refusal::NonFinite, 3)]),
-        attack: None,
         metrics: BTreeMap::from([("absent".into(), 3.0), ("removed".into(), 6.0)]),
-        confusion: Vec::new(),
+        ..Summary::default()
     }
 }
 

@@ -56,29 +56,24 @@ fn not_a_file(path: &Path) -> RecordError {
 /// # Errors
 /// As [`open_file`].
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, RecordError> {
-    let mut file = match open_file(path, OpenOptions::new().read(true)) {
-        Ok(file) => file,
-        Err(RecordError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let file = missing_is_none(open_file(path, OpenOptions::new().read(true)))?;
+    let Some(mut file) = file else { return Ok(None) };
     let mut content = Vec::new();
     file.read_to_end(&mut content).map_err(RecordError::io("read", path))?;
     Ok(Some(content))
 }
 
+/// What was opened; `None` where there was nothing to open.
+pub(super) fn missing_is_none(opened: Result<File, RecordError>) -> Result<Option<File>, RecordError> {
+    match opened {
+        Err(RecordError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
 /// The content of a file that must be there.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, RecordError> {
     read_if_there(path)?.ok_or_else(|| RecordError::Missing { path: path.to_owned() })
-}
-
-/// For `map_err`: that there is nothing at `path` is an error of its own where there must be a file.
-pub(super) fn missing(path: &Path) -> impl FnOnce(RecordError) -> RecordError {
-    |error| match error {
-        RecordError::Io { cause, .. } if cause.kind() == ErrorKind::NotFound => {
-            RecordError::Missing { path: path.to_owned() }
-        }
-        error => error,
-    }
 }
 
 /// Replaces the file at `path`: whoever reads it, also after a power failure, sees the old content or the new.

@@ -27,13 +27,14 @@
 //! files from the beginning. Nothing here is read or written through a link.
 //!
 //! # Files
-//! `store.rs`: writing; `stored.rs`: reading; `rounds_file.rs`, `model_file.rs`: the two formats; `lock.rs`: one writer;
+//! `store.rs`: writing; `stored.rs`: reading; `following.rs`: waiting for what comes; `rounds_file.rs`, `model_file.rs`: the two formats; `lock.rs`: one writer;
 //! `files.rs`: reading and replacing files.
 
 mod device_record;
 mod devices_file;
 mod error;
 mod files;
+mod following;
 mod lock;
 mod manifest;
 pub mod metrics;
@@ -49,6 +50,7 @@ pub use device_record::DeviceRecord;
 pub use devices_file::{DeviceEntry, Devices, Told};
 pub use error::RecordError;
 pub use files::{copy_file, make_folder, open_file, read_if_there, write_atomically, write_atomically_as};
+pub use following::FollowedRun;
 pub use manifest::{FORMAT, Manifest, TensorShape};
 pub use model_file::Checkpoint;
 pub use report::{Arm, render};

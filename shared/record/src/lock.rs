@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::RecordError;
-use super::files::{open_file, read_if_there};
+use super::files::{missing_is_none, open_file, read_if_there};
 
 /// Held by the process that writes the directory.
 pub(super) const LOCK: &str = ".lock";
@@ -71,11 +71,8 @@ impl Lock {
         if let Some(writer) = Writer::of(&path.join(WRITER))? {
             return if writer.is_gone() { Ok(()) } else { Err(writer.holds(path)) };
         }
-        let file = match open_file(&path.join(LOCK), OpenOptions::new().read(true)) {
-            Ok(file) => file,
-            Err(RecordError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let file = missing_is_none(open_file(&path.join(LOCK), OpenOptions::new().read(true)))?;
+        let Some(file) = file else { return Ok(()) };
         let deadline = Instant::now() + PATIENCE;
         while matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
             if Instant::now() >= deadline {

@@ -8,7 +8,9 @@ use learning::parameters::Parameters;
 use scenario::Scenario;
 use scenario::remembered::Remembered;
 
-use super::files::{missing, open_file, read, read_if_there, refuse_no_file, write_atomically, write_json};
+use super::files::{
+    missing_is_none, open_file, read, read_if_there, refuse_no_file, write_atomically, write_json,
+};
 use super::lock::{LOCK, Lock, WRITER};
 use super::rounds_file::{Chain, line};
 use super::stored::{
@@ -59,7 +61,8 @@ impl RunDirectory {
         let stored = StoredRun::open(path, &scenario.catalogue)?;
         stored.check(scenario, manifest)?;
         let rounds = path.join(ROUNDS);
-        let rounds = open_file(&rounds, OpenOptions::new().append(true)).map_err(missing(&rounds))?;
+        let opened = missing_is_none(open_file(&rounds, OpenOptions::new().append(true)))?;
+        let rounds = opened.ok_or(RecordError::Missing { path: rounds })?;
         let chain = Chain::of(stored.manifest().run);
         let mut run = RunDirectory { stored, rounds, chain, has_records: false, _lock: lock };
         run.state_rounds(scenario)?;

@@ -1,5 +1,6 @@
 //! A run as its directory holds it.
 
+use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use scenario::catalogue::Catalogue;
 use scenario::{ResultModel, Scenario};
 
 use super::devices_file::DEVICES;
-use super::files::{parse, read, read_if_there, refuse_no_file};
+use super::files::{copy_file, parse, read, read_if_there, refuse_no_file};
 use super::lock::{LOCK, Lock, WRITER};
 use super::rounds_file::{Recorded, recorded_up_to};
 use super::{Arm, Checkpoint, Devices, FORMAT, Manifest, RecordError, RoundRecord, Summary};
@@ -157,14 +158,30 @@ impl StoredRun {
     /// # Errors
     /// [`RecordError::NotAFile`] or [`RecordError::Io`].
     pub fn state(&self) -> Result<State, RecordError> {
-        Ok(match () {
-            () if self.is_summed_up() => State::Finished,
-            () => match self.check_free() {
-                Ok(()) => State::Interrupted,
-                Err(RecordError::Locked { .. } | RecordError::LockedFrom { .. }) => State::InProgress,
-                Err(error) => return Err(error),
-            },
-        })
+        if self.is_summed_up() {
+            return Ok(State::Finished);
+        }
+        match self.check_free() {
+            Err(RecordError::Locked { .. } | RecordError::LockedFrom { .. }) => Ok(State::InProgress),
+            free => free.map(|()| State::Interrupted),
+        }
+    }
+
+    /// Copies its files to the directory `to`: the manifest last but for the summary, because who finds one of them finds
+    /// the rest.
+    ///
+    /// # Errors
+    /// [`RecordError::Io`].
+    pub fn copy_to(&self, to: &Path) -> Result<(), RecordError> {
+        fs::create_dir_all(to).map_err(RecordError::io("create", to))?;
+        let entries = fs::read_dir(&self.path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let entries = entries.map_err(RecordError::io("list", &self.path))?;
+        let is_copied = |entry: &DirEntry| {
+            entry.file_name() != LOCK && entry.file_type().is_ok_and(|found| found.is_file())
+        };
+        let mut names: Vec<_> = entries.iter().filter(|it| is_copied(it)).map(DirEntry::file_name).collect();
+        names.sort_by_key(|name| (name == SUMMARY, name == MANIFEST));
+        names.iter().try_for_each(|name| copy_file(&self.path.join(name), &to.join(name)))
     }
 
     /// Makes sure that no process is at work on it.

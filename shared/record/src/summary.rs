@@ -11,7 +11,7 @@ use wire::identity::Digest;
 use super::{RoundRecord, metrics};
 
 /// A run in a dozen numbers: `summary.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Name of the scenario.
     pub name: String,

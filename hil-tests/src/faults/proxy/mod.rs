@@ -15,7 +15,7 @@ use anyhow::Context;
 use link::BrokerAddress;
 use serde::Deserialize;
 
-use crate::processes::reachable;
+use crate::system::reachable;
 
 /// Which way messages go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

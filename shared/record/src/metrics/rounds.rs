@@ -9,160 +9,85 @@ use crate::{DeviceRecord, RoundRecord};
 
 /// The metrics of a round, in the order of the columns of `metrics.csv`. A new one goes to the end: tools count columns.
 pub const ROUNDS: &[Metric] = &[
-    Metric {
-        name: "round",
-        unit: Unit::Count,
-        help: "The round, from 1 on.",
-        read: Read::Round(|record| Some(f64::from(record.round))),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "test_error",
-        unit: Unit::Share,
-        help: "Share of test examples that the global model gets wrong.",
-        read: Read::Round(|record| record.test_error),
-        plot: Plot::Alone("Testing error"),
-    },
-    Metric {
-        name: "test_loss",
-        unit: Unit::Nats,
-        help: "Mean cross-entropy of the global model on the test examples.",
-        read: Read::Round(|record| record.test_loss),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "train_loss",
-        unit: Unit::Nats,
-        help: "Mean cross-entropy that the devices report.",
-        read: Read::Round(|record| record.train_loss.and_then(with_its_own_digits)),
-        plot: Plot::Alone("Training loss"),
-    },
-    Metric {
-        name: "accepted",
-        unit: Unit::Count,
-        help: "Updates that were accepted.",
-        read: Read::Round(|record| Some(f64::from(record.accepted))),
-        plot: Plot::Updates,
-    },
-    Metric {
-        name: "selected",
-        unit: Unit::Count,
-        help: "Devices that were asked for an update.",
-        read: Read::Round(|record| Some(f64::from(record.selected))),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "absent",
-        unit: Unit::Count,
-        help: "Selected devices that sent no acceptable update in time.",
-        read: Read::Round(|record| Some(record.absent.len() as f64)),
-        plot: Plot::Updates,
-    },
-    Metric {
-        name: "refused",
-        unit: Unit::Count,
-        help: "Updates that were refused.",
-        read: Read::Round(|record| Some(record.refusals() as f64)),
-        plot: Plot::Updates,
-    },
-    Metric {
-        name: "removed",
-        unit: Unit::Count,
-        help: "Accepted updates that the defense kept from the rule.",
-        read: Read::Round(|record| Some(record.removed.len() as f64)),
-        plot: Plot::Updates,
-    },
-    Metric {
-        name: "bytes_up",
-        unit: Unit::Bytes,
-        help: "From the devices to the aggregator.",
-        read: Read::Round(|record| Some(record.bytes_up as f64)),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "bytes_down",
-        unit: Unit::Bytes,
-        help: "From the aggregator to the devices.",
-        read: Read::Round(|record| Some(record.bytes_down as f64)),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "seconds",
-        unit: Unit::Seconds,
-        help: "Wall time of the round.",
-        read: Read::Round(|record| Some(record.seconds)),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "slowest_train_seconds",
-        unit: Unit::Seconds,
-        help: "Training time of the slowest device.",
-        read: Read::Round(|record| largest(record, |device| Some(device.train_seconds))),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "max_rss_kib",
-        unit: Unit::Kibibytes,
-        help: "Memory of the largest client.",
-        read: Read::Round(|record| largest(record, |device| device.rss_kib.map(f64::from))),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "max_temperature",
-        unit: Unit::Celsius,
-        help: "Temperature of the hottest device.",
-        read: Read::Round(|record| largest(record, |device| device.temperature)),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "throttled",
-        unit: Unit::Count,
-        help: "Devices that are throttled now; none where no device can tell.",
-        read: Read::Round(throttled),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "crafted_from",
-        unit: Unit::Count,
-        help: "The fewest models that the attack was crafted from.",
-        read: Read::Round(|record| attack(record, crafted_from)),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "crafted_of",
-        unit: Unit::Count,
-        help: "Models that the scenario means the attack to be crafted from.",
-        read: Read::Round(|record| attack(record, |attack| all(attack.meant))),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "fell_back",
-        unit: Unit::Count,
-        help: "Compromised devices that sent an honest update in place of a crafted one.",
-        read: Read::Round(|record| attack(record, |attack| attack.fell_back.len() as u32)),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "silent",
-        unit: Unit::Count,
-        help: "Compromised devices that sent nothing.",
-        read: Read::Round(|record| attack(record, |attack| attack.silent.len() as u32)),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "worst_class_error",
-        unit: Unit::Share,
-        help: "Error of the class that the global model gets wrong most often.",
-        read: Read::Round(worst_class_error),
-        plot: Plot::Nowhere,
-    },
-    Metric {
-        name: "used",
-        unit: Unit::Count,
-        help: "Updates that have a part in the aggregate.",
-        read: Read::Round(|record| Some(record.used_updates() as f64)),
-        plot: Plot::Nowhere,
-    },
+    round("round", Unit::Count, "The round, from 1 on.", |record| Some(f64::from(record.round))),
+    round("test_error", Unit::Share, "Share of test examples that the global model gets wrong.", |record| {
+        record.test_error
+    })
+    .shown(Plot::Alone("Testing error")),
+    round(
+        "test_loss",
+        Unit::Nats,
+        "Mean cross-entropy of the global model on the test examples.",
+        |record| record.test_loss,
+    ),
+    round("train_loss", Unit::Nats, "Mean cross-entropy that the devices report.", |record| {
+        record.train_loss.and_then(with_its_own_digits)
+    })
+    .shown(Plot::Alone("Training loss")),
+    round("accepted", Unit::Count, "Updates that were accepted.", |record| Some(f64::from(record.accepted)))
+        .shown(Plot::Updates),
+    round("selected", Unit::Count, "Devices that were asked for an update.", |record| {
+        Some(f64::from(record.selected))
+    }),
+    round("absent", Unit::Count, "Selected devices that sent no acceptable update in time.", |record| {
+        Some(record.absent.len() as f64)
+    })
+    .shown(Plot::Updates),
+    round("refused", Unit::Count, "Updates that were refused.", |record| Some(record.refusals() as f64))
+        .shown(Plot::Updates),
+    round("removed", Unit::Count, "Accepted updates that the defense kept from the rule.", |record| {
+        Some(record.removed.len() as f64)
+    })
+    .shown(Plot::Updates),
+    round("bytes_up", Unit::Bytes, "From the devices to the aggregator.", |record| {
+        Some(record.bytes_up as f64)
+    }),
+    round("bytes_down", Unit::Bytes, "From the aggregator to the devices.", |record| {
+        Some(record.bytes_down as f64)
+    }),
+    round("seconds", Unit::Seconds, "Wall time of the round.", |record| Some(record.seconds)),
+    round("slowest_train_seconds", Unit::Seconds, "Training time of the slowest device.", |record| {
+        largest(record, |device| Some(device.train_seconds))
+    }),
+    round("max_rss_kib", Unit::Kibibytes, "Memory of the largest client.", |record| {
+        largest(record, |device| device.rss_kib.map(f64::from))
+    }),
+    round("max_temperature", Unit::Celsius, "Temperature of the hottest device.", |record| {
+        largest(record, |device| device.temperature)
+    }),
+    round(
+        "throttled",
+        Unit::Count,
+        "Devices that are throttled now; none where no device can tell.",
+        throttled,
+    ),
+    round("crafted_from", Unit::Count, "The fewest models that the attack was crafted from.", |record| {
+        attack(record, crafted_from)
+    }),
+    round(
+        "crafted_of",
+        Unit::Count,
+        "Models that the scenario means the attack to be crafted from.",
+        |record| attack(record, |attack| all(attack.meant)),
+    ),
+    round(
+        "fell_back",
+        Unit::Count,
+        "Compromised devices that sent an honest update in place of a crafted one.",
+        |record| attack(record, |attack| attack.fell_back.len() as u32),
+    ),
+    round("silent", Unit::Count, "Compromised devices that sent nothing.", |record| {
+        attack(record, |attack| attack.silent.len() as u32)
+    }),
+    round(
+        "worst_class_error",
+        Unit::Share,
+        "Error of the class that the global model gets wrong most often.",
+        worst_class_error,
+    ),
+    round("used", Unit::Count, "Updates that have a part in the aggregate.", |record| {
+        Some(record.used_updates() as f64)
+    }),
     Metric {
         name: "class_error",
         unit: Unit::Share,
@@ -171,6 +96,23 @@ pub const ROUNDS: &[Metric] = &[
         plot: Plot::Nowhere,
     },
 ];
+
+/// One number a round, in `metrics.csv` only.
+const fn round(
+    name: &'static str,
+    unit: Unit,
+    help: &'static str,
+    read: fn(&RoundRecord) -> Option<f64>,
+) -> Metric {
+    Metric { name, unit, help, read: Read::Round(read), plot: Plot::Nowhere }
+}
+
+impl Metric {
+    /// The same, plotted there.
+    const fn shown(self, plot: Plot) -> Self {
+        Metric { plot, ..self }
+    }
+}
 
 /// Error of the class that the global model gets wrong most often.
 pub(super) fn worst_class_error(record: &RoundRecord) -> Option<f64> {

@@ -13,6 +13,11 @@ fn opened(path: &Path, settings: &[&str]) -> Result<RunDirectory, RecordError> {
     RunDirectory::create(path, &scenario, &manifest_of(&scenario), || parameters(0.0))
 }
 
+/// The run as whoever looks at it finds it.
+fn stored(path: &Path) -> Result<StoredRun, RecordError> {
+    StoredRun::open(path, &Catalogue::standard())
+}
+
 fn new_run(path: &Path) -> RunDirectory {
     opened(path, &[]).unwrap()
 }
@@ -188,7 +193,7 @@ fn a_finished_run_without_its_checkpoint_is_not_finished_again() {
     finished_run(home.path());
     fs::remove_file(home.path().join(CHECKPOINT)).unwrap();
     let before = contents(home.path());
-    let error = StoredRun::open(home.path(), &Catalogue::standard()).unwrap().finished().unwrap_err();
+    let error = stored(home.path()).unwrap().finished().unwrap_err();
     assert!(matches!(&error, RecordError::Missing { path } if path.ends_with(CHECKPOINT)), "{error}");
     assert!(opened(home.path(), &[]).and_then(|mut run| run.resume()).is_err());
     assert_eq!(contents(home.path()), before);
@@ -198,14 +203,11 @@ fn a_finished_run_without_its_checkpoint_is_not_finished_again() {
 fn a_summary_that_does_not_say_what_the_rounds_say_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let summary = finished_run(home.path());
-    assert_eq!(
-        StoredRun::open(home.path(), &Catalogue::standard()).unwrap().finished().unwrap(),
-        Some(summary)
-    );
+    assert_eq!(stored(home.path()).unwrap().finished().unwrap(), Some(summary));
     let path = home.path().join(SUMMARY);
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"rounds\": 3", "\"rounds\": 2")).unwrap();
-    let error = StoredRun::open(home.path(), &Catalogue::standard()).unwrap().finished().unwrap_err();
+    let error = stored(home.path()).unwrap().finished().unwrap_err();
     assert!(matches!(&error, RecordError::Damaged { path: named, .. } if *named == path), "{error}");
 }
 
@@ -332,7 +334,7 @@ fn killed_while_rounds_are_added_the_run_goes_on_with_either_number() {
         let home = tempfile::tempdir().unwrap();
         interrupted_run(home.path(), 3, 3);
         fs::write(home.path().join(SCENARIO), scenario(&["rounds=5"]).to_toml()).unwrap();
-        assert_eq!(StoredRun::open(home.path(), &Catalogue::standard()).unwrap().scenario(), &scenario(&[]));
+        assert_eq!(stored(home.path()).unwrap().scenario(), &scenario(&[]));
         assert_eq!(opened(home.path(), settings).unwrap().stored().scenario(), &scenario(settings));
         let text = fs::read_to_string(home.path().join(SCENARIO)).unwrap();
         assert_eq!(text, scenario(settings).to_toml());
@@ -375,12 +377,9 @@ fn two_writers_of_one_directory_are_one_too_many() {
 #[test]
 fn no_run_and_a_run_of_another_format_are_told_apart() {
     let home = tempfile::tempdir().unwrap();
-    assert!(matches!(StoredRun::open(home.path(), &Catalogue::standard()), Err(RecordError::NotARun { .. })));
+    assert!(matches!(stored(home.path()), Err(RecordError::NotARun { .. })));
     fs::write(home.path().join(MANIFEST), r#"{"format":1}"#).unwrap();
-    assert!(matches!(
-        StoredRun::open(home.path(), &Catalogue::standard()),
-        Err(RecordError::Format { found: 1, .. })
-    ));
+    assert!(matches!(stored(home.path()), Err(RecordError::Format { found: 1, .. })));
 }
 
 #[test]
@@ -405,7 +404,7 @@ fn a_finished_run_holds_everything_the_design_lists_and_no_temporary_file() {
     let mut files: Vec<_> = fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     files.sort();
     assert_eq!(files, [LOCK, CHECKPOINT, MANIFEST, METRICS, REPORT, ROUNDS, SCENARIO, SUMMARY, TERM]);
-    let arm = StoredRun::open(home.path(), &Catalogue::standard()).unwrap().arm("mean").unwrap();
+    let arm = stored(home.path()).unwrap().arm("mean").unwrap();
     assert_eq!((arm.summary.rounds, arm.records.len(), arm.state), (3, 3, State::Finished));
     assert_eq!(fs::read_to_string(home.path().join(METRICS)).unwrap().lines().count(), 4);
 }
@@ -414,13 +413,13 @@ fn a_finished_run_holds_everything_the_design_lists_and_no_temporary_file() {
 fn how_far_a_run_is_can_be_seen_without_disturbing_it() {
     let home = tempfile::tempdir().unwrap();
     interrupted_run(home.path(), 3, 2);
-    let state = || StoredRun::open(home.path(), &Catalogue::standard()).unwrap().state().unwrap();
+    let state = || stored(home.path()).unwrap().state().unwrap();
     assert_eq!(state(), State::Interrupted);
     let mut run = new_run(home.path());
     run.resume().unwrap();
     assert_eq!(state(), State::InProgress);
     let before = contents(home.path());
-    let arm = StoredRun::open(home.path(), &Catalogue::standard()).unwrap().arm("a").unwrap();
+    let arm = stored(home.path()).unwrap().arm("a").unwrap();
     assert_eq!((arm.records.len(), arm.rounds, arm.state), (2, 3, State::InProgress));
     assert_eq!(contents(home.path()), before);
     run.append(&record(3)).unwrap();
@@ -442,7 +441,7 @@ fn a_run_in_which_nothing_was_aggregated_is_written_down_and_is_no_success() {
     let error = run.finish().unwrap_err();
     assert!(error.to_string().contains("in none of the 3 rounds"), "{error}");
     assert!(error.to_string().contains("at most 3 of 10 updates"), "{error}");
-    let again = StoredRun::open(home.path(), &Catalogue::standard()).unwrap().finished();
+    let again = stored(home.path()).unwrap().finished();
     assert!(matches!(again, Err(RecordError::NothingAggregated { .. })));
     assert!(home.path().join(REPORT).exists());
 }

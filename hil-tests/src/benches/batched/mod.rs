@@ -1,0 +1,103 @@
+//! The batched bench: a whole round as a few operations on tensors, on a GPU or on the processors.
+//!
+//! All devices of a round are trained as one batch. Their updates, and what is crafted and aggregated of them, stay
+//! where they were made; what comes back to the processors in a round is the new global model, losses, logits, and
+//! numbers that the attacks and Krum's selections go by. There is no link, no agent and no round machine: every device
+//! answers every round, and nothing is sent that could be counted or lost.
+//!
+//! What is drawn is drawn by the same streams as on all benches. Sums are taken in another order, so models are the same
+//! within rounding only.
+//!
+//! # Layout
+//! - This file: [`Batched`], the bench; [`Place`]: where it computes.
+//! - `round`: the rounds; `updates`: what devices send in one.
+//! - `examples`: the training data; `trainer`: from minibatches to models.
+//! - `collusion`: what compromised devices send in a round.
+//! - `resident`: aggregation rules on a GPU.
+//! - `evaluator`: how good models are.
+
+mod collusion;
+mod evaluator;
+mod examples;
+mod place;
+#[cfg(feature = "cuda-training")]
+mod resident;
+mod round;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod trainer;
+mod updates;
+
+use aggregator_node::run::Opened;
+use record::Summary;
+
+use crate::benches::{Bench, Task, Watch};
+pub use place::Place;
+use round::Simulation;
+
+/// Devices whose models are worked on at a time.
+const DEVICES: usize = 100;
+
+/// How many models may be worked on at a time with so many `examples` each, of so many `features`, where the examples may
+/// have so many `values`.
+fn together(values: usize, examples: usize, features: usize) -> usize {
+    (values / (examples * features).max(1)).clamp(1, DEVICES)
+}
+
+/// The batched bench.
+#[derive(Clone, Debug)]
+pub struct Batched {
+    /// Where everything is computed.
+    pub place: Place,
+}
+
+impl Bench for Batched {
+    fn name(&self) -> &'static str {
+        "batched"
+    }
+
+    fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
+        let (scenario, model) = (&task.scenario, task.model()?);
+        let mut run = match task.open(self.name(), model.as_ref())? {
+            Opened::Unfinished(run) => run,
+            Opened::Finished(summary) => return Ok(Some(*summary)),
+        };
+        let start = run.start()?;
+        let mut simulation = Simulation::new(task, &model, start.global, start.remembered, &self.place)?;
+        for round in start.finished + 1..=scenario.rounds {
+            if watch.stopped() {
+                run.checkpoint()?;
+                return Ok(None);
+            }
+            match simulation.round(round) {
+                Ok((record, global, remembered)) => {
+                    (watch.on_round)(&record);
+                    run.record(record, global, remembered)?;
+                }
+                Err(error) => {
+                    run.checkpoint()?;
+                    return Err(error.context(format!("round {round}")));
+                }
+            }
+        }
+        Ok(Some(run.finish()?))
+    }
+}
+
+#[cfg(test)]
+mod bounds {
+    use super::*;
+
+    #[test]
+    fn memory_bounds_how_many_are_worked_on_at_a_time() {
+        const VALUES: usize = DEVICES * 32 * 28 * 28;
+        assert_eq!(together(VALUES, 32, 28 * 28), DEVICES);
+        assert_eq!(together(VALUES, 1, 1), DEVICES, "models take memory, too");
+        assert_eq!(together(VALUES, 500, 28 * 28), 6);
+        assert_eq!(together(VALUES, 32, 64 * 64), 19);
+        assert_eq!(together(VALUES, 10_000, 64 * 64), 1);
+        assert_eq!(together(VALUES, 0, 0), DEVICES);
+    }
+}

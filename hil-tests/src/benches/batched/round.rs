@@ -1,0 +1,359 @@
+//! The rounds of a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use aggregator_node::evaluator::BATCH;
+use aggregator_node::screening::{validation_examples, validation_sizes};
+use aggregator_node::trial::{LARGE, Trial};
+use anyhow::{Context, bail};
+use candle_core::Tensor;
+use edge_client::worker::Worker;
+use learning::data::Shard;
+use learning::evaluation::Evaluation;
+use learning::models::{Model, ModelError, many_devices};
+use learning::parameters::first_not_finite;
+use learning::random::{Purpose, stream};
+use rayon::prelude::*;
+use record::{RefusedDevice, RoundRecord};
+use robust::{Byzantine, Geometry, Remembering, Rule, RuleError, Settled};
+use scenario::Scenario;
+use scenario::attack_record::{AttackEvent, AttackRecord, AttackStep};
+use scenario::defense::{Arriving, Defense, DefenseError, Mixture};
+use scenario::remembered::Remembered;
+use scenario::tensor_executor::{TensorExecutor, WithoutEach};
+use tracing::warn;
+use wire::Refusal;
+use wire::identity::DeviceId;
+
+use super::Place;
+use super::collusion::{Collusion, with_rows};
+use super::evaluator::Evaluator;
+use super::examples::Examples;
+use super::trainer::{Trained, Trainer};
+use super::updates::{Updates, are_finite};
+use crate::benches::Task;
+
+/// A run in progress.
+pub(super) struct Simulation {
+    scenario: Arc<Scenario>,
+    /// What draws the minibatches of each device.
+    devices: Vec<Worker>,
+    /// Number of examples of each.
+    weights: Vec<f64>,
+    attackers: BTreeSet<DeviceId>,
+    trainer: Trainer,
+    place: Place,
+    trial: Trial,
+    /// By their number: what evaluates on so many validation examples.
+    validation: BTreeMap<usize, Evaluator>,
+    test: Evaluator,
+    /// The global model, `[d]`.
+    global: Tensor,
+    /// Its values.
+    values: Arc<[f32]>,
+    /// What rule, stages and attack have kept of earlier rounds.
+    remembered: Arc<Remembered>,
+}
+
+impl Simulation {
+    /// The run of `task`, from the model `global` and what is `remembered` of earlier rounds, in a place.
+    ///
+    /// # Errors
+    /// If the model cannot be trained so, there are too few validation examples, or the GPU fails.
+    pub(super) fn new(
+        task: &Task,
+        model: &Arc<dyn Model>,
+        global: Arc<[f32]>,
+        remembered: Arc<Remembered>,
+        place: &Place,
+    ) -> anyhow::Result<Self> {
+        let (scenario, data, device) = (&task.scenario, &task.data, &place.device);
+        let shards = data.shards(scenario);
+        let [first, ..] = &shards[..] else { bail!("the scenario has no devices") };
+        let train = first.dataset();
+        let examples = Examples::new(train, device).context("the training examples do not fit the GPU")?;
+        let many = many_devices(model, data.test.shape());
+        let values = many.values_at_a_time();
+        let evaluator = |batches: Vec<_>| Evaluator::new(many.clone(), batches, device, values);
+        let validation = |size| -> anyhow::Result<_> {
+            Ok((size, evaluator(validation_examples(scenario, &data.test, size)?)?))
+        };
+        let worker = |(index, shard): (usize, Shard)| {
+            Worker::new(scenario.clone(), DeviceId(index as u32), model.clone(), shard)
+        };
+        Ok(Simulation {
+            weights: shards.iter().map(|shard| shard.len() as f64).collect(),
+            attackers: scenario.attackers(),
+            place: place.clone(),
+            validation: validation_sizes(scenario).map(validation).collect::<anyhow::Result<_>>()?,
+            trial: Trial::new(model.clone(), &data.test),
+            test: evaluator(data.test.batches(BATCH).collect())?,
+            global: Tensor::new(&global[..], device)?,
+            values: global,
+            remembered,
+            devices: shards.into_iter().enumerate().map(worker).collect(),
+            trainer: Trainer::new(scenario, many, examples, device.clone()),
+            scenario: scenario.clone(),
+        })
+    }
+
+    /// A round: what is to be recorded of it, the global model after it, d values, and what is kept for later ones.
+    ///
+    /// # Errors
+    /// If candle or the GPU fails.
+    pub(super) fn round(&mut self, round: u32) -> anyhow::Result<(RoundRecord, Arc<[f32]>, Arc<Remembered>)> {
+        let selected: Vec<DeviceId> = self.scenario.selection(round).into_iter().collect();
+        let absent = self.absent(round, &selected);
+        let (sent, attack) = self.sent(round, &selected, &absent)?;
+        let comes = |row: usize| !absent.contains(&selected[row]);
+        let finite = self.are_usable(&sent.values)?;
+        let not_finite = (0..selected.len()).filter(|&row| !finite[row] && comes(row));
+        let refused: Vec<DeviceId> = not_finite.map(|row| selected[row]).collect();
+        let accepted = sent.select(|row| finite[row] && comes(row))?;
+        let count = selected.len() - absent.len() - refused.len();
+        let (train_loss, losses_ignored) = accepted.as_ref().map(Updates::mean_loss).unwrap_or_default();
+        let enough = self.scenario.fewer_byzantine(count, refused.len());
+        let fewer = *enough.as_ref().unwrap_or(&0);
+        let (aggregated, removed, used) = match (enough, accepted) {
+            (Ok(_), Some(accepted)) => self.aggregate(round, accepted, fewer)?,
+            (enough, _) => {
+                let why = enough.err().map(|reason| format!(": {reason}")).unwrap_or_default();
+                warn!("round {round}: the global model stays as it is{why}");
+                (false, Vec::new(), Vec::new())
+            }
+        };
+        let reason = Refusal::NonFinite;
+        let refused_device = |&device: &DeviceId| RefusedDevice { device: Some(device), reason };
+        let mut record = RoundRecord {
+            round,
+            selected: selected.len() as u32,
+            accepted: count as u32,
+            refused: (!refused.is_empty()).then_some((reason, refused.len() as u32)).into_iter().collect(),
+            refused_devices: refused.iter().map(refused_device).collect(),
+            byzantine: (aggregated && fewer > 0).then(|| self.scenario.byzantine() - fewer),
+            losses_ignored,
+            absent,
+            removed,
+            used,
+            aggregated,
+            train_loss,
+            attack,
+            ..RoundRecord::default()
+        };
+        if self.scenario.evaluates(round) {
+            let evaluation = self.test.evaluate_classes(&self.global);
+            record.enter(evaluation.context("the global model cannot be evaluated")?);
+        }
+        Ok((record, self.values.clone(), self.remembered.clone()))
+    }
+
+    /// Whether each of the rows is finite, and one that training can go on from.
+    fn are_usable(&self, values: &Tensor) -> anyhow::Result<Vec<bool>> {
+        let mut usable = are_finite(values)?;
+        let largest = values.abs()?.max(1)?.to_vec1::<f32>()?;
+        for (row, usable) in usable.iter_mut().enumerate() {
+            if *usable && largest[row] > LARGE {
+                *usable = self.trial.is_usable(&values.get(row)?.to_vec1::<f32>()?);
+            }
+        }
+        Ok(usable)
+    }
+
+    /// What `devices` send, at least one: what they trained, or what was crafted for them. And how that came about.
+    fn sent(
+        &mut self,
+        round: u32,
+        devices: &[DeviceId],
+        absent: &[DeviceId],
+    ) -> anyhow::Result<(Updates, Option<AttackRecord>)> {
+        let drawn: Vec<_> =
+            devices.par_iter().map(|device| self.devices[device.0 as usize].drawn(round)).collect();
+        let collusion = self.collusion(round, devices);
+        // What is drawn for an attack hangs on no model.
+        let (trained, drawn) = rayon::join(
+            || self.trainer.train(&self.global, &drawn),
+            || collusion.as_ref().map(|collusion| collusion.draw(self.values.len())),
+        );
+        let trained = trained.context("the devices cannot be trained")?;
+        let trained = self.with_dishonest(round, devices, trained)?;
+        let (values, events) = if let Some((collusion, drawn)) = collusion.zip(drawn) {
+            let mut state = self.remembered.attack.clone();
+            let (executor, global) = (&*self.place.executor, &self.global);
+            let attacked = collusion.attack(drawn, trained.models, global, executor, &mut state);
+            let attacked = attacked.context("the attack cannot be crafted")?;
+            Arc::make_mut(&mut self.remembered).attack = state;
+            attacked
+        } else {
+            let attackers = devices.iter().filter(|device| self.attackers.contains(device));
+            let behaves = |&device: &DeviceId| AttackEvent { device, round, what: AttackStep::SentTrained };
+            (trained.models, attackers.map(behaves).collect())
+        };
+        let sends = |event: &AttackEvent| {
+            matches!(event.what, AttackStep::Crafted { .. }) || !absent.contains(&event.device)
+        };
+        let events: Vec<_> = events.into_iter().filter(sends).collect();
+        let attack = AttackRecord::of(&self.scenario, round, &events);
+        let weights = devices.iter().map(|device| self.weights[device.0 as usize]).collect();
+        let sent = Updates { devices: devices.to_vec(), values, weights, losses: trained.losses.to_vec1()? };
+        Ok((sent, attack))
+    }
+
+    /// What was `trained`, with what compromised devices train otherwise in place of it.
+    fn with_dishonest(&self, round: u32, devices: &[DeviceId], trained: Trained) -> anyhow::Result<Trained> {
+        let (mut rows, mut losses) = (Vec::new(), trained.losses.to_vec1::<f32>()?);
+        let mut values = Vec::new();
+        for (row, device) in devices.iter().enumerate() {
+            if let Some(otherwise) = self.devices[device.0 as usize].trained_otherwise(round, &self.values) {
+                let otherwise = otherwise.with_context(|| format!("{device} cannot be trained"))?;
+                rows.push(row as u32);
+                values.extend_from_slice(&otherwise.parameters);
+                losses[row] = otherwise.loss;
+            }
+        }
+        if rows.is_empty() {
+            return Ok(trained);
+        }
+        let others = Tensor::from_vec(values, (rows.len(), self.values.len()), &self.place.device)?;
+        let losses = Tensor::new(losses, &self.place.device)?;
+        Ok(Trained { models: with_rows(trained.models, &rows, others)?, losses })
+    }
+
+    /// Who of `devices` sends nothing in time, because an attack has it so.
+    fn absent(&self, round: u32, devices: &[DeviceId]) -> Vec<DeviceId> {
+        let attack = self.scenario.attack.kind.as_ref();
+        let Some(attack) = attack.filter(|_| self.scenario.attack_rounds().contains(round)) else {
+            return Vec::new();
+        };
+        let is_late = |device: &&DeviceId| {
+            let random = &mut stream(self.scenario.seed, Purpose::Delivery, Some(**device), round);
+            self.attackers.contains(device) && !attack.deliver(round, random).is_in_time()
+        };
+        devices.iter().filter(is_late).copied().collect()
+    }
+
+    /// The attack on `round`, if there is one that crafts.
+    fn collusion(&self, round: u32, devices: &[DeviceId]) -> Option<Collusion<'_>> {
+        let attacked = self.scenario.attack_rounds().contains(round);
+        let collusion = || Collusion::of(&self.scenario, round, devices.to_vec(), &self.attackers);
+        attacked.then(collusion).flatten()
+    }
+
+    /// The new global model, unless it stays as it is; whose updates the defense removed, and the rule used.
+    fn aggregate(
+        &mut self,
+        round: u32,
+        accepted: Updates,
+        fewer: u32,
+    ) -> anyhow::Result<(bool, Vec<DeviceId>, Vec<DeviceId>)> {
+        let what = match self.defended(round, accepted, fewer) {
+            Ok(Defended { removed, used, aggregate, mut remembered }) => {
+                let values: Arc<[f32]> = aggregate.to_vec1::<f32>()?.into();
+                let is_finite = first_not_finite(&values).is_none();
+                if is_finite {
+                    self.scenario.aggregation.rule.remember(&values, &mut remembered.rule);
+                    (self.global, self.values) = (aggregate, values);
+                    self.remembered = remembered.into();
+                } else {
+                    warn!("round {round}: the aggregate is not finite, the global model stays as it is");
+                }
+                return Ok((is_finite, removed, used));
+            }
+            Err(DefenseError::Rule(error)) if !matches!(error, RuleError::Backend(_)) => error,
+            Err(error) => return Err(error).context("the updates cannot be aggregated"),
+        };
+        warn!("round {round}: the global model stays as it is: {what}");
+        Ok((false, Vec::new(), Vec::new()))
+    }
+
+    /// Whose updates the defense removes, whose the rule uses if these are not all others, the aggregate, `[d]`, and what is
+    /// kept for later rounds. Rule and defense assume `fewer` Byzantine devices than the scenario.
+    fn defended(&self, round: u32, accepted: Updates, fewer: u32) -> Result<Defended, DefenseError> {
+        let (scenario, byzantine) = (&*self.scenario, self.scenario.assumed(fewer));
+        let mut remembered = Remembered::clone(&self.remembered);
+        let rule = Remembering { rule: &*scenario.aggregation.rule, state: &self.remembered.rule };
+        let (stages, seed, attackers) = (&scenario.defense, scenario.seed, &self.attackers);
+        let defense = Defense { stages, seed, attackers, round, byzantine };
+        let arrived = Arrived { updates: accepted, simulation: self, rule: &rule, byzantine };
+        let left = defense.screen(arrived, &mut remembered.stages)?;
+        let (aggregate, used) = left.updates.aggregate()?;
+        let used = left.used(&used);
+        Ok(Defended { removed: left.removed, used, aggregate, remembered })
+    }
+}
+
+/// What defense and rule make of a round.
+struct Defended {
+    removed: Vec<DeviceId>,
+    used: Vec<DeviceId>,
+    aggregate: Tensor,
+    remembered: Remembered,
+}
+
+/// The updates of a round on their way through the defense.
+struct Arrived<'a> {
+    updates: Updates,
+    simulation: &'a Simulation,
+    rule: &'a dyn Rule,
+    byzantine: Byzantine,
+}
+
+impl Arrived<'_> {
+    fn executor(&self) -> &dyn TensorExecutor {
+        &*self.simulation.place.executor
+    }
+
+    /// The aggregate, `[d]`, and the rows that have a part in it.
+    fn aggregate(&self) -> Result<(Tensor, Vec<usize>), DefenseError> {
+        let Updates { values, weights, .. } = &self.updates;
+        Ok(self.executor().aggregate(self.rule, values, Some(weights), self.byzantine)?)
+    }
+}
+
+impl Arriving for Arrived<'_> {
+    fn devices(&self) -> &[DeviceId] {
+        &self.updates.devices
+    }
+
+    fn geometry(&self) -> Geometry<'_> {
+        let measure = || Ok(self.executor().distances(&self.updates.values)?);
+        Geometry::new(self.updates.devices.len(), Some(&self.updates.weights), measure)
+    }
+
+    fn evaluate(&self, examples: usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError> {
+        let validation = &self.simulation.validation[&examples];
+        let Updates { values, weights, .. } = &self.updates;
+        let (with_all, _) = self.aggregate()?;
+        let WithoutEach { different, places } =
+            self.executor().leave_one_out(self.rule, values, Some(weights), self.byzantine)?;
+        let evaluate = || -> Result<_, ModelError> {
+            let with_all = with_all.unsqueeze(0)?;
+            // What equals the aggregate with all is as good as that, to the last bit.
+            let apart = different.broadcast_ne(&with_all)?.max(1)?.to_vec1::<u8>()?;
+            let evaluations = validation.evaluate(&Tensor::cat(&[with_all, different], 0)?)?;
+            let without = |place: usize| evaluations[if apart[place] == 0 { 0 } else { 1 + place }];
+            Ok((evaluations[0], places.into_iter().map(without).collect()))
+        };
+        Ok(evaluate()?)
+    }
+
+    fn keep(self, rows: &[usize]) -> Result<Self, DefenseError> {
+        let kept = self.updates.select(|row| rows.binary_search(&row).is_ok()).map_err(ModelError::from)?;
+        Ok(Arrived { updates: kept.ok_or(RuleError::NoUpdates)?, ..self })
+    }
+
+    fn mix(self, mixtures: &[Mixture]) -> Result<Self, DefenseError> {
+        let Updates { devices, values, weights, losses } = &self.updates;
+        let mixed = |Mixture { plan, .. }: &Mixture| {
+            Ok(self.executor().aggregate(&Settled(plan), values, None, self.byzantine)?.0)
+        };
+        let rows = mixtures.iter().map(mixed).collect::<Result<Vec<_>, DefenseError>>()?;
+        let updates = Updates {
+            devices: mixtures.iter().map(|mixture| devices[mixture.place]).collect(),
+            values: Tensor::stack(&rows, 0).map_err(ModelError::from)?,
+            weights: mixtures.iter().map(|mixture| mixture.examples(weights)).collect(),
+            losses: mixtures.iter().map(|mixture| losses[mixture.place]).collect(),
+        };
+        Ok(Arrived { updates, ..self })
+    }
+}

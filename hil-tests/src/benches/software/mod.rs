@@ -1,0 +1,190 @@
+//! The software bench: the agents and the round machine that run on devices, in one process.
+//!
+//! Time is virtual and advances from event to event, so that nothing waits; computing takes no virtual time.
+//! Participants that have something to do at the same instant work in parallel; what they say is carried out in
+//! the order of the participants, so that a run depends on its seeds alone.
+
+mod faults;
+mod network;
+mod seats;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use aggregator_node::backend::Chosen;
+use aggregator_node::machine::Machine;
+use aggregator_node::run::{Opened, Run};
+use aggregator_node::worker::Worker;
+use anyhow::{bail, ensure};
+use edge_client::agent::{Agent, Identity};
+use edge_client::attack_memory::AttackMemory;
+use learning::models::Model;
+use rayon::prelude::*;
+use record::Summary;
+use scenario::attack_record::{AttackEvent, AttackRecord};
+use wire::identity::{DeviceId, RunId};
+use wire::{Millis, Topics};
+
+use crate::benches::{Bench, Task, Watch};
+pub use faults::Faults;
+use network::Network;
+use seats::{AggregatorSeat, DeviceSeat, Effect, Seat};
+
+/// The software bench.
+#[derive(Clone, Debug, Default)]
+pub struct Software {
+    /// What goes wrong on the link.
+    pub faults: Faults,
+    /// What the aggregator computes its rules on.
+    pub rules: Chosen,
+}
+
+impl Bench for Software {
+    fn name(&self) -> &'static str {
+        "software"
+    }
+
+    fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
+        let Task { scenario, data, .. } = task;
+        let model = task.model()?;
+        let mut run = match task.open(self.name(), model.as_ref())? {
+            Opened::Unfinished(run) => run,
+            Opened::Finished(summary) => return Ok(Some(*summary)),
+        };
+        let topics = Topics::default();
+        let start = run.start()?;
+        let memory = AttackMemory::after(start.run, start.finished, start.remembered.attack.clone());
+        let memory = Arc::new(memory);
+        let devices = seat_devices(task, &model, &topics, &memory);
+        let attack = AttackSoFar { run: start.run, memory, told: Vec::new() };
+        let machine = Machine::new(scenario.clone(), topics, start, Millis(0));
+        let worker = Worker::new(scenario, &model, data.test.clone(), self.rules.backend.as_ref())?;
+        let mut stage = Stage {
+            network: Network::new(&self.faults),
+            aggregator: AggregatorSeat::new(machine, worker),
+            devices,
+            attack,
+            now: Millis(0),
+        };
+        stage.connect();
+        let finished = loop {
+            if watch.stopped() {
+                run.checkpoint()?;
+                break false;
+            }
+            match stage.advance(&mut run, watch) {
+                Ok(false) => {}
+                Ok(true) => break true,
+                Err(error) => {
+                    run.checkpoint()?;
+                    return Err(error);
+                }
+            }
+        };
+        if finished { Ok(Some(run.finish()?)) } else { Ok(None) }
+    }
+}
+
+fn seat_devices(
+    task: &Task,
+    model: &Arc<dyn Model>,
+    topics: &Topics,
+    memory: &Arc<AttackMemory>,
+) -> Vec<DeviceSeat> {
+    let scenario = &task.scenario;
+    let dimension = model.layout().dimension();
+    let seat = |(index, shard): (usize, learning::data::Shard)| {
+        let device = DeviceId(index as u32);
+        let digest = shard.digest(&task.data.shard_info(scenario, device));
+        let me = Identity {
+            device,
+            boot: u64::from(device.0),
+            shard: digest,
+            examples: shard.len() as u32,
+            hardware: Box::default(),
+        };
+        let agent = Agent::new(me, topics.clone(), scenario, dimension, Millis(0));
+        let worker = edge_client::worker::Worker::new(scenario.clone(), device, model.clone(), shard);
+        DeviceSeat::new(agent, worker.with_memory(memory.clone()))
+    };
+    task.data.shards(scenario).into_par_iter().enumerate().map(seat).collect()
+}
+
+/// All participants and what is between them. Participant 0 is the aggregator, the devices follow.
+struct Stage {
+    network: Network,
+    aggregator: AggregatorSeat,
+    devices: Vec<DeviceSeat>,
+    attack: AttackSoFar,
+    now: Millis,
+}
+
+/// What the bench knows of the attack, since the devices are its own.
+struct AttackSoFar {
+    run: RunId,
+    memory: Arc<AttackMemory>,
+    /// What compromised devices did since the last round was recorded.
+    told: Vec<AttackEvent>,
+}
+
+impl Stage {
+    /// Everybody reaches the broker.
+    fn connect(&mut self) {
+        self.aggregator.connect();
+        self.devices.iter_mut().for_each(Seat::connect);
+    }
+
+    /// Goes to the next instant at which something happens. True when the run is over.
+    fn advance(&mut self, run: &mut Run, watch: &Watch<'_>) -> anyhow::Result<bool> {
+        let seats = || self.devices.iter().map(Seat::due).chain([self.aggregator.due()]);
+        let Some(next) = seats().chain([self.network.due()]).flatten().min() else {
+            bail!("the simulation stands still: no message is under way and nobody waits for anything");
+        };
+        ensure!(next < Millis(u64::MAX), "the simulation has reached the end of time");
+        self.now = self.now.max(next);
+        let now = self.now;
+        for (recipient, delivery) in self.network.deliver(now) {
+            match recipient {
+                0 => self.aggregator.receive(delivery),
+                device => self.devices[device - 1].receive(delivery),
+            }
+        }
+        let (aggregator, devices) = (&mut self.aggregator, &mut self.devices);
+        // Both on rayon's threads, for to get there from another takes longer than much of what is done there.
+        let (effects, said): (_, Vec<Vec<Effect>>) = rayon::join(
+            || aggregator.act(now),
+            || devices.par_iter_mut().map(|device| device.act(now)).collect(),
+        );
+        let mut over = false;
+        for effect in effects {
+            match effect {
+                Effect::Record { mut record, global, mut remembered } => {
+                    let AttackSoFar { run: id, memory, told } = &mut self.attack;
+                    record.attack = AttackRecord::of(run.scenario(), record.round, told);
+                    told.retain(|event| event.round > record.round);
+                    let attack = memory.before(*id, record.round + 1)?;
+                    if attack != remembered.attack {
+                        Arc::make_mut(&mut remembered).attack = attack;
+                    }
+                    (watch.on_round)(&record);
+                    run.record(record, global, remembered)?;
+                }
+                Effect::Finish(result) => {
+                    result?;
+                    over = true;
+                }
+                effect => self.network.carry_out(now, 0, effect),
+            }
+        }
+        for (index, effects) in said.into_iter().enumerate() {
+            for effect in effects {
+                match effect {
+                    Effect::Tell(event) => self.attack.told.push(event),
+                    effect => self.network.carry_out(now, index + 1, effect),
+                }
+            }
+        }
+        Ok(over)
+    }
+}

@@ -1,0 +1,379 @@
+//! The data of a scenario, and each device's shard of it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use aggregator_node::run;
+use anyhow::Context;
+use learning::data::{self, DataError, Dataset, Shard, ShardEntry, ShardInfo, ShardList, ShardSource};
+use learning::random::{Purpose, stream};
+use rand::seq::index;
+use scenario::Scenario;
+use scenario::attacks::{Attack, Memory, Planted, Planting};
+use wire::identity::{DeviceId, Digest};
+
+/// Training and test data, held once however many devices share them.
+///
+/// Clones share what attacks find out about the training data, too: runs that differ in rule or model use it again.
+#[derive(Clone, Debug)]
+pub struct FleetData {
+    /// What is partitioned over the devices.
+    pub train: Arc<Dataset>,
+    /// What the global model is evaluated on.
+    pub test: Arc<Dataset>,
+    memory: Memory,
+    digests: Arc<OnceLock<(Digest, Digest)>>,
+    /// Digest of the whole data set, whatever is drawn of it and however it is split.
+    whole: Digest,
+}
+
+/// Why a scenario has no data.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetDataError {
+    /// The data set cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Fewer training examples than the scenario asks for.
+    #[error(
+        "data.train-examples: {asked} is more than the {available} training examples of {dataset}; lower it"
+    )]
+    TooFew {
+        /// How many it asks for.
+        asked: usize,
+        /// How many there are.
+        available: usize,
+        /// The data set.
+        dataset: String,
+    },
+    /// Fewer training examples than devices.
+    #[error(
+        "fleet.devices: {devices} is more than the {examples} training examples of {dataset} that there are, so that \
+         devices would have none; lower it"
+    )]
+    FewerThanDevices {
+        /// How many devices there are.
+        devices: u32,
+        /// How many examples there are.
+        examples: usize,
+        /// The data set.
+        dataset: String,
+    },
+}
+
+/// What decides the data of a scenario: scenarios with the same key have the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DataKey {
+    dataset: String,
+    train_examples: Option<u32>,
+    /// Where the seed decides which examples are for training.
+    seed: Option<u64>,
+}
+
+impl DataKey {
+    /// The key of `scenario`.
+    pub fn of(scenario: &Scenario) -> Self {
+        let train_examples = scenario.data.train_examples;
+        let drawn = train_examples.is_some() || !scenario.dataset.comes_split();
+        DataKey { dataset: scenario.dataset.spelled(), train_examples, seed: drawn.then_some(scenario.seed) }
+    }
+}
+
+impl FleetData {
+    /// Loads the data of `scenario` from the folder `datasets`.
+    ///
+    /// # Errors
+    /// [`FleetDataError`] names the file or the key, what is wrong with it and what to do.
+    pub fn load(scenario: &Scenario, datasets: &Path) -> Result<Self, FleetDataError> {
+        let split = data::load(&scenario.dataset, datasets, scenario.seed)?;
+        // Two runs of different seeds are to be held against each other.
+        let whole = if scenario.dataset.comes_split() {
+            split.digest()
+        } else {
+            data::load(&scenario.dataset, datasets, 0)?.digest()
+        };
+        let train = training_subset(scenario, split.train)?;
+        let data = FleetData::new(train, split.test, whole);
+        data.check(scenario)?;
+        Ok(data)
+    }
+
+    fn new(train: Dataset, test: Dataset, whole: Digest) -> Self {
+        FleetData {
+            train: Arc::new(train),
+            test: Arc::new(test),
+            memory: Memory::default(),
+            digests: Arc::default(),
+            whole,
+        }
+    }
+
+    /// The digests of what a run is made of, as its manifest has them.
+    pub fn named_digests(&self, dataset: &str) -> BTreeMap<String, String> {
+        let (test, training) = self.digests();
+        run::data_digests(dataset, [("test", test), ("training", training), ("whole", self.whole)])
+    }
+
+    /// The digests of test and training data, before there is poison in it.
+    pub fn digests(&self) -> (Digest, Digest) {
+        *self.digests.get_or_init(|| (self.test.digest(), self.train.digest()))
+    }
+
+    /// Makes sure that each device of `scenario` has an example: data may be loaded once for several scenarios.
+    ///
+    /// # Errors
+    /// [`FleetDataError::FewerThanDevices`].
+    pub fn check(&self, scenario: &Scenario) -> Result<(), FleetDataError> {
+        let (devices, examples) = (scenario.fleet.devices, self.train.len());
+        if devices as usize > examples {
+            let dataset = scenario.dataset.spelled();
+            return Err(FleetDataError::FewerThanDevices { devices, examples, dataset });
+        }
+        Ok(())
+    }
+
+    /// The devices' shards in order of device: what the partition deals out, and what the attack plants in those of
+    /// compromised devices.
+    pub fn shards(&self, scenario: &Scenario) -> Vec<Shard> {
+        let mut random = stream(scenario.seed, Purpose::Partition, None, 0);
+        let devices = scenario.fleet.devices as usize;
+        let (labels, classes) = (self.train.labels(), self.train.classes());
+        let mut parts = scenario.fleet.partition.deal(labels, classes, devices, &mut random);
+        let train = match &scenario.attack.kind {
+            Some(attack) if attack.plants() => self.planted(scenario, &**attack, &mut parts),
+            _ => self.train.clone(),
+        };
+        parts.into_iter().map(|indices| Shard::new(train.clone(), indices)).collect()
+    }
+
+    /// What the file of `device`'s shard says of it.
+    pub fn shard_info(&self, scenario: &Scenario, device: DeviceId) -> ShardInfo {
+        ShardInfo { dataset: scenario.dataset.name().to_owned(), device, source: self.shard_source(scenario) }
+    }
+
+    fn shard_source(&self, scenario: &Scenario) -> ShardSource {
+        ShardSource { data: self.digests().1, settings: scenario.shard_settings() }
+    }
+
+    /// The list of the `shards` of `scenario`, for its aggregator.
+    pub fn shard_list(&self, scenario: &Scenario, shards: &[Shard]) -> ShardList {
+        let entry = |(device, shard): (DeviceId, &Shard)| {
+            let blake3 = shard.digest(&self.shard_info(scenario, device));
+            ShardEntry { device, examples: shard.len() as u32, blake3 }
+        };
+        let entries = scenario.devices().zip(shards).map(entry).collect();
+        ShardList::new(self.shard_source(scenario), entries)
+    }
+
+    /// Writes each device's shard into `folder`, and their list; says where each shard is, in order of device.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write_shards(
+        &self,
+        scenario: &Scenario,
+        folder: &Path,
+    ) -> anyhow::Result<Vec<(DeviceId, PathBuf)>> {
+        let write = |path: PathBuf, bytes: &[u8]| {
+            // Whatever has this name, a link perhaps, is not written through.
+            let created = match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+                _ => OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path),
+            };
+            let written = created.and_then(|mut file| file.write_all(bytes));
+            written.with_context(|| format!("cannot write {}", path.display()))?;
+            anyhow::Ok(path)
+        };
+        let shards = self.shards(scenario);
+        let list = self.shard_list(scenario, &shards).to_toml();
+        write(folder.join(ShardList::FILE), list.as_bytes())?;
+        let write = |(device, shard): (DeviceId, &Shard)| {
+            let bytes = shard.to_bytes(&self.shard_info(scenario, device));
+            Ok((device, write(folder.join(format!("{device}.safetensors")), &bytes)?))
+        };
+        scenario.devices().zip(&shards).map(write).collect()
+    }
+
+    /// The training data with what is planted at its end, and the indices of that in the parts of compromised devices.
+    fn planted(&self, scenario: &Scenario, attack: &dyn Attack, parts: &mut [Vec<u32>]) -> Arc<Dataset> {
+        let (train, attackers) = (&*self.train, &scenario.attackers());
+        let planting = Planting { train, seed: scenario.seed, attackers, memory: &self.memory };
+        let Planted { features, labels, places } = attack.plant(&planting);
+        for (device, examples) in places {
+            parts[device.0 as usize]
+                .extend(examples.into_iter().map(|example| (train.len() + example) as u32));
+        }
+        Arc::new(
+            train.with_examples(&features, &labels).expect("what is planted is made of training examples"),
+        )
+    }
+}
+
+/// As many of the training examples as the scenario asks for, in their order.
+fn training_subset(scenario: &Scenario, train: Dataset) -> Result<Dataset, FleetDataError> {
+    let Some(asked) = scenario.data.train_examples.map(|count| count as usize) else { return Ok(train) };
+    let available = train.len();
+    if asked > available {
+        let dataset = scenario.dataset.spelled();
+        return Err(FleetDataError::TooFew { asked, available, dataset });
+    }
+    let random = &mut stream(scenario.seed, Purpose::TrainingSubset, None, 0);
+    let mut drawn: Vec<u32> = index::sample(random, available, asked).iter().map(|i| i as u32).collect();
+    drawn.sort_unstable();
+    Ok(train.select(&drawn))
+}
+
+#[cfg(test)]
+#[path = "../../extension/src/by_label.rs"]
+#[allow(unreachable_pub, reason = "it is part of a crate of its own, which docs/extending.md shows")]
+mod by_label;
+#[cfg(test)]
+#[path = "../../extension/src/measurements.rs"]
+#[allow(unreachable_pub, reason = "as above")]
+mod measurements;
+
+#[cfg(test)]
+mod tests {
+    use learning::data::{Features, ShardFile};
+    use scenario::attacks::back_gradient::Poison;
+    use scenario::catalogue::Catalogue;
+
+    use super::*;
+
+    const MNIST: &str = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n\
+                         [fleet]\ndevices = 10\ncompromised = 4\n";
+
+    fn scenario(settings: &[&str]) -> Scenario {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Scenario::parse("test.toml", MNIST, &settings).unwrap()
+    }
+
+    /// 250 images of one pixel: 10 poisoned examples.
+    fn data() -> FleetData {
+        let labels = (0..10).cycle().take(250).collect();
+        let train = Dataset::new(vec![1, 1], 10, Features::Bytes((0..250).collect()), labels).unwrap();
+        FleetData::new(train.clone(), train, Digest::of(b"whole"))
+    }
+
+    /// How many poisoned examples each device has.
+    fn poisoned(shards: &[Shard]) -> Vec<usize> {
+        let count = |shard: &Shard| shard.indices().iter().filter(|&&index| index >= 250).count();
+        shards.iter().map(count).collect()
+    }
+
+    #[test]
+    fn poison_joins_the_shards_of_compromised_devices_and_changes_no_other() {
+        let (data, clean) = (data(), data().shards(&scenario(&[])));
+        for (placement, shares) in [("single", &[10, 0, 0, 0]), ("uniform", &[3, 3, 2, 2])] {
+            let attacked = scenario(&["attack.kind=back-gradient", &format!("attack.placement={placement}")]);
+            let shards = data.shards(&attacked);
+            let mut expected = vec![0; 10];
+            for (device, share) in attacked.attackers().into_iter().zip(shares) {
+                expected[device.0 as usize] = *share;
+            }
+            assert_eq!(poisoned(&shards), expected, "{placement}");
+            for (shard, clean) in shards.iter().zip(&clean) {
+                assert!(shard.indices().starts_with(clean.indices()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_attack_finds_out_is_found_out_once_for_all_clones_and_rules() {
+        let data = data();
+        let attacked = scenario(&["attack.kind=back-gradient"]);
+        let first = data.clone().shards(&attacked);
+        let finds_out = |seed: u64| {
+            let mut is_new = false;
+            data.memory.recall(&format!("back-gradient {seed}"), || {
+                is_new = true;
+                Poison { features: Vec::new(), labels: Vec::new() }
+            });
+            is_new
+        };
+        assert!(!finds_out(attacked.seed) && finds_out(attacked.seed + 1));
+        let again = data.shards(&scenario(&["attack.kind=back-gradient", "aggregation.rule=median"]));
+        assert_eq!(first, again);
+    }
+
+    #[test]
+    fn a_subset_of_the_training_data_is_a_seeded_draw() {
+        let train = || data().train.as_ref().clone();
+        let drawn = |settings: &[&str]| training_subset(&scenario(settings), train()).unwrap();
+        let subset = drawn(&["data.train-examples=100"]);
+        assert_eq!(subset.len(), 100);
+        assert_eq!(subset, drawn(&["data.train-examples=100"]));
+        assert_ne!(subset, drawn(&["data.train-examples=100", "seed=2"]));
+        assert_eq!(drawn(&[]), train());
+        let pixels = subset.batches(100).next().unwrap().features.to_floats().into_owned();
+        assert!(pixels.is_sorted_by(|a, b| a < b), "each once, in order");
+    }
+
+    #[test]
+    fn more_devices_than_training_examples_are_refused_with_both_numbers() {
+        let fleet = |devices: u32| scenario(&[&format!("fleet.devices={devices}")]);
+        assert!(data().check(&fleet(250)).is_ok());
+        assert!(data().shards(&fleet(250)).iter().all(|shard| shard.len() == 1));
+        assert_eq!(
+            data().check(&fleet(251)).unwrap_err().to_string(),
+            "fleet.devices: 251 is more than the 250 training examples of mnist that there are, so that devices would \
+             have none; lower it"
+        );
+    }
+
+    #[test]
+    fn more_training_examples_than_there_are_are_refused() {
+        let error = training_subset(&scenario(&["data.train-examples=251"]), data().train.as_ref().clone());
+        let error = error.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "data.train-examples: 251 is more than the 250 training examples of mnist; lower it"
+        );
+    }
+    #[test]
+    fn shards_are_made_of_a_data_set_and_by_a_partition_that_somebody_adds() {
+        let mut catalogue = Catalogue::standard();
+        catalogue.datasets.add::<measurements::Measurements>("measurements");
+        catalogue.partitions.add::<by_label::ByLabel>("by-label");
+        let datasets = tempfile::tempdir().unwrap();
+        let table = "{ kind = \"measurements\", file = \"m.csv\", columns = 2, classes = 10, train = 40 }";
+        let text = MNIST.replace("\"mnist\"", table);
+        let read = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+            catalogue.parse("test.toml", &text, &settings).unwrap()
+        };
+        let scenario = read(&["fleet.partition=by-label", "fleet.sharers=1"]);
+        assert_eq!(catalogue.parse("resolved", &scenario.to_toml(), &[]).unwrap(), scenario);
+
+        let folder = datasets.path().join("measurements");
+        let line = |number: u32| format!("{number}, 0.5, {}\n", number % 10);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("m.csv"), (0..50).map(line).collect::<String>() + "1, x, 3\n").unwrap();
+        let refused = FleetData::load(&scenario, datasets.path()).unwrap_err().to_string();
+        assert!(refused.contains("m.csv: line 51: invalid float literal; remove the file"), "{refused}");
+        fs::write(folder.join("m.csv"), (0..50).map(line).collect::<String>()).unwrap();
+        let data = FleetData::load(&scenario, datasets.path()).unwrap();
+        assert_eq!((data.train.len(), data.test.len()), (40, 10));
+        let shards = data.shards(&scenario);
+        for (label, shard) in (0..).zip(&shards) {
+            assert!(!shard.is_empty() && shard.labels().iter().all(|&of| of == label));
+        }
+
+        let (_, path) = &data.write_shards(&scenario, datasets.path()).unwrap()[9];
+        let bytes = fs::read(path).unwrap();
+        let read_by = |scenario: &Scenario| {
+            ShardFile::read(&bytes, &scenario.dataset, &scenario.shard_settings())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(read_by(&scenario).unwrap().shard.labels(), shards[9].labels());
+        assert_eq!(
+            read_by(&read(&["fleet.partition=iid"])).unwrap_err(),
+            "made with fleet.partition = \"by-label\", fleet.sharers = 1, but the scenario says fleet.partition = \"iid\", no \
+             fleet.sharers; make the shards anew from this scenario"
+        );
+        assert!(read_by(&read(&["dataset.train=30"])).unwrap_err().starts_with("made with dataset = { "));
+    }
+}

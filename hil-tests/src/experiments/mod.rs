@@ -1,0 +1,13 @@
+//! Runs that belong together, and what they come to.
+//!
+//! # Layout
+//! Each knows those before it, and none after it.
+//! - [`agreement`]: how far the results of benches lie apart.
+//! - [`demo`]: the experiment of the README's first command.
+//! - [`sweep`]: many runs, as a grid over scenario keys.
+//! - [`paper`]: the tables and figures of the paper.
+
+pub mod agreement;
+pub mod demo;
+pub mod paper;
+pub mod sweep;
