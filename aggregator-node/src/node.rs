@@ -1,4 +1,4 @@
-//! The rim: joins machine, worker, record, MQTT and the clock.
+//! The rim: what the round machine has around it, its worker, its record and its link.
 
 use std::future::pending;
 use std::path::Path;
@@ -9,10 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use learning::data::{ShardEntry, ShardList};
 use learning::{data, models};
-use link::{BrokerAccess, Command, Computations, Link, LinkError, LinkEvent, Supervisor, nonce};
+use link::{Act, BrokerAccess, Command, Driven, Link, LinkError, PARTING, nonce, tell_supervisor};
 use scenario::Scenario;
 use scenario::catalogue::Catalogue;
-use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 use wire::Millis;
 use wire::identity::Digest;
@@ -24,12 +23,9 @@ use crate::broker;
 use record::{Manifest, RecordError, RoundRecord, Summary};
 
 use crate::config::Cli;
-use crate::machine::{Action, Event, Machine, Start};
+use crate::machine::{Action, Event, Failure, Machine, Start};
 use crate::run::{self, Opened, Run};
-use crate::worker::Worker;
-
-/// How long leaving may take.
-const PARTING: Duration = Duration::from_secs(5);
+use crate::worker::{Outcome, Worker};
 
 /// How an aggregator ended.
 #[derive(Clone, Debug)]
@@ -63,91 +59,101 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
     let start = checked(Start { listed, ..run.start()? }, &cli)?;
     let silence = access.silence();
     let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
-    let (mut link, mut broker_ended) = open_link(&cli, access, scenario.fleet.devices)?;
-    let mut supervisor = Supervisor::from_environment();
-
-    let origin = Instant::now();
-    let clock = move || Millis(origin.elapsed().as_millis() as u64);
-    let mut machine = machine(&cli, &scenario, start, silence, clock());
-    let mut attack_log = cli.attack_log.map(AttackLog::new);
-    let mut computations = Computations::default();
-    tokio::pin!(stop);
-    loop {
-        let alarm = machine.wake_at().map(|at| origin + Duration::from_millis(at.0));
-        let actions = tokio::select! {
-            event = link.next() => match event {
-                Some(LinkEvent::Connected) => {
-                    supervisor.ready();
-                    machine.handle(clock(), Event::Connected)
-                }
-                Some(LinkEvent::Message { topic, payload, retained }) => {
-                    machine.handle(clock(), Event::Message { topic: &topic, payload: &payload.into(), retained })
-                }
-                Some(LinkEvent::Disconnected) => {
-                    supervisor.status("the broker is away");
-                    machine.handle(clock(), Event::Disconnected)
-                }
-                Some(LinkEvent::Closed(Err(error))) => return given_up(run, error),
-                Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
-            },
-            outcome = computations.next() => machine.handle(clock(), Event::Done(outcome?)),
-            () = sleep_until(alarm.unwrap_or(origin)), if alarm.is_some() => machine.handle(clock(), Event::Tick),
-            error = &mut broker_ended => return Err(error),
-            never = supervisor.beat() => match never {},
-            () = &mut stop => {
-                supervisor.stopping();
-                run.checkpoint()?;
-                link.close(PARTING).await;
-                return Ok(Ending::Interrupted);
-            }
-        };
-        for action in actions {
-            match action {
-                Action::Subscribe(filter) => {
-                    supervisor.alive_during(link.send(Command::Subscribe(filter))).await;
-                }
-                Action::Unsubscribe(filter) => {
-                    supervisor.alive_during(link.send(Command::Unsubscribe(filter))).await;
-                }
-                Action::Publish(publication) => {
-                    supervisor.alive_during(link.send(Command::Publish(publication))).await;
-                }
-                Action::Take { round, update } if worker.takes_updates() => {
-                    let worker = worker.clone();
-                    tokio::task::spawn_blocking(move || worker.take(round, &update));
-                }
-                Action::Take { .. } => {}
-                Action::Compute(job) => {
-                    let worker = worker.clone();
-                    computations.begin(move || worker.perform(job));
-                }
-                Action::Describe { device, version, hardware } => run.describe(device, &version, &hardware),
-                Action::Record { mut record, global, remembered } => {
-                    record.attack = attack_log.as_mut().and_then(|log| log.take(&scenario, record.round));
-                    log_round(&record, &scenario);
-                    supervisor.status(&format!("round {} of {}", record.round, scenario.rounds));
-                    run.record(record, global, remembered)?;
-                }
-                Action::Finish(Ok(())) => {
-                    supervisor.stopping();
-                    let summary = run.finish();
-                    link.close(PARTING).await;
-                    return Ok(Ending::Finished(Box::new(summary?)));
-                }
-                Action::Finish(Err(failure)) => {
-                    supervisor.stopping();
-                    run.checkpoint()?;
-                    link.close(PARTING).await;
-                    return Err(failure.into());
-                }
-            }
+    let (mut link, broker_ended) = open_link(&cli, access, scenario.fleet.devices)?;
+    let mut aggregator = Aggregator {
+        machine: machine(&cli, &scenario, start, silence),
+        attack_log: cli.attack_log.map(AttackLog::new),
+        worker,
+        run,
+        broker_ended,
+    };
+    match link::drive(&mut aggregator, &mut link, stop).await {
+        Ok(farewell) => {
+            let ending = conclude(aggregator.run, farewell);
+            link.close(PARTING).await;
+            ending
         }
+        Err(error) => given_up(aggregator.run, error),
     }
 }
 
+/// The round machine and what it has around it.
+struct Aggregator {
+    machine: Machine,
+    worker: Arc<Worker>,
+    run: Box<Run>,
+    attack_log: Option<AttackLog>,
+    broker_ended: BrokerEnded,
+}
+
+impl Driven for Aggregator {
+    type Action = Action;
+    type Outcome = Outcome;
+    type Farewell = Result<(), Failure>;
+
+    fn wake_at(&self) -> Option<Millis> {
+        self.machine.wake_at()
+    }
+
+    fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
+        self.machine.handle(now, event)
+    }
+
+    fn act(&mut self, action: Action) -> anyhow::Result<Act<Outcome, Self::Farewell>> {
+        match action {
+            Action::Subscribe(filter) => return Ok(Act::Send(Command::Subscribe(filter))),
+            Action::Unsubscribe(filter) => return Ok(Act::Send(Command::Unsubscribe(filter))),
+            Action::Publish(publication) => return Ok(Act::Send(Command::Publish(publication))),
+            Action::Take { round, update } if self.worker.takes_updates() => {
+                let worker = self.worker.clone();
+                tokio::task::spawn_blocking(move || worker.take(round, &update));
+            }
+            Action::Take { .. } => {}
+            Action::Compute(job) => {
+                let worker = self.worker.clone();
+                return Ok(Act::Compute(Box::new(move || worker.perform(job))));
+            }
+            Action::Describe { device, version, hardware } => self.run.describe(device, &version, &hardware),
+            Action::Record { mut record, global, remembered } => {
+                let scenario = self.run.scenario();
+                record.attack = self.attack_log.as_mut().and_then(|log| log.take(scenario, record.round));
+                log_round(&record, scenario);
+                tell_supervisor(&format!("round {} of {}", record.round, scenario.rounds));
+                self.run.record(record, global, remembered)?;
+            }
+            Action::Finish(result) => return Ok(Act::Leave(result)),
+        }
+        Ok(Act::Nothing)
+    }
+
+    /// The broker that this process brings must not end.
+    async fn meanwhile(&mut self, _: impl Fn() -> Millis) -> anyhow::Result<()> {
+        Err((&mut self.broker_ended).await)
+    }
+}
+
+/// What the run comes to; without a farewell it was asked to stop.
+fn conclude(mut run: Box<Run>, farewell: Option<Result<(), Failure>>) -> anyhow::Result<Ending> {
+    if let Some(Ok(())) = farewell {
+        return Ok(Ending::Finished(Box::new(run.finish()?)));
+    }
+    run.checkpoint()?;
+    farewell.transpose()?;
+    Ok(Ending::Interrupted)
+}
+
+/// The broker is away for good: no harm, if that is after the last round.
+fn given_up(run: Box<Run>, error: anyhow::Error) -> anyhow::Result<Ending> {
+    if !error.is::<LinkError>() || !run.is_complete() {
+        return Err(error);
+    }
+    warn!("the run is over, but perhaps not every device has heard so: {error}");
+    Ok(Ending::Finished(Box::new(run.finish()?)))
+}
+
 /// The machine of the run, on a connection of which it is known after `silence` that it is dead.
-fn machine(cli: &Cli, scenario: &Arc<Scenario>, start: Start, silence: Duration, now: Millis) -> Machine {
-    let mut machine = Machine::new(scenario.clone(), cli.topic_prefix.clone(), start, now);
+fn machine(cli: &Cli, scenario: &Arc<Scenario>, start: Start, silence: Duration) -> Machine {
+    let mut machine = Machine::new(scenario.clone(), cli.topic_prefix.clone(), start, Millis(0));
     machine.assume_silence(Millis(silence.as_millis() as u64));
     machine.expect_without(&cli.without);
     machine
@@ -194,15 +200,6 @@ fn open_run(
         Opened::Unfinished(run) => run.leave_out(&cli.without)?,
     }
     Ok(opened)
-}
-
-/// The broker is away for good: no harm, if that is after the last round.
-fn given_up(run: Box<Run>, error: LinkError) -> anyhow::Result<Ending> {
-    if !run.is_complete() {
-        return Err(error.into());
-    }
-    warn!("the run is over, but perhaps not every device has heard so: {error}");
-    Ok(Ending::Finished(Box::new(run.finish()?)))
 }
 
 /// Resolves, with what there is to say of it, when the broker that this process brings has ended.

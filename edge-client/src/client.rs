@@ -1,16 +1,14 @@
-//! The rim: joins agent, worker, board, MQTT and the clock.
+//! The rim: what an agent has around it, its worker, its board and its link.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use learning::data::ShardFile;
 use learning::models;
-use link::{Command, Computations, LastWill, Link, LinkEvent, LinkOptions, Supervisor, nonce};
+use link::{Act, Command, Driven, LastWill, Link, LinkOptions, PARTING, nonce, tell_supervisor, unix_time};
 use scenario::Scenario;
 use scenario::catalogue::Catalogue;
-use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 use wire::identity::DeviceId;
 use wire::{Millis, Topic};
@@ -22,9 +20,6 @@ use crate::config::Config;
 use crate::echo::Echo;
 use crate::telemetry::{Gauge, Sources, hardware};
 use crate::worker::{Job, Outcome, Worker};
-
-/// How long leaving may take.
-const PARTING: Duration = Duration::from_secs(5);
 
 /// How a client ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,87 +56,97 @@ pub async fn run(
         examples: shard.len() as u32,
         hardware: hardware().into(),
     };
-    let start = Instant::now();
-    let clock = move || Millis(start.elapsed().as_millis() as u64);
-    let dimension = model.layout().dimension();
-    let mut agent = Agent::new(identity.clone(), config.topics.clone(), &scenario, dimension, clock());
+    let (examples, dimension) = (identity.examples, model.layout().dimension());
+    let agent = Agent::new(identity, config.topics.clone(), &scenario, dimension, Millis(0));
     let memory = Arc::new(config.attack_memory.clone().map(AttackMemory::at).unwrap_or_default());
-    let worker = Arc::new(Worker::new(scenario, device, model.into(), shard).with_memory(memory));
-    let mut attack_log = AttackLog::open(config.attack_log.as_deref())?;
-    let mut gauge = Gauge::start(Sources::default());
-
-    let mut link = open_link(&config, &agent);
-    info!("{device}: {} examples, {dimension} parameters", identity.examples);
-
-    let mut echo = Echo::new(config.topics.name(Topic::Status(device)));
-    let mut supervisor = Supervisor::from_environment();
-    supervisor.status(&format!("connecting to {}", config.access.broker));
-    let mut computations = Computations::default();
-    tokio::pin!(stop);
-    loop {
-        let alarm = agent.wake_at().map(|at| start + Duration::from_millis(at.0));
-        let actions = tokio::select! {
-            event = link.next() => match event {
-                Some(LinkEvent::Connected) => {
-                    supervisor.ready();
-                    supervisor.status("connected");
-                    echo.called();
-                    agent.handle(clock(), time());
-                    agent.handle(clock(), Event::Connected)
-                }
-                Some(LinkEvent::Message { topic, payload, retained }) => {
-                    echo.heard(&topic, retained);
-                    agent.handle(clock(), Event::Message { topic: &topic, payload: &payload.into(), retained })
-                }
-                Some(LinkEvent::Disconnected) => {
-                    supervisor.status("the broker is away");
-                    echo.cut();
-                    agent.handle(clock(), Event::Disconnected)
-                }
-                Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
-                Some(LinkEvent::Closed(Ok(()))) | None => bail!("the connection was closed"),
-            },
-            telemetry = gauge.next() => {
-                agent.handle(clock(), time());
-                agent.handle(clock(), Event::Measured(telemetry))
-            }
-            outcome = computations.next() => agent.handle(clock(), Event::Done(outcome?)),
-            () = sleep_until(alarm.unwrap_or(start)), if alarm.is_some() => agent.handle(clock(), Event::Tick),
-            () = echo.warn_if_lost() => Vec::new(),
-            never = supervisor.beat() => match never {},
-            () = &mut stop => {
-                supervisor.stopping();
-                if let Some(unfinished) = agent.unfinished() {
-                    warn!("asked to stop: leaving {unfinished}");
-                }
-                link.send(Command::Publish(agent.last_will())).await;
-                link.close(PARTING).await;
-                return Ok(Ending::Interrupted);
-            }
-        };
-        for action in actions {
-            match action {
-                Action::Subscribe(filter) => {
-                    supervisor.alive_during(link.send(Command::Subscribe(filter))).await;
-                }
-                Action::Publish(publication) => {
-                    supervisor.alive_during(link.send(Command::Publish(publication))).await;
-                }
-                Action::Compute(job) => {
-                    if let Job::Train { round, .. } = &job {
-                        supervisor.status(&format!("round {round}"));
-                    }
-                    let (worker, gauge) = (worker.clone(), gauge.clone());
-                    computations.begin(move || compute(job, &worker, &gauge));
-                }
-                Action::Tell(event) => attack_log.append(&event),
-                Action::Leave(farewell) => {
-                    supervisor.stopping();
-                    link.close(PARTING).await;
-                    return ending(&farewell, device);
-                }
-            }
+    let mut client = Client {
+        worker: Arc::new(Worker::new(scenario, device, model.into(), shard).with_memory(memory)),
+        attack_log: AttackLog::open(config.attack_log.as_deref())?,
+        gauge: Gauge::start(Sources::default()),
+        echo: Echo::new(config.topics.name(Topic::Status(device))),
+        agent,
+    };
+    let mut link = open_link(&config, &client.agent);
+    info!("{device}: {examples} examples, {dimension} parameters");
+    tell_supervisor(&format!("connecting to {}", config.access.broker));
+    let farewell = link::drive(&mut client, &mut link, stop).await?;
+    if farewell.is_none() {
+        if let Some(unfinished) = client.agent.unfinished() {
+            warn!("asked to stop: leaving {unfinished}");
         }
+        link.send(Command::Publish(client.agent.last_will())).await;
+    }
+    link.close(PARTING).await;
+    match farewell {
+        None => Ok(Ending::Interrupted),
+        Some(Farewell::Finished) => Ok(Ending::Finished),
+        Some(Farewell::DuplicateId) => {
+            bail!("another running client has the name {device}; give each device its own --device")
+        }
+    }
+}
+
+/// An agent and what it has around it.
+struct Client {
+    agent: Agent,
+    worker: Arc<Worker>,
+    gauge: Gauge,
+    echo: Echo,
+    attack_log: AttackLog,
+}
+
+impl Driven for Client {
+    type Action = Action;
+    type Outcome = Outcome;
+    type Farewell = Farewell;
+
+    fn wake_at(&self) -> Option<Millis> {
+        self.agent.wake_at()
+    }
+
+    fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
+        match &event {
+            Event::Connected => {
+                tell_supervisor("connected");
+                self.echo.called();
+                self.agent.set_time(now, unix_time().as_secs());
+            }
+            Event::Message { topic, retained, .. } => self.echo.heard(topic, *retained),
+            Event::Disconnected => self.echo.cut(),
+            Event::Done(_) | Event::Tick => {}
+        }
+        self.agent.handle(now, event)
+    }
+
+    fn act(&mut self, action: Action) -> anyhow::Result<Act<Outcome, Farewell>> {
+        Ok(match action {
+            Action::Subscribe(filter) => Act::Send(Command::Subscribe(filter)),
+            Action::Publish(publication) => Act::Send(Command::Publish(publication)),
+            Action::Compute(job) => {
+                if let Job::Train { round, .. } = &job {
+                    tell_supervisor(&format!("round {round}"));
+                }
+                let (worker, gauge) = (self.worker.clone(), self.gauge.clone());
+                Act::Compute(Box::new(move || compute(job, &worker, &gauge)))
+            }
+            Action::Tell(event) => {
+                self.attack_log.append(&event);
+                Act::Nothing
+            }
+            Action::Leave(farewell) => Act::Leave(farewell),
+        })
+    }
+
+    /// The board is read, and what it tells has the time of its clock with it; or the broker passes nothing on.
+    async fn meanwhile(&mut self, clock: impl Fn() -> Millis) -> anyhow::Result<()> {
+        tokio::select! {
+            telemetry = self.gauge.next() => {
+                self.agent.set_time(clock(), unix_time().as_secs());
+                self.agent.measured(clock(), telemetry);
+            }
+            () = self.echo.warn_if_lost() => {}
+        }
+        Ok(())
     }
 }
 
@@ -154,20 +159,6 @@ fn open_link(config: &Config, agent: &Agent) -> Link {
         last_will: Some(LastWill { topic: will.topic, payload: will.payload.into_bytes() }),
         ..config.access.link(client_id, config.patience)
     })
-}
-
-fn ending(farewell: &Farewell, device: DeviceId) -> anyhow::Result<Ending> {
-    match farewell {
-        Farewell::Finished => Ok(Ending::Finished),
-        Farewell::DuplicateId => {
-            bail!("another running client has the name {device}; give each device its own --device")
-        }
-    }
-}
-
-/// What the board's clock shows.
-fn time() -> Event<'static> {
-    Event::Time(link::unix_time().as_secs())
 }
 
 /// Has `worker` do `job`; the outcome of a training has with it what was measured meanwhile.

@@ -1,41 +1,24 @@
-//! Announcing: what everyone is told, and the opening of a round.
+//! Announcing: what everyone is told, and what one device is.
 
 use wire::identity::DeviceId;
 use wire::{
-    Announcement, Float32Array, Kind, Message, Millis, ModelContent, Outgoing, PROTOCOL_VERSION, Payload,
+    Announcement, Float32Array, Kind, Message, ModelContent, Outgoing, PROTOCOL_VERSION, Payload,
     Publication, RoundCall, Stage, Topic,
 };
 
-use super::collect::Collect;
-use super::gather::Gather;
-use super::{Action, Machine, Phase};
+use super::Action;
+use super::common::Common;
 
 /// For so many rounds it is remembered what became of an update, for a device whose receipt was lost.
 const VERDICTS_KEPT: u32 = 8;
 
-impl Machine {
-    /// Calls the next round; or the roll, if too few devices are online for the rule or some are awaited.
-    pub(super) fn next_round(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let (present, known) = self.present();
-        let gather = if self.scenario.fewer_byzantine(present.len(), known).is_err() {
-            Gather::begin(now, &self.scenario)
-        } else if self.roster.all_awaited_are_here() {
-            return self.open_round(now, present, known, out);
-        } else {
-            Gather::for_return(now, &self.scenario)
-        };
-        self.phase = Phase::Gather(gather);
-        self.gather(now, out);
-    }
-
-    /// Opens the next round for `selected`; of the others that were drawn for it, `known` are known to be Byzantine.
+impl Common {
+    /// Opens the next round for `selected`: announces it and sends its model.
     pub(super) fn open_round(
         &mut self,
-        now: Millis,
         selected: Vec<DeviceId>,
-        known: usize,
         out: &mut Vec<Action>,
-    ) {
+    ) -> (RoundCall, Outgoing) {
         self.round += 1;
         self.roster.round_opened();
         self.budgets.round_called();
@@ -51,21 +34,7 @@ impl Machine {
         let topic = self.topics.name(Topic::Model);
         let chunks = model.chunks().map(|chunk| Publication::live(topic.clone(), &Message::Chunk(chunk)));
         out.extend(chunks.map(Action::Publish));
-        self.phase = Phase::Collect(Box::new(Collect::new(call, model, known, now)));
-    }
-
-    /// Says again where the run stands, to a broker that may have forgotten.
-    pub(super) fn speak_up(&mut self, now: Millis, out: &mut Vec<Action>) {
-        match &mut self.phase {
-            Phase::Gather(gather) => gather.call_now(now),
-            Phase::Collect(collect) => {
-                collect.goes_on(now);
-                let call = collect.call().clone();
-                out.push(self.announce(Stage::Round(call)));
-            }
-            Phase::Part(_) => out.push(self.announce(Stage::Finished)),
-            Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => {}
-        }
+        (call, model)
     }
 
     pub(super) fn announce(&self, stage: Stage) -> Action {
@@ -79,6 +48,10 @@ impl Machine {
             let topic = self.topics.name(Topic::Inbox(device));
             Action::Publish(Publication { topic, payload: payload.clone(), retain: false })
         })
+    }
+
+    pub(super) fn tell(&self, device: DeviceId, message: &Message) -> Action {
+        Action::Publish(Publication::live(self.topics.name(Topic::Inbox(device)), message))
     }
 
     fn announcement(&self, stage: Stage) -> Message {

@@ -1,70 +1,41 @@
-//! The end of a round, and of a run.
+//! The end of a round: its record.
 
-use learning::evaluation::ClassEvaluation;
 use record::RoundRecord;
-use wire::{Millis, Stage};
+use tracing::warn;
+use wire::identity::DeviceId;
 
-use super::evaluate::Closed;
-use super::{Action, Failure, Machine, Phase};
+use super::Action;
+use super::common::Common;
 
-/// How long devices may take to leave once the run is over.
-const PARTING: Millis = Millis(5_000);
+/// A round that takes no more updates, as one phase hands it to the next.
+pub(super) struct Closed {
+    /// What is known of it so far; the rest is entered as it is concluded.
+    pub(super) record: RoundRecord,
+    /// Whose updates were accepted, in ascending order.
+    pub(super) accepted: Vec<DeviceId>,
+    /// How many of those who were drawn have shown themselves Byzantine and have no update.
+    pub(super) known_byzantine: usize,
+}
 
-impl Machine {
-    /// Records the round, and goes on to the next or ends the run.
-    pub(super) fn conclude(
-        &mut self,
-        now: Millis,
-        closed: Closed,
-        evaluation: Option<ClassEvaluation>,
-        out: &mut Vec<Action>,
-    ) {
-        closed.accepted.iter().for_each(|device| self.roster.was_accepted(*device));
-        let (refused, refused_devices) = self.ledger.close();
-        let (bytes_up, bytes_down) = self.traffic.close();
-        let mut record = RoundRecord {
-            round: self.round,
-            selected: closed.selected,
-            accepted: closed.accepted.len() as u32,
-            absent: closed.absent,
-            refused,
-            refused_devices,
-            muted: self.budgets.close(),
-            removed: closed.removed,
-            used: closed.used,
-            aggregated: closed.aggregated,
-            byzantine: closed.byzantine,
-            train_loss: closed.train_loss,
-            losses_ignored: closed.losses_ignored,
-            bytes_up,
-            bytes_down,
-            devices: closed.devices,
-            shards: closed.shards,
-            ..RoundRecord::default()
-        };
-        if let Some(evaluation) = evaluation {
-            record.enter(evaluation);
+impl Closed {
+    /// Whether what came in is enough for the rule.
+    pub(super) fn is_enough(&self, common: &Common) -> bool {
+        let enough = common.scenario.fewer_byzantine(self.accepted.len(), self.known_byzantine);
+        if let Err(reason) = &enough {
+            warn!("round {}: the global model stays as it is: {reason}", common.round);
         }
-        out.push(Action::Record { record, global: self.global.clone(), remembered: self.remembered.clone() });
-        if self.round == self.scenario.rounds {
-            out.push(self.announce(Stage::Finished));
-            self.phase = Phase::Part(now + PARTING);
-        } else {
-            self.next_round(now, out);
-        }
+        enough.is_ok()
     }
 
-    /// The devices leave; the embedded broker ends with this process, and must not do so before they have heard.
-    pub(super) fn part(&mut self, now: Millis, until: Millis, out: &mut Vec<Action>) {
-        // Who floods is not heard when it leaves.
-        let unheard = self.budgets.muted().filter(|device| self.roster.is_online(*device)).count();
-        if self.roster.online() == unheard || until <= now {
-            self.finish(Ok(()), out);
-        }
-    }
-
-    pub(super) fn finish(&mut self, result: Result<(), Failure>, out: &mut Vec<Action>) {
-        self.phase = Phase::Over;
-        out.push(Action::Finish(result));
+    /// Has the round recorded.
+    pub(super) fn conclude(self, common: &mut Common, out: &mut Vec<Action>) {
+        let Closed { mut record, accepted, .. } = self;
+        accepted.iter().for_each(|device| common.roster.was_accepted(*device));
+        record.accepted = accepted.len() as u32;
+        (record.refused, record.refused_devices) = common.ledger.close();
+        (record.bytes_up, record.bytes_down) = common.traffic.close();
+        record.muted = common.budgets.close();
+        let (global, remembered) = (common.global.clone(), common.remembered.clone());
+        out.push(Action::Record { record, global, remembered });
     }
 }

@@ -8,9 +8,10 @@
 use wire::Topic;
 use wire::identity::DeviceId;
 
-use super::{Action, Machine};
+use super::Action;
+use super::common::Common;
 
-impl Machine {
+impl Common {
     /// Subscribes on a new connection.
     pub(super) fn listen(&mut self, out: &mut Vec<Action>) {
         self.one_by_one = false;
@@ -29,9 +30,11 @@ impl Machine {
         }
     }
 
-    /// `sender` is heard again. Strangers are when the connection is made anew: they have nothing to say.
-    pub(super) fn listen_again_to(&self, sender: Option<DeviceId>, out: &mut Vec<Action>) {
-        out.extend(sender.into_iter().flat_map(|device| self.topics_of(device)).map(Action::Subscribe));
+    /// Subscribes to those who are heard again. Strangers are when the connection is made anew: they have nothing to say.
+    pub(super) fn listen_again(&mut self, out: &mut Vec<Action>) {
+        for device in self.budgets.hear_again(self.now).into_iter().flatten() {
+            out.extend(self.topics_of(device).map(Action::Subscribe));
+        }
     }
 
     /// First the new subscriptions, then an end to the old ones: nothing is missed in between.

@@ -12,7 +12,8 @@
 //!                                                                        Part ── all have left ──► Over
 //! ```
 //!
-//! From Collect it goes back to Gather where the connection turns out to have ended as the round was opened.
+//! From Collect it goes back to Gather where the connection turns out to have ended as the round was opened. A failure
+//! leads from anywhere to Over.
 //!
 //! Events go in through [`Machine::handle`], actions come out. Whoever drives it carries them out in order (the
 //! record of a round is on disk before the next round is called), runs [`Job`]s on a
@@ -21,11 +22,16 @@
 //! | phase | file | leaves when |
 //! |---|---|---|
 //! | Gather | `gather.rs` | every device answered the roll call, or time is up and the rule can work |
-//! | Collect | `collect.rs`, opened by `announce.rs` | every selected device has a verdict, or the deadline; or it is called anew (`gather.rs`) |
+//! | Collect | `collect.rs` | every selected device has a verdict, or the deadline; or it is called anew |
 //! | Aggregate | `aggregate.rs` | the worker has the new global model, or there is none to be had |
 //! | Evaluate | `evaluate.rs` | the worker has the test error, if this round is to be evaluated |
-//! | Part | `conclude.rs` | every device has heard that the run is over and left, or time is up |
-//! | Over | `conclude.rs` | never |
+//! | Part | `part.rs` | every device has heard that the run is over and left, or time is up |
+//! | Over | | never |
+//!
+//! A phase is a struct that owns what only it needs; its fields are private to its file. What all phases share is handed to
+//! them (`common.rs`) and knows none of them. A phase says what is to be done and whether it is over, with what the next one
+//! takes from it: a closed round goes from hand to hand until it is recorded (`conclude.rs`). Which phase that is, this
+//! file says, in the functions of `Phase`: each takes the phase that was and gives the one that follows.
 //!
 //! Whatever a device sends is charged to its account (`budgets.rs`; one that floods is not listened to, `listening.rs`),
 //! checked in `validate.rs`, and what is refused is entered in the `ledger.rs`. Time is the run's own (`clock.rs`).
@@ -40,11 +46,13 @@ mod announce;
 mod budgets;
 mod clock;
 mod collect;
+mod common;
 mod conclude;
 mod evaluate;
 mod gather;
 mod ledger;
 mod listening;
+mod part;
 mod roster;
 #[cfg(test)]
 mod tests;
@@ -52,48 +60,29 @@ mod traffic;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 
-use budgets::Budgets;
+use aggregate::Aggregate;
 use clock::Clock;
 use collect::Collect;
-use evaluate::Closed;
+use common::Common;
+use conclude::Closed;
+use evaluate::Evaluate;
 use gather::Gather;
 use learning::data::ShardEntry;
-use ledger::Ledger;
+use part::Part;
 use record::RoundRecord;
-use roster::Roster;
 use scenario::Scenario;
 use scenario::remembered::Remembered;
-use traffic::Traffic;
-use wire::identity::{DeviceId, Digest, RunId};
-use wire::{
-    Assembler, Hardware, Limits, Millis, Payload, Publication, Refusal, Topics, TransferId, content_limit,
-};
+use validate::Heard;
+use wire::identity::{DeviceId, RunId};
+use wire::{Hardware, Millis, Publication, Refusal, Topics};
 
 use crate::worker::{Job, Outcome};
 
 /// What happens to the aggregator.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// The broker was reached; nothing is subscribed yet.
-    Connected,
-    /// The broker was lost.
-    Disconnected,
-    /// A message arrived.
-    Message {
-        /// Topic.
-        topic: &'a str,
-        /// Payload.
-        payload: &'a Payload,
-        /// Whether it was lying at the broker.
-        retained: bool,
-    },
-    /// A job is done.
-    Done(Outcome),
-    /// The time of [`Machine::wake_at`] has come.
-    Tick,
-}
+pub type Event<'a> = wire::Event<'a, Outcome>;
 
 /// What the aggregator wants done.
 #[derive(Debug)]
@@ -192,120 +181,52 @@ pub struct Start {
 
 /// The aggregator's side of a run.
 pub struct Machine {
-    scenario: Arc<Scenario>,
-    digest: Digest,
-    topics: Topics,
-    run: RunId,
-    term: u64,
-    /// The round that was called last; recorded once the phase is `Gather` or `Over`.
-    round: u32,
-    /// Rounds that an earlier process recorded. What became of the updates of the last of them, that one knew.
-    finished_before: u32,
-    global: Arc<[f32]>,
-    remembered: Arc<Remembered>,
     clock: Clock,
-    roster: Roster,
-    budgets: Budgets,
-    /// For how long nothing can arrive at most before it is known that the connection is dead.
-    silence: Millis,
-    /// Whether the topics of devices are subscribed to one by one.
-    one_by_one: bool,
-    ledger: Ledger,
-    incoming: Assembler,
-    /// What became of the updates of this and the last few rounds.
-    verdicts: BTreeMap<TransferId, Option<Refusal>>,
-    traffic: Traffic,
+    common: Common,
     phase: Phase,
-}
-
-enum Phase {
-    Gather(Gather),
-    Collect(Box<Collect>),
-    Aggregate(Closed),
-    Evaluate(Closed),
-    /// Until when is waited for devices to leave.
-    Part(Millis),
-    Over,
 }
 
 impl Machine {
     /// The machine of a run that begins, or goes on, at `now`.
     pub fn new(scenario: Arc<Scenario>, topics: Topics, start: Start, now: Millis) -> Self {
-        let one = content_limit(start.global.len());
-        let devices = scenario.fleet.devices as usize;
-        let limits = Limits {
-            max_transfer_bytes: one,
-            // An update and the one it replaces.
-            max_sender_bytes: 2 * one,
-            max_total_bytes: (2 * one).saturating_mul(devices),
-        };
-        Machine {
-            digest: scenario.digest(),
-            roster: Roster::new(&scenario, &start),
-            clock: Clock::stopped(now),
-            budgets: Budgets::new(devices, start.global.len(), now),
-            silence: Millis(0),
-            one_by_one: false,
-            ledger: Ledger::default(),
-            incoming: Assembler::new(limits),
-            verdicts: BTreeMap::new(),
-            traffic: Traffic::new(devices),
-            phase: Phase::Gather(Gather::begin(now, &scenario)),
-            run: start.run,
-            term: start.term,
-            round: start.finished,
-            finished_before: start.finished,
-            global: start.global,
-            remembered: start.remembered,
-            topics,
-            scenario,
-        }
+        let common = Common::new(scenario, topics, start, now);
+        Machine { clock: Clock::stopped(now), phase: Phase::Gather(Gather::begin(&common)), common }
     }
 
     /// The roll is complete without `devices`, which take part all the same should they come.
     pub fn expect_without(&mut self, devices: &[DeviceId]) {
-        self.roster.expect_without(devices);
+        self.common.roster.expect_without(devices);
     }
 
     /// A connection that is dead without a word is known to be after `silence` at the latest; by default at once.
     pub fn assume_silence(&mut self, silence: Millis) {
-        self.silence = silence;
+        self.common.silence = silence;
     }
 
     /// Takes an event at `now` and says what to do, in order.
     pub fn handle(&mut self, now: Millis, event: Event<'_>) -> Vec<Action> {
-        let mut out = Vec::new();
+        let (common, mut out) = (&mut self.common, Vec::new());
         match event {
             Event::Connected => self.clock.go_on(now),
             Event::Disconnected => self.clock.stop(now),
             _ => {}
         }
-        let now = self.clock.shows(now);
-        for sender in self.budgets.hear_again(now) {
-            self.listen_again_to(sender, &mut out);
-        }
-        match event {
-            Event::Connected => self.connected(now, &mut out),
+        common.now = self.clock.shows(now);
+        common.listen_again(&mut out);
+        let phase = mem::replace(&mut self.phase, Phase::Over);
+        let phase = match event {
+            Event::Connected => phase.connected(common, &mut out),
             Event::Message { topic, payload, retained } => {
-                self.traffic.up(payload.len() as u64);
-                if let Phase::Collect(collect) = &mut self.phase {
-                    collect.hears();
-                }
-                self.message(now, topic, payload, retained, &mut out);
+                let heard = common.message(topic, payload, retained, &mut out);
+                phase.hears(common, heard, &mut out)
             }
-            Event::Done(Outcome::Aggregated { round, result, unusable }) => {
-                self.aggregated(now, round, result, &unusable, &mut out);
-            }
-            Event::Done(Outcome::BackendFailed { round, what }) => {
-                self.finish(Err(Failure::Backend { round, what }), &mut out);
-            }
-            Event::Done(Outcome::Evaluated { round, result }) => self.evaluated(now, round, result, &mut out),
-            Event::Disconnected | Event::Tick => {}
-        }
-        self.advance(now, &mut out);
+            Event::Done(outcome) => phase.done(common, outcome, &mut out),
+            Event::Disconnected | Event::Tick => phase,
+        };
+        self.phase = phase.advance(common, &mut out);
         for action in &out {
             if let Action::Publish(publication) = action {
-                self.traffic.down(publication.payload.len() as u64);
+                common.traffic.down(publication.payload.len() as u64);
             }
         }
         out
@@ -316,30 +237,146 @@ impl Machine {
     pub fn wake_at(&self) -> Option<Millis> {
         let due = match &self.phase {
             Phase::Gather(gather) => Some(gather.wake_at()),
-            Phase::Collect(collect) => self.collect_wakes_at(collect),
-            Phase::Part(until) => Some(*until),
+            Phase::Collect(collect) => collect.wake_at(&self.common),
+            Phase::Part(part) => Some(part.wake_at()),
             Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => None,
         };
-        self.clock.when(due.into_iter().chain(self.budgets.wakes_at()).min()?)
+        self.clock.when(due.into_iter().chain(self.common.budgets.wakes_at()).min()?)
     }
 
     /// The global model as it stands.
     pub fn global(&self) -> &Arc<[f32]> {
-        &self.global
+        &self.common.global
     }
+}
 
-    fn connected(&mut self, now: Millis, out: &mut Vec<Action>) {
-        self.listen(out);
-        self.await_all_who_took_part(now);
-        self.speak_up(now, out);
-    }
+enum Phase {
+    Gather(Gather),
+    Collect(Box<Collect>),
+    Aggregate(Aggregate),
+    Evaluate(Evaluate),
+    Part(Part),
+    Over,
+}
 
-    fn advance(&mut self, now: Millis, out: &mut Vec<Action>) {
-        match &self.phase {
-            Phase::Gather(_) => self.gather(now, out),
-            Phase::Collect(_) => self.collect(now, out),
-            Phase::Part(until) => self.part(now, *until, out),
-            Phase::Aggregate(_) | Phase::Evaluate(_) | Phase::Over => {}
+/// The transitions.
+impl Phase {
+    /// After every event.
+    fn advance(self, common: &mut Common, out: &mut Vec<Action>) -> Phase {
+        match self {
+            Phase::Gather(mut gather) => match gather.advance(common, out) {
+                None => Phase::Gather(gather),
+                Some(Ok(present)) => Phase::Collect(Collect::open(common, present, out).into()),
+                Some(Err(failure)) => Phase::over(Err(failure), out),
+            },
+            Phase::Collect(collect) if collect.is_over(common) => {
+                let (closed, updates) = collect.close(common);
+                if closed.is_enough(common) {
+                    Phase::Aggregate(Aggregate::begin(common, closed, updates, out))
+                } else {
+                    Phase::after_aggregation(common, closed, out)
+                }
+            }
+            Phase::Collect(mut collect) => {
+                collect.advance(common, out);
+                Phase::Collect(collect)
+            }
+            Phase::Part(part) if part.is_over(common) => Phase::over(Ok(()), out),
+            phase => phase,
         }
+    }
+
+    /// The worker has done its job.
+    fn done(self, common: &mut Common, outcome: Outcome, out: &mut Vec<Action>) -> Phase {
+        match (self, outcome) {
+            (Phase::Aggregate(aggregate), Outcome::Aggregated { round, result, unusable })
+                if round == common.round =>
+            {
+                let closed = aggregate.aggregated(common, result, &unusable);
+                Phase::after_aggregation(common, closed, out)
+            }
+            (Phase::Evaluate(evaluate), Outcome::Evaluated { round, result }) if round == common.round => {
+                match evaluate.evaluated(round, result) {
+                    Ok(closed) => Phase::after_round(common, closed, out),
+                    Err(failure) => Phase::over(Err(failure), out),
+                }
+            }
+            (_, Outcome::BackendFailed { round, what }) => {
+                Phase::over(Err(Failure::Backend { round, what }), out)
+            }
+            (phase, Outcome::Aggregated { .. } | Outcome::Evaluated { .. }) => phase,
+        }
+    }
+
+    /// The broker was reached, perhaps again: it may have forgotten where the run stands.
+    fn connected(self, common: &mut Common, out: &mut Vec<Action>) -> Phase {
+        common.listen(out);
+        common.await_all_of_late();
+        match self {
+            Phase::Gather(mut gather) => {
+                gather.call_now(common.now);
+                Phase::Gather(gather)
+            }
+            Phase::Collect(collect) if collect.is_void(common) => {
+                common.round -= 1;
+                Phase::Gather(Gather::for_return(common))
+            }
+            Phase::Collect(mut collect) => {
+                collect.goes_on(common, out);
+                Phase::Collect(collect)
+            }
+            Phase::Part(part) => {
+                Part::announce(common, out);
+                Phase::Part(part)
+            }
+            phase => phase,
+        }
+    }
+
+    /// Something arrived; only an open round takes updates.
+    fn hears(mut self, common: &mut Common, heard: Option<Heard<'_>>, out: &mut Vec<Action>) -> Phase {
+        match (&mut self, heard) {
+            (Phase::Collect(collect), heard) => collect.hear(common, heard, out),
+            (Phase::Gather(_), Some(Heard::Update(device, chunk)))
+                if common.is_about_to_be_called(device, &chunk.id) => {}
+            (_, Some(Heard::Update(device, chunk))) => {
+                let late = (Refusal::Late, "an update after the deadline");
+                common.may_send(device, chunk.id, Err(late), out);
+            }
+            (_, _) => {}
+        }
+        self
+    }
+
+    /// There is a new global model, or the last one stays.
+    fn after_aggregation(common: &mut Common, closed: Closed, out: &mut Vec<Action>) -> Phase {
+        if common.scenario.evaluates(common.round) {
+            Phase::Evaluate(Evaluate::begin(common, closed, out))
+        } else {
+            Phase::after_round(common, closed, out)
+        }
+    }
+
+    /// The round is to be recorded. The next is opened; or the roll called, if too few are here for the rule or some are
+    /// awaited.
+    fn after_round(common: &mut Common, closed: Closed, out: &mut Vec<Action>) -> Phase {
+        closed.conclude(common, out);
+        if common.round == common.scenario.rounds {
+            return Phase::Part(Part::begin(common, out));
+        }
+        let present = common.present();
+        let gather = if common.enough(&present).is_err() {
+            Gather::begin(common)
+        } else if common.roster.all_awaited_are_here() {
+            return Phase::Collect(Collect::open(common, present, out).into());
+        } else {
+            Gather::for_return(common)
+        };
+        Phase::Gather(gather).advance(common, out)
+    }
+
+    fn over(result: Result<(), Failure>, out: &mut Vec<Action>) -> Phase {
+        out.push(Action::Finish(result));
+        Phase::Over
     }
 }

@@ -3,40 +3,55 @@
 use learning::parameters::first_not_finite;
 use wire::identity::DeviceId;
 use wire::{
-    Chunk, Kind, Message, Millis, Missing, PROTOCOL_VERSION, Payload, Progress, Refusal, Status, Topic,
-    TransferError, TransferId, UpdateContent, content_limit, decode,
+    Chunk, Kind, Message, Missing, PROTOCOL_VERSION, Payload, Receipt, Refusal, Status, Topic, TransferId,
+    UpdateContent, content_limit, decode,
 };
 
+use super::Action;
 use super::budgets::Admission;
 use super::collect::Update;
-use super::{Action, Machine, Phase};
+use super::common::Common;
 
-impl Machine {
-    pub(super) fn message(
+/// Why something is refused.
+pub(super) type Refused = (Refusal, &'static str);
+
+/// What is left of a message for the phase to answer.
+#[derive(Clone, Copy)]
+pub(super) enum Heard<'a> {
+    /// Nothing more is read of the device, which floods.
+    Flood(DeviceId),
+    /// The device sends a piece of an update.
+    Update(DeviceId, &'a Chunk),
+    /// The device lacks pieces of the global model.
+    Question(DeviceId, &'a Missing),
+}
+
+impl Common {
+    /// Takes a message, as far as that is the same in every phase.
+    pub(super) fn message<'a>(
         &mut self,
-        now: Millis,
         topic: &str,
-        payload: &Payload,
+        payload: &'a Payload,
         retained: bool,
         out: &mut Vec<Action>,
-    ) {
+    ) -> Option<Heard<'a>> {
+        self.traffic.up(payload.len() as u64);
         let parsed = self.topics.parse(topic);
         if retained {
-            return self.left_at_the_broker(parsed, payload);
+            self.left_at_the_broker(parsed, payload);
+            return None;
         }
         let device = match parsed {
             Some(Topic::Status(device) | Topic::Update(device) | Topic::Ask(device)) => Some(device),
             _ => None,
         };
         let sender = device.filter(|device| self.roster.is_of_fleet(*device));
-        match self.budgets.admit(now, sender, payload.len()) {
+        match self.budgets.admit(self.now, sender, payload.len()) {
             Admission::Admitted => {}
-            Admission::Dropped => return,
+            Admission::Dropped => return None,
             Admission::MutedNow => {
-                if let (Phase::Collect(collect), Some(device)) = (&mut self.phase, sender) {
-                    collect.give_up(device);
-                }
-                return self.stop_listening_to(sender, out);
+                self.stop_listening_to(sender, out);
+                return sender.map(Heard::Flood);
             }
         }
         let Some(device) = sender else {
@@ -44,29 +59,28 @@ impl Machine {
                 Some(device) => format!("{device} is not of this fleet"),
                 None => "a topic that no device has".to_owned(),
             };
-            return self.ledger.refuse(None, None, Refusal::Unknown, &detail);
+            self.ledger.refuse(None, None, Refusal::Unknown, &detail);
+            return None;
         };
         self.traffic.came_from(device, payload.len() as u64);
-        let message = match payload.message() {
-            Ok(message) => message,
+        match (parsed, payload.message()) {
+            (Some(Topic::Status(_)), Ok(Message::Status(status))) => self.status(device, status, out),
+            (Some(Topic::Update(_)), Ok(Message::Chunk(chunk))) => {
+                self.roster.heard(device);
+                return Some(Heard::Update(device, chunk));
+            }
+            (Some(Topic::Ask(_)), Ok(Message::Missing(missing))) => {
+                self.roster.heard(device);
+                return Some(Heard::Question(device, missing));
+            }
+            (_, Ok(_)) => {
+                self.ledger.refuse(Some(device), None, Refusal::Malformed, "a message of another topic");
+            }
             // An empty payload is how a retained message is deleted.
-            Err(_) if payload.is_empty() => return,
-            Err(error) => {
-                return self.ledger.refuse(Some(device), None, error.refusal(), &error.to_string());
-            }
-        };
-        match (parsed, message) {
-            (Some(Topic::Status(_)), Message::Status(status)) => self.status(device, status, out),
-            (Some(Topic::Update(_)), Message::Chunk(chunk)) => {
-                self.roster.heard(device);
-                self.update_chunk(now, device, chunk, out);
-            }
-            (Some(Topic::Ask(_)), Message::Missing(missing)) => {
-                self.roster.heard(device);
-                self.send_model(now, device, missing, out);
-            }
-            _ => self.ledger.refuse(Some(device), None, Refusal::Malformed, "a message of another topic"),
+            (_, Err(_)) if payload.is_empty() => {}
+            (_, Err(error)) => self.ledger.refuse(Some(device), None, error.refusal(), &error.to_string()),
         }
+        None
     }
 
     /// What lay at the broker is no sign of life, and nobody's misdeed: it may be of an earlier run, of another fleet or of
@@ -106,55 +120,52 @@ impl Machine {
         }
     }
 
-    fn update_chunk(&mut self, now: Millis, device: DeviceId, chunk: &Chunk, out: &mut Vec<Action>) {
-        let id = chunk.id;
-        if id.device == Some(device) {
-            if let Some(&refused) = self.verdicts.get(&id) {
-                // The receipt was lost, or the piece was repeated on its way.
-                return self.acknowledge(now, device, id, refused, out);
-            }
-            if self.is_about_to_be_called(&id) || self.was_decided_earlier(&id) {
-                return;
-            }
-        }
-        if let Err((reason, detail)) = self.may_send(device, &id) {
-            self.ledger.refuse(Some(device), Some(id), reason, detail);
-            if reason == Refusal::Late {
+    /// Whether `device` may send the transfer `id` now, where `in_round` is the answer to an update for the round that was
+    /// called last. If not, that is entered, and its sender told what it waits for, unless it has just been told.
+    pub(super) fn may_send(
+        &mut self,
+        device: DeviceId,
+        id: TransferId,
+        in_round: Result<(), Refused>,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let refused = match self.verdicts.get(&id).filter(|_| id.device == Some(device)) {
+            // The receipt was lost, or the piece was repeated on its way.
+            Some(refused) => *refused,
+            None if self.was_decided_earlier(device, &id) => return false,
+            None => {
+                let Err((reason, detail)) = self.is_in_round(device, &id).and(in_round) else { return true };
+                self.ledger.refuse(Some(device), Some(id), reason, detail);
+                if !matches!(reason, Refusal::Late | Refusal::Duplicate) {
+                    return false;
+                }
                 // Its sender waits for a receipt, and would go on sending.
-                self.acknowledge(now, device, id, Some(reason), out);
+                Some(reason)
             }
-            return;
+        };
+        if self.budgets.may_answer(self.now, device, &id) {
+            out.push(self.tell(device, &Message::Receipt(Receipt { id, refused })));
         }
-        let Phase::Collect(collect) = &self.phase else { return };
-        if collect.is_decided(device) {
-            let reason = Refusal::Duplicate;
-            self.ledger.refuse(Some(device), Some(id), reason, "a second update in one round");
-            return self.acknowledge(now, device, id, Some(reason), out);
-        }
-        match self.incoming.accept(now, Some(device), chunk.clone()) {
-            Ok(Progress::Complete(content)) => self.update(now, device, id, &content, out),
-            // What is missing is asked for when the transfer stands still, not for every repeated piece: its sender
-            // would send the rest again while that is on its way.
-            Ok(Progress::Incomplete | Progress::AlreadyHeld) => {}
-            Err(error) => self.unusable_chunk(now, device, id, &error, out),
-        }
+        false
     }
 
     /// Whether `id` is for the round that this process, started again in the middle of it, is about to call.
-    fn is_about_to_be_called(&self, id: &TransferId) -> bool {
-        let next = id.round.checked_sub(1) == Some(self.round);
-        matches!(self.phase, Phase::Gather(_)) && next && id.run == self.run && id.kind == Kind::Update
+    pub(super) fn is_about_to_be_called(&self, device: DeviceId, id: &TransferId) -> bool {
+        self.is_update(device, id, self.round + 1)
     }
 
     /// Whether `id` is of the last round that an earlier process recorded. That one may have accepted it, and its receipt
     /// may be lost: so it is not late, and its sender hears of it no more than that another round is called.
-    fn was_decided_earlier(&self, id: &TransferId) -> bool {
-        let recorded = id.round > 0 && id.round == self.finished_before;
-        recorded && id.run == self.run && id.kind == Kind::Update
+    fn was_decided_earlier(&self, device: DeviceId, id: &TransferId) -> bool {
+        self.finished_before > 0 && self.is_update(device, id, self.finished_before)
     }
 
-    /// Whether `device` may send the transfer `id` now.
-    fn may_send(&self, device: DeviceId, id: &TransferId) -> Result<(), (Refusal, &'static str)> {
+    fn is_update(&self, device: DeviceId, id: &TransferId, round: u32) -> bool {
+        (id.device, id.run, id.kind, id.round) == (Some(device), self.run, Kind::Update, round)
+    }
+
+    /// Whether the transfer `id` of `device` is an update for the round that was called last.
+    fn is_in_round(&self, device: DeviceId, id: &TransferId) -> Result<(), Refused> {
         if id.device != Some(device) {
             return Err((Refusal::Impostor, "an update in the name of another device"));
         }
@@ -170,51 +181,12 @@ impl Machine {
         if id.round > self.round {
             return Err((Refusal::WrongRound, "an update for a round that has not been called"));
         }
-        match &self.phase {
-            Phase::Collect(collect) if collect.is_selected(device) => Ok(()),
-            Phase::Collect(_) => Err((Refusal::Unknown, "an update of a device that was not selected")),
-            _ => Err((Refusal::Late, "an update after the deadline")),
-        }
-    }
-
-    fn unusable_chunk(
-        &mut self,
-        now: Millis,
-        device: DeviceId,
-        id: TransferId,
-        error: &TransferError,
-        out: &mut Vec<Action>,
-    ) {
-        let reason = error.refusal();
-        self.ledger.refuse(Some(device), Some(id), reason, &error.to_string());
-        match error {
-            TransferError::Corrupt { .. } if self.budgets.may_answer(now, device, &id) => {
-                let all = Missing { id, chunks: Vec::new() };
-                out.push(self.tell(device, &Message::Missing(all)));
-            }
-            TransferError::TooLarge { .. } => self.decide(now, device, id, Err(reason), out),
-            _ => {}
-        }
-    }
-
-    /// A whole update: the last checks, and the verdict.
-    fn update(
-        &mut self,
-        now: Millis,
-        device: DeviceId,
-        id: TransferId,
-        content: &[u8],
-        out: &mut Vec<Action>,
-    ) {
-        let verdict = read_update(content, self.global.len());
-        if let Err((reason, detail)) = &verdict {
-            self.ledger.refuse(Some(device), Some(id), *reason, detail);
-        }
-        self.decide(now, device, id, verdict.map_err(|(reason, _)| reason), out);
+        Ok(())
     }
 }
 
-fn read_update(content: &[u8], dimension: usize) -> Result<Update, (Refusal, String)> {
+/// The last checks, of a whole update for a model of so many parameters.
+pub(super) fn read_update(content: &[u8], dimension: usize) -> Result<Update, (Refusal, String)> {
     let UpdateContent { parameters, loss, train_us, telemetry } =
         decode(content, content_limit(dimension)).map_err(|error| (Refusal::Malformed, error.to_string()))?;
     let values = parameters.0;

@@ -48,30 +48,7 @@ use wire::{
 use crate::worker::{Job, Outcome};
 
 /// What happens to a device.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// The broker was reached; nothing is subscribed yet.
-    Connected,
-    /// A message arrived.
-    Message {
-        /// Topic.
-        topic: &'a str,
-        /// Payload.
-        payload: &'a Payload,
-        /// Whether it was lying at the broker.
-        retained: bool,
-    },
-    /// The broker was lost.
-    Disconnected,
-    /// The board was read.
-    Measured(Telemetry),
-    /// The time by the board's clock, in seconds since 1970; it may be set at any time.
-    Time(u64),
-    /// A job is done.
-    Done(Outcome),
-    /// The time of [`Agent::wake_at`] has come.
-    Tick,
-}
+pub type Event<'a> = wire::Event<'a, Outcome>;
 
 /// What a device wants done.
 #[derive(Debug)]
@@ -190,12 +167,22 @@ impl Agent {
                 self.message(now, topic, payload, retained, &mut out);
             }
             Event::Disconnected => self.presence.disconnected(now),
-            Event::Measured(telemetry) => self.presence.measured(telemetry),
-            Event::Time(unix) => self.presence.set_time(unix),
             Event::Done(outcome) => self.done(now, outcome, &mut out),
             Event::Tick => self.tick(now, &mut out),
         }
         out
+    }
+
+    /// The board was read at `now`.
+    pub fn measured(&mut self, now: Millis, telemetry: Telemetry) {
+        self.presence.now(now);
+        self.presence.measured(telemetry);
+    }
+
+    /// At `now` the board's clock shows `unix`, in seconds since 1970; it may be set at any time.
+    pub fn set_time(&mut self, now: Millis, unix: u64) {
+        self.presence.now(now);
+        self.presence.set_time(unix);
     }
 
     /// When the next [`Event::Tick`] is due; `None` while there is nothing to wait for.

@@ -11,13 +11,13 @@ use scenario::defense::{DefenseError, Gate, Mixture, Passed, Stage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[path = "../extension/src/closest_pair.rs"]
+#[path = "../../extension/src/closest_pair.rs"]
 #[expect(unreachable_pub, reason = "it is public there")]
 mod closest_pair;
-#[path = "../extension/src/farthest.rs"]
+#[path = "../../extension/src/farthest.rs"]
 #[expect(unreachable_pub, reason = "it is public there")]
 mod farthest;
-#[path = "../extension/src/opposite.rs"]
+#[path = "../../extension/src/opposite.rs"]
 #[expect(unreachable_pub, reason = "it is public there")]
 mod opposite;
 

@@ -1,7 +1,8 @@
 //! Computations beside the loop that waits for messages.
 
-use tokio::sync::mpsc;
-use tokio::task::{JoinError, spawn_blocking};
+use std::future::pending;
+
+use tokio::task::{JoinError, JoinSet};
 
 /// A computation that panicked. Nothing that is computed may panic; if it does all the same, nobody is to wait for it.
 #[derive(Debug, thiserror::Error)]
@@ -12,35 +13,26 @@ use tokio::task::{JoinError, spawn_blocking};
 pub struct Died(#[from] JoinError);
 
 /// Computations on threads of their own, whose outcomes come back one by one.
-#[derive(Debug)]
-pub struct Computations<T> {
-    report: mpsc::Sender<Result<T, JoinError>>,
-    reports: mpsc::Receiver<Result<T, JoinError>>,
-}
-
-impl<T: Send + 'static> Default for Computations<T> {
-    fn default() -> Self {
-        let (report, reports) = mpsc::channel(4);
-        Computations { report, reports }
-    }
-}
+pub(crate) struct Computations<T>(JoinSet<T>);
 
 impl<T: Send + 'static> Computations<T> {
+    pub(crate) fn none() -> Self {
+        Computations(JoinSet::new())
+    }
+
     /// Has a thread do `work`. Must be called inside a tokio runtime.
-    pub fn begin(&self, work: impl FnOnce() -> T + Send + 'static) {
-        let (report, work) = (self.report.clone(), spawn_blocking(work));
-        // Who began it may be gone meanwhile; then nobody waits for the outcome.
-        tokio::spawn(async move { report.send(work.await).await });
+    pub(crate) fn begin(&mut self, work: impl FnOnce() -> T + Send + 'static) {
+        self.0.spawn_blocking(work);
     }
 
     /// The next outcome; waits for ever where nothing is computed. What it waited for is not lost if it is dropped.
     ///
     /// # Errors
     /// [`Died`] if a computation panicked.
-    pub async fn next(&mut self) -> Result<T, Died> {
-        match self.reports.recv().await {
+    pub(crate) async fn next(&mut self) -> Result<T, Died> {
+        match self.0.join_next().await {
             Some(outcome) => Ok(outcome?),
-            None => unreachable!("this end holds a sender"),
+            None => pending().await,
         }
     }
 }
@@ -51,7 +43,7 @@ mod tests {
 
     #[tokio::test]
     async fn outcomes_come_back_and_a_panic_is_an_error() {
-        let mut computations = Computations::default();
+        let mut computations = Computations::none();
         computations.begin(|| 7);
         assert_eq!(computations.next().await.unwrap(), 7);
         computations.begin(|| panic!("as meant by this test"));

@@ -2,6 +2,9 @@
 //! prints and logs, and randomness that never influences a result. The state machines of `edge-client` and
 //! `aggregator-node` know none of it.
 //!
+//! [`drive()`] is the loop of both programs: it waits for whatever happens, hands it to the state machine and carries out what
+//! that wants.
+//!
 //! [`Link::open`] starts two tasks: one polls rumqttc's event loop, the other feeds it what the state machine
 //! publishes. They are apart because a publication awaited inside the poll loop would wait for itself. The
 //! state machine sees [`LinkEvent`]s and answers with [`Command`]s; it subscribes anew at every
@@ -14,6 +17,7 @@ mod address;
 mod arguments;
 mod backoff;
 mod computations;
+mod drive;
 mod held;
 mod limits;
 mod link;
@@ -27,7 +31,8 @@ mod tls;
 
 pub use address::{BrokerAddress, InvalidBrokerAddress};
 pub use arguments::arguments;
-pub use computations::{Computations, Died};
+pub use computations::Died;
+pub use drive::{Act, Driven, PARTING, drive};
 pub use limits::{NoThreads, TooFewFiles, check_threads, meet_limits, raise_file_limit};
 pub use link::{Command, KEEP_ALIVE, LastWill, Link, LinkError, LinkEvent, LinkOptions};
 pub use log::log_to_stderr;
@@ -35,7 +40,7 @@ pub use login::{BrokerAccess, BrokerOptions, BrokerOptionsError, Login, LoginErr
 pub use output::{PrintError, advised, complain, print};
 pub use signal::{INTERRUPTED, StopSignals, is_ignored, stop_signal};
 pub use skip::{has, skipped};
-pub use supervisor::Supervisor;
+pub use supervisor::tell_supervisor;
 pub use tls::{Tls, TlsError, TlsFiles, not_after};
 
 /// What this machine's clock shows, since 1970; nothing before that.

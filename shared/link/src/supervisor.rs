@@ -12,16 +12,26 @@ use tracing::warn;
 /// Beats in the time that the watchdog waits for one, so that a late one does no harm.
 const BEATS_PER_TIMEOUT: u32 = 3;
 
-/// The way to the supervisor, for the main loop of a program.
+/// Tells what the program is at, in one line.
+pub fn tell_supervisor(text: &str) {
+    tell(&NotifyState::Status(text));
+}
+
+/// The program is leaving.
+pub(crate) fn tell_stopping() {
+    tell(&NotifyState::Stopping);
+}
+
+/// The way to the supervisor, for the loop of a program.
 #[derive(Debug)]
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     ready: bool,
     heartbeat: Option<Interval>,
 }
 
 impl Supervisor {
     /// As the environment says. Must be called inside a tokio runtime.
-    pub fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let heartbeat = sd_notify::watchdog_enabled().filter(|timeout| !timeout.is_zero()).map(|timeout| {
             let mut heartbeat = interval((timeout / BEATS_PER_TIMEOUT).max(Duration::from_millis(1)));
             heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,26 +41,16 @@ impl Supervisor {
     }
 
     /// The program does what it is there for; said once.
-    pub fn ready(&mut self) {
+    pub(crate) fn ready(&mut self) {
         if !self.ready {
             self.ready = true;
             tell(&NotifyState::Ready);
         }
     }
 
-    /// What the program is at, in one line.
-    pub fn status(&self, text: &str) {
-        tell(&NotifyState::Status(text));
-    }
-
-    /// The program is leaving.
-    pub fn stopping(&self) {
-        tell(&NotifyState::Stopping);
-    }
-
     /// Tells the watchdog that the loop which polls this is alive, whenever that is due. Never resolves; loses
     /// nothing when it is dropped.
-    pub async fn beat(&mut self) -> Infallible {
+    pub(crate) async fn beat(&mut self) -> Infallible {
         let Some(heartbeat) = &mut self.heartbeat else { return std::future::pending().await };
         loop {
             heartbeat.tick().await;
@@ -59,7 +59,7 @@ impl Supervisor {
     }
 
     /// Awaits `work`, alive meanwhile: a loop that waits for room in a queue hangs only if it does not wait.
-    pub async fn alive_during<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn alive_during<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         tokio::select! {
             biased;

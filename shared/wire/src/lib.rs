@@ -8,6 +8,7 @@
 
 mod blob;
 mod codec;
+mod event;
 mod float32_array;
 mod hardware;
 pub mod identity;
@@ -22,6 +23,7 @@ mod transfer;
 
 pub use blob::Blob;
 pub use codec::{CodecError, MAX_MESSAGE_BYTES, decode, encode};
+pub use event::Event;
 pub use float32_array::Float32Array;
 pub use hardware::Hardware;
 pub use messages::*;

@@ -122,7 +122,7 @@ fn deadlines_stand_still_while_the_aggregator_is_away() {
 fn a_round_in_which_nothing_has_come_waits_until_a_dead_connection_would_be_known() {
     let silent = |heard: bool| {
         let mut script = Script::new(SMALL, &[]);
-        script.machine.silence = Millis(32_000);
+        script.machine.assume_silence(Millis(32_000));
         (0..DEVICES).for_each(|device| script.arrives(device));
         if heard {
             script.arrives(0);

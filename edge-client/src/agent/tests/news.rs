@@ -45,9 +45,9 @@ fn rounds_are_told_of_ten_seconds_after_the_last_status() {
 fn an_error_has_a_time_and_goes_when_a_later_round_is_delivered() {
     let mut script = Script::benign(SMALL);
     // The clock was not right at first, and was set.
-    script.handle(Event::Time(7));
+    script.agent.set_time(script.now, 7);
     script.wait_until(5_000);
-    script.handle(Event::Time(1_800_000_005));
+    script.agent.set_time(script.now, 1_800_000_005);
     script.plays(1, Some(Refusal::Late));
     script.wait_until(20_000);
     let last = script.statuses().pop().unwrap();
@@ -66,7 +66,7 @@ fn without_a_clock_no_time_is_told() {
     script.wait_until(20_000);
     let last = script.statuses().pop().unwrap();
     assert!(last.error.is_some() && last.error_time.is_none() && last.time.is_none());
-    script.handle(Event::Time(u64::MAX));
+    script.agent.set_time(script.now, u64::MAX);
     script.handle(Event::Connected);
     assert!(script.statuses().pop().unwrap().time.is_some());
 }
@@ -144,12 +144,12 @@ fn what_the_board_told_goes_with_the_update_and_with_the_next_status() {
     assert_eq!((update.train_us, update.telemetry), (7, trained));
 
     let idle = Telemetry { rss_kib: Some(6000), temperature: Some(483), ..Telemetry::default() };
-    script.handle(Event::Measured(idle));
+    script.agent.measured(script.now, idle);
     script.acknowledges();
     script.wait_until(10_000);
     let status = script.statuses().pop().unwrap();
     assert_eq!(status.telemetry, Telemetry { energy: Some(9), ..idle });
-    script.handle(Event::Measured(Telemetry::default()));
+    script.agent.measured(script.now, Telemetry::default());
     assert_eq!(script.agent.wake_at(), None, "a temperature alone is no news");
 }
 

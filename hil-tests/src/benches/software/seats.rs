@@ -7,7 +7,7 @@ use edge_client::agent::{self, Agent};
 use record::RoundRecord;
 use scenario::attack_record::AttackEvent;
 use scenario::remembered::Remembered;
-use wire::{Millis, Payload, Publication};
+use wire::{Event, Millis, Payload, Publication};
 
 /// A message that has arrived.
 #[derive(Clone)]
@@ -41,21 +41,36 @@ pub(super) struct Inbox {
     deliveries: Vec<Delivery>,
 }
 
-impl Inbox {
-    fn is_empty(&self) -> bool {
-        !self.connected && self.deliveries.is_empty()
-    }
-}
-
 /// A participant's place.
 pub(super) trait Seat {
+    /// What comes of what is computed here.
+    type Outcome;
+
     fn inbox(&mut self) -> &mut Inbox;
 
     /// When it next wants to act by itself.
     fn due(&self) -> Option<Millis>;
 
-    /// Takes what has arrived, computes what is to be computed, and says what it wants.
-    fn act(&mut self, now: Millis) -> Vec<Effect>;
+    /// Takes an event, computes what is to be computed, and says what it wants.
+    fn take(&mut self, now: Millis, event: Event<'_, Self::Outcome>, effects: &mut Vec<Effect>);
+
+    /// Takes what has arrived, and says what it wants.
+    fn act(&mut self, now: Millis) -> Vec<Effect> {
+        let ticks = self.due().is_some_and(|due| due <= now);
+        let mut effects = Vec::new();
+        let Inbox { connected, deliveries } = std::mem::take(self.inbox());
+        if connected {
+            self.take(now, Event::Connected, &mut effects);
+        }
+        for Delivery { topic, payload, retained } in deliveries {
+            let event = Event::Message { topic: &topic, payload: &payload, retained };
+            self.take(now, event, &mut effects);
+        }
+        if ticks {
+            self.take(now, Event::Tick, &mut effects);
+        }
+        effects
+    }
 
     /// The broker is there from the start.
     fn connect(&mut self) {
@@ -79,6 +94,18 @@ impl DeviceSeat {
     pub(super) fn new(agent: Agent, worker: edge_client::worker::Worker) -> Self {
         DeviceSeat { agent, worker, inbox: Inbox::default(), left: false }
     }
+}
+
+impl Seat for DeviceSeat {
+    type Outcome = edge_client::worker::Outcome;
+
+    fn inbox(&mut self) -> &mut Inbox {
+        &mut self.inbox
+    }
+
+    fn due(&self) -> Option<Millis> {
+        if self.left { None } else { self.agent.wake_at() }
+    }
 
     fn take(&mut self, now: Millis, event: agent::Event<'_>, effects: &mut Vec<Effect>) {
         if self.left {
@@ -90,7 +117,7 @@ impl DeviceSeat {
                 agent::Action::Publish(publication) => effects.push(Effect::Publish(publication)),
                 agent::Action::Compute(job) => {
                     let outcome = self.worker.perform(job);
-                    self.take(now, agent::Event::Done(outcome), effects);
+                    self.take(now, Event::Done(outcome), effects);
                 }
                 agent::Action::Tell(event) => effects.push(Effect::Tell(event)),
                 agent::Action::Leave(_) => {
@@ -99,36 +126,6 @@ impl DeviceSeat {
                 }
             }
         }
-    }
-}
-
-impl Seat for DeviceSeat {
-    fn inbox(&mut self) -> &mut Inbox {
-        &mut self.inbox
-    }
-
-    fn due(&self) -> Option<Millis> {
-        if self.left { None } else { self.agent.wake_at() }
-    }
-
-    fn act(&mut self, now: Millis) -> Vec<Effect> {
-        let ticks = self.due().is_some_and(|due| due <= now);
-        let mut effects = Vec::new();
-        if self.left || (self.inbox.is_empty() && !ticks) {
-            return effects;
-        }
-        let Inbox { connected, deliveries } = std::mem::take(&mut self.inbox);
-        if connected {
-            self.take(now, agent::Event::Connected, &mut effects);
-        }
-        for Delivery { topic, payload, retained } in deliveries {
-            let event = agent::Event::Message { topic: &topic, payload: &payload, retained };
-            self.take(now, event, &mut effects);
-        }
-        if ticks {
-            self.take(now, agent::Event::Tick, &mut effects);
-        }
-        effects
     }
 }
 
@@ -142,6 +139,19 @@ pub(super) struct AggregatorSeat {
 impl AggregatorSeat {
     pub(super) fn new(machine: Machine, worker: aggregator_node::worker::Worker) -> Self {
         AggregatorSeat { machine, worker, inbox: Inbox::default() }
+    }
+}
+
+impl Seat for AggregatorSeat {
+    type Outcome = aggregator_node::worker::Outcome;
+
+    fn inbox(&mut self) -> &mut Inbox {
+        &mut self.inbox
+    }
+
+    fn due(&self) -> Option<Millis> {
+        // It waits for nothing before it is connected: the time of devices stands still.
+        if self.inbox.connected { Some(Millis(0)) } else { self.machine.wake_at() }
     }
 
     fn take(&mut self, now: Millis, event: machine::Event<'_>, effects: &mut Vec<Effect>) {
@@ -159,37 +169,9 @@ impl AggregatorSeat {
                 machine::Action::Take { round, update } => self.worker.take(round, &update),
                 machine::Action::Compute(job) => {
                     let outcome = self.worker.perform(job);
-                    self.take(now, machine::Event::Done(outcome), effects);
+                    self.take(now, Event::Done(outcome), effects);
                 }
             }
         }
-    }
-}
-
-impl Seat for AggregatorSeat {
-    fn inbox(&mut self) -> &mut Inbox {
-        &mut self.inbox
-    }
-
-    fn due(&self) -> Option<Millis> {
-        // It waits for nothing before it is connected: the time of devices stands still.
-        if self.inbox.connected { Some(Millis(0)) } else { self.machine.wake_at() }
-    }
-
-    fn act(&mut self, now: Millis) -> Vec<Effect> {
-        let ticks = self.due().is_some_and(|due| due <= now);
-        let mut effects = Vec::new();
-        let Inbox { connected, deliveries } = std::mem::take(&mut self.inbox);
-        if connected {
-            self.take(now, machine::Event::Connected, &mut effects);
-        }
-        for Delivery { topic, payload, retained } in deliveries {
-            let event = machine::Event::Message { topic: &topic, payload: &payload, retained };
-            self.take(now, event, &mut effects);
-        }
-        if ticks {
-            self.take(now, machine::Event::Tick, &mut effects);
-        }
-        effects
     }
 }
