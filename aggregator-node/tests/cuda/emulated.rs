@@ -54,7 +54,7 @@ fn rules_are_the_same_on_an_emulated_gpu() {
 /// What lacks a barrier differs from what a block's threads compute in the other order.
 #[test]
 fn rules_are_the_same_whatever_the_order_of_threads() {
-    let tests = ["robust::a_thousand", "robust::distances", "robust::bulyan_averages", "robust::krum"];
+    let tests = ["rules::a_thousand", "rules::distances", "rules::bulyan_averages", "rules::krum"];
     tests.iter().for_each(|test| run_emulated(test, "1", &[("EMULATED_REVERSED", "1")]));
 }
 
