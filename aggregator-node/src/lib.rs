@@ -11,7 +11,7 @@
 //! - [`attack_log`]: what compromised devices do, where a bench writes it down.
 //! - `broker`: the embedded MQTT broker, with the feature `embedded-broker`.
 //! - [`config`]: where the binary takes its settings from.
-//! - [`node`]: the rim that joins machine, worker, record, MQTT and the clock.
+//! - [`node`]: joins machine, worker, record, MQTT and the clock.
 
 pub mod attack_log;
 pub mod backend;

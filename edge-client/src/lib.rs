@@ -4,7 +4,7 @@
 //! - [`worker`]: what the device computes: local training, and crafting of poisoned models.
 //! - [`telemetry`]: what the board tells of itself.
 //! - [`config`]: where the binary takes its settings from.
-//! - [`client`]: the rim that joins agent, worker, board, MQTT and the clock.
+//! - [`client`]: joins agent, worker, board, MQTT and the clock.
 
 pub mod agent;
 mod attack_log;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use aggregator_node::backend::Backend as _;
-use robust::{Bulyan, Byzantine, Executor as _, Krum, Mean, Median, Processors, Rule, TrimmedMean, Updates};
+use robust::{
+    Bulyan, Byzantine, Executor as _, Krum, Meamed, Mean, Median, MultiKrum, Processors, Rule, TrimmedMean,
+    Updates,
+};
 
 use super::gpu;
 use super::matrices::attacked;
@@ -15,8 +18,10 @@ fn blocks_of_columns_give_the_same() {
     let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
     let updates = Updates::new(&rows, None).unwrap();
     let trimmed_mean = TrimmedMean { trim: Some(2) };
-    let (mean, bulyan) = (Mean::default(), Bulyan::default());
-    for rule in [&mean as &dyn Rule, &Median {}, &trimmed_mean, &Krum {}, &bulyan] {
+    let (mean, bulyan, multi_krum) = (Mean::default(), Bulyan::default(), MultiKrum::default());
+    let rules: [&dyn Rule; 7] =
+        [&mean, &Median {}, &trimmed_mean, &Krum {}, &bulyan, &multi_krum, &Meamed {}];
+    for rule in rules {
         assert_same(rule, 1, &updates);
     }
 }

@@ -3,8 +3,8 @@
 use aggregator_node::backend::Backend as _;
 use aggregator_node::cuda::{Cuda, ResidentUpdates, WithoutEach};
 use robust::{
-    Bulyan, Byzantine, Distances, Executor, Krum, Mean, Median, Processors, Rule, RuleError, TrimmedMean,
-    Updates,
+    Bulyan, Byzantine, Distances, Executor, Krum, Meamed, Mean, Median, MultiKrum, Processors, Rule,
+    RuleError, TrimmedMean, Updates,
 };
 
 use super::gpu;
@@ -157,6 +157,21 @@ fn krum_selects_the_same() {
             .chain([attacked(devices, 2_500)])
         {
             assert_same_wherever(&Krum {}, (devices - 3) / 3, &Updates::new(&slices(&rows), None).unwrap());
+        }
+    }
+}
+
+#[test]
+fn multi_krum_and_meamed_average_the_same() {
+    for devices in [5, 32, 129] {
+        for rows in KINDS.map(|kind| matrix(kind, devices, 301)).into_iter().chain([attacked(devices, 2_500)])
+        {
+            let (byzantine, rows) = ((devices - 4) / 3, slices(&rows));
+            let updates = Updates::new(&rows, None).unwrap();
+            assert_same_wherever(&Meamed {}, byzantine, &updates);
+            for select in [None, Some(2)] {
+                assert_same_wherever(&MultiKrum { select }, byzantine, &updates);
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the board tells of itself. Read at the rim: agent and worker are handed it, and ask for nothing.
+//! What the board tells of itself. Read around the agent: it and the worker are handed it, and ask for nothing.
 //!
 //! | | from | |
 //! |---|---|---|

@@ -7,9 +7,11 @@
 //! |---|---|---|
 //! | [`Mean`] | coordinate-wise mean, weighted by examples where these are known | - |
 //! | [`Krum`] | the update with the nearest neighbours | c < (m - 2) / 2 |
+//! | [`MultiKrum`] | the mean of those of least score in Krum | c < (m - 2) / 2 |
 //! | [`Bulyan`] | coordinate-wise mean near the median of what Krum selects, θ times | c <= (m - 3) / 4, θ <= m - 2c, 1 <= γ <= θ - 2c |
 //! | [`TrimmedMean`] | coordinate-wise mean without the β largest and β smallest values | β < m / 2 |
 //! | [`Median`] | coordinate-wise median | - |
+//! | [`Meamed`] | coordinate-wise mean near the median | c < m / 2 |
 //!
 //! # Layout
 //! - `rules/`: the rules, one in each file: settings, condition, plan and tests.
@@ -54,6 +56,6 @@ pub use plan::{Plan, Statistic, WithoutEach};
 pub use processors::{Aggregate, Executor, Processors};
 pub use round::{Geometry, Round};
 pub use rule::{Byzantine, Remembering, Rule, Settled};
-pub use rules::{Bulyan, Krum, Mean, Median, TrimmedMean};
+pub use rules::*;
 pub use state::State;
 pub use updates::Updates;

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::kernels::columns::BLOCK;
 use super::{
-    Bulyan, Byzantine, Distances, Executor as _, Geometry, Krum, Mean, Median, Plan, Processors, Rule,
-    TrimmedMean, Updates,
+    Bulyan, Byzantine, Distances, Executor as _, Geometry, Krum, Meamed, Mean, Median, MultiKrum, Plan,
+    Processors, Rule, TrimmedMean, Updates,
 };
 
 /// The aggregate of owned rows that are known to be fine.
@@ -69,16 +69,29 @@ fn attacked(largest_c: usize, spare: usize) -> impl Strategy<Value = (Vec<Vec<f3
     })
 }
 
-/// Every rule, with a number of Byzantine devices that suits `devices` >= 3.
-fn rules(devices: usize) -> [(Box<dyn Rule>, usize); 5] {
+/// A rule, with a number of Byzantine devices that suits it.
+type Suited = (Box<dyn Rule>, usize);
+
+/// The rules that make something of each column, for `devices` >= 3.
+fn of_columns(devices: usize) -> Vec<Suited> {
+    let rules: [Box<dyn Rule>; 4] = [
+        Box::new(Mean::default()),
+        Box::new(TrimmedMean::default()),
+        Box::new(Median {}),
+        Box::new(Meamed {}),
+    ];
+    rules.into_iter().map(|rule| (rule, (devices - 3) / 2)).collect()
+}
+
+/// The rules that select rows by their distances, for `devices` >= 3.
+fn of_distances(devices: usize) -> Vec<Suited> {
     let byzantine = (devices - 3) / 2;
-    [
-        (Box::new(Mean::default()), byzantine),
-        (Box::new(Krum {}), byzantine),
-        (Box::new(Bulyan::default()), (devices - 3) / 4),
-        (Box::new(TrimmedMean::default()), byzantine),
-        (Box::new(Median {}), byzantine),
-    ]
+    let (krum, multi_krum) = (Box::new(Krum {}), Box::new(MultiKrum::default()));
+    vec![(krum, byzantine), (multi_krum, byzantine), (Box::new(Bulyan::default()), (devices - 3) / 4)]
+}
+
+fn rules(devices: usize) -> impl Iterator<Item = Suited> {
+    of_columns(devices).into_iter().chain(of_distances(devices))
 }
 
 fn map(rows: &[Vec<f32>], change: impl Fn(f32) -> f32) -> Vec<Vec<f32>> {
@@ -184,8 +197,7 @@ proptest! {
         weights in vec(1.0..1000.0_f64, 16),
     ) {
         let all = [byzantine, rows].concat();
-        let [mean, _, _, trimmed_mean, median] = rules(all.len() - 1);
-        for (rule, byzantine) in [mean, trimmed_mean, median] {
+        for (rule, byzantine) in of_columns(all.len() - 1) {
             assert_leave_one_out((&*rule, byzantine), &all, &weights)?;
         }
     }
@@ -198,8 +210,7 @@ proptest! {
     ) {
         let byzantine = map(&byzantine, |value| (value % 300.0).trunc());
         let all = [byzantine, rows].concat();
-        let [_, krum, bulyan, ..] = rules(all.len() - 1);
-        for (rule, byzantine) in [krum, bulyan] {
+        for (rule, byzantine) in of_distances(all.len() - 1) {
             assert_leave_one_out((&*rule, byzantine), &all, &weights)?;
         }
     }
@@ -238,8 +249,7 @@ fn leaving_one_out_of_many_is_aggregating_the_others() -> Result<(), TestCaseErr
     let value = |i: usize, j: usize| ((i * 37 + j * 101 + i * i * j) % 83) as f32 - 41.0;
     let rows: Vec<Vec<f32>> = (0..170).map(|i| (0..19).map(|j| value(i, j)).collect()).collect();
     let weights: Vec<f64> = (1..=170).map(f64::from).collect();
-    let [mean, krum, (bulyan, _), trimmed_mean, median] = rules(rows.len() - 1);
-    for (rule, byzantine) in [mean, krum, (bulyan, 3), trimmed_mean, median] {
+    for (rule, byzantine) in rules(rows.len() - 1) {
         assert_leave_one_out((&*rule, byzantine), &rows, &weights)?;
     }
     Ok(())
@@ -251,7 +261,7 @@ fn the_number_of_threads_changes_no_bit() {
         .map(|i| (0..4500_u16).map(|j| (f32::from(i) * 0.7 + f32::from(j)).sin()).collect())
         .collect();
     let slices: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-    let without_each = |(rule, byzantine): (Box<dyn Rule>, usize)| {
+    let without_each = |(rule, byzantine): Suited| {
         let (updates, byzantine) = (Updates::new(&slices, None).unwrap(), Byzantine::of(byzantine));
         let mut aggregates = Vec::new();
         Processors.leave_one_out(&*rule, &updates, byzantine, &mut aggregates).unwrap();
@@ -260,10 +270,9 @@ fn the_number_of_threads_changes_no_bit() {
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let of_all = |(rule, byzantine): (Box<dyn Rule>, usize)| {
-                bits(&aggregate_byzantine(&*rule, byzantine, &rows))
-            };
-            (rules(rows.len()).map(of_all), rules(rows.len() - 1).map(without_each))
+            let of_all = |(rule, byzantine): Suited| bits(&aggregate_byzantine(&*rule, byzantine, &rows));
+            let of_all: Vec<_> = rules(rows.len()).map(of_all).collect();
+            (of_all, rules(rows.len() - 1).map(without_each).collect::<Vec<_>>())
         })
     };
     assert_eq!(on(1), on(4));

@@ -40,9 +40,11 @@ impl Catalogue {
         let mut rules = Registry::<dyn Rule>::new("aggregation rule", &["rule", "byzantine", "round-quorum"]);
         rules.add::<robust::Mean>("mean");
         rules.add::<robust::Krum>("krum");
+        rules.add::<robust::MultiKrum>("multi-krum");
         rules.add::<robust::Bulyan>("bulyan");
         rules.add::<robust::TrimmedMean>("trimmed-mean");
         rules.add::<robust::Median>("median");
+        rules.add::<robust::Meamed>("meamed");
 
         let mut stages = Registry::<dyn Stage>::new("defense", &["kind"]);
         stages.add::<defense::ErrorRateRejection>("err");
@@ -55,6 +57,7 @@ impl Catalogue {
         attacks.add::<attacks::TrimmedMean>("trimmed-mean");
         attacks.add::<attacks::Krum>("krum");
         attacks.add::<attacks::BackGradient>("back-gradient");
+        attacks.add::<attacks::InnerProduct>("inner-product");
 
         let mut datasets = Registry::<dyn data::Source>::new("data set", &["kind"]);
         datasets.add::<data::Mnist>("mnist");

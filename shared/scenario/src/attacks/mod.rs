@@ -12,6 +12,7 @@
 pub mod back_gradient;
 mod crafting;
 mod gaussian;
+mod inner_product;
 mod krum;
 mod krum_search;
 mod label_flip;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use back_gradient::BackGradient;
 pub use crafting::{Attacked, Crafting};
 pub use gaussian::Gaussian;
+pub use inner_product::InnerProduct;
 pub use krum::Krum;
 pub use label_flip::LabelFlip;
 pub use planting::{Memory, Planted, Planting};
