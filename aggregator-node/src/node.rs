@@ -1,4 +1,4 @@
-//! The rim: what the round machine has around it, its worker, its record and its link.
+//! What the round machine has around it: its worker, its record and its link.
 
 use std::future::pending;
 use std::path::Path;

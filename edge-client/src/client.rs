@@ -1,4 +1,4 @@
-//! The rim: what an agent has around it, its worker, its board and its link.
+//! What an agent has around it: its worker, its board and its link.
 
 use std::path::Path;
 use std::sync::Arc;
