@@ -6,13 +6,16 @@ use cudarc::nvrtc::CompileError;
 use robust::RuleError;
 
 /// What went wrong on a GPU.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum CudaError {
     /// The driver refused, or the GPU failed.
-    Driver(DriverError),
+    #[error("{}", of_driver(*.0))]
+    Driver(#[from] DriverError),
     /// A program did not compile: NVRTC is broken, or too old for the GPU.
+    #[error("NVRTC refuses a program: {}", of_compiler(.0))]
     Compile(Box<CompileError>),
     /// Columns of so many values do not fit the shared memory of the GPU.
+    #[error("columns of {0} values do not fit the shared memory of a block of threads")]
     TooManyRows(usize),
 }
 
@@ -23,38 +26,25 @@ impl CudaError {
     }
 }
 
-impl std::fmt::Display for CudaError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            CudaError::Driver(error) => {
-                let name = error.error_name().map(|name| name.to_string_lossy());
-                let text = error.error_string().map(|text| text.to_string_lossy());
-                let (name, text) = (name.unwrap_or_default(), text.unwrap_or_default());
-                write!(f, "{name} ({text})")?;
-                if error.0 == CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION {
-                    write!(f, ": NVRTC is newer than the driver: update the driver, or take an older NVRTC")?;
-                }
-                Ok(())
-            }
-            CudaError::Compile(error) => {
-                let log = match error.as_ref() {
-                    CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),
-                    other => other.to_string(),
-                };
-                let first = log.lines().find(|line| line.contains("error")).or(log.lines().next());
-                write!(f, "NVRTC refuses a program: {}", first.unwrap_or("it does not say why"))
-            }
-            CudaError::TooManyRows(rows) => {
-                write!(f, "columns of {rows} values do not fit the shared memory of a block of threads")
-            }
-        }
-    }
+fn of_driver(error: DriverError) -> String {
+    let name = error.error_name().map(|name| name.to_string_lossy());
+    let text = error.error_string().map(|text| text.to_string_lossy());
+    let advice = if error.0 == CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION {
+        ": NVRTC is newer than the driver: update the driver, or take an older NVRTC"
+    } else {
+        ""
+    };
+    format!("{} ({}){advice}", name.unwrap_or_default(), text.unwrap_or_default())
 }
 
-impl From<DriverError> for CudaError {
-    fn from(error: DriverError) -> Self {
-        CudaError::Driver(error)
-    }
+/// The first line that says so.
+fn of_compiler(error: &CompileError) -> String {
+    let log = match error {
+        CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),
+        other => other.to_string(),
+    };
+    let first = log.lines().find(|line| line.contains("error")).or(log.lines().next());
+    first.unwrap_or("it does not say why").to_owned()
 }
 
 impl From<CompileError> for CudaError {

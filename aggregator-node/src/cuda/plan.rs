@@ -45,6 +45,7 @@ pub(super) enum AllButEach {
 
 impl AllButEach {
     pub(super) fn of(plans: WithoutEach, devices: usize) -> Result<Self, RuleError> {
+        let without_each = |statistic| Columns { statistic, mean: None, without_each: true };
         Ok(match plans {
             WithoutEach::Mean { weights } => {
                 let weights = MeanWeights::new(devices, weights.as_deref())?;
@@ -52,14 +53,9 @@ impl AllButEach {
                 let columns = Columns { statistic: Statistic::Mean, mean: Some(mean), without_each: true };
                 AllButEach::Columns(columns)
             }
-            WithoutEach::Columns(statistic @ robust::Statistic::MeanNearMedian { .. }) => {
-                let rows = |left_out| (0..devices).filter(|row| *row != left_out).collect();
-                let plan = |left_out| Plan::Columns { statistic, rows: Some(rows(left_out)) };
-                AllButEach::Each((0..devices).map(plan).collect())
-            }
-            WithoutEach::Columns(statistic) => {
-                let columns = Columns { statistic: statistic.into(), mean: None, without_each: true };
-                AllButEach::Columns(columns)
+            WithoutEach::Median => AllButEach::Columns(without_each(Statistic::Median)),
+            WithoutEach::TrimmedMean { trim } => {
+                AllButEach::Columns(without_each(Statistic::TrimmedMean { trim }))
             }
             WithoutEach::Each(plans) => AllButEach::Each(plans),
         })

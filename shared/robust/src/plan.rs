@@ -18,7 +18,7 @@ pub enum Plan {
     Columns {
         /// The statistic.
         statistic: Statistic,
-        /// The rows that it is taken of, in this order; all if there are none.
+        /// The rows that it is taken of, in whatever order; all if there are none.
         rows: Option<Vec<usize>>,
     },
 }
@@ -76,7 +76,9 @@ impl Plan {
             }
             Plan::Columns { statistic, rows } => {
                 let rows = rows.unwrap_or_else(|| (0..devices - 1).collect());
-                Plan::Columns { statistic, rows: Some(rows.into_iter().map(among_all).collect()) }
+                let mut rows: Vec<usize> = rows.into_iter().map(among_all).collect();
+                rows.sort_unstable();
+                Plan::Columns { statistic, rows: Some(rows) }
             }
         }
     }
@@ -90,8 +92,13 @@ pub enum WithoutEach {
         /// One for each row.
         weights: Option<Vec<f64>>,
     },
-    /// The same statistic of each column of all others.
-    Columns(Statistic),
+    /// The median of each column of all others.
+    Median,
+    /// The trimmed mean of each column of all others.
+    TrimmedMean {
+        /// Values dropped at either end.
+        trim: usize,
+    },
     /// A plan of its own for each, among all rows.
     Each(Vec<Plan>),
 }
@@ -105,33 +112,39 @@ impl WithoutEach {
         let devices = geometry.devices();
         rule.check(devices.saturating_sub(1), byzantine)?;
         let plan = |left_out| rule.plan(&Round::without(geometry, byzantine, left_out));
-        let plans = (0..devices).into_par_iter().map(plan).collect::<Result<Vec<_>, _>>()?;
-        match &plans[0] {
-            &Plan::Columns { statistic, rows: None } if plans.iter().all(|plan| *plan == plans[0]) => {
-                return Ok(WithoutEach::Columns(statistic));
-            }
-            Plan::Mean { .. } => {
-                if let Plan::Mean { weights } = rule.plan(&Round::new(geometry, byzantine))?
-                    && plans
-                        .iter()
-                        .enumerate()
-                        .all(|(row, plan)| is_mean_without(plan, weights.as_deref(), row))
-                {
-                    return Ok(WithoutEach::Mean { weights });
-                }
-            }
+        // Kept with their errors so far: to take them out takes as long as to make most plans.
+        let plans: Vec<_> = (0..devices).into_par_iter().map(plan).collect();
+        match statistic_of_all(&plans) {
+            Some(Statistic::Median) => return Ok(WithoutEach::Median),
+            Some(Statistic::TrimmedMean { trim }) => return Ok(WithoutEach::TrimmedMean { trim }),
             _ => {}
         }
-        let plans = plans.into_iter().enumerate();
-        Ok(WithoutEach::Each(plans.map(|(left_out, plan)| plan.among_all(left_out, devices)).collect()))
+        if let Ok(Plan::Mean { .. }) = plans[0]
+            && let Plan::Mean { weights } = rule.plan(&Round::new(geometry, byzantine))?
+            && plans.iter().enumerate().all(|(row, plan)| is_mean_without(plan, weights.as_deref(), row))
+        {
+            return Ok(WithoutEach::Mean { weights });
+        }
+        let among_all = |(left_out, plan): (usize, Result<Plan, _>)| Ok(plan?.among_all(left_out, devices));
+        Ok(WithoutEach::Each(plans.into_iter().enumerate().map(among_all).collect::<Result<_, RuleError>>()?))
     }
 }
 
+/// The statistic that each plan has of all columns, if it is the same.
+fn statistic_of_all(plans: &[Result<Plan, RuleError>]) -> Option<Statistic> {
+    let statistic = |plan: &_| match plan {
+        Ok(Plan::Columns { statistic, rows: None }) => Some(*statistic),
+        _ => None,
+    };
+    let first = statistic(&plans[0]);
+    first.filter(|_| plans.iter().all(|plan| statistic(plan) == first))
+}
+
 /// Whether a plan is the mean with these weights, but for that of a row.
-fn is_mean_without(plan: &Plan, weights: Option<&[f64]>, row: usize) -> bool {
+fn is_mean_without(plan: &Result<Plan, RuleError>, weights: Option<&[f64]>, row: usize) -> bool {
     match (plan, weights) {
-        (Plan::Mean { weights: None }, None) => true,
-        (Plan::Mean { weights: Some(others) }, Some(all)) => {
+        (Ok(Plan::Mean { weights: None }), None) => true,
+        (Ok(Plan::Mean { weights: Some(others) }), Some(all)) => {
             all[..row].iter().chain(&all[row + 1..]).eq(others)
         }
         _ => false,

@@ -6,6 +6,7 @@ use super::kernels::columns::give_shape;
 use super::kernels::mean::weighted_mean;
 use super::kernels::means::means_without_each;
 use super::kernels::near_median::mean_near_median;
+use super::kernels::near_medians::means_near_medians;
 use super::kernels::{median, trimmed_mean};
 use super::{
     Byzantine, Geometry, MeanWeights, Plan, Rule, RuleError, Statistic, Updates, WithoutEach, different,
@@ -81,15 +82,8 @@ impl Executor for Processors {
                     aggregates,
                 )?;
             }
-            WithoutEach::Columns(Statistic::Median) => median::without_each(updates, aggregates),
-            WithoutEach::Columns(Statistic::TrimmedMean { trim }) => {
-                trimmed_mean::without_each(updates, trim, aggregates);
-            }
-            WithoutEach::Columns(statistic @ Statistic::MeanNearMedian { .. }) => {
-                let rows = |left_out| (0..updates.len()).filter(|row| *row != left_out).collect();
-                let plan = |left_out| Plan::Columns { statistic, rows: Some(rows(left_out)) };
-                each(&(0..updates.len()).map(plan).collect::<Vec<_>>(), updates, aggregates)?;
-            }
+            WithoutEach::Median => median::without_each(updates, aggregates),
+            WithoutEach::TrimmedMean { trim } => trimmed_mean::without_each(updates, trim, aggregates),
             WithoutEach::Each(plans) => each(&plans, updates, aggregates)?,
         }
         Ok(())
@@ -125,6 +119,10 @@ fn statistic_of(statistic: Statistic, updates: &Updates<'_>) -> Vec<f32> {
 
 /// What each of `plans` makes of `updates`.
 fn each(plans: &[Plan], updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -> Result<(), RuleError> {
+    if let Some((selections, count)) = selections(plans) {
+        means_near_medians(updates, &selections, count, aggregates);
+        return Ok(());
+    }
     // A rule that selects has few different ones.
     let (firsts, places) = different(plans);
     let rows = |plan: &Plan| if let Plan::Row(row) = plan { Some(*row) } else { None };
@@ -138,4 +136,19 @@ fn each(plans: &[Plan], updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -
         aggregate.copy_from_slice(rows(plan).map_or(&made[place][..], |row| updates.rows()[row]));
     });
     Ok(())
+}
+
+/// Of which rows each plan has the mean of the values near the median, and of how many values; if all plans have that, and
+/// the numbers are the same.
+fn selections(plans: &[Plan]) -> Option<(Vec<&[usize]>, usize)> {
+    let selection = |plan| match plan {
+        &Plan::Columns { statistic: Statistic::MeanNearMedian { count }, rows: Some(ref rows) } => {
+            Some((&rows[..], count))
+        }
+        _ => None,
+    };
+    let (first, count) = selection(&plans[0])?;
+    let of_this_size = |(rows, of): (&[usize], usize)| rows.len() == first.len() && of == count;
+    let all = plans.iter().map(|plan| selection(plan).filter(|it| of_this_size(*it)).map(|(rows, _)| rows));
+    Some((all.collect::<Option<_>>()?, count))
 }

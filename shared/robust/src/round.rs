@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use rayon::prelude::*;
+
 use super::kernels::selection::{Neighbours, Selection};
 use super::{Byzantine, Distances, RuleError, State, Updates};
 
@@ -122,11 +124,25 @@ impl<'a> Round<'a> {
     /// As [`Round::distance`].
     pub fn sum_to_nearest(&self, row: usize, count: usize) -> Result<f64, RuleError> {
         let row = self.in_geometry(row);
+        match self.left_out {
+            None => Ok(self.geometry.distances()?.sum_to_nearest(row, count)),
+            Some(left_out) => Ok(sum_without(left_out, &self.geometry.nearest()?[row], count)),
+        }
+    }
+
+    /// [`Round::sum_to_nearest`] of each update.
+    ///
+    /// # Errors
+    /// As [`Round::distance`].
+    pub fn sums_to_nearest(&self, count: usize) -> Result<Vec<f64>, RuleError> {
         let Some(left_out) = self.left_out else {
-            return Ok(self.geometry.distances()?.sum_to_nearest(row, count));
+            let distances = self.geometry.distances()?;
+            let rows = (0..self.devices()).into_par_iter();
+            return Ok(rows.map(|row| distances.sum_to_nearest(row, count)).collect());
         };
-        let others = self.geometry.nearest()?[row].iter().filter(|(other, _)| *other != left_out);
-        Ok(others.take(count).map(|(_, distance)| distance).sum())
+        // One after the other: other threads are at the rounds without other updates.
+        let (before, after) = self.geometry.nearest()?.split_at(left_out);
+        Ok(before.iter().chain(&after[1..]).map(|others| sum_without(left_out, others, count)).collect())
     }
 
     /// All updates, to take out one after the other by their distances to those that are left; `count` is how many of the
@@ -143,4 +159,9 @@ impl<'a> Round<'a> {
     fn in_geometry(&self, row: usize) -> usize {
         row + usize::from(self.left_out.is_some_and(|left_out| row >= left_out))
     }
+}
+
+/// Sum of the first `count` distances but that of `left_out`.
+fn sum_without(left_out: usize, others: &[(usize, f64)], count: usize) -> f64 {
+    others.iter().filter(|(other, _)| *other != left_out).take(count).map(|(_, distance)| distance).sum()
 }

@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gzip::unpacked;
-use super::{DataError, Dataset, DatasetError, Features, Folder, Mirror, Published, Source, Spec, Split};
+use super::{
+    DataError, Dataset, DatasetError, Features, Folder, Mirror, Published, Source, Spec, Split, TableError,
+};
 use crate::random::{Purpose, stream};
 
 const FEATURES: usize = 30;
@@ -64,62 +66,6 @@ enum Form {
     Kaggle,
 }
 
-/// Why a text is not the table that was expected.
-#[derive(Debug, thiserror::Error)]
-pub enum BreastCancerError {
-    /// Damaged compression.
-    #[error("cannot be decompressed: {0}")]
-    Gzip(#[from] std::io::Error),
-    /// Not text in UTF-8.
-    #[error("{0}; save it as UTF-8")]
-    Encoding(String),
-    /// Not a CSV text.
-    #[error("not a table of comma-separated values: {0}")]
-    Csv(#[from] csv::Error),
-    /// The first line is none of those that are known.
-    #[error(
-        "line 1 is {0:?}, not the header `569,30,malignant,benign` of wdbc.csv, a row of UCI's wdbc.data, nor the header of \
-         Kaggle's data.csv"
-    )]
-    Header(String),
-    /// A row with too few or too many fields.
-    #[error(
-        "line {line}: {actual} fields, where a row has {FEATURES} features, a label, and in other forms than wdbc.csv a number"
-    )]
-    Fields {
-        /// Line number, from 1.
-        line: u64,
-        /// Number of fields.
-        actual: usize,
-    },
-    /// A feature that is not a finite number of `f32`'s range.
-    #[error("line {line}: field {column} is {text:?}, not a finite number of f32's range")]
-    Number {
-        /// Line number, from 1.
-        line: u64,
-        /// Number of the field, from 1.
-        column: usize,
-        /// What stands there.
-        text: String,
-    },
-    /// A label that is none.
-    #[error("line {line}: the label is {text:?}, not {labels}")]
-    Label {
-        /// What it may be.
-        labels: &'static str,
-        /// Line number, from 1.
-        line: u64,
-        /// What stands there.
-        text: String,
-    },
-    /// Rows missing or added.
-    #[error("{0} rows, where the table has {ROWS}")]
-    Rows(usize),
-    /// Values that overflow when they are standardised.
-    #[error("the table makes no data set: {0}")]
-    Dataset(#[from] DatasetError),
-}
-
 struct Row {
     features: [f64; FEATURES],
     label: u8,
@@ -134,7 +80,7 @@ struct Row {
 ///
 /// # Errors
 /// If `table` is not that file; the error names the line.
-pub fn read_breast_cancer(table: &[u8], seed: u64) -> Result<Split, BreastCancerError> {
+pub fn read_breast_cancer(table: &[u8], seed: u64) -> Result<Split, TableError> {
     let rows = read_rows(table)?;
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.shuffle(&mut stream(seed, Purpose::Split, None, 0));
@@ -168,9 +114,10 @@ fn dataset(rows: &[Row], chosen: &[usize], scales: &[Scale; FEATURES]) -> Result
     Dataset::new(vec![FEATURES], CLASSES, Features::Floats(features), labels)
 }
 
-fn read_rows(table: &[u8]) -> Result<Vec<Row>, BreastCancerError> {
+fn read_rows(table: &[u8]) -> Result<Vec<Row>, TableError> {
     let table = unpacked(table, MOST_BYTES)?;
-    let table = toml_file::text(table.into_owned()).map_err(BreastCancerError::Encoding)?;
+    let encoding = |error| TableError::Whole(format!("{error}; save it as UTF-8"));
+    let table = toml_file::text(table.into_owned()).map_err(encoding)?;
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(table.as_bytes());
     let mut records = reader.records();
@@ -179,12 +126,15 @@ fn read_rows(table: &[u8]) -> Result<Vec<Row>, BreastCancerError> {
     let first_row = (form == Form::Uci).then_some(Ok(first));
     let rows = first_row.into_iter().chain(records).map(|record| read_row(form, &record?));
     let rows = rows.collect::<Result<Vec<_>, _>>()?;
-    if rows.len() == ROWS { Ok(rows) } else { Err(BreastCancerError::Rows(rows.len())) }
+    if rows.len() != ROWS {
+        return Err(TableError::Whole(format!("{} rows, where the table has {ROWS}", rows.len())));
+    }
+    Ok(rows)
 }
 
 impl Form {
     /// By the first line of a table.
-    fn of(first: &csv::StringRecord) -> Result<Self, BreastCancerError> {
+    fn of(first: &csv::StringRecord) -> Result<Self, TableError> {
         let begins =
             |start: &[&str]| first.iter().zip(start).filter(|(field, known)| field == *known).count();
         if first == ["569", "30", "malignant", "benign"][..] {
@@ -195,7 +145,10 @@ impl Form {
             Ok(Form::Uci)
         } else {
             let start: String = first.iter().collect::<Vec<_>>().join(",").chars().take(80).collect();
-            Err(BreastCancerError::Header(start))
+            Err(TableError::Whole(format!(
+                "line 1 is {start:?}, not the header `569,30,malignant,benign` of wdbc.csv, a row of UCI's wdbc.data, nor \
+                 the header of Kaggle's data.csv"
+            )))
         }
     }
 
@@ -207,14 +160,14 @@ impl Form {
         }
     }
 
-    fn label(self, text: &str, line: u64) -> Result<u8, BreastCancerError> {
+    fn label(self, text: &str, line: u64) -> Result<u8, TableError> {
         match (self, text) {
             (Form::ScikitLearn, "0") | (Form::Uci | Form::Kaggle, "M") => Ok(1),
             (Form::ScikitLearn, "1") | (Form::Uci | Form::Kaggle, "B") => Ok(0),
             (Form::ScikitLearn, _) => Err(("0 (malignant) or 1 (benign)", text)),
             _ => Err(("M (malignant) or B (benign)", text)),
         }
-        .map_err(|(labels, text)| BreastCancerError::Label { line, labels, text: text.to_owned() })
+        .map_err(|(labels, text)| TableError::line(line, format!("the label is {text:?}, not {labels}")))
     }
 }
 
@@ -223,14 +176,15 @@ fn fits_f32(value: f64) -> bool {
     (value as f32).is_finite()
 }
 
-fn read_row(form: Form, record: &csv::StringRecord) -> Result<Row, BreastCancerError> {
+fn read_row(form: Form, record: &csv::StringRecord) -> Result<Row, TableError> {
     let line = record.position().map_or(0, csv::Position::line);
     let (fields, label) = form.fields();
     let (needed, actual) = (fields.end.max(label + 1), record.len());
     // Kaggle's rows may end in the comma that its header ends in.
     let ends_empty = form == Form::Kaggle && actual == needed + 1 && record[needed].is_empty();
     if actual != needed && !ends_empty {
-        return Err(BreastCancerError::Fields { line, actual });
+        let needed = "a row has 30 features, a label, and in other forms than wdbc.csv a number";
+        return Err(TableError::line(line, format!("{actual} fields, where {needed}")));
     }
     let mut features = [0.0; FEATURES];
     for (feature, column) in features.iter_mut().zip(fields) {
@@ -239,7 +193,8 @@ fn read_row(form: Form, record: &csv::StringRecord) -> Result<Row, BreastCancerE
             .parse()
             .ok()
             .filter(|&value| fits_f32(value))
-            .ok_or_else(|| BreastCancerError::Number { line, column: column + 1, text: text.to_owned() })?;
+            .ok_or_else(|| format!("field {} is {text:?}, not a finite number of f32's range", column + 1))
+            .map_err(|cause| TableError::line(line, cause))?;
     }
     Ok(Row { features, label: form.label(&record[label], line)? })
 }

@@ -1,13 +1,13 @@
 //! The table of CH-MNIST: colorectal histology tiles, grey 64 x 64.
 
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _};
 
 use flate2::bufread::MultiGzDecoder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gzip::is_gzip;
-use super::{DataError, Dataset, DatasetError, Features, Folder, Mirror, Published, Source, Spec, Split};
+use super::{DataError, Dataset, Features, Folder, Mirror, Published, Source, Spec, Split, TableError};
 
 const SIDE: usize = 64;
 const PIXELS: usize = SIDE * SIDE;
@@ -53,67 +53,6 @@ impl Source for ChMnist {
     }
 }
 
-/// Why bytes are not the table that was expected.
-#[derive(Debug, thiserror::Error)]
-pub enum ChMnistError {
-    /// Damaged compression.
-    #[error("line {line}: cannot be decompressed: {source}")]
-    Gzip {
-        /// Line number, from 1.
-        line: usize,
-        /// What is wrong.
-        source: io::Error,
-    },
-    /// A line that is none of the table's.
-    #[error("line {0}: longer than any line of the table; is it a CSV file?")]
-    Line(usize),
-    /// Another header.
-    #[error("line 1: column {column} is headed {text:?}, not {expected:?}")]
-    Header {
-        /// Number of the column, from 1.
-        column: usize,
-        /// What stands there.
-        text: String,
-        /// What should stand there.
-        expected: String,
-    },
-    /// A row with too few or too many fields.
-    #[error("line {line}: {actual} fields, where a row has {PIXELS} pixels and a label")]
-    Fields {
-        /// Line number, from 1.
-        line: usize,
-        /// Number of fields.
-        actual: usize,
-    },
-    /// A pixel that is no byte.
-    #[error("line {line}: pixel {column} is {text:?}, not a whole number from 0 to 255")]
-    Pixel {
-        /// Line number, from 1.
-        line: usize,
-        /// Number of the field, from 1.
-        column: usize,
-        /// What stands there.
-        text: String,
-    },
-    /// A label that names no tissue.
-    #[error("line {line}: the label is {text:?}, not a whole number from 1 to 8")]
-    Label {
-        /// Line number, from 1.
-        line: usize,
-        /// What stands there.
-        text: String,
-    },
-    /// Rows missing or added.
-    #[error("{0} rows or more, where the data set has {ROWS}")]
-    TooMany(usize),
-    /// Rows missing.
-    #[error("{0} rows, where the data set has {ROWS}")]
-    TooFew(usize),
-    /// Values that make no data set.
-    #[error("the table makes no data set: {0}")]
-    Dataset(#[from] DatasetError),
-}
-
 /// Reads `hmnist_64_64_L.csv` (4,096 pixels and a label per row), plain or gzipped, and splits it with `seed`
 /// into 4,000 training and 1,000 test examples (paper section 4.1). The file's labels 1 to 8 become the classes
 /// 0 to 7.
@@ -122,7 +61,7 @@ pub enum ChMnistError {
 ///
 /// # Errors
 /// If `table` is not that file; the error names the line.
-pub fn read_ch_mnist(table: &[u8], seed: u64) -> Result<Split, ChMnistError> {
+pub fn read_ch_mnist(table: &[u8], seed: u64) -> Result<Split, TableError> {
     let (pixels, labels) = if is_gzip(table) {
         read_rows(BufReader::new(MultiGzDecoder::new(table)))?
     } else {
@@ -133,7 +72,7 @@ pub fn read_ch_mnist(table: &[u8], seed: u64) -> Result<Split, ChMnistError> {
 }
 
 /// The pixels of all rows, and their classes.
-fn read_rows(mut table: impl BufRead) -> Result<(Vec<u8>, Vec<u8>), ChMnistError> {
+fn read_rows(mut table: impl BufRead) -> Result<(Vec<u8>, Vec<u8>), TableError> {
     let mut text = Vec::new();
     read_line(&mut table, &mut text, 1)?;
     check_header(&text)?;
@@ -143,60 +82,67 @@ fn read_rows(mut table: impl BufRead) -> Result<(Vec<u8>, Vec<u8>), ChMnistError
             break;
         }
         if labels.len() == ROWS {
-            return Err(ChMnistError::TooMany(ROWS + 1));
+            let more = ROWS + 1;
+            return Err(TableError::Whole(format!("{more} rows or more, where the data set has {ROWS}")));
         }
         labels.push(read_row(&text, line, &mut pixels)?);
     }
-    if labels.len() == ROWS { Ok((pixels, labels)) } else { Err(ChMnistError::TooFew(labels.len())) }
+    if labels.len() < ROWS {
+        return Err(TableError::Whole(format!("{} rows, where the data set has {ROWS}", labels.len())));
+    }
+    Ok((pixels, labels))
 }
 
 /// Reads the next line without its end into `text`, and says whether there was one.
-fn read_line(table: &mut impl BufRead, text: &mut Vec<u8>, line: usize) -> Result<bool, ChMnistError> {
+fn read_line(table: &mut impl BufRead, text: &mut Vec<u8>, line: u64) -> Result<bool, TableError> {
     text.clear();
     let read = table.by_ref().take(MAX_LINE).read_until(b'\n', text);
-    let length = read.map_err(|source| ChMnistError::Gzip { line, source })?;
+    let length = read.map_err(|cause| TableError::line(line, TableError::Gzip(cause)))?;
     if text.pop_if(|byte| *byte == b'\n').is_some() {
         text.pop_if(|byte| *byte == b'\r');
     } else if length as u64 == MAX_LINE {
-        return Err(ChMnistError::Line(line));
+        return Err(TableError::line(line, "longer than any line of the table; is it a CSV file?"));
     }
     Ok(length > 0)
 }
 
-fn check_header(line: &[u8]) -> Result<(), ChMnistError> {
+fn check_header(line: &[u8]) -> Result<(), TableError> {
+    let differs = |column: usize, name: &[u8], expected: &str| {
+        let name = excerpt(name);
+        Err(TableError::line(1, format!("column {column} is headed {name:?}, not {expected:?}")))
+    };
     let expected = (0..PIXELS).map(|pixel| format!("pixel{pixel:04}")).chain(["label".to_owned()]);
     let mut names = line.split(|&byte| byte == b',');
     for (index, expected) in expected.enumerate() {
         let name = names.next().unwrap_or_default();
         if name != expected.as_bytes() {
-            return Err(ChMnistError::Header { column: index + 1, text: excerpt(name), expected });
+            return differs(index + 1, name, &expected);
         }
     }
-    match names.next() {
-        None => Ok(()),
-        Some(name) => {
-            let (column, expected) = (PIXELS + 2, "the end of the line".to_owned());
-            Err(ChMnistError::Header { column, text: excerpt(name), expected })
-        }
-    }
+    names.next().map_or(Ok(()), |name| differs(PIXELS + 2, name, "the end of the line"))
 }
 
 /// Adds the pixels of a row to `pixels` and returns its class.
-fn read_row(text: &[u8], line: usize, pixels: &mut Vec<u8>) -> Result<u8, ChMnistError> {
+fn read_row(text: &[u8], line: u64, pixels: &mut Vec<u8>) -> Result<u8, TableError> {
     let actual = text.split(|&byte| byte == b',').count();
     if actual != PIXELS + 1 {
-        return Err(ChMnistError::Fields { line, actual });
+        let fields = format!("{actual} fields, where a row has {PIXELS} pixels and a label");
+        return Err(TableError::line(line, fields));
     }
     let mut fields = text.split(|&byte| byte == b',');
     for (index, field) in fields.by_ref().take(PIXELS).enumerate() {
-        let pixel = number(field);
-        let refused = || ChMnistError::Pixel { line, column: index + 1, text: excerpt(field) };
-        pixels.push(pixel.ok_or_else(refused)?);
+        pixels.push(number(field).ok_or_else(|| {
+            let (column, text) = (index + 1, excerpt(field));
+            TableError::line(line, format!("pixel {column} is {text:?}, not a whole number from 0 to 255"))
+        })?);
     }
     let label = fields.next().unwrap_or_default();
     match number(label) {
         Some(label @ 1..=8) => Ok(label - 1),
-        _ => Err(ChMnistError::Label { line, text: excerpt(label) }),
+        _ => {
+            let label = excerpt(label);
+            Err(TableError::line(line, format!("the label is {label:?}, not a whole number from 1 to 8")))
+        }
     }
 }
 
@@ -290,11 +236,14 @@ mod tests {
     #[test]
     fn hostile_bytes_are_refused_without_reading_them_all() {
         let endless = packed(&vec![b'0'; 20_000_000]);
-        assert!(matches!(read_ch_mnist(&endless, 1), Err(ChMnistError::Line(1))));
         let binary = vec![0xff; 100_000];
-        assert!(matches!(read_ch_mnist(&binary, 1), Err(ChMnistError::Line(1))));
+        for table in [endless, binary] {
+            let error = read_ch_mnist(&table, 1).unwrap_err().to_string();
+            assert_eq!(error, "line 1: longer than any line of the table; is it a CSV file?");
+        }
         let mut damaged = packed((header() + &row(0)).as_bytes());
         damaged.truncate(damaged.len() - 9);
-        assert!(matches!(read_ch_mnist(&damaged, 1), Err(ChMnistError::Gzip { .. })));
+        let error = read_ch_mnist(&damaged, 1).unwrap_err().to_string();
+        assert!(error.starts_with("line 3: cannot be decompressed: "), "{error}");
     }
 }

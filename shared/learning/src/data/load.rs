@@ -104,13 +104,13 @@ fn unfit(path: PathBuf, cause: Box<dyn Error + Send + Sync>) -> DataError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{ChMnistError, IdxError};
+    use crate::data::{IdxError, TableError};
 
     #[test]
     fn a_file_for_which_there_is_no_memory_is_not_called_damaged() {
         let no_memory = || io::Error::from(io::ErrorKind::OutOfMemory);
         let errors: [Box<dyn Error + Send + Sync>; 2] =
-            [IdxError::from(no_memory()).into(), ChMnistError::Gzip { line: 1, source: no_memory() }.into()];
+            [IdxError::from(no_memory()).into(), TableError::line(1, TableError::Gzip(no_memory())).into()];
         for error in errors {
             let said = unfit("pictures".into(), error).to_string();
             assert!(said.contains("ulimit -v") && !said.contains("remove the file"), "{said}");

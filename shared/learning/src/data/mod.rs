@@ -38,10 +38,11 @@ mod shard_file;
 mod shard_list;
 mod shard_source;
 mod source;
+mod table;
 
 pub use batch::Batch;
-pub use breast_cancer::{BreastCancer, BreastCancerError, read_breast_cancer};
-pub use ch_mnist::{ChMnist, ChMnistError, read_ch_mnist};
+pub use breast_cancer::{BreastCancer, read_breast_cancer};
+pub use ch_mnist::{ChMnist, read_ch_mnist};
 pub use dataset::{Dataset, DatasetError, Split};
 pub use fashion_mnist::FashionMnist;
 pub use features::{Features, pixel};
@@ -57,3 +58,4 @@ pub use shard_file::{ShardError, ShardFile, ShardInfo};
 pub use shard_list::{ShardEntry, ShardList};
 pub use shard_source::ShardSource;
 pub use source::{Mirror, Published, Source, Spec};
+pub use table::TableError;

@@ -20,6 +20,19 @@ pub(super) fn random_tensor(shape: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(values.collect::<Vec<f64>>(), shape, &Device::Cpu).unwrap()
 }
 
+/// The values of a 64-bit tensor, in order.
+pub(super) fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Checks that two 64-bit tensors have one shape and the same values but for rounding.
+pub(super) fn assert_close(tensor: &Tensor, expected: &Tensor) {
+    assert_eq!(tensor.dims(), expected.dims());
+    for (value, expected) in values(tensor).iter().zip(values(expected)) {
+        assert!((value - expected).abs() < 1e-12, "{value} instead of {expected}");
+    }
+}
+
 /// `examples` examples of features in [-1, 1), the labels in turn.
 pub(super) fn random_batch(shape: &[usize], classes: u32, examples: usize) -> Batch {
     let features = random_tensor(&[&[examples], shape].concat(), 17).flatten_all().unwrap();
@@ -39,8 +52,7 @@ pub(super) fn assert_gradient(inputs: &[Tensor], layer: impl Fn(&[Tensor]) -> Re
     let tensors: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
     let gradients = weighted(&tensors).unwrap().backward().unwrap();
     for (i, tensor) in tensors.iter().enumerate() {
-        let gradient = gradients.get(tensor).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        for (j, &derivative) in gradient.iter().enumerate() {
+        for (j, derivative) in values(gradients.get(tensor).unwrap()).into_iter().enumerate() {
             let expected = central_difference(inputs, i, j, STEP, &weighted);
             assert!(
                 (derivative - expected).abs() <= 1e-7 * (1.0 + expected.abs()),
@@ -75,8 +87,7 @@ pub(super) fn assert_model_gradient<N: Network>(model: &Classifier<N>, batch: &B
     let samples = (64 / tensors.len()).max(2);
     let constants: Vec<Tensor> = tensors.iter().map(Tensor::detach).collect();
     for (i, entry) in model.layout().entries().iter().enumerate() {
-        let derivatives = expected_gradients.get(&tensors[i]).unwrap().flatten_all().unwrap();
-        let derivatives = derivatives.to_vec1::<f64>().unwrap();
+        let derivatives = values(expected_gradients.get(&tensors[i]).unwrap());
         let scale = derivatives.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
         assert!(scale > 0.0, "{}: nothing to check", entry.name);
         for j in sample(&mut random, entry.len(), entry.len().min(samples)) {
@@ -107,7 +118,7 @@ fn central_difference(
     function: &impl Fn(&[Tensor]) -> Result<Tensor>,
 ) -> f64 {
     let at = |step: f64| {
-        let mut values = inputs[i].flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        let mut values = values(&inputs[i]);
         values[j] += step;
         let mut inputs = inputs.to_vec();
         inputs[i] = Tensor::from_vec(values, inputs[i].shape(), &Device::Cpu).unwrap();

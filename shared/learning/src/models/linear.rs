@@ -142,7 +142,7 @@ impl CustomOp3 for Linear {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gradient_check::{assert_gradient, random_tensor};
+    use super::super::gradient_check::{assert_close, assert_gradient, random_tensor};
     use super::*;
 
     #[test]
@@ -162,12 +162,7 @@ mod tests {
         let (input, weight) = (random_tensor(&[6, 40], 1), random_tensor(&[30, 40], 2));
         let bias = random_tensor(&[30], 3);
         let expected = input.matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
-        let output = linear(&input, &weight, &bias).unwrap();
-        assert_eq!(output.dims(), expected.dims());
-        let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        for (value, expected) in values(&output).iter().zip(values(&expected)) {
-            assert!((value - expected).abs() < 1e-12, "{value} instead of {expected}");
-        }
+        assert_close(&linear(&input, &weight, &bias).unwrap(), &expected);
     }
 
     #[test]

@@ -73,12 +73,8 @@ impl CustomOp1 for Reversal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gradient_check::{assert_gradient, random_tensor};
+    use super::super::gradient_check::{assert_gradient, random_tensor, values};
     use super::*;
-
-    fn values(tensor: &Tensor) -> Vec<f64> {
-        tensor.flatten_all().unwrap().to_vec1().unwrap()
-    }
 
     #[test]
     fn it_does_what_candle_does() {

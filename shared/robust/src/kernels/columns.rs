@@ -82,15 +82,9 @@ fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic,
 
 /// The same columns of all `vectors`, so many at a time.
 pub(crate) fn blocks_of(vectors: &mut [Vec<f32>], columns: usize) -> Vec<Vec<&mut [f32]>> {
-    let mut blocks = Vec::new();
     let count = vectors.first().map_or(0, |vector| vector.len().div_ceil(columns));
-    blocks.resize_with(count, || Vec::with_capacity(vectors.len()));
-    for vector in vectors {
-        for (block, piece) in blocks.iter_mut().zip(vector.chunks_mut(columns)) {
-            block.push(piece);
-        }
-    }
-    blocks
+    let mut pieces: Vec<_> = vectors.iter_mut().map(|vector| vector.chunks_mut(columns)).collect();
+    (0..count).map(|_| pieces.iter_mut().map(|pieces| pieces.next().unwrap_or_default()).collect()).collect()
 }
 
 /// The only result of `statistic` for each column: d values.

@@ -30,7 +30,7 @@ const SHARE: usize = 4;
 const ALL: usize = usize::MAX;
 
 /// The rows of a tile in a panel, side by side: they are gone through together.
-type Tile = [[Lanes; TILE]; PANEL];
+type Tile = [[Lanes; TILE]];
 
 /// For each pair i <= j of `rows`, the product of rows i and j, both taken from `origin`, at `i * m + j` of the result;
 /// zeros elsewhere. All rows, `origin` too, are of one length.
@@ -95,7 +95,9 @@ impl Worker<'_> {
 struct Panel<'a> {
     rows: &'a [&'a [f32]],
     origin: &'a [f32],
-    tiles: Vec<Tile>,
+    /// One after the other, each of `length` vectors.
+    tiles: Vec<[Lanes; TILE]>,
+    length: usize,
     /// Tiles that a thread works on at least.
     fewest: usize,
     /// Whole vectors of columns that it holds; the rest is rubbish.
@@ -104,15 +106,17 @@ struct Panel<'a> {
 
 impl<'a> Panel<'a> {
     fn new(rows: &'a [&'a [f32]], origin: &'a [f32], fewest: usize) -> Self {
-        let tiles = vec![[[Lanes::ZERO; TILE]; PANEL]; rows.len().div_ceil(TILE)];
-        Panel { rows, origin, tiles, fewest, vectors: 0 }
+        let length = origin.len().div_ceil(LANES).min(PANEL);
+        let tiles = vec![[Lanes::ZERO; TILE]; rows.len().div_ceil(TILE) * length];
+        Panel { rows, origin, tiles, length, fewest, vectors: 0 }
     }
 
     /// Takes the columns from `start` on.
     fn fill(&mut self, start: usize) {
         let origin = &self.origin[start..(start + PANEL * LANES).min(self.origin.len())];
         self.vectors = origin.len().div_ceil(LANES);
-        self.tiles.par_iter_mut().enumerate().with_min_len(self.fewest).for_each(|(number, tile)| {
+        let tiles = self.tiles.par_chunks_exact_mut(self.length).enumerate().with_min_len(self.fewest);
+        tiles.for_each(|(number, tile)| {
             for (place, row) in (number * TILE..self.rows.len()).take(TILE).enumerate() {
                 let ahead = Ahead::of(&self.rows[row + 1..], start, origin.len());
                 let row = &self.rows[row][start..][..origin.len()];
@@ -131,7 +135,7 @@ impl<'a> Panel<'a> {
 
     /// The tiles that all are multiplied with before the next ones.
     fn stripes(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let tiles = self.tiles.len();
+        let tiles = self.rows.len().div_ceil(TILE);
         (0..tiles).step_by(STRIPE).map(move |first| first..(first + STRIPE).min(tiles))
     }
 
@@ -139,9 +143,10 @@ impl<'a> Panel<'a> {
     fn add_products_with(&self, stripe: Range<usize>, tile: usize, products: &mut [f64]) {
         let columns = tile.max(stripe.start)..stripe.end;
         if !columns.is_empty() {
-            let (rows, first) = (&self.tiles[tile], columns.start * TILE);
-            let (columns, vectors, devices) = (&self.tiles[columns], self.vectors, self.rows.len());
-            Arch::new().dispatch(TileProducts { rows, columns, first, vectors, devices, products });
+            let (rows, first) = (&self.tiles[tile * self.length..][..self.vectors], columns.start * TILE);
+            let columns = &self.tiles[columns.start * self.length..columns.end * self.length];
+            let (length, devices) = (self.length, self.rows.len());
+            Arch::new().dispatch(TileProducts { rows, columns, length, first, devices, products });
         }
     }
 }
@@ -187,9 +192,10 @@ fn difference(a: &[f32; LANES], b: &[f32; LANES]) -> Lanes {
 /// `products`, one row of all `devices` for each row of the tile.
 struct TileProducts<'a> {
     rows: &'a Tile,
-    columns: &'a [Tile],
+    /// Of `length` vectors each.
+    columns: &'a Tile,
+    length: usize,
     first: usize,
-    vectors: usize,
     devices: usize,
     products: &'a mut [f64],
 }
@@ -199,8 +205,9 @@ impl WithSimd for TileProducts<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        for (column, columns) in (self.first..).step_by(TILE).zip(self.columns) {
-            let sums = totals(&tile_products(simd, &self.rows[..self.vectors], columns));
+        let tiles = self.columns.chunks_exact(self.length);
+        for (column, columns) in (self.first..).step_by(TILE).zip(tiles) {
+            let sums = totals(&tile_products(simd, self.rows, columns));
             for (row, sums) in self.products.chunks_exact_mut(self.devices).zip(sums) {
                 for (product, sum) in row[column..].iter_mut().zip(sums) {
                     *product += sum;
@@ -215,7 +222,7 @@ impl WithSimd for TileProducts<'_> {
 /// Written with the machine's own vectors: what the compiler makes of plain loops over so many lanes changes with every
 /// word of them.
 #[inline(always)]
-fn tile_products<S: Simd>(simd: S, rows: &[[Lanes; TILE]], columns: &Tile) -> [[Lanes; TILE]; TILE] {
+fn tile_products<S: Simd>(simd: S, rows: &Tile, columns: &Tile) -> [[Lanes; TILE]; TILE] {
     let mut products = [[Lanes::ZERO; TILE]; TILE];
     for part in parts::<S>() {
         let mut sums = [[simd.splat_f32s(0.0); TILE]; TILE];

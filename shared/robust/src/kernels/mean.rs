@@ -47,10 +47,13 @@ impl MeanWeights {
     /// # Errors
     /// [`RuleError::NoWeight`] if such a sum is zero, or next to nothing.
     pub fn shares_without_each(&self) -> Result<Vec<f64>, RuleError> {
-        let rows = self.each.len();
-        let total_without =
-            |row: usize| -> f64 { self.each[..row].iter().chain(&self.each[row + 1..]).sum() };
-        let shares: Vec<f64> = (0..rows).map(|row| total_without(row).recip()).collect();
+        let (rows, mut before) = (self.each.len(), 0.0);
+        let share = |(row, weight): (usize, &f64)| {
+            let total_without: f64 = self.each[row + 1..].iter().fold(before, |sum, weight| sum + weight);
+            before += weight;
+            total_without.recip()
+        };
+        let shares: Vec<f64> = self.each.iter().enumerate().map(share).collect();
         if shares.iter().any(|share| share.is_infinite()) {
             return Err(RuleError::NoWeight { rows: rows.saturating_sub(1) });
         }

@@ -81,10 +81,11 @@ impl Kernel for MeansWithoutEach<'_, '_> {
         };
         let group = |group: usize| [0, 1, 2, 3].map(|k| row(GROUP * group + k));
         let mut ahead = Ahead::of(updates.rows(), start + columns, columns);
+        let lines = if start + columns < updates.dimension() { GROUP * columns / LANES } else { 0 };
         before.resize(updates.len().div_ceil(GROUP) * columns, 0.0);
         before[..columns].fill(0.0);
         for next in 1..updates.len().div_ceil(GROUP) {
-            for _ in 0..GROUP * columns / LANES {
+            for _ in 0..lines {
                 ahead.fetch_line();
             }
             let (here, sums) = before[(next - 1) * columns..].split_at_mut(columns);

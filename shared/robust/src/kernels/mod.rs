@@ -8,6 +8,7 @@ pub(crate) mod mean;
 pub(crate) mod means;
 pub(crate) mod median;
 pub(crate) mod near_median;
+pub(crate) mod near_medians;
 pub(crate) mod ranks;
 pub(crate) mod scores;
 pub(crate) mod selection;

@@ -39,7 +39,7 @@ impl Statistic for MeanNearMedian {
 
 /// The mean of the `count` values nearest the median of each column of a strip, which is sorted.
 #[inline(always)]
-fn average<const S: usize>(sorted: &[Strips<S>], strip: usize, count: usize) -> Lanes {
+pub(super) fn average<const S: usize>(sorted: &[Strips<S>], strip: usize, count: usize) -> Lanes {
     Arch::new().dispatch(Average { sorted, strip, count })
 }
 

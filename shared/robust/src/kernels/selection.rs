@@ -48,7 +48,7 @@ impl<'a> Selection<'a> {
         neighbours: &'a Neighbours,
         left_out: Option<usize>,
     ) -> Self {
-        let (scores, contenders) = (neighbours.scores.clone(), Vec::new());
+        let (scores, contenders) = (neighbours.scores.clone(), Vec::with_capacity(nearest.len()));
         let mut selection = Selection { distances, nearest, neighbours, left_out, scores, contenders };
         left_out.into_iter().for_each(|row| selection.take(row));
         selection
@@ -61,12 +61,14 @@ impl<'a> Selection<'a> {
     pub fn take_least(&mut self, count: usize) -> Result<usize, RuleError> {
         let Selection { nearest, scores, contenders, .. } = self;
         scores.find_least(count, contenders);
-        let mut most = f64::INFINITY;
-        for &row in &*contenders {
-            scores.reach(row, &nearest[row], count);
-            most = most.min(scores.at_most(row));
+        if contenders.len() > 1 {
+            let mut most = f64::INFINITY;
+            for &row in &*contenders {
+                scores.reach(row, &nearest[row], count);
+                most = most.min(scores.at_most(row));
+            }
+            contenders.retain(|&row| scores.may_be(row, most));
         }
-        contenders.retain(|&row| scores.may_be(row, most));
         let winner = match **contenders {
             [only] => only,
             _ => least(contenders.iter().map(|&row| (row, scores.sum_up(row, &nearest[row], count))))?,

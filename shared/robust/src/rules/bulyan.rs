@@ -64,9 +64,11 @@ impl Rule for Bulyan {
         let Sizes { theta, gamma } = self.sizes(devices, byzantine)?;
         let neighbours = |left: usize| left.saturating_sub(byzantine.saturating_add(2)).max(1);
         let mut left = round.selection(neighbours(devices))?;
-        let selection = (0..theta).map(|selected| left.take_least(neighbours(devices - selected)));
-        let rows = Some(selection.collect::<Result<_, _>>()?);
-        Ok(Plan::Columns { statistic: Statistic::MeanNearMedian { count: gamma }, rows })
+        let mut rows = Vec::with_capacity(theta);
+        while rows.len() < theta {
+            rows.push(left.take_least(neighbours(devices - rows.len()))?);
+        }
+        Ok(Plan::Columns { statistic: Statistic::MeanNearMedian { count: gamma }, rows: Some(rows) })
     }
 }
 

@@ -1,6 +1,5 @@
 //! Krum: trust the update that has the nearest neighbours.
 
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,10 +31,8 @@ impl Rule for Krum {
 
     fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {
         let neighbours = round.devices() - round.byzantine().left() - 2;
-        let score = |row| Ok((row, round.sum_to_nearest(row, neighbours)?));
-        let scores =
-            (0..round.devices()).into_par_iter().map(score).collect::<Result<Vec<_>, RuleError>>()?;
-        Ok(Plan::Row(least(scores.into_iter())?))
+        let scores = round.sums_to_nearest(neighbours)?;
+        Ok(Plan::Row(least(scores.into_iter().enumerate())?))
     }
 }
 

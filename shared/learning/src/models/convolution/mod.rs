@@ -137,7 +137,7 @@ impl CustomOp2 for Convolution {
 mod tests {
     use candle_core::Device;
 
-    use super::super::gradient_check::{assert_gradient, random_tensor};
+    use super::super::gradient_check::{assert_close, assert_gradient, random_tensor, values};
     use super::*;
 
     const VARIANTS: [Convolution; 4] = [
@@ -168,12 +168,7 @@ mod tests {
                 let channels_first = input.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
                 let expected = channels_first.conv2d(&weight, padding, stride, 1, 1).unwrap();
                 let expected = expected.permute((0, 2, 3, 1)).unwrap();
-                let output = convolution.apply(&input, &weight).unwrap();
-                assert_eq!(output.dims(), expected.dims());
-                let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-                for (value, expected) in values(&output).iter().zip(values(&expected)) {
-                    assert!((value - expected).abs() < 1e-12, "{value} instead of {expected}");
-                }
+                assert_close(&convolution.apply(&input, &weight).unwrap(), &expected);
             }
         }
     }
@@ -195,8 +190,7 @@ mod tests {
         let view = wide.transpose(1, 2).unwrap();
         let weight = random_tensor(&[3, 2, 3, 3], 2);
         let output = |input: &Tensor| VARIANTS[2].apply(input, &weight).unwrap();
-        let values = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        assert_eq!(values(output(&view)), values(output(&view.contiguous().unwrap())));
+        assert_eq!(values(&output(&view)), values(&output(&view.contiguous().unwrap())));
         assert_gradient(&[wide], |x| VARIANTS[2].apply(&x[0].transpose(1, 2)?, &weight));
     }
 

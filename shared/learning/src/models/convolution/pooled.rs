@@ -168,7 +168,7 @@ impl CustomOp3 for Pooled {
 mod tests {
     use candle_core::{DType, Device, Var};
 
-    use super::super::super::gradient_check::{assert_gradient, random_tensor};
+    use super::super::super::gradient_check::{self, assert_gradient, random_tensor};
     use super::*;
 
     const PLAIN: Convolution = Convolution { stride: 1, padding: 0 };
@@ -209,8 +209,7 @@ mod tests {
         let expected = channels_first.max_pool2d(2).unwrap().permute((0, 2, 3, 1)).unwrap();
         let output = convolution_with_pooling(PLAIN, &input, &weight, &bias).unwrap();
         assert_eq!(output.dims(), expected.dims());
-        let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        assert_eq!(values(&output), values(&expected));
+        assert_eq!(gradient_check::values(&output), gradient_check::values(&expected));
     }
 
     #[test]
