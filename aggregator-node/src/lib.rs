@@ -1,17 +1,18 @@
-//! The other end of the wire: rounds, robust aggregation, records, and a broker if there is none.
+//! The aggregator: rounds, robust aggregation, their record, and a broker where there is none.
 //!
 //! # Layout
 //! - [`machine`]: the rounds of a run, as a state machine without I/O.
-//! - [`screening`]: the defense, which keeps harmful updates from the aggregation rule.
+//! - [`screening`]: the defense of a round, stage by stage, before the aggregation rule.
+//! - [`trial`]: whether devices could go on training from an update, before the rule gets it.
 //! - [`worker`]: what the aggregator computes: the aggregate, and how good it is.
-//! - [`evaluator`]: what tells how good models are.
+//! - [`evaluator`]: evaluates models.
 //! - [`backend`]: what rules are computed on, processors or a GPU (`cuda`, with the feature of that name).
-//! - `record`, a crate of its own: a run's directory and its report.
-//! - [`run`]: a run in progress: where it starts or goes on, and what of it is on disk.
+//! - [`run`]: a run in progress: where it starts or resumes, and what of it is on disk. The directory itself and the report
+//!   are the crate [`record`].
 //! - [`attack_log`]: what compromised devices do, where a bench writes it down.
 //! - `broker`: the embedded MQTT broker, with the feature `embedded-broker`.
-//! - [`config`]: where the binary takes its settings from.
-//! - [`node`]: joins machine, worker, record, MQTT and the clock.
+//! - [`config`]: the settings, from the command line and the environment.
+//! - [`node`]: joins machine, worker and record to [`link::drive()`], the loop of both programs.
 
 pub mod attack_log;
 pub mod backend;

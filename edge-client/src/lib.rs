@@ -1,10 +1,13 @@
+//! One device of a fleet: it trains on its own shard, sends updates over MQTT and, only where the scenario designates it,
+//! attacks.
 //!
 //! # Layout
-//! - [`agent`]: what the device says and when, as a state machine without I/O.
-//! - [`worker`]: what the device computes: local training, and crafting of poisoned models.
-//! - [`telemetry`]: what the board tells of itself.
-//! - [`config`]: where the binary takes its settings from.
-//! - [`client`]: joins agent, worker, board, MQTT and the clock.
+//! - [`agent`]: what the device sends and when, as a state machine without I/O.
+//! - [`worker`]: what the device computes: local training, and the crafting of poisoned models.
+//! - [`attack_memory`]: what an attack keeps from round to round, also over a restart.
+//! - [`telemetry`]: what the board measures of itself.
+//! - [`config`]: the settings, from a file, the environment and flags.
+//! - [`client`]: joins agent, worker and board to [`link::drive()`], the loop of both programs.
 
 pub mod agent;
 mod attack_log;

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo hil run hil-tests/scenarios/mnist-trimmed-mean.toml --on software --set rounds=50 --out runs/read-me
-//! cargo run -p aggregator-node --example read_run -- runs/read-me
+//! cargo run -p record --example read_run -- runs/read-me
 //! ```
 
 #![allow(clippy::print_stdout, reason = "printing is all that it does")]

@@ -6,12 +6,13 @@
 //! | `manifest.json` | [`Manifest`]: what the run is made of; written last on creation, so its presence means "this is a run" |
 //! | `scenario.toml` | the resolved scenario |
 //! | `rounds.jsonl` | one [`RoundRecord`] a line, each with a running digest |
-//! | `checkpoint.safetensors` | the global model after the last checkpointed round; at first the initial one |
+//! | `checkpoint.safetensors` | the global model after the last checkpointed round, at first the initial one, and what rule, stages and attack keep for later rounds |
 //! | `best.safetensors` | that of lowest test error, if the scenario wants it |
 //! | `devices.json` | [`Devices`]: what each device said that it is, and who was left out |
 //! | `term` | grows with every start of the aggregator |
 //! | `metrics.csv`, `summary.json`, `report.html` | written by [`RunDirectory::finish`] |
-//! | `logs/` | what the processes of a bench logged, which puts it there |
+//! | `attack-memory.safetensors` | what the attack keeps for later rounds, where clients of this machine craft |
+//! | `logs/` | what the processes of a bench logged; the bench writes it |
 //! | `.lock` | held by the process that writes the directory |
 //! | `.writer` | names that process, where the file system has no locks |
 //!

@@ -13,8 +13,8 @@
 //! - `many`: models of many devices at once.
 //! - `input`: the check of parameters and batch that all of them make.
 //!
-//! A new model is one file and its line in [`Catalogue`](scenario::catalogue::Catalogue). An implementation that does not
-//! differentiate with candle implements [`Model`] directly.
+//! A new model is one file, and one line in the crate `scenario`, in `catalogue.rs`. A model that does not differentiate
+//! with candle implements [`Model`] directly.
 
 use std::fmt;
 use std::sync::Arc;
