@@ -1,8 +1,8 @@
-//! The bench: runs a scenario in software, or with real clients over a real broker, wherever they are, and reports.
+//! The bench: it runs a scenario in software, or with real clients over a real broker, wherever they are, and reports.
 //!
 //! # Layout
 //! By subject; each knows those before it, and none after it.
-//! - [`system`]: this machine: starting programs, their end and what they print; ports; being asked to stop.
+//! - [`system`]: this machine: starting programs, ending them, their output; ports; requests to stop.
 //! - [`terminal`]: what a user sees: progress and tables.
 //! - [`data`]: the data of a scenario and each device's shard of it; listing and fetching data sets.
 //! - [`fleet`]: devices: boards and their processors, the inventory, and bringing everything onto them.

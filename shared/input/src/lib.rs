@@ -1,10 +1,10 @@
-//! What people write, and what can be wrong with it.
+//! Files and settings that people write, and the errors about them.
 //!
 //! # Layout
-//! - [`advice`]: what to do about an error of the operating system; it asks for this process's limits.
-//! - [`toml_file`]: files that people write, and what can be wrong with one.
-//! - [`chosen`]: what is chosen by a name, with its settings.
-//! - [`unfit`]: settings that cannot be.
+//! - [`advice`]: what to do about an error of the operating system; it looks up this process's limits.
+//! - [`toml_file`]: reading TOML files; every kind of file reports its errors in the same way.
+//! - [`chosen`]: something chosen by name, with its settings.
+//! - [`unfit`]: settings that cannot work.
 
 pub mod advice;
 pub mod chosen;

@@ -1,4 +1,4 @@
-//! What learns, and from what: the only part of Outpost that needs candle, with what is written in its tensors.
+//! Models and the data that they learn from, on candle.
 //!
 //! # Layout
 //! The lowest first: a module knows those before it in this list, and none after it.

@@ -1,15 +1,14 @@
-//! What a process needs where it touches the world: the MQTT link and its TLS, signals, limits, the supervisor, what it
-//! prints and logs, and randomness that never influences a result. The state machines of `edge-client` and
-//! `aggregator-node` know none of it.
+//! What a process needs where it meets the world: the MQTT link and its TLS, the event loop, signals, limits, the supervisor,
+//! output and log, and random ids, which never influence a result. The state machines of `edge-client` and `aggregator-node`
+//! know none of it.
 //!
-//! [`drive()`] is the loop of both programs: it waits for whatever happens, hands it to the state machine and carries out what
-//! that wants.
+//! [`drive()`] is the loop of both programs: it waits for whatever happens, passes it to the state machine and carries out the
+//! actions that come back.
 //!
-//! [`Link::open`] starts two tasks: one polls rumqttc's event loop, the other feeds it what the state machine
-//! publishes. They are apart because a publication awaited inside the poll loop would wait for itself. The
-//! state machine sees [`LinkEvent`]s and answers with [`Command`]s; it subscribes anew at every
-//! [`LinkEvent::Connected`], because sessions are clean: what was lost with a connection is recovered by the
-//! application's own acknowledgements, never by the broker's.
+//! [`Link::open`] starts two tasks: one polls rumqttc's event loop, the other feeds it what the state machine publishes. They
+//! are separate because a publication awaited inside the poll loop would wait for itself. The state machine receives
+//! [`LinkEvent`]s and answers with [`Command`]s. It subscribes anew at every [`LinkEvent::Connected`], because sessions are
+//! clean: the application's own acknowledgements recover what was lost with a connection, never the broker's.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,25 +1,25 @@
-//! Byzantine-robust aggregation rules: what turns the updates of a round into the next global model.
+//! Byzantine-robust aggregation rules, which turn the updates of a round into the next global model.
 //!
-//! Each is tested against its definition, taken word by word on small matrices. Notation of the paper (Fang et
-//! al., USENIX Security 2020, section 2.2): m devices, c of them Byzantine, d parameters.
+//! Each rule is tested against its definition, taken literally on small matrices. The notation is that of the paper (Fang
+//! et al., USENIX Security 2020, section 2.2): m devices, c of them Byzantine, d parameters.
 //!
 //! | rule | output | condition |
 //! |---|---|---|
 //! | [`Mean`] | coordinate-wise mean, weighted by examples where these are known | - |
 //! | [`Krum`] | the update with the nearest neighbours | c < (m - 2) / 2 |
-//! | [`MultiKrum`] | the mean of those of least score in Krum | c < (m - 2) / 2 |
-//! | [`Bulyan`] | coordinate-wise mean near the median of what Krum selects, θ times | c <= (m - 3) / 4, θ <= m - 2c, 1 <= γ <= θ - 2c |
+//! | [`MultiKrum`] | the mean of the updates that Krum scores best | c < (m - 2) / 2 |
+//! | [`Bulyan`] | coordinate-wise mean of the γ values nearest the median of θ updates that Krum selects | c <= (m - 3) / 4, θ <= m - 2c, 1 <= γ <= θ - 2c |
 //! | [`TrimmedMean`] | coordinate-wise mean without the β largest and β smallest values | β < m / 2 |
 //! | [`Median`] | coordinate-wise median | - |
-//! | [`Meamed`] | coordinate-wise mean near the median | c < m / 2 |
+//! | [`Meamed`] | coordinate-wise mean of the m - c values nearest the median | c < m / 2 |
 //!
 //! # Layout
 //! - `rules/`: the rules, one in each file: settings, condition, plan and tests.
-//! - [`Rule`], [`Round`], [`Plan`]: a rule looks at a round and says what is to be computed of its updates.
-//! - [`State`]: what a rule keeps from round to round; with it, it is a rule of one round ([`Remembering`]).
-//! - [`WithoutEach`]: what follows from that for all updates but one, for each of them.
-//! - [`Executor`]: what carries plans out; here [`Processors`], elsewhere a GPU. It knows plans and no rules.
-//! - `kernels/`: what the processors compute with.
+//! - [`Rule`], [`Round`], [`Plan`]: a rule looks at a round and returns what is to be computed of its updates.
+//! - [`State`]: what a rule keeps from round to round; [`Remembering`] joins it to the rule for one round.
+//! - [`WithoutEach`]: the plans for all updates but one, for each of them.
+//! - [`Executor`]: carries plans out; here [`Processors`], elsewhere a GPU. It knows plans and no rules.
+//! - `kernels/`: the arithmetic of the processors.
 //!
 //! # Example
 //! ```

@@ -1,7 +1,7 @@
 //! What compromised devices did in a round.
 //!
-//! It is told by whoever runs them, the bench, and never goes over the wire: the aggregator of a real fleet would have to
-//! take an attacker's word for it.
+//! The bench that runs the devices reports it. It never goes over the wire: the aggregator of a real fleet would have to take
+//! an attacker's word for it.
 
 use serde::{Deserialize, Serialize};
 use wire::identity::DeviceId;

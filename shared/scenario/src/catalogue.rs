@@ -1,6 +1,6 @@
-//! What there is to choose from by name: an ordinary value, which each program passes on to whatever reads a scenario.
+//! What a scenario can choose by name: an ordinary value, which each program passes on to whatever reads a scenario.
 //!
-//! [`Catalogue::standard`] is ours. A crate of somebody else's adds to it and calls the same `main` of each program.
+//! [`Catalogue::standard`] is what comes with Outpost. Another crate adds to it and calls the same `main` of each program.
 
 use std::sync::Arc;
 

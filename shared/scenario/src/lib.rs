@@ -1,4 +1,4 @@
-//! An experiment: the one file that says everything about a run, and what it may name.
+//! An experiment: the one file that describes a run, and everything that it may name.
 //!
 //! ```
 //! use scenario::Scenario;
@@ -21,21 +21,21 @@
 //! # Ok::<(), scenario::ScenarioError>(())
 //! ```
 //!
-//! Every key has a default but `name`, `dataset`, `model` and `rounds`; an unknown key is an error, and so is one that the
-//! chosen rule, stage, attack, data set or partition does not have. Where the
-//! run takes place is chosen on the command line, never here: the same file runs on every bench.
+//! Every key has a default except `name`, `dataset`, `model` and `rounds`. An unknown key is an error, and so is one that the
+//! chosen rule, stage, attack, data set or partition does not have. The command line chooses where the run takes place, never
+//! the file: the same file runs on every bench.
 //!
 //! # Layout
 //! The lowest first: a module knows those before it in this list, and none after it.
 //!
-//! - [`registry`]: things of one sort by their names, with their settings.
+//! - [`registry`]: entries of one kind by their names, with their settings.
 //! - [`remembered`]: what a run keeps from round to round beside the global model.
-//! - [`tensor_executor`]: rules of updates that are the rows of a tensor.
+//! - [`tensor_executor`]: rules on updates that are the rows of a tensor.
 //! - [`attacks`], [`defense`]: what compromised devices do, and what keeps harmful updates from the rule.
 //! - [`catalogue`]: the models, rules, stages, attacks, data sets and partitions that there are.
-//! - This file: [`Scenario`]. `reading`: from text to one; `sections`, `data`, `named`, `settings`: its keys; `schema`: those for
-//!   editors; `validation`, `enough`: what it must hold; `roles`: who does what in a round.
-//! - [`attack_record`]: what compromised devices did in a round, as a bench tells it.
+//! - This file: [`Scenario`]. `reading`: parses one; `sections`, `data`, `named`, `settings`: its keys; `schema`: the keys for
+//!   editors; `validation`, `enough`: what must hold; `roles`: who does what in a round.
+//! - [`attack_record`]: what compromised devices did in a round, as a bench reports it.
 
 pub mod attack_record;
 pub mod attacks;

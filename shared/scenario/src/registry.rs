@@ -1,4 +1,4 @@
-//! Things of one sort by their names, each with settings of its own.
+//! Entries of one kind by their names, each with its own settings.
 
 use std::any::type_name;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Aggregation rules of updates that are the rows of a tensor.
+//! Aggregation rules on updates that are the rows of a tensor.
 
 use candle_core::{Device, Storage, Tensor, bail};
 use robust::{

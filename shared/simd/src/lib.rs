@@ -1,4 +1,4 @@
-//! Vector instructions chosen at run time.
+//! Kernels compiled for several sets of vector instructions, of which the machine's is chosen at run time.
 
 use std::hint::black_box;
 use std::ops::{Deref, DerefMut, Range};

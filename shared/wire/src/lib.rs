@@ -1,10 +1,10 @@
-//! Messages, topics, codec and chunked transfer: everything of the wire but the socket; and the names of devices, runs and
-//! content that it carries ([`identity`]).
+//! The wire without its socket: messages, topics, codec and chunked transfer; and the names of devices, runs and content that
+//! messages carry ([`identity`]).
 //!
-//! The schema is `outpost.cddl` beside this file; `docs/protocol.md` tells the sequence of a round.
+//! The schema is `outpost.cddl` beside this file; `docs/protocol.md` has the sequence of a round.
 //!
-//! A receiver goes `Topics::parse` -> [`Payload::message`] -> check of sender, run and round ->
-//! [`Assembler::accept`] -> [`decode`] of the content.
+//! A receiver goes `Topics::parse` -> [`Payload::message`] -> check of sender, run and round -> [`Assembler::accept`] ->
+//! [`decode`] of the content.
 
 mod blob;
 mod codec;

@@ -1,8 +1,8 @@
 //! Data sets, their partition over devices, and shard files.
 //!
 //! A [`Dataset`] holds examples in memory; [`load()`] reads a [`Source`], a data set that a scenario may name, from its folder.
-//! A [`Partition`] deals its training part out to devices (paper section 3), and a [`Shard`] is what one
-//! device then trains on: a view of a shared data set on one machine, a file of its own on a board.
+//! A [`Partition`] deals its training part out to devices (paper section 4.1), and a [`Shard`] is what one device then trains
+//! on: a view of a shared data set on one machine, a file of its own on a board.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,15 +1,15 @@
 //! The trainable models, behind one trait.
 //!
 //! # Layout
-//! - This file: the traits [`Architecture`], what a scenario chooses, and [`Model`], what is built of it.
+//! - This file: the traits [`Architecture`], which a scenario chooses, and [`Model`], which it builds.
 //! - `classifier`: a network on candle as a [`Model`]: checks the batch, differentiates, flattens.
-//! - `convolution`, `linear`, `normalisation`, `rectifier`, `reversal`: what networks are made of, as operations of
-//!   our own on candle tensors, with the gradients that candle asks for; each is checked against finite differences.
-//!   Images lie in memory as `[batch, height, width, channels]`.
-//! - `gemm`, `operands`: what those are made of.
+//! - `convolution`, `linear`, `normalisation`, `rectifier`, `reversal`: the layers of networks, as operations of our own on
+//!   candle tensors, with the gradients that candle asks for; each is checked against finite differences. Images lie in
+//!   memory as `[batch, height, width, channels]`.
+//! - `gemm`, `operands`: what those operations share.
 //! - `layers`: what networks share besides: loss, initial weights, evaluation in pieces.
 //! - `dnn`, `resnet20`: the networks, one file each.
-//! - `logistic_regression`: without candle, for a simulation of many devices trains it all the time.
+//! - `logistic_regression`: without candle, because simulations of many devices train it all the time.
 //! - `many`: models of many devices at once.
 //! - `input`: the check of parameters and batch that all of them make.
 //!

@@ -1,12 +1,13 @@
 //! What compromised devices do, behind one trait (paper sections 3 and 4.1).
 //!
-//! An attack is written once, with operations on tensors: a device crafts on its own processors, the batched bench where
-//! its models are. What is drawn at random comes from the streams of the run, so that all benches draw alike.
+//! An attack is written once, with operations on tensors: a device crafts on its own processors, the batched bench where its
+//! models are. Random draws come from the streams of the run, so that all benches draw alike. What an attack keeps from round
+//! to round is a [`State`](robust::State).
 //!
 //! # Layout
 //! - This file: [`Attack`], with its hooks, each of which has an honest default.
 //! - One file for each attack, or a folder: settings, defaults, condition, hooks and tests.
-//! - [`View`]: what an attack that crafts sees of a round; `crafting`: how it comes to see it.
+//! - [`View`]: what an attack that crafts sees of a round; `crafting`: how a bench provides it.
 //! - `settings`: settings that several attacks have; `statistics`: of models, coordinate by coordinate.
 
 pub mod back_gradient;

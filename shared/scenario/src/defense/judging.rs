@@ -1,4 +1,4 @@
-//! What the stages of the paper have in common.
+//! What the stages of the paper (ERR, LFR, Union) have in common.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

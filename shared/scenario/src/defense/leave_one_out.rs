@@ -1,4 +1,4 @@
-//! What a defense goes by: the aggregate with all updates, and without each.
+//! What a defense judges updates by: the aggregate with all updates, and without each.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
 //! Defenses: stages before the rule, which keep harmful updates from it (paper section 5).
 //!
-//! The stages of `[[defense]]` act one after the other, each on what the one before has left. Those of the paper go by a few
-//! validation examples: the updates of a round are aggregated once with all of them (A) and, for each update i, once without
-//! it (Bi). What the aggregate does worse on the examples *with* i is the impact of i:
+//! The stages of `[[defense]]` act one after the other, each on what the one before has left. Those of the paper judge updates
+//! by a few validation examples: the updates of a round are aggregated once with all of them (A) and, for each update i, once
+//! without it (Bi). The impact of i is how much worse the aggregate does on the examples *with* i:
 //!
 //! | stage | impact of i | removes |
 //! |---|---|---|
@@ -10,11 +10,12 @@
 //! | [`LossRejection`] (LFR) | cross-entropy(A) - cross-entropy(Bi) | the c updates of largest impact |
 //! | [`Union`] | - | what either of the two removes |
 //!
-//! Another stage may put other rows in place of updates, each made of some of them ([`Mixture`]).
+//! Other stages may replace the updates with mixtures of them ([`Mixture`]).
 //!
 //! The rule then aggregates the rest. It assumes as many Byzantine devices as before, although there are fewer updates and,
-//! one hopes, fewer Byzantine ones: the aggregator does not know how many of them it caught.
-//! A scenario where that cannot work is refused ([`TooFewUpdates`]), which also has the round machine leave the model as it is in a round where too few devices answer.
+//! one hopes, fewer Byzantine ones: the aggregator does not know how many of them it caught. A scenario where that cannot work
+//! is refused ([`TooFewUpdates`]). For the same reason the round machine leaves the model as it is in a round where too few
+//! devices answer.
 
 mod err;
 mod judging;
