@@ -1,4 +1,4 @@
-//! What compromised devices do, as the clients of a bench write it down on this machine: never what a device claims.
+//! What compromised devices do, as the clients of a bench log it on this machine: never what a device claims.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};

@@ -1,4 +1,4 @@
-//! What tells how good models are.
+//! Evaluation of models.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the round machine has around it: its worker, its record and its link.
+//! The surroundings of the round machine: its worker, its record and its link.
 
 use std::future::pending;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A run in progress: where it starts or goes on, and what of it is on disk.
+//! A run in progress: where it starts or resumes, and what of it is on disk.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The defense of a run: its stages, one after the other.
+//! The defense of a run on the aggregator: its stages, one after the other.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! What the aggregator computes: the aggregate, and how good it is. Pure functions of their jobs.
+//! What the aggregator computes: the aggregate, and how good it is. Both are pure functions of their jobs.
 
 use std::borrow::Cow;
 use std::sync::Arc;

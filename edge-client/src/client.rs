@@ -1,4 +1,4 @@
-//! What an agent has around it: its worker, its board and its link.
+//! The surroundings of an agent: its worker, its board and its link.
 
 use std::path::Path;
 use std::sync::Arc;

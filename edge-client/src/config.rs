@@ -1,4 +1,4 @@
-//! Where the binary takes its settings from: a TOML file, then the environment, then flags.
+//! The settings of the binary: from a TOML file, then the environment, then flags.
 
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "clap prints these comments as they stand")]
 

@@ -1,7 +1,7 @@
-//! Whether a device hears itself.
+//! Whether a device receives its own status.
 //!
-//! It subscribes to its own status and publishes it. A broker whose access control takes this program for somebody
-//! else may acknowledge both and pass nothing on; then nothing would ever happen, and nothing would say why.
+//! It subscribes to its own status and publishes it. A broker whose access control takes this program for another device may
+//! acknowledge both and pass nothing on; then nothing would ever happen, and nothing would say why.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a device computes: local training, and crafting of poisoned models. Pure functions of their jobs.
+//! What a device computes: local training, and the crafting of poisoned models. Both are pure functions of their jobs.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -6,7 +6,7 @@
 //! | `cuda:N` | the N-th GPU of the machine, from 0 on (with the feature `cuda`) |
 //! | `auto` | the first GPU if there is one that can be used, else the processors |
 //!
-//! A rule gives the same result on each: see `docs/cuda.md` for what that rests on.
+//! A rule gives the same result on each; `docs/cuda.md` says why.
 
 mod choice;
 mod cpu;

@@ -1,8 +1,8 @@
 //! The embedded MQTT 3.1.1 broker, so that one machine needs nothing else installed.
 //!
-//! It has neither authentication nor TLS: whoever reaches it can be any device, and the aggregator as well. A fleet in
-//! the field needs a broker such as Mosquitto in its place. What it does not speak: sessions that outlive a connection
-//! (a session is always new), QoS 2 (who publishes with it is disconnected) and MQTT 5.
+//! It has neither authentication nor TLS: whoever reaches it can be any device, and the aggregator as well. A fleet in the
+//! field needs a broker such as Mosquitto instead. It does not support sessions that outlive a connection (a session is
+//! always new), QoS 2 (a client that publishes with it is disconnected) or MQTT 5.
 //!
 //! # Layout
 //! - `listener.rs`: who gets a connection; `connection.rs`: from a connection's first packet to its last.
@@ -11,23 +11,24 @@
 //! - `router.rs`: who receives what, what is retained, and what may lie in memory.
 //! - `client.rs`: what waits for one client.
 //!
-//! # Push-back instead of loss
-//! A publication is acknowledged when it lies in the queues of all its receivers. Where one has no room, the publisher's
-//! connection is not read any further, so TCP holds the publisher back; nothing is dropped. A queue is served topic by
+//! # Back-pressure instead of loss
+//! A publication is acknowledged when it lies in the queues of all its receivers. While one of these has no room, the broker
+//! stops reading the publisher's connection, so TCP holds the publisher back; nothing is dropped. A queue is served topic by
 //! topic in turn, so one device's flood does not delay another device's update, and the protocol's topics have room that
-//! others cannot take. A receiver that keeps others waiting and
-//! takes less than [`LEAST_TAKEN`] in [`PATIENCE`] is disconnected; likewise the one with the longest queue where memory
-//! is short. The aggregator's own connection (`Settings::owner`) never is, and has room for half of the memory.
+//! others cannot take. A receiver that keeps others waiting and takes less than [`LEAST_TAKEN`] in [`PATIENCE`] is
+//! disconnected; likewise the one with the longest queue when memory is short. The aggregator's own connection
+//! (`Settings::owner`) is never disconnected, and has room for half of the memory.
 //!
-//! Nobody waits for ever: reading from a client and writing to it are independent, answers do not wait for messages, and
-//! what the aggregator publishes has a part of the memory to itself, so it can always be read, and takes what waits for
-//! it. Of a device and the aggregator that wait for each other all the same, the device is disconnected.
+//! Nobody waits for ever: reading from a client and writing to it are independent, answers do not wait for messages, and what
+//! the aggregator publishes has a part of the memory to itself, so the broker can always read from the aggregator, and the
+//! aggregator takes what waits for it. If a device and the aggregator wait for each other all the same, the device is
+//! disconnected.
 //!
 //! # Memory
-//! Every byte of a packet is charged to one account of [`MEMORY`] bytes, from the moment its length is known until its
-//! last receiver has it. Beside that there are, for each connection, two buffers of some 64 KiB, its filters (at most
-//! as many as there are devices, and 64), and a last will of at most [`MAX_KEPT_STATUS`] bytes; and what is retained:
-//! the aggregator's announcement and one status of each device of the scenario, no other topic.
+//! Every byte of a packet is charged to one account of [`MEMORY`] bytes, from the moment its length is known until its last
+//! receiver has it. In addition each connection has two buffers of some 64 KiB, its filters (at most as many as there are
+//! devices, and 64), and a last will of at most [`MAX_KEPT_STATUS`] bytes. The broker retains the aggregator's announcement
+//! and one status of each device of the scenario, and no other topic.
 
 mod client;
 mod connection;

@@ -1,18 +1,18 @@
 //! Aggregation rules on an NVIDIA GPU.
 //!
-//! The rules are those of `robust`, bit for bit: kernels sort the same columns, take sums in the same order and
-//! round product and sum one by one; Krum and Bulyan select by the same code, on the processors, from distances that
-//! are the same. `docs/cuda.md` tells what has been checked of that, and how.
+//! The rules give the bits of `robust`: kernels sort the same columns, take sums in the same order and round product and sum
+//! separately; Krum and Bulyan select by the same code, on the processors, from equal distances. `docs/cuda.md` says what has
+//! been checked of that, and how.
 //!
 //! # Layout
 //! - `kernels/`: what runs on the GPU, in CUDA C++; compiled when it is first used, for the number of rows.
 //! - [`Program`]: the text of such a program.
 //! - `gpu`: a GPU, and the programs compiled for it.
-//! - `launch`: hands work to it; all the code that is `unsafe`.
+//! - `launch`: launches kernels; all the code that is `unsafe`.
 //! - `matrix`: the update matrix, on the GPU as a whole or a block of columns at a time.
-//! - `columns`, `distances`: what is computed of it; `plan`: what of that a plan asks for.
-//! - `engine`: the rules of a run, of updates that come from devices.
-//! - [`ResidentEngine`]: the rules of a simulation, whose updates and aggregates lie on the GPU.
+//! - `columns`, `distances`: what can be computed of it; `plan`: what a plan asks for.
+//! - `engine`: the rules of a run, on updates that come from devices.
+//! - [`ResidentEngine`]: the rules of a simulation, whose updates and aggregates stay on the GPU.
 //! - [`Measurement`]: how long kernels take by themselves.
 
 mod columns;

@@ -1,4 +1,4 @@
-//! Announcing: what everyone is told, and what one device is.
+//! Announcements: those for all devices, and those for one.
 
 use wire::identity::DeviceId;
 use wire::{

@@ -1,10 +1,10 @@
 //! What a device may send, and how often it is answered: checked before a message is decoded.
 //!
-//! A device has an account. A message costs its bytes and [`MESSAGE`]; every second brings something in, and every round
-//! that is called brings what an honest device may have to send in it, several times over. So no honest device ever
-//! runs out, whether a round takes a millisecond or an hour, and a flood costs the aggregator no more than a few honest
-//! devices do. Whoever runs out is muted: its topics are left (`listening.rs`), and what arrives of it all the same is
-//! dropped unread and counted, until it has been quiet for a while; each time that it floods again, for twice as long.
+//! A device has an account. A message costs its bytes and [`MESSAGE`]. Every second adds something to the account, and every
+//! round that is called adds several times what an honest device may have to send in it. So no honest device ever runs out,
+//! whether a round takes a millisecond or an hour, and a flood costs the aggregator no more than a few honest devices do. A
+//! device that runs out is muted: the aggregator leaves its topics (`listening.rs`), and drops unread and counts what arrives
+//! from it all the same, until it has been quiet for a while; each time that it floods again, for twice as long.
 
 use std::collections::BTreeSet;
 use std::mem;

@@ -1,7 +1,7 @@
 //! The run's own time, which stands still while the aggregator is away from the broker.
 //!
-//! No device can answer an aggregator that is not there. So gathering begins with the first connection, and every
-//! deadline moves by as long as a connection was lost.
+//! No device can answer an aggregator that is away. So gathering begins with the first connection, and every deadline moves
+//! by the time for which a connection was lost.
 
 use wire::Millis;
 

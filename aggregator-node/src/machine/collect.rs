@@ -1,7 +1,7 @@
 //! Collect: updates come in until every selected device has a verdict, or the deadline.
 //!
-//! A broker that ends may deliver the last wills one by one before it hangs up. A round that is opened in between is
-//! opened without some of the fleet, and nobody hears of it: it is called anew when the connection is back.
+//! A broker that ends may deliver the last wills one by one before it closes the connection. A round opened in between lacks
+//! some of the fleet, and no device hears of it: it is called anew when the connection is back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

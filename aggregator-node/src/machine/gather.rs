@@ -1,9 +1,9 @@
-//! Gather: the roll is called until every device is here, or time is up.
+//! Gather: the aggregator calls the roll until every device is online, or time is up.
 //!
-//! A broker that is started again may have written down that everybody has left: the last wills of all connections that
-//! it ended itself. Whoever was here is about to connect again, as this aggregator just did, each after a pause of its
-//! own. So the first round that is opened after a connection was lost waits for all who took part, for longer than such
-//! a pause lasts: otherwise it would be opened without some of them.
+//! A broker that is started again may have stored that every device has left: the last wills of all connections that it ended
+//! itself. These devices are about to connect again, as this aggregator just did, each after a pause of its own. So the first
+//! round after a lost connection waits for all devices that took part, for longer than such a pause lasts: otherwise it would
+//! be opened without some of them.
 
 use tracing::info;
 use wire::{Millis, RollCall, Stage};

@@ -1,4 +1,4 @@
-//! What was refused, of whom and why.
+//! What was refused, from which device and why.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

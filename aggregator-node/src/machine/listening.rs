@@ -1,4 +1,4 @@
-//! Whom the aggregator listens to.
+//! Which devices the aggregator listens to.
 //!
 //! Three filters match what all devices send. A broker has one queue for each of its clients, and drops what does not fit
 //! (Mosquitto: 1,000 messages): while one device floods, the messages of others are lost before they arrive. MQTT has no

@@ -12,34 +12,34 @@
 //!                                                                        Part ── all have left ──► Over
 //! ```
 //!
-//! From Collect it goes back to Gather where the connection turns out to have ended as the round was opened. A failure
-//! leads from anywhere to Over.
+//! Collect leads back to Gather if the connection turns out to have ended as the round was opened. A failure leads from any
+//! phase to Over.
 //!
-//! Events go in through [`Machine::handle`], actions come out. Whoever drives it carries them out in order (the
-//! record of a round is on disk before the next round is called), runs [`Job`]s on a
-//! [`Worker`](crate::worker::Worker), and sends [`Event::Tick`] when [`Machine::wake_at`] has come.
+//! Events go in through [`Machine::handle`], actions come out. The loop that drives the machine carries them out in order
+//! (the record of a round is on disk before the next round is called), runs [`Job`]s on a
+//! [`Worker`](crate::worker::Worker), and sends an [`Event::Tick`] at [`Machine::wake_at`].
 //!
 //! | phase | file | leaves when |
 //! |---|---|---|
 //! | Gather | `gather.rs` | every device answered the roll call, or time is up and the rule can work |
 //! | Collect | `collect.rs` | every selected device has a verdict, or the deadline; or it is called anew |
-//! | Aggregate | `aggregate.rs` | the worker has the new global model, or there is none to be had |
+//! | Aggregate | `aggregate.rs` | the worker has the new global model, or reports that the round makes none |
 //! | Evaluate | `evaluate.rs` | the worker has the test error, if this round is to be evaluated |
 //! | Part | `part.rs` | every device has heard that the run is over and left, or time is up |
 //! | Over | | never |
 //!
-//! A phase is a struct that owns what only it needs; its fields are private to its file. What all phases share is handed to
-//! them (`common.rs`) and knows none of them. A phase says what is to be done and whether it is over, with what the next one
-//! takes from it: a closed round goes from hand to hand until it is recorded (`conclude.rs`). Which phase that is, this
-//! file says, in the functions of `Phase`: each takes the phase that was and gives the one that follows.
+//! A phase is a struct that owns its data; its fields are private to its file. What all phases share is passed to them
+//! (`common.rs`) and knows none of them. A phase returns what is to be done and whether it is over, with what the next phase
+//! needs: a closed round is passed on until it is recorded (`conclude.rs`). Only the functions of `Phase` in this file decide
+//! which phase follows: each takes the old phase and returns the new one.
 //!
-//! Whatever a device sends is charged to its account (`budgets.rs`; one that floods is not listened to, `listening.rs`),
-//! checked in `validate.rs`, and what is refused is entered in the `ledger.rs`. Time is the run's own (`clock.rs`).
+//! Whatever a device sends is charged to its account (`budgets.rs`; the machine does not listen to one that floods,
+//! `listening.rs`) and checked in `validate.rs`; refusals are entered in `ledger.rs`. Time is the run's own (`clock.rs`).
 //!
 //! # Memory
-//! Of a fleet of n devices that train d parameters, with u = 4 d + 256 the bytes of an update, the machine holds at most
+//! For a fleet of n devices that train d parameters, with u = 4 d + 256 the bytes of an update, the machine holds at most
 //! 2 n u of unfinished transfers, n u of accepted updates, 2 u of the global model and its encoding, and for each device
-//! some 16 KiB of verdicts, answers and refusals that it remembers, whatever anybody sends.
+//! some 16 KiB of verdicts, answers and refusals, whatever it is sent.
 
 mod aggregate;
 mod announce;

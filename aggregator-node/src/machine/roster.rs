@@ -1,4 +1,4 @@
-//! Who is here.
+//! Which devices are online.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;

@@ -1,4 +1,4 @@
-//! How many bytes came and went, and of whom.
+//! How many bytes were received and sent, and for which device.
 
 use record::DeviceRecord;
 use wire::identity::DeviceId;

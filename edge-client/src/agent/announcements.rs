@@ -1,4 +1,4 @@
-//! The aggregator's word, and whether it is for this device.
+//! The aggregator's announcements, and whether they concern this device.
 
 use tracing::info;
 use wire::identity::RunId;

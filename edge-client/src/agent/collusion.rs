@@ -1,9 +1,9 @@
 //! How compromised devices act as one.
 //!
-//! The compromised device of the lowest id that is online leads: the others send it what they trained, before
-//! attack; under full knowledge it also reads the benign devices' updates, which takes an explicit grant at the
-//! broker. It crafts a model for each and hands them out, so that collusion costs O(m) messages. A device that
-//! has nothing from its leader in time sends what it honestly trained.
+//! The online compromised device with the lowest id leads. The others send it their before-attack models; under full
+//! knowledge it also reads the benign devices' updates, which takes an explicit grant at the broker. It crafts a model for
+//! each and sends it to them, so that collusion costs O(m) messages. A device that has received nothing from its leader in
+//! time sends what it honestly trained.
 
 use std::sync::Arc;
 

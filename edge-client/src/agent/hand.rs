@@ -1,4 +1,4 @@
-//! What the leader of the colluding devices holds of a round.
+//! The models that the leader of the colluding devices holds in a round.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,11 +1,11 @@
-//! What a device says and when: a state machine without socket, clock or randomness of its own.
+//! What a device sends and when: a state machine without socket, clock or randomness of its own.
 //!
 //! ```text
 //!                  announcement                      all chunks                    trained
 //!   (waiting) ───────────────────► Fetching ─────────────────────► Training ──────────────────┐
 //!       ▲                          asks for what is missing                                   │
 //!       │                                                     ┌───────────────────────────────┤
-//!       │                                          colludes   ▼                               │ behaves
+//!       │                                          colludes   ▼                               │ honest 
 //!       │                                         Colluding: before-attack model to the leader│
 //!       │                                                     │ crafted, or out of time       │
 //!       │   next announcement                                 ▼                               │
@@ -13,9 +13,9 @@
 //!                                                         kept in the outbox until its receipt
 //! ```
 //!
-//! Events go in through [`Agent::handle`], actions come out. Whoever drives an agent carries publications out in
-//! order, runs [`Job`]s on a [`Worker`](crate::worker::Worker) and feeds the [`Outcome`]s back, and
-//! sends a [`Event::Tick`] when [`Agent::wake_at`] has come.
+//! Events go in through [`Agent::handle`], actions come out. The loop that drives an agent carries its publications out in
+//! order, runs [`Job`]s on a [`Worker`](crate::worker::Worker) and feeds the [`Outcome`]s back, and sends an
+//! [`Event::Tick`] at [`Agent::wake_at`].
 
 mod accomplices;
 mod announcements;

@@ -1,4 +1,4 @@
-//! Being here, and being the only one of one's name.
+//! The device's status, and the search for a second process with its name.
 
 use tracing::debug;
 use wire::identity::{Digest, RunId};

@@ -1,4 +1,4 @@
-//! What is waited for in vain: a line in the log now and then, for whoever wonders why nothing happens.
+//! Long waits: a line in the log now and then, for whoever wonders why nothing happens.
 
 use wire::{Millis, TransferId};
 

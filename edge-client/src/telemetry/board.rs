@@ -1,4 +1,4 @@
-//! Everything that a board can tell at once.
+//! All readings of a board, taken at once.
 
 use std::path::PathBuf;
 

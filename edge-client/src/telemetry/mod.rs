@@ -1,4 +1,4 @@
-//! What the board tells of itself. Read around the agent: it and the worker are handed it, and ask for nothing.
+//! What the board measures of itself. It is read outside of the agent: agent and worker receive it, and ask for nothing.
 //!
 //! | | from | |
 //! |---|---|---|
@@ -8,10 +8,10 @@
 //! | throttling | `get_throttled` in sysfs where the kernel has it, else `vcgencmd get_throttled` | |
 //! | power | `vcgencmd pmic_read_adc` | Pi 5: the sum over the rails |
 //!
-//! What the board is, and which client this is, [`hardware`] reads once.
+//! [`hardware`] reads once what the board is and which client this is.
 //!
-//! A [`Gauge`] reads every few seconds on a thread of its own, so that no round ever waits for a sensor or a program.
-//! What cannot be read, or is no sensible value, is unknown.
+//! A [`Gauge`] reads every few seconds on a thread of its own, so that no round ever waits for a sensor or a program. A value
+//! that cannot be read, or makes no sense, is unknown.
 
 mod board;
 #[cfg(test)]

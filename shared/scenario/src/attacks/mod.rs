@@ -2,7 +2,7 @@
 //!
 //! An attack is written once, with operations on tensors: a device crafts on its own processors, the batched bench where its
 //! models are. Random draws come from the streams of the run, so that all benches draw alike. What an attack keeps from round
-//! to round is a [`State`](robust::State).
+//! to round is a [`State`].
 //!
 //! # Layout
 //! - This file: [`Attack`], with its hooks, each of which has an honest default.
