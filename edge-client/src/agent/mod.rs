@@ -5,7 +5,7 @@
 //!   (waiting) ───────────────────► Fetching ─────────────────────► Training ──────────────────┐
 //!       ▲                          asks for what is missing                                   │
 //!       │                                                     ┌───────────────────────────────┤
-//!       │                                          colludes   ▼                               │ honest 
+//!       │                                          colludes   ▼                               │ honest
 //!       │                                         Colluding: before-attack model to the leader│
 //!       │                                                     │ crafted, or out of time       │
 //!       │   next announcement                                 ▼                               │

@@ -1,7 +1,7 @@
-//! The emulated bench: as the process bench, but the clients are those of boards, run by QEMU's user emulation.
+//! The emulated bench: like the process bench, but with the clients of boards, run by QEMU's user emulation.
 //!
-//! The aggregator is this machine's own, as in the field. An emulated client computes 100 to 200 times slower than
-//! this machine, and time is not virtual: what was late is told, with the key to raise.
+//! The aggregator is this machine's own, as in the field. An emulated client computes 100 to 200 times slower than this
+//! machine, and time is not virtual: the bench reports updates that were late, with the key to raise.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! The benches: where a scenario runs. This file has what all of them have in common.
+//! The benches: where a scenario runs. This file has what all of them share.
 //!
 //! # Layout
 //! Each knows those before it, and none after it.

@@ -1,5 +1,5 @@
-//! Additions to the catalogue for the tests of benches: those of `extension/`, which keep something from round to round, and
-//! attacks that nobody would want, with hooks that no attack of ours has.
+//! Additions to the catalogue for the tests of benches: those of `hil-tests/extension`, which keep something from round to
+//! round, a stage that mixes updates, and attacks with hooks that no attack of ours has.
 
 use learning::models::ModelError;
 use learning::random::Stream;

@@ -3,11 +3,11 @@
 //! # Layout
 //! - `case.rs`: [`Case`], a file of `hil-tests/cases`.
 //! - `fit.rs`: [`fit`], whether a fleet can do a case, and which device is struck.
-//! - `rig.rs`: [`Rig`], the bench that a fleet's kinds of devices call for.
-//! - `telemetry.rs`: [`Measurement`], what devices must tell of their boards.
-//! - `verdict.rs`: [`judge`], whether what came of it is what was expected.
+//! - `rig.rs`: [`Rig`], the bench that a fleet's kinds of devices need.
+//! - `telemetry.rs`: [`Measurement`], what devices must report of their boards.
+//! - `verdict.rs`: [`judge`], whether the result is what was expected.
 //!
-//! A case runs on the whole of a fleet. What a fleet cannot do is [`Unfit`], with the reason: never a success.
+//! A case runs on the whole of a fleet. A case that a fleet cannot do is [`Unfit`], with the reason: never a success.
 
 mod case;
 mod fit;

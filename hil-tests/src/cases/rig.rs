@@ -1,4 +1,4 @@
-//! The bench that a fleet calls for.
+//! The bench that a fleet needs.
 
 use std::ffi::OsString;
 

@@ -1,4 +1,4 @@
-//! Whether devices told what their boards measure, and nothing else.
+//! Whether devices reported what their boards measure, and nothing else.
 
 use record::{DeviceRecord, RoundRecord};
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Whether what came of a case is what was expected.
+//! Whether the result of a case is what was expected.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! How far the results of the same scenario on several benches lie apart.
+//! How far the results of the same scenario on several benches differ.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! Runs that belong together, and what they come to.
+//! Runs that belong together, and their results.
 //!
 //! # Layout
 //! Each knows those before it, and none after it.
-//! - [`agreement`]: how far the results of benches lie apart.
+//! - [`agreement`]: how far the results of benches differ.
 //! - [`demo`]: the experiment of the README's first command.
 //! - [`sweep`]: many runs, as a grid over scenario keys.
 //! - [`paper`]: the tables and figures of the paper.

@@ -1,4 +1,4 @@
-//! Faults of real processes over real MQTT: what goes wrong, when, and how it is brought about.
+//! Faults of real processes over real MQTT: what goes wrong, when, and how the bench makes it happen.
 //!
 //! # Layout
 //! - `step.rs`: [`Step`], one fault at one round, as a case file or a test writes it.
@@ -14,10 +14,10 @@
 //! [`software`](crate::benches::software).
 //!
 //! # In the middle of a round
-//! Who is away when a round opens is not asked for an update, so a run in which a device dies between two rounds
-//! honestly ends in another model. Where the model is to be compared with the undisturbed one, the fault must find
-//! the device at work: it is held first (frozen, or its link held) until the round waits for it and for nobody else,
-//! and struck then.
+//! A device that is away when a round opens is not asked for an update, so a run in which a device dies between two rounds
+//! rightly ends in another model. Where the model is to be compared with that of the undisturbed run, the fault must strike
+//! the device at work: the player first holds it (frozen, or its link held) until the round waits for it and for no other,
+//! and strikes then.
 
 mod fault;
 mod mosquitto;

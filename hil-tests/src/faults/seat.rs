@@ -1,4 +1,4 @@
-//! Where the client of one device sits.
+//! Where the client of one device runs.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

@@ -1,4 +1,4 @@
-//! What a program is started in.
+//! The surroundings that a program is started in: a wrong clock, a full disk.
 
 use std::path::Path;
 use std::process::Command;

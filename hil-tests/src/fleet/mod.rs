@@ -6,7 +6,7 @@
 //! - [`toolchain`]: building for the processors of boards, and emulating them.
 //! - [`inventory`]: which devices a fleet has, what they are, and how to reach them.
 //! - [`retained`]: what a broker retains of a fleet.
-//! - [`status`]: what the devices of a fleet say of themselves.
+//! - [`status`]: what the devices of a fleet report of themselves.
 //! - [`provision`]: everything a fleet needs before a run, in one folder: keys, configurations, shards.
 //! - [`deploy`]: bringing that onto the devices, over ssh.
 

@@ -1,4 +1,4 @@
-//! What another program prints, within limits of size and time: a board, or whatever stands between, may print without
+//! The output of another program, within limits of size and time: a board, or whatever stands between, may print without
 //! end, or never end.
 
 use std::fs::File;

@@ -1,11 +1,11 @@
-//! This machine: what is started on it, and what that prints; its ports; being asked to stop.
+//! This machine: starting programs on it, and their output; its ports; requests to stop.
 //!
 //! # Layout
 //! - [`children`]: what this program starts, and how none of it outlives this program.
 //! - `child.rs`: a process that is watched. `child_output.rs`: what another program prints, within limits.
 //! - `lookup.rs`: where programs are. [`held_port`]: ports for processes that are yet to start. `broker.rs`: reaching a
-//!   broker here.
-//! - [`stop`]: being asked to stop.
+//!   broker on this machine.
+//! - [`stop`]: requests to stop.
 
 mod broker;
 mod child;

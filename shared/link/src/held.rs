@@ -1,4 +1,4 @@
-//! Events that wait until the program takes them; why so few do is told in `link.rs`.
+//! Events that wait until the program takes them; `link.rs` says why they are few.
 
 use std::collections::VecDeque;
 use std::pin::pin;

@@ -1,20 +1,20 @@
 //! One connection to a broker, kept up.
 //!
 //! # Why nobody waits for ever, and nothing piles up
-//! The state machine takes an event and queues the commands that follow from it; where the queue of commands is full, it
-//! waits. So the connection must go on sending while nobody takes its events. It must go on *reading* as well: brokers
-//! acknowledge what is published in the same stream, and only so many publications may be unacknowledged. Hence the
-//! task that polls rumqttc never waits for the state machine: what arrives meanwhile is [`held`](crate::held). That
-//! stays small because a message is acknowledged to the broker only when it is handed on: a broker has no more than some
-//! tens of messages on their way to a client that does not acknowledge (Mosquitto 20, the embedded one 64), and keeps
-//! the others. Commands therefore always get through, the state machine always comes back for its next event, and then
-//! the broker goes on.
+//! The state machine takes an event and queues the commands that follow from it; while the queue of commands is full, it
+//! waits. So the connection must go on sending while its events are not taken. It must go on *reading* as well: brokers
+//! acknowledge publications in the same stream, and only a limited number of publications may be unacknowledged. Hence the
+//! task that polls rumqttc never waits for the state machine: what arrives in the meantime is [`held`](crate::held). That
+//! stays small because a message is acknowledged to the broker only when it is passed on: a broker has at most some tens of
+//! messages in flight to a client that does not acknowledge (Mosquitto 20, the embedded one 64), and keeps the others.
+//! Commands therefore always get through, the state machine always comes back for its next event, and then the broker goes
+//! on.
 //!
 //! # Messages that are too long
-//! A message beyond [`MAX_MESSAGE_BYTES`] is handed on as its first bytes, one more than the limit: enough to be refused
-//! and counted. To tear the connection instead would not help, as it may be retained. The most that a broker can send
-//! is MQTT's own limit of 256 MiB, one message at a time; a limit at the broker (`message_size_limit` or
-//! `max_packet_size` of Mosquitto; the embedded one has it) keeps that from happening.
+//! Of a message beyond [`MAX_MESSAGE_BYTES`], only the first bytes are passed on, one more than the limit: enough for it to be
+//! refused and counted. Closing the connection instead would not help, since the message may be retained. The most that a
+//! broker can send is MQTT's own limit of 256 MiB, one message at a time; a limit at the broker (`message_size_limit` or
+//! `max_packet_size` of Mosquitto; the embedded one has it) prevents that.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! What is printed. Nothing of it can panic: a program whose output goes to a full disk, or whose reader has gone, must
-//! go on.
+//! Printing, which cannot panic: a program whose output goes to a full disk, or whose reader has gone, must go on.
 
 use std::error::Error;
 use std::fmt::Display;

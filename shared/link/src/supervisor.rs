@@ -1,6 +1,6 @@
-//! What the supervisor of a service is told: systemd, or whoever else sets `NOTIFY_SOCKET`.
+//! Notifications to the supervisor of a service: systemd, or whatever else sets `NOTIFY_SOCKET`.
 //!
-//! Without that variable nothing is said, and nothing else changes.
+//! Without that variable nothing is sent, and nothing else changes.
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is remembered of one device in one round.
+//! What is recorded of one device in one round.
 
 use serde::{Deserialize, Serialize};
 use wire::identity::DeviceId;

@@ -1,4 +1,4 @@
-//! A small run for the tests of this module.
+//! A small run for the tests of this crate.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

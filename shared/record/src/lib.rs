@@ -8,7 +8,7 @@
 //! | `rounds.jsonl` | one [`RoundRecord`] a line, each with a running digest |
 //! | `checkpoint.safetensors` | the global model after the last checkpointed round, at first the initial one, and what rule, stages and attack keep for later rounds |
 //! | `best.safetensors` | that of lowest test error, if the scenario wants it |
-//! | `devices.json` | [`Devices`]: what each device said that it is, and who was left out |
+//! | `devices.json` | [`Devices`]: what each device reported of its hardware, and which devices were left out |
 //! | `term` | grows with every start of the aggregator |
 //! | `metrics.csv`, `summary.json`, `report.html` | written by [`RunDirectory::finish`] |
 //! | `attack-memory.safetensors` | what the attack keeps for later rounds, where clients of this machine craft |
@@ -17,19 +17,19 @@
 //! | `.writer` | names that process, where the file system has no locks |
 //!
 //! # Surviving kill -9
-//! Every file but `rounds.jsonl` is replaced atomically; `rounds.jsonl` is only appended to. A round is
-//! appended first and checkpointed second, so a directory may hold rounds that its checkpoint does not know:
-//! [`RunDirectory::resume`] drops those, and the run repeats them.
+//! Every file but `rounds.jsonl` is replaced atomically; `rounds.jsonl` is only appended to. A round is appended first and
+//! checkpointed second, so a directory may hold rounds that its checkpoint does not know: [`RunDirectory::resume`] drops
+//! those, and the run repeats them.
 //!
-//! # What is believed
-//! A checkpoint has a digest of run, round and parameters, and the running digest of the rounds before it; the manifest
-//! has those of scenario and data. All of it is checked before a run goes on and when a finished one is used again. A
-//! file that must be there and is not is never taken for one that has not been written yet: a run has its first four
-//! files from the beginning. Nothing here is read or written through a link.
+//! # What is checked
+//! A checkpoint has a digest of run, round and parameters, and the running digest of the rounds before it; the manifest has
+//! those of scenario and data. All of it is checked before a run goes on and when a finished one is used again. A missing
+//! file is never taken for one that has not been written yet: a run has its first four files from the beginning. Nothing here
+//! is read or written through a link.
 //!
 //! # Files
-//! `store.rs`: writing; `stored.rs`: reading; `following.rs`: waiting for what comes; `rounds_file.rs`, `model_file.rs`: the two formats; `lock.rs`: one writer;
-//! `files.rs`: reading and replacing files.
+//! `store.rs`: writing; `stored.rs`: reading; `following.rs`: waiting for rounds to come; `rounds_file.rs`, `model_file.rs`:
+//! the two formats; `lock.rs`: one writer; `files.rs`: reading and replacing files.
 
 mod device_record;
 mod devices_file;

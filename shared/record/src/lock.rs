@@ -1,8 +1,8 @@
 //! One writer at a time.
 //!
 //! The lock is the operating system's, which frees it with the process. Where a file system has no locks, as NFS may be
-//! mounted, a file of its own says who writes. It stays behind when its process is killed, and counts no more once that
-//! is gone: which can be told of processes of this machine only.
+//! mounted, a separate file names the writer. It stays behind when its process is killed, and no longer counts once that
+//! process is gone, which can be determined only for processes of this machine.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};

@@ -1,4 +1,4 @@
-//! What is remembered of one round.
+//! What is recorded of one round.
 
 use std::collections::BTreeMap;
 

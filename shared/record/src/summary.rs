@@ -1,4 +1,4 @@
-//! What is remembered of a whole run.
+//! What is recorded of a whole run.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How good models are, where they are trained.
+//! Evaluation of models, where they are trained.
 
 use std::sync::Arc;
 

@@ -1,12 +1,11 @@
 //! The batched bench: a whole round as a few operations on tensors, on a GPU or on the processors.
 //!
-//! All devices of a round are trained as one batch. Their updates, and what is crafted and aggregated of them, stay
-//! where they were made; what comes back to the processors in a round is the new global model, losses, logits, and
-//! numbers that the attacks and Krum's selections go by. There is no link, no agent and no round machine: every device
-//! answers every round, and nothing is sent that could be counted or lost.
+//! All devices of a round are trained as one batch. Their updates, and what is crafted and aggregated from them, stay where
+//! they were made; only the new global model, losses, logits, and the numbers that the attacks and Krum's selections need
+//! come back to the processors in a round. There is no link, no agent and no round machine: every device answers every round,
+//! and nothing is sent that could be counted or lost.
 //!
-//! What is drawn is drawn by the same streams as on all benches. Sums are taken in another order, so models are the same
-//! within rounding only.
+//! Draws come from the same streams as on all benches. Sums are taken in another order, so models agree only within rounding.
 //!
 //! # Layout
 //! - This file: [`Batched`], the bench; [`Place`]: where it computes.
@@ -14,7 +13,7 @@
 //! - `examples`: the training data; `trainer`: from minibatches to models.
 //! - `collusion`: what compromised devices send in a round.
 //! - `resident`: aggregation rules on a GPU.
-//! - `evaluator`: how good models are.
+//! - `evaluator`: evaluation of models.
 
 mod collusion;
 mod evaluator;

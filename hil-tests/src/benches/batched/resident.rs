@@ -1,4 +1,4 @@
-//! Rules of updates that lie on a GPU.
+//! Rules on updates that lie on a GPU.
 
 use aggregator_node::cuda::{self, ResidentEngine, ResidentUpdates};
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;

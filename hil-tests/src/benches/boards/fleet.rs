@@ -1,4 +1,4 @@
-//! What the devices of a run are given, and where each of them sits.
+//! What the devices of a run receive, and where the client of each runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

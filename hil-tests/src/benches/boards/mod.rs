@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - `way.rs`: how this machine and the devices reach the broker.
-//! - `fleet.rs`: what the devices are given, and the one place that knows which kind of device takes which seat.
+//! - `fleet.rs`: what the devices receive, and the one place that knows which kind of device takes which seat.
 //! - `remote.rs`: the seat of a client on a machine that is reached over ssh; `power.rs`: switching its power.
 //!
 //! ```text
@@ -10,7 +10,7 @@
 //!      ─► stop them, fetch their logs
 //! ```
 //!
-//! What refuses a run, refuses it before a device is touched.
+//! A run that is refused is refused before a device is touched.
 
 mod fleet;
 mod power;

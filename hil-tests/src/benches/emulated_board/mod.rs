@@ -2,9 +2,9 @@
 //!
 //! # Layout
 //! - `kernel.rs`: [`Kernel`], what a board boots; [`fetch`] gets it.
-//! - `initramfs.rs`: the file system that a board has: the kernel's modules, `init`, and what the device is given.
-//! - `machine.rs`: a board that is switched on. `said.rs`: what it tells.
-//! - `board.rs`: [`EmulatedBoard`], what can be done to it; `seat.rs`: as the seat of a client.
+//! - `initramfs.rs`: the file system of a board: the kernel's modules, `init`, and the files of the device.
+//! - `machine.rs`: a board that is switched on. `said.rs`: the messages of its `init`.
+//! - `board.rs`: [`EmulatedBoard`], what can be done to it; `seat.rs`: a board as the seat of a client.
 //!
 //! ```text
 //!  this machine                          the board

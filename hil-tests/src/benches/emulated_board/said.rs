@@ -1,4 +1,4 @@
-//! What an emulated board tells: the lines of its `init`.
+//! The messages of an emulated board: the lines of its `init`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! From the start of a run to its end, wherever its clients sit.
+//! A run from its start to its end, wherever its clients run.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

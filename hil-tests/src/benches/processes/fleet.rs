@@ -1,4 +1,4 @@
-//! What the processes of a run are given: the scenario, and each device's configuration and shard.
+//! The files of the processes of a run: the scenario, and each device's configuration and shard.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 //!
 //! # Layout
 //! - `local.rs`: the [`Seat`](crate::faults::Seat) of a process of this machine.
-//! - `running.rs`: a fleet at work, wherever its clients sit, as faults see it; `conduct.rs`: from its start to its end.
+//! - `running.rs`: a fleet at work, wherever its clients run, as faults see it; `conduct.rs`: a run from its start to its end.
 //! - `client.rs`, `aggregator.rs`: what a process is started with; `binaries.rs`: where the programs are.
-//! - `fleet.rs`: what the processes of this bench are given.
+//! - `fleet.rs`: the files of the processes of this bench.
 
 mod aggregator;
 mod binaries;

@@ -1,4 +1,4 @@
-//! A fleet at work: its aggregator, its clients where they sit, and what faults can do to them.
+//! A fleet at work: its aggregator, its clients wherever they run, and what faults can do to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! The software bench: the agents and the round machine that run on devices, in one process.
+//! The software bench: the agents of the devices and the round machine of the aggregator, in one process.
 //!
-//! Time is virtual and advances from event to event, so that nothing waits; computing takes no virtual time.
-//! Participants that have something to do at the same instant work in parallel; what they say is carried out in
-//! the order of the participants, so that a run depends on its seeds alone.
+//! Time is virtual and advances from event to event, so that nothing waits; computing takes no virtual time. Participants
+//! that have something to do at the same instant work in parallel; their actions are carried out in the order of the
+//! participants, so that a run depends on its seeds alone.
 
 mod faults;
 mod network;

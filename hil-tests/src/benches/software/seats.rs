@@ -1,4 +1,4 @@
-//! A participant's place: its state machine, its worker, and what has arrived for it.
+//! A participant: its state machine, its worker, and what has arrived for it.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Getting one data set.
 //!
-//! Files are collected in a folder of their own, checked there as loading would read them, and only then that folder
-//! takes the place of the data set's: the whole set is there at once, or not at all. What was downloaded stays if the
-//! rest fails, and is not downloaded again. Of two who fetch into the same folder, one waits for the other.
+//! Files are collected in a folder of their own and checked there as loading would read them; only then that folder replaces
+//! the data set's: the whole set appears at once, or not at all. If the rest fails, what was downloaded stays and is not
+//! downloaded again. Of two processes that fetch into the same folder, one waits for the other.
 
 use std::error::Error;
 use std::fs::{self, File, TryLockError};

@@ -1,4 +1,4 @@
-//! Which data sets are there, and how to get the others.
+//! Which data sets this machine has, and how to get the others.
 //!
 //! # Layout
 //! - [`fetch()`]: gets the files of one data set, checks them and puts them in their place.

@@ -1,4 +1,4 @@
-//! What an experiment is, and what comes of it.
+//! An experiment, and its results.
 
 use std::path::Path;
 use std::sync::Arc;

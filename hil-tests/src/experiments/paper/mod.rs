@@ -1,9 +1,8 @@
 //! The paper's tables and figures (Fang et al., USENIX Security 2020), reproduced.
 //!
-//! An [`Experiment`] is data: rows, columns, and for each cell the settings of a scenario and the paper's figure. A new
-//! one is an entry of `experiments.toml`, which `list.rs` reads. Cells are run by
-//! [`sweep`](crate::experiments::sweep), so that an experiment that was interrupted goes on, and experiments share what they have
-//! in common.
+//! An [`Experiment`] is data: rows, columns, and for each cell the settings of a scenario and the paper's figure. A new one is
+//! an entry of `experiments.toml`, which `list.rs` reads. [`sweep`](crate::experiments::sweep) runs the cells, so that an
+//! experiment that was interrupted resumes, and experiments share the cells that they have in common.
 
 mod experiment;
 mod list;

@@ -1,8 +1,8 @@
 //! Many runs: a grid over scenario keys, in parallel on all cores, each cell a run directory of its own.
 //!
-//! A cell is named by the digest of its resolved scenario. So a sweep that was interrupted goes on without repeating
-//! what is finished, parts of it can be run on different machines ([`Share`]) and joined, and sweeps that
-//! have cells in common share them.
+//! A cell is named by the digest of its resolved scenario. So a sweep that was interrupted resumes without repeating what is
+//! finished, parts of it can be run on different machines ([`Share`]) and joined, and sweeps share the cells that they have in
+//! common.
 
 mod cell;
 mod grid;

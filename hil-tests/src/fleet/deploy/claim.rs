@@ -1,4 +1,4 @@
-//! Who has a device, as others are told.
+//! Who holds a device, in a file that others read.
 
 use std::env;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! The line to a device: one login for all that is asked of it in a run or a deployment.
 //!
-//! A login takes longer than a round, so that a fault that had to log in first would come too late. The device also
-//! says on the line when its client has ended, without being asked. As long as the line is open, the device belongs to
-//! whoever opened it: see [`Claim`].
+//! A login takes longer than a round, so a fault that had to log in first would come too late. The device also reports on the
+//! line, unasked, when its client has ended. As long as the line is open, the device belongs to whoever opened it: see
+//! [`Claim`].
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, ChildStdin, Stdio};

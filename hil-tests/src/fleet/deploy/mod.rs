@@ -1,5 +1,5 @@
-//! Deployment over ssh: uploads what has changed, swaps releases, waits for each device at the broker, and takes a
-//! release back that does not come up.
+//! Deployment over ssh: it uploads what has changed, swaps releases, waits for each device at the broker, and rolls back a
+//! release that does not come up.
 //!
 //! ```text
 //!  /opt/outpost/current -> releases/20260102-101500-1a2b3c4d     swapped in one step
@@ -11,8 +11,8 @@
 //!                                                                               └── the earlier ──┘
 //! ```
 //!
-//! Each step is one command on the device that either happens or does not, so that an interruption anywhere leaves the
-//! device with a whole release in use.
+//! Each step is one command on the device, which takes effect as a whole or not at all, so that an interruption anywhere
+//! leaves the device with a complete release in use.
 
 mod architecture;
 mod claim;

@@ -1,4 +1,4 @@
-//! What Mosquitto is given: its certificate, its configuration, and who may say and hear what.
+//! The files for Mosquitto: its certificate, its configuration and its access control.
 
 use scenario::Scenario;
 use scenario::attacks::Needs;

@@ -1,9 +1,9 @@
 //! A certificate authority of the fleet's own, and what it issues: ECDSA on P-256.
 //!
-//! Provisioning again renews what ends soon, with the keys that are there; the authority's own certificate, too, under
-//! which the earlier certificates stay valid. Another authority comes in two steps, so that no device is shut out in
-//! between: first all trust both, devices get certificates of the new one, and the broker keeps its certificate of the
-//! earlier one, which every device knows; then the earlier one goes.
+//! Provisioning again renews what expires soon, with the existing keys; also the authority's own certificate, under which the
+//! earlier certificates stay valid. A change of authority takes two steps, so that no device is shut out in between. First all
+//! trust both authorities, devices get certificates of the new one, and the broker keeps its certificate of the earlier one,
+//! which every device knows. Then the earlier one is removed.
 
 use anyhow::{Context, ensure};
 use rcgen::{

@@ -1,7 +1,7 @@
-//! What a board's SD card is given, so that its first boot makes a host that `hil deploy` can reach.
+//! The files for a board's SD card, with which its first boot makes a host that `hil deploy` can reach.
 //!
-//! Three files for the boot partition of a current image of Raspberry Pi OS. The rest, binary and configuration, comes
-//! with the deployment: a card holds no key of the fleet.
+//! They are three files for the boot partition of a current image of Raspberry Pi OS. The deployment brings the rest, binary
+//! and configuration: a card holds no key of the fleet.
 
 use anyhow::ensure;
 

@@ -1,4 +1,4 @@
-//! What a device and the aggregator are given besides their keys.
+//! The files for devices and aggregator besides their keys.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Listening to the devices' statuses.
 //!
-//! Each device's own topic is subscribed to: a broker may deliver some retained messages of a wildcard only. One that
-//! says nothing within a bounded time has not been heard of; nothing more can be known.
+//! It subscribes to the topic of each device, since a broker may deliver only some of the retained messages that match a
+//! wildcard. A device whose status does not arrive within a bounded time counts as never seen; nothing more can be known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

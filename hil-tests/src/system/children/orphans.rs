@@ -1,8 +1,8 @@
 //! Ending what is left when this program could not: when it was killed, or ended at once by a second Ctrl-C.
 //!
-//! A second process waits for the end of a pipe that only this one holds. All that this program starts, and what that
-//! starts, has a variable in its environment by which it is found then, however deep it is. (The kernel's own means,
-//! `PR_SET_PDEATHSIG`, would end a process with the thread that has started it, and reaches one generation only.)
+//! A second process waits for the end of a pipe that only this one holds. Every descendant of this program has a variable in
+//! its environment by which that process then finds it, however deep it is. (The kernel's own means, `PR_SET_PDEATHSIG`, would
+//! end a process with the thread that has started it, and reaches one generation only.)
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;

@@ -1,7 +1,7 @@
 //! What a failed connection over TLS means, in words that say what to do.
 //!
-//! None is final: the broker may get another certificate, and a board without a battery has the right time only
-//! after it has asked for it. So the link tries again as long as its patience lasts.
+//! None is final: the broker may get another certificate, and a board without a clock battery has the right time only after
+//! it has asked for it. So the link tries again as long as its patience lasts.
 
 use std::error::Error as StdError;
 use std::io;

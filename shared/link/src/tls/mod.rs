@@ -1,8 +1,8 @@
 //! TLS of the link to the broker: which files it takes, and what a failed handshake means.
 //!
-//! With `--ca`, that CA is the only root: a fleet has a CA of its own, and no public one may speak for its broker. Without
-//! it, the roots are the system's, for a broker whose certificate comes from a public CA. The certificate of a program
-//! says who it is; a broker that asks for it (mTLS) needs no password.
+//! With `--ca`, that CA is the only root: a fleet has its own CA, and no public one may vouch for its broker. Without it, the
+//! roots are the system's, for a broker whose certificate comes from a public CA. The certificate of a program identifies it;
+//! a broker that asks for it (mTLS) needs no password.
 
 mod expiry;
 mod failure;

@@ -1,4 +1,4 @@
-//! The devices of a run: how they did, and what they told of themselves.
+//! The devices of a run: how they did, and what they reported of themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
