@@ -159,7 +159,7 @@ fn machine(cli: &Cli, scenario: &Arc<Scenario>, start: Start, silence: Duration)
     machine
 }
 
-/// How the broker is spoken to, be it somebody else's or the one that this process brings.
+/// How the broker is reached, whether it is another one or the one that this process brings.
 fn load_access(cli: &Cli) -> anyhow::Result<BrokerAccess> {
     #[cfg(feature = "embedded-broker")]
     if cli.broker.is_none() {

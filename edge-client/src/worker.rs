@@ -132,7 +132,7 @@ impl Worker {
         }
     }
 
-    /// Which examples the steps of `round` take, one minibatch for each: what somebody needs who trains for this device.
+    /// Which examples the steps of `round` take, one minibatch for each: for a bench that trains in place of this device.
     pub fn drawn(&self, round: u32) -> Vec<Drawn> {
         let (shard, mut random) = self.source(round);
         let training = &self.scenario.training;

@@ -31,7 +31,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
 
 /// What computes the rules of one run, and the updates that were handed over before their aggregate is asked for.
 ///
-/// It takes whatever updates it is given: those that were handed over are only at hand sooner.
+/// It takes whatever updates it is given: those that were handed over earlier are only available sooner.
 pub trait Engine: Executor {
     /// Whether updates are moved at all: without that, nobody need hand them over.
     fn takes_updates(&self) -> bool {

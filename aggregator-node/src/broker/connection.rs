@@ -22,7 +22,7 @@ use super::{MAX_KEPT_STATUS, MAX_PACKET};
 
 /// How long a connection may take to say what it is.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Longest keep-alive that is granted; also that of clients which want none.
+/// Longest keep-alive that is granted; also that of clients which ask for none.
 const LONGEST_KEEP_ALIVE: u16 = 120;
 
 /// Serves a connection until it is over.

@@ -65,7 +65,7 @@ impl Router {
         }
     }
 
-    /// Charges for `bytes` as soon as they are to be had.
+    /// Charges for `bytes` as soon as they are free.
     pub(super) async fn charge(&self, bytes: usize, owner: bool) -> OwnedSemaphorePermit {
         let account = if owner { &self.owners } else { &self.memory };
         let acquire = account.clone().acquire_many_owned((bytes + OVERHEAD) as u32);

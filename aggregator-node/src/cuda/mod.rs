@@ -60,7 +60,7 @@ impl Cuda {
         Ok(Cuda { gpu: Arc::new(Gpu::open(ordinal)?) })
     }
 
-    /// The GPU of `stream`, for somebody whose memory is there: all work goes through that stream.
+    /// The GPU of `stream`, for a caller whose memory is there: all work goes through that stream.
     ///
     /// # Errors
     /// [`DeviceError`] if there is no compiler, or the GPU does not work.

@@ -148,7 +148,7 @@ impl Budgets {
         self.muted.iter().filter_map(|index| self.sender(*index))
     }
 
-    /// When somebody may be heard again.
+    /// When a muted device may be heard again.
     pub(super) fn wakes_at(&self) -> Option<Millis> {
         self.muted
             .iter()

@@ -175,7 +175,7 @@ pub struct Start {
     pub remembered: Arc<Remembered>,
     /// What those trained on whose updates these rounds hold.
     pub trained_on: BTreeMap<DeviceId, ShardEntry>,
-    /// What each device should train on, if somebody knows; otherwise its first word counts.
+    /// What each device should train on, if there is a list; otherwise its first status counts.
     pub listed: Option<BTreeMap<DeviceId, ShardEntry>>,
 }
 

@@ -135,7 +135,7 @@ impl Agent {
         }
     }
 
-    /// A piece of somebody's update, read under the grant of full knowledge.
+    /// A piece of another device's update, read under the grant of full knowledge.
     pub(super) fn tapped(&mut self, now: Millis, device: DeviceId, chunk: &Chunk, out: &mut Vec<Action>) {
         let Some(collusion) = &mut self.collusion else { return };
         let id = chunk.id;

@@ -18,7 +18,7 @@ pub(super) struct Hand {
     pub(super) progress: Progress,
     /// What was crafted for this device itself.
     pub(super) received: Option<Arc<[f32]>>,
-    /// What has been handed out, for a device that comes back and asks again.
+    /// The models that were sent out, for a device that comes back and asks again.
     pub(super) crafted: BTreeMap<DeviceId, Outgoing>,
 }
 

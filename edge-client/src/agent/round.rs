@@ -199,7 +199,7 @@ impl Agent {
         self.collusion.is_some() && self.plan.attack_rounds().contains(round)
     }
 
-    /// Sends the update when it is to be sent: `crafted` in place of the trained parameters where there is such.
+    /// Sends the update when it is to be sent: `crafted` in place of the trained parameters if it is set.
     pub(super) fn deliver(
         &mut self,
         now: Millis,

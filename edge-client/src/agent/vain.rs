@@ -17,7 +17,7 @@ enum Awaited {
 }
 
 impl Agent {
-    /// When the next remark is due, if nothing comes until then.
+    /// When the next line in the log is due, if nothing comes until then.
     pub(super) fn remark_at(&self) -> Option<Millis> {
         let (since, _) = self.awaited()?;
         Some(self.remarked.map_or(since, |remarked| remarked.max(since)) + VAIN)

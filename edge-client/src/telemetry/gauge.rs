@@ -15,7 +15,7 @@ use super::files;
 /// How old a reading gets.
 const REFRESH: Duration = Duration::from_secs(2);
 
-/// The latest reading of a board, always at hand.
+/// The latest reading of a board, always available.
 #[derive(Clone, Debug)]
 pub struct Gauge {
     process: Arc<Path>,

@@ -43,7 +43,7 @@ fn run(name: &str) -> anyhow::Result<String> {
     run_case(&case(name), &fleet(), Vec::new(), tempfile::tempdir().unwrap().path())
 }
 
-/// That the case `name` came out well, or that the fleet wants a program for it: then the test is skipped.
+/// That the case `name` came out well, or that the fleet lacks a program for it: then the test is skipped.
 #[track_caller]
 pub(crate) fn assert_held(name: &str, outcome: anyhow::Result<String>) {
     let error = match outcome {

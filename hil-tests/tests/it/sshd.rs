@@ -77,7 +77,7 @@ impl Sshd {
         Some(Sshd { folder, port, user, process, _port: held })
     }
 
-    /// How often somebody has logged in.
+    /// How many logins there were.
     pub(crate) fn logins(&self) -> usize {
         self.process.stderr().matches("Accepted publickey").count()
     }

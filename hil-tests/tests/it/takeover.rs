@@ -1,4 +1,4 @@
-//! Whether a colluder can throw another device off the broker: a connection ends when somebody connects with its MQTT
+//! Whether a colluder can throw another device off the broker: a connection ends when another client connects with its MQTT
 //! client id.
 
 use std::thread::sleep;

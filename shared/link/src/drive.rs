@@ -15,7 +15,7 @@ pub const PARTING: Duration = Duration::from_secs(5);
 
 /// A state machine, and what it has around it that only its program has.
 pub trait Driven {
-    /// What it wants done.
+    /// What it asks the loop to do.
     type Action;
     /// What comes of a computation.
     type Outcome: Send + 'static;

@@ -38,7 +38,7 @@ pub(crate) struct Held<'a> {
 struct Waiting {
     event: LinkEvent,
     bytes: usize,
-    /// What is acknowledged when it is handed on, and on which connection.
+    /// What is acknowledged when it is passed on, and on which connection.
     acknowledged: Option<(Publish, u64)>,
 }
 

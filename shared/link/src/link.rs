@@ -42,7 +42,7 @@ const MAX_INCOMING_BYTES: usize = 268_435_455;
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Commands that wait at most.
 const COMMANDS: usize = 1024;
-/// Events that wait at most, once they are handed on.
+/// Events that wait at most, once they are passed on.
 const EVENTS: usize = 64;
 /// How long a broker may take to answer at first.
 const CONNECTING: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use std::process::Command;
 /// Names, with commas between them, of what a test must not do without.
 const REQUIRE: &str = "OUTPOST_REQUIRE";
 
-/// Says that the calling test is skipped for want of `need`, in a line that `cargo test` shows although the test then
+/// Reports that the calling test is skipped because `need` is missing, in a line that `cargo test` shows although the test then
 /// passes; `.ci/run` counts these lines.
 ///
 /// # Panics

@@ -1,4 +1,4 @@
-//! What the devices of a run were: `devices.json`.
+//! The hardware and clients of a run's devices: `devices.json`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

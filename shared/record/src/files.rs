@@ -1,4 +1,4 @@
-//! Reading and replacing files that others may have put there: nothing is followed, waited for or cut short.
+//! Reading and replacing files that others may have put there: no link is followed, nothing is waited for or cut short.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};

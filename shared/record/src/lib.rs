@@ -7,7 +7,7 @@
 //! | `scenario.toml` | the resolved scenario |
 //! | `rounds.jsonl` | one [`RoundRecord`] a line, each with a running digest |
 //! | `checkpoint.safetensors` | the global model after the last checkpointed round, at first the initial one, and what rule, stages and attack keep for later rounds |
-//! | `best.safetensors` | that of lowest test error, if the scenario wants it |
+//! | `best.safetensors` | the global model of lowest test error, with `evaluation.model = "best"` |
 //! | `devices.json` | [`Devices`]: what each device reported of its hardware, and which devices were left out |
 //! | `term` | grows with every start of the aggregator |
 //! | `metrics.csv`, `summary.json`, `report.html` | written by [`RunDirectory::finish`] |

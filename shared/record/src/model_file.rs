@@ -1,4 +1,4 @@
-//! Checkpoints: a global model, what it is of, and what is kept for later rounds.
+//! Checkpoints: a global model, the run and round that it belongs to, and what is kept for later rounds.
 
 use std::collections::HashMap;
 use std::path::Path;

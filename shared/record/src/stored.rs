@@ -1,4 +1,4 @@
-//! A run as its directory holds it.
+//! Reading a run from its directory.
 
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};

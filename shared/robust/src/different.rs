@@ -1,4 +1,4 @@
-//! What is equal, once.
+//! Each distinct value once.
 
 /// Of what is equal the first place, in order, and for each of `all` which of those it is equal to. Without one or
 /// another update, a rule that selects often makes the same.

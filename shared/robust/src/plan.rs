@@ -4,14 +4,14 @@ use rayon::prelude::*;
 
 use super::{Byzantine, Geometry, Round, Rule, RuleError};
 
-/// How an aggregate comes of the m updates of a round. Rows are counted from 0.
+/// How the aggregate follows from the m updates of a round. Rows are counted from 0.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
     /// One of them as it is.
     Row(usize),
     /// Their mean.
     Mean {
-        /// How much each counts: m values, of which not all are 0. Each counts the same if there are none.
+        /// The weight of each: m values, of which not all are 0. Without them, all have the same weight.
         weights: Option<Vec<f64>>,
     },
     /// A statistic of each column.
@@ -87,7 +87,7 @@ impl Plan {
 /// How for each of the updates the aggregate of all others comes about.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WithoutEach {
-    /// The mean of all others, each as often as its weight says.
+    /// The weighted mean of all others.
     Mean {
         /// One for each row.
         weights: Option<Vec<f64>>,

@@ -1,4 +1,4 @@
-//! What a rule may ask of a round.
+//! What a rule may ask of a round: distances, neighbours, and what it has kept.
 
 use std::sync::OnceLock;
 

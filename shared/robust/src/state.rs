@@ -1,11 +1,11 @@
-//! What is kept from round to round.
+//! What a rule, a stage or an attack keeps from round to round.
 
 use std::collections::BTreeMap;
 
 /// What a rule, a stage before it or an attack keeps of the rounds so far: vectors by name, none at first.
 ///
-/// It is handed out in each round and taken back, and it is written down with the round: a run that is killed and
-/// resumed ends in the same bytes. So nothing else may be kept, and nothing that hangs on anything but the rounds.
+/// Each round receives it and returns it, and it is stored with the round: a run that is killed and
+/// resumed ends in the same bytes. So nothing else may be kept, and nothing that depends on anything but the rounds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State(BTreeMap<String, Vec<f32>>);
 

@@ -57,7 +57,7 @@ pub struct Crafted {
     pub leader: DeviceId,
     /// What from.
     pub from: Models,
-    /// The attack found nothing that would do better than what they trained, and handed that out.
+    /// The attack found nothing that would do better than what they trained, and sent that out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gave_up: bool,
 }

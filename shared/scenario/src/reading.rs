@@ -173,7 +173,7 @@ impl Catalogue {
     }
 }
 
-/// The keys that do not hang on what is chosen by others.
+/// The keys that do not depend on what others choose.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(title = "Scenario", description = "Everything about a run.")]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

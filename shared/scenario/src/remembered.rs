@@ -23,7 +23,7 @@ impl Remembered {
         })
     }
 
-    /// Takes one of [`Remembered::vectors`]; false if the name says nobody's.
+    /// Takes one of [`Remembered::vectors`]; false if the name belongs to none of them.
     #[must_use]
     pub fn take(&mut self, name: &str, values: Vec<f32>) -> bool {
         let Some((owner, name)) = name.split_once('/') else { return false };

@@ -1,4 +1,4 @@
-//! Who does what: drawn from the seed, so that every bench and both ends agree without a word.
+//! Which devices do what: drawn from the seed, so that every bench and both ends agree without a message.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -24,7 +24,7 @@ pub fn key_of(setting: &str) -> &str {
 }
 
 /// `table` with the value of `key=value` in its place, where `fits` says whether a table with such a value can be: of a key
-/// that wants text, `2024` is one.
+/// that takes text, `2024` is text.
 pub(super) fn with_setting(
     table: &Table,
     setting: &str,

@@ -1,4 +1,4 @@
-//! What must hold for a scenario to make sense.
+//! The checks of a scenario.
 
 use input::unfit::{Unfit, at_least_one, positive, require};
 

@@ -35,7 +35,7 @@ impl DerefMut for Lanes {
     }
 }
 
-/// The vectors of the machine at hand that lanes are made of.
+/// The vectors of this machine that lanes are made of.
 #[inline(always)]
 pub fn vectors<V: Simd>(lanes: &Lanes) -> &[V::f32s] {
     V::as_simd_f32s(&lanes.0).0
@@ -58,7 +58,7 @@ pub trait Kernel {
     /// What it computes.
     type Output;
 
-    /// Computes it. Only what is inlined into this function is compiled for the machine at hand: mark it, and all that
+    /// Computes it. Only what is inlined into this function is compiled for this machine: mark it, and all that
     /// it calls, `#[inline(always)]`, and have no large closures.
     fn run(self) -> Self::Output;
 }

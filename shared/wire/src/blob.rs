@@ -1,4 +1,4 @@
-//! Bytes that several hold.
+//! Bytes that several owners share.
 
 use std::fmt;
 use std::ops::{Deref, Range};

@@ -1,4 +1,4 @@
-//! What happens to a state machine, whoever drives it.
+//! The events of a state machine, whichever loop drives it.
 
 use super::Payload;
 

@@ -1,4 +1,4 @@
-//! What a device says that it is.
+//! What a device reports of its hardware and its client.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Time as the caller injects it.
+//! Time, as the caller passes it in.
 
 use std::ops::Add;
 

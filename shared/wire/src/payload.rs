@@ -1,4 +1,4 @@
-//! What travels, at both ends.
+//! The payload of a publication, at both ends.
 
 use std::ops::Deref;
 use std::sync::OnceLock;

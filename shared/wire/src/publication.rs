@@ -1,4 +1,4 @@
-//! What a state machine asks whoever drives it to publish.
+//! What a state machine asks its loop to publish.
 
 use super::{Message, Payload};
 

@@ -1,4 +1,4 @@
-//! What a board tells of itself.
+//! What a board measures of itself.
 
 use serde::{Deserialize, Serialize};
 

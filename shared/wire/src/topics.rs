@@ -1,4 +1,4 @@
-//! The MQTT topics: few and constant, for a broker may keep each one for ever.
+//! The MQTT topics: few and constant, because a broker may keep each one for ever.
 
 use crate::identity::DeviceId;
 

@@ -72,7 +72,7 @@ impl Network {
         }
     }
 
-    /// Carries out what participant `from` wants of the broker.
+    /// Carries out what participant `from` asks of the broker.
     pub(super) fn carry_out(&mut self, now: Millis, from: usize, effect: Effect) {
         match effect {
             Effect::Subscribe(filter) => self.subscribe(now, from, filter),

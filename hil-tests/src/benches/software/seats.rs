@@ -18,7 +18,7 @@ pub(super) struct Delivery {
     pub(super) retained: bool,
 }
 
-/// What a participant wants of the rest of the world.
+/// What a participant asks of the rest of the world.
 pub(super) enum Effect {
     Subscribe(String),
     Unsubscribe(String),
@@ -48,7 +48,7 @@ pub(super) trait Seat {
 
     fn inbox(&mut self) -> &mut Inbox;
 
-    /// When it next wants to act by itself.
+    /// When it next acts by itself.
     fn due(&self) -> Option<Millis>;
 
     /// Takes an event, computes what is to be computed, and says what it wants.

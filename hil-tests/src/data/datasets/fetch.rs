@@ -123,7 +123,7 @@ pub struct Fetched {
 
 /// Gets the files of `dataset` into their folder below `datasets`; those that are there are replaced.
 ///
-/// A download must have the digests that are published; what the user has at hand must only make a data set.
+/// A download must have the digests that are published; what the user supplies must only make a data set.
 ///
 /// # Errors
 /// If a file cannot be had, is not the published one, or does not make the data set with the others. Then

@@ -112,7 +112,7 @@ fn readdressed(configuration: &[u8], broker: &BrokerAddress) -> anyhow::Result<V
     Ok(toml::to_string(&Settings { broker: Some(broker.clone()), ..settings })?.into_bytes())
 }
 
-/// A file that is of nobody's concern but the client's.
+/// A file that concerns only the client.
 fn file(name: &'static str, bytes: Arc<[u8]>) -> ReleaseFile {
     let digest = Digest::of(&bytes).to_string();
     ReleaseFile { name, mode: "0600", bytes, digest }

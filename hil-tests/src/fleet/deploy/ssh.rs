@@ -96,7 +96,7 @@ pub(crate) struct Ssh {
 }
 
 impl Ssh {
-    /// `options` are handed to ssh as they are; the socket of its line lies in `folder`, which only this user can read.
+    /// `options` go to ssh as they are; the socket of its line lies in `folder`, which only this user can read.
     pub(crate) fn new(device: &Device, options: &[OsString], folder: &Path) -> Self {
         let place = format!("{}@{}", device.user, device.address.as_deref().unwrap_or_default());
         // Short, and without what ssh would replace.

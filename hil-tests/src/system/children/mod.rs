@@ -19,7 +19,7 @@ pub use orphans::{Watcher, end_orphans};
 /// that waits for this process alone.
 const OURS: [&str; 4] = ["OUTPOST_", "CANDLE_", "NOTIFY_SOCKET", "WATCHDOG_"];
 
-/// Of these, what is handed on all the same: it changes no result.
+/// Of these, what is passed on all the same: it changes no result.
 const HANDED_ON: [&str; 2] = ["OUTPOST_LOG", "OUTPOST_AGGREGATOR_DEVICE"];
 
 /// Beginnings of variables by which `cargo run` tells a program what it is. An inner cargo would hand them on to build

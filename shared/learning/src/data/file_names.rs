@@ -1,4 +1,4 @@
-//! Under which names the files of a data set are found.
+//! The names by which the files of a data set are found.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! What tells compressed files from plain ones, and reading either.
+//! Telling compressed files from plain ones, and reading both.
 
 use std::borrow::Cow;
 use std::io::{self, Read as _};

@@ -1,4 +1,4 @@
-//! Data sets from their folders.
+//! Loading data sets from their folders.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a partition is.
+//! The trait of partitions.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

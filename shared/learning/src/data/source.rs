@@ -1,4 +1,4 @@
-//! What a data set is.
+//! The trait of data sets.
 
 use std::fmt::Debug;
 

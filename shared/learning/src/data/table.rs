@@ -1,4 +1,4 @@
-//! What is wrong with a table of comma-separated values.
+//! Errors in tables of comma-separated values.
 
 use std::error::Error;
 use std::io;

@@ -1,6 +1,6 @@
 //! Batch normalisation, a shortcut and a rectifier in one.
 //!
-//! As three operations, or as the dozen that candle would make of them, each would write a tensor as large as
+//! Were these three operations, or the dozen that candle would make of them, each would write a tensor as large as
 //! the features of a whole batch, keep it for the backward pass and read it again.
 
 use candle_core::backend::BackendStorage;

@@ -1,4 +1,4 @@
-//! Fetching what is worked on next while something else is worked on.
+//! Prefetch of the columns that are processed next.
 
 use std::ops::Deref;
 

@@ -1,4 +1,4 @@
-//! What the coordinate-wise rules share: one walk over the columns of the update matrix.
+//! What the coordinate-wise rules share: one pass over the columns of the update matrix.
 
 use rayon::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The products of all pairs of rows of a matrix: half of a matrix product, for it is symmetric.
+//! The products of all pairs of rows of a matrix: half of a matrix product, since it is symmetric.
 
 use std::iter;
 use std::ops::Range;

@@ -6,7 +6,7 @@ use crate::updates::check_weights;
 use crate::{RuleError, Updates};
 use simd::{Kernel, vectorized};
 
-/// Coordinate-wise mean of m updates, each as often as its weight says: d values. Sums are taken in `f64` and in the order
+/// Coordinate-wise weighted mean of m updates: d values. Sums are taken in `f64` and in the order
 /// of the rows.
 pub(crate) fn weighted_mean(updates: &Updates<'_>, weights: &MeanWeights) -> Vec<f32> {
     let mut mean = vec![0.0; updates.dimension()];
@@ -89,7 +89,7 @@ impl Kernel for WeightedMean<'_> {
     }
 }
 
-/// Adds each value to its sum, as often as its weight says.
+/// Adds each value, times its weight, to its sum.
 #[inline(always)]
 fn add(sums: &mut [f64], values: &[f32], weight: f64) {
     for (sum, value) in sums.iter_mut().zip(values) {

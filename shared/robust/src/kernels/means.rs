@@ -1,4 +1,4 @@
-//! For each row the mean of the others.
+//! The mean of the other rows, for each row.
 
 use rayon::prelude::*;
 

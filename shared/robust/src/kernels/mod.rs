@@ -1,4 +1,4 @@
-//! What plans are carried out with: sums, sorted columns and products of an update matrix, for vectors and threads.
+//! The arithmetic that carries plans out: sums, sorted columns and products of an update matrix, for vectors and threads.
 
 pub(crate) mod ahead;
 pub(crate) mod columns;

@@ -1,4 +1,4 @@
-//! Values at some places of a sorted column, without sorting it: for columns so long that sorting them leaves the
+//! Order statistics of a column, without sorting it: for columns so long that sorting them leaves the
 //! first-level cache.
 
 use pulp::{Arch, Simd, WithSimd};

@@ -1,4 +1,4 @@
-//! What rows score for Krum while others leave them: sums that are kept, each with a bound of its error.
+//! Krum's scores of rows while other rows are removed: running sums, each with a bound of its error.
 
 use simd::{Kernel, padded, vectorized};
 

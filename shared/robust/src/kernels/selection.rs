@@ -1,4 +1,4 @@
-//! Krum again and again, each time among those that it has not chosen yet.
+//! Krum, repeated, each time among the updates that it has not selected yet.
 
 use super::distances::Distances;
 use super::scores::Scores;

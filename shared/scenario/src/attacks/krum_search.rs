@@ -1,8 +1,8 @@
 //! How far Krum can be pushed (paper section 3.2): the search for λ.
 //!
 //! The crafted model is g - λs, where g is the global model and s has +1 or -1 for each of d coordinates. Its distance
-//! from a known model v follows from three numbers, |v - g|², s·(v - g) and d, so that a step of the search costs no
-//! walk over the coordinates.
+//! from a known model v follows from three numbers, |v - g|², s·(v - g) and d, so that a step of the search needs no
+//! pass over the coordinates.
 
 use candle_core::{DType, Tensor};
 use robust::Distances;

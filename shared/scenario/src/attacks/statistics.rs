@@ -1,4 +1,4 @@
-//! Per-coordinate statistics of models, `[1, d]`, in 64 bits: what does not move must not seem to.
+//! Per-coordinate statistics of models, `[1, d]`, in 64 bits, so that a coordinate that does not move does not seem to.
 //!
 //! Rows are taken one by one and in their order: no copy of all models is made, and sums are the same everywhere.
 

@@ -1,7 +1,7 @@
 //! The receiving end of transfers.
 //!
-//! A chunk comes from a peer that may lie about everything. So memory grows with the bytes that have arrived,
-//! never with those that are announced; three caps bound it; and content leaves only under its digest.
+//! A chunk comes from a peer that may lie about everything. So memory grows with the bytes that have arrived, and
+//! never with those that are announced; three caps bound it; and content is released only with the announced digest.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Any model for many devices: it computes for each of them by itself, on the processors, for several at a time.
+//! Any model for many devices: it computes for each of them separately, on the processors, for several at a time.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `ResNet20`, whose batch normalisation takes its statistics from the examples at hand.
+//! `ResNet20`, whose batch normalisation takes its statistics from the examples of the batch.
 
 use candle_core::{Error, Result, Tensor, bail};
 
