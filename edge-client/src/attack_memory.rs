@@ -1,21 +1,26 @@
 //! What an attack keeps from round to round, also over a restart of the client that crafts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use input::files::replace;
 use learning::parameters::{from_le_bytes, le_bytes};
 use robust::State;
+use rustix::fs::{Access, access};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
-use wire::identity::RunId;
+use tracing::warn;
+use wire::identity::{Digest, RunId};
 
 /// So many rounds are kept: a run that goes on repeats at most the last one.
 const ROUNDS: usize = 2;
+/// More is not read: a board has hardly as much memory.
+const MAX_BYTES: u64 = 1 << 28;
 
-/// The states of an attack after the last rounds in which this machine crafted. All clients of a bench on this machine
-/// share them, by their file: whichever leads goes on from where the last leader was.
+/// The states of an attack after the last rounds in which this machine crafted. All clients of a bench on this machine share
+/// them, by their file: whichever leads goes on from where the last leader was.
 #[derive(Debug, Default)]
 pub struct AttackMemory {
     file: Option<PathBuf>,
@@ -31,7 +36,7 @@ struct Kept {
 
 /// The file of an [`AttackMemory`] cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("--attack-memory {}: {cause}", path.display())]
+#[error("--attack-memory {}: {cause}; mend it, or remove the file to have the attack begin anew", path.display())]
 pub struct MemoryError {
     path: PathBuf,
     cause: Cause,
@@ -43,14 +48,24 @@ enum Cause {
     Io(#[from] io::Error),
     #[error("not what a client has written: {0}")]
     Format(#[from] SafeTensorError),
-    #[error("not what a client has written: it names no run, or no round")]
-    Content,
+    #[error("not what a client has written: {0}")]
+    Content(&'static str),
 }
 
 impl AttackMemory {
     /// What is kept in the file at `path`, which need not be there yet.
-    pub fn at(path: PathBuf) -> Self {
-        AttackMemory { file: Some(path), kept: Mutex::default() }
+    ///
+    /// # Errors
+    /// [`MemoryError`] if it cannot be read or written: a device that could not keep what its attack does would find out in
+    /// the middle of a run.
+    pub fn at(path: PathBuf) -> Result<Self, MemoryError> {
+        let memory = AttackMemory { file: Some(path.clone()), kept: Mutex::default() };
+        let opened = lock_folder(&path).and_then(|_lock| {
+            Kept::load(&path)?;
+            Ok(access(folder(&path), Access::WRITE_OK).map_err(io::Error::from)?)
+        });
+        opened.map_err(|cause| MemoryError { path, cause })?;
+        Ok(memory)
     }
 
     /// What was kept after `round` of `run`, as its checkpoint has it.
@@ -64,86 +79,143 @@ impl AttackMemory {
     /// # Errors
     /// [`MemoryError`] if the file cannot be read.
     pub fn before(&self, run: RunId, round: u32) -> Result<State, MemoryError> {
-        let kept = self.load()?;
-        let last = kept.after.range(..round).next_back().filter(|_| kept.run == Some(run));
+        let kept = match &self.file {
+            Some(path) => Kept::load(path).map_err(|cause| MemoryError { path: path.clone(), cause })?,
+            None => self.lock().clone(),
+        };
+        let mine = kept.run == Some(run);
+        let last = kept.after.range(..round).next_back().filter(|_| mine);
+        if let (None, Some(path), Some(other)) = (last, &self.file, kept.run) {
+            let whose =
+                if mine { "only later rounds".to_owned() } else { format!("what the run {other} kept") };
+            warn!(
+                "--attack-memory {}: it holds {whose}: the attack begins anew in round {round}",
+                path.display()
+            );
+        }
         Ok(last.map(|(_, state)| state.clone()).unwrap_or_default())
     }
 
-    /// Keeps `state` after `round`. With the operating system, and so before what is crafted goes out.
+    /// Keeps `state` after `round`. It is on the disk when this returns, and so before what is crafted goes out. What comes
+    /// from a client that stood still for rounds is left out.
     ///
     /// # Errors
     /// [`MemoryError`] if the file cannot be written.
     pub fn keep(&self, run: RunId, round: u32, state: State) -> Result<(), MemoryError> {
-        let mut kept = self.load()?;
-        if kept.run != Some(run) {
-            kept = Kept { run: Some(run), after: BTreeMap::new() };
-        }
-        // An attack that keeps nothing needs no file.
-        if state.is_empty() && kept.after.is_empty() {
+        let mut held = self.lock();
+        let Some(path) = &self.file else {
+            held.keep(run, round, state);
             return Ok(());
-        }
-        kept.after.split_off(&round);
-        kept.after.insert(round, state);
-        while kept.after.len() > ROUNDS {
-            kept.after.pop_first();
-        }
-        if let Some(path) = &self.file {
-            kept.write(path).map_err(|cause| MemoryError { path: path.clone(), cause })?;
-        }
-        *self.lock() = kept;
-        Ok(())
+        };
+        let kept = || {
+            let _lock = lock_folder(path)?;
+            let mut kept = Kept::load(path)?;
+            if kept.keep(run, round, state) { kept.store(path) } else { Ok(()) }
+        };
+        kept().map_err(|cause| MemoryError { path: path.clone(), cause })
     }
 
-    /// As the file has it, if there is one: another client may have written it.
-    fn load(&self) -> Result<Kept, MemoryError> {
-        let Some(path) = &self.file else { return Ok(self.lock().clone()) };
-        match fs::read(path) {
-            Ok(bytes) => Kept::read(&bytes),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Kept::default()),
-            Err(error) => Err(error.into()),
-        }
-        .map_err(|cause| MemoryError { path: path.clone(), cause })
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// Keeps other clients of this machine from writing until it is dropped.
+fn lock_folder(path: &Path) -> Result<File, Cause> {
+    fs::create_dir_all(folder(path))?;
+    let folder = File::open(folder(path))?;
+    folder.lock()?;
+    Ok(folder)
+}
+
 impl Kept {
-    /// Tensors called `ROUND/NAME`, in a file that is replaced as a whole.
-    fn write(&self, path: &PathBuf) -> Result<(), Cause> {
+    /// Takes a state; false if there is nothing to write: an attack that keeps nothing needs no file.
+    fn keep(&mut self, run: RunId, round: u32, state: State) -> bool {
+        if self.run != Some(run) {
+            *self = Kept { run: Some(run), after: BTreeMap::new() };
+        }
+        let is_stale = self.after.keys().next_back().is_some_and(|last| round + 1 < *last);
+        if is_stale || (state.is_empty() && self.after.is_empty()) {
+            return false;
+        }
+        self.after.split_off(&round);
+        self.after.insert(round, state);
+        while self.after.len() > ROUNDS {
+            self.after.pop_first();
+        }
+        true
+    }
+
+    /// As the file has it, if there is one: another client may have written it.
+    fn load(path: &Path) -> Result<Self, Cause> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Kept::default()),
+            found => {
+                let found = found?;
+                if !found.is_file() || found.len() > MAX_BYTES {
+                    return Err(Cause::Content("it is no file, or larger than 256 MiB"));
+                }
+            }
+        }
+        Kept::read(&fs::read(path)?)
+    }
+
+    /// Tensors called `ROUND/NAME`, and which run and rounds they are of, with a digest.
+    fn store(&self, path: &Path) -> Result<(), Cause> {
         let vectors = self.after.iter().flat_map(|(round, state)| {
-            state
-                .vectors()
-                .map(move |(name, values)| (format!("{round}/{name}"), values.len(), le_bytes(values)))
+            state.vectors().map(move |(name, values)| (format!("{round}/{name}"), le_bytes(values)))
         });
-        let vectors: Vec<_> = vectors.collect();
-        let views = vectors
-            .iter()
-            .map(|(name, length, bytes)| Ok((name, TensorView::new(Dtype::F32, vec![*length], bytes)?)));
+        let vectors: BTreeMap<String, Vec<u8>> = vectors.collect();
+        let view = |bytes| TensorView::new(Dtype::F32, vec![<[u8]>::len(bytes) / 4], bytes);
+        let views = vectors.iter().map(|(name, bytes)| Ok((name, view(bytes)?)));
         let views = views.collect::<Result<Vec<_>, SafeTensorError>>()?;
-        let run = self.run.iter().map(|run| ("run".to_owned(), run.to_string())).collect();
-        let bytes = safetensors::serialize(views, Some(run))?;
-        let temporary = path.with_added_extension("tmp");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        Ok(fs::rename(&temporary, path)?)
+        let rounds: Vec<_> = self.after.keys().map(ToString::to_string).collect();
+        let of = format!("{} {}", self.run.unwrap_or(RunId(0)), rounds.join(","));
+        let digest = digest(&of, vectors.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
+        let metadata = [("of".to_owned(), of), ("sha256".to_owned(), digest)];
+        let bytes = safetensors::serialize(views, Some(HashMap::from(metadata)))?;
+        Ok(replace(path, 0o600, |file| file.write_all(&bytes))?)
     }
 
     fn read(bytes: &[u8]) -> Result<Self, Cause> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
-        let run = header.metadata().as_ref().and_then(|metadata| metadata.get("run")?.parse().ok());
-        let mut kept = Kept { run: Some(run.ok_or(Cause::Content)?), after: BTreeMap::new() };
-        for (name, view) in SafeTensors::deserialize(bytes)?.tensors() {
-            let (round, name) = name.split_once('/').ok_or(Cause::Content)?;
-            let round = round.parse().map_err(|_| Cause::Content)?;
-            let values = from_le_bytes(view.data()).collect();
-            kept.after.entry(round).or_default().set(name, values);
+        let metadata = |key| header.metadata().as_ref().and_then(|metadata| metadata.get(key));
+        let of = metadata("of").ok_or(Cause::Content("it names no run"))?;
+        let tensors = SafeTensors::deserialize(bytes)?;
+        let vectors: BTreeMap<_, _> = tensors.iter().collect();
+        let content = vectors.iter().map(|(name, view)| (*name, view.data()));
+        if metadata("sha256") != Some(&digest(of, content)) {
+            return Err(Cause::Content("it does not have the digest that it states"));
         }
-        Ok(kept)
+        // What has its own digest was written by `store`; the rest is what another program would have to mean.
+        let named = of.split_once(' ').and_then(|(run, rounds)| {
+            let rounds = rounds.split(',').map(|round| Some((round.parse().ok()?, State::default())));
+            Some((run.parse().ok()?, rounds.collect::<Option<BTreeMap<u32, _>>>()?))
+        });
+        let (run, mut after) = named.ok_or(Cause::Content("it names no run, or no rounds"))?;
+        for (name, view) in vectors {
+            let state = name.split_once('/').and_then(|(round, name)| {
+                Some((after.get_mut(&round.parse().ok()?)?, name)).filter(|_| view.dtype() == Dtype::F32)
+            });
+            let (state, name) = state.ok_or(Cause::Content("a tensor of it is of no round"))?;
+            state.set(name, from_le_bytes(view.data()).collect());
+        }
+        Ok(Kept { run: Some(run), after })
     }
+}
+
+/// Over what a file is `of`, and each vector with its name and length.
+fn digest<'a>(of: &str, vectors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut content = of.as_bytes().to_vec();
+    for (name, bytes) in vectors {
+        content.extend(format!(" {name} {} ", bytes.len()).into_bytes());
+        content.extend(bytes);
+    }
+    Digest::of(&content).to_string()
 }
 
 #[cfg(test)]
@@ -166,7 +238,7 @@ mod tests {
     fn a_round_that_is_repeated_begins_with_what_there_was_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("attack-memory.safetensors");
-        for memory in [AttackMemory::default(), AttackMemory::at(path.clone())] {
+        for memory in [AttackMemory::default(), AttackMemory::at(path.clone()).unwrap()] {
             assert_eq!(before(&memory, RUN, 1), None);
             for round in [2, 3, 5] {
                 memory.keep(RUN, round, state(round as f32)).unwrap();
@@ -174,24 +246,42 @@ mod tests {
             assert_eq!([9, 5, 3].map(|round| before(&memory, RUN, round)), [Some(5.0), Some(3.0), None]);
             memory.keep(RUN, 4, state(4.0)).unwrap();
             assert_eq!(before(&memory, RUN, 9), Some(4.0), "what came after is of a run that did not go on");
+            memory.keep(RUN, 2, state(2.0)).unwrap();
+            assert_eq!(before(&memory, RUN, 9), Some(4.0), "of a client that stood still");
+            memory.keep(RUN, 5, State::default()).unwrap();
+            assert_eq!(before(&memory, RUN, 9), None, "the attack has let go of it");
             assert_eq!(before(&memory, RunId(8), 9), None);
         }
-        assert_eq!(before(&AttackMemory::at(path), RUN, 9), Some(4.0), "another client goes on from there");
+        let other = AttackMemory::at(path).unwrap();
+        assert_eq!(before(&other, RUN, 5), Some(4.0), "another client goes on from there");
     }
 
     #[test]
-    fn an_attack_that_keeps_nothing_leaves_no_file_and_one_that_is_damaged_is_named() {
+    fn an_attack_that_keeps_nothing_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/memory");
+        let memory = AttackMemory::at(path.clone()).unwrap();
+        memory.keep(RUN, 1, State::default()).unwrap();
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named_before_the_run() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("memory");
-        let memory = AttackMemory::at(path.clone());
-        memory.keep(RUN, 1, State::default()).unwrap();
-        assert!(!path.exists());
-        memory.keep(RUN, 1, state(1.0)).unwrap();
+        AttackMemory::at(path.clone()).unwrap().keep(RUN, 1, state(1.0)).unwrap();
         let bytes = fs::read(&path).unwrap();
-        for damaged in [&bytes[..bytes.len() - 1], &bytes[..5], b"", b"no tensors at all"] {
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for damaged in [&bytes[..bytes.len() - 1], &bytes[..5], b"", b"no tensors at all", &flipped] {
             fs::write(&path, damaged).unwrap();
-            let error = memory.before(RUN, 2).unwrap_err().to_string();
-            assert!(error.contains("memory: not what a client has written"), "{error}");
+            let error = AttackMemory::at(path.clone()).unwrap_err().to_string();
+            assert!(error.contains("memory: not what a client has written: "), "{error}");
         }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(AttackMemory::at(path).unwrap_err().to_string().contains("it is no file"));
+        let nowhere = AttackMemory::at("/proc/nowhere/memory".into()).unwrap_err().to_string();
+        assert!(nowhere.contains("--attack-memory /proc/nowhere/memory: "), "{nowhere}");
     }
 }

@@ -8,6 +8,7 @@ use learning::data::ShardFile;
 use learning::models;
 use link::{Act, Command, Driven, LastWill, Link, LinkOptions, PARTING, nonce, tell_supervisor, unix_time};
 use scenario::Scenario;
+use scenario::attacks::Needs;
 use scenario::catalogue::Catalogue;
 use tracing::{info, warn};
 use wire::identity::DeviceId;
@@ -58,7 +59,9 @@ pub async fn run(
     };
     let (examples, dimension) = (identity.examples, model.layout().dimension());
     let agent = Agent::new(identity, config.topics.clone(), &scenario, dimension, Millis(0));
-    let memory = Arc::new(config.attack_memory.clone().map(AttackMemory::at).unwrap_or_default());
+    let crafts = scenario.attackers().contains(&device) && scenario.needs() > Needs::Nothing;
+    let memory = config.attack_memory.clone().filter(|_| crafts).map(AttackMemory::at).transpose()?;
+    let memory = Arc::new(memory.unwrap_or_default());
     let mut client = Client {
         worker: Arc::new(Worker::new(scenario, device, model.into(), shard).with_memory(memory)),
         attack_log: AttackLog::open(config.attack_log.as_deref())?,
@@ -83,6 +86,7 @@ pub async fn run(
         Some(Farewell::DuplicateId) => {
             bail!("another running client has the name {device}; give each device its own --device")
         }
+        Some(Farewell::Lost(what)) => bail!(what),
     }
 }
 

@@ -72,6 +72,8 @@ pub enum Outcome {
         /// Why.
         what: String,
     },
+    /// What the attack keeps cannot be kept: the device would go on with another attack than the one that it is to make.
+    Lost(String),
 }
 
 /// A local model.
@@ -194,6 +196,7 @@ impl Worker {
                     Models { colluders: job.before_attack.len() as u32, benign: job.benign.len() as u32 };
                 Outcome::Crafted { round: job.round, models, from, gave_up }
             }
+            Err(CraftError::Memory(error)) => Outcome::Lost(error.to_string()),
             Err(error) => Outcome::Failed { round: job.round, what: format!("nothing crafted: {error}") },
         }
     }

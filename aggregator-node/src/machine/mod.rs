@@ -39,7 +39,7 @@
 //! # Memory
 //! For a fleet of n devices that train d parameters, with u = 4 d + 256 the bytes of an update, the machine holds at most
 //! 2 n u of unfinished transfers, n u of accepted updates, 2 u of the global model and its encoding, and for each device
-//! some 16 KiB of verdicts, answers and refusals, whatever it is sent.
+//! some 16 KiB of verdicts, answers and refusals, whatever it is sent. What rule and stages keep is held in addition, twice.
 
 mod aggregate;
 mod announce;

@@ -73,6 +73,8 @@ pub enum Farewell {
     Finished,
     /// Another process of the same device has been up longer.
     DuplicateId,
+    /// What its attack keeps cannot be kept.
+    Lost(String),
 }
 
 /// Who a device is.
@@ -284,6 +286,7 @@ impl Agent {
                 self.crafted(now, round, models, out);
             }
             Outcome::Failed { round, what } => self.failed(now, round, &what, out),
+            Outcome::Lost(what) => out.push(Action::Leave(Farewell::Lost(what))),
         }
     }
 

@@ -108,27 +108,7 @@ fn replace(
     mode: u32,
     write_into: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), RecordError> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let write = || {
-        // One that a crash has left may be open to others.
-        if let Err(error) = fs::remove_file(&temporary)
-            && error.kind() != ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        // Made here and now: whatever else has this name is not followed.
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        write_into(&mut file)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        // The rename itself is durable once the directory is.
-        match path.parent() {
-            Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
-            _ => File::open(".")?.sync_all(),
-        }
-    };
-    write().map_err(RecordError::io("write", path))
+    input::files::replace(path, mode, write_into).map_err(RecordError::io("write", path))
 }
 
 /// Makes the folder `path`, whose parent is there, unless it is there already.

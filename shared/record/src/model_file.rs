@@ -86,7 +86,9 @@ impl Checkpoint {
         let rounds = metadata.remove("rounds").unwrap_or_default();
         let checkpoint = Checkpoint { round, parameters, remembered, rounds };
         if metadata.get("sha256") != Some(&checkpoint.digest(run).to_string()) {
-            return Err(damaged("run, round and parameters do not have the digest that it states"));
+            return Err(damaged(
+                "run, round, parameters and what is kept do not have the digest that it states",
+            ));
         }
         Ok(Some(checkpoint))
     }

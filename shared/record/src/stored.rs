@@ -278,7 +278,11 @@ impl StoredRun {
     fn checkpointed(&self) -> Result<SoFar, RecordError> {
         let (run, checkpoint, rounds) = (self.manifest.run, self.file(CHECKPOINT), self.file(ROUNDS));
         let found = Checkpoint::read(&checkpoint, &self.layout, run)?;
-        let found = found.ok_or(RecordError::Missing { path: checkpoint })?;
+        let found = found.ok_or_else(|| RecordError::Missing { path: checkpoint.clone() })?;
+        if found.remembered.stages.len() > self.scenario.defense.len() {
+            let what = "it keeps something of more stages than the scenario has";
+            return Err(RecordError::damaged(&checkpoint, what));
+        }
         let recorded = recorded_up_to(&rounds, &read(&rounds)?, run, found.round)?;
         if recorded.chain.to_string() != found.rounds {
             let what = format!(

@@ -17,6 +17,7 @@ use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioErro
 use crate::catalogue::Catalogue;
 use crate::defense::Stage;
 use crate::registry::{Misfit, NONE, Registry};
+use crate::remembered::MAX_STAGES;
 use input::chosen::Chosen;
 
 impl Scenario {
@@ -151,6 +152,10 @@ impl Catalogue {
             Some(table) => (std::slice::from_ref(table), false),
             None => return Ok(Vec::new()),
         };
+        if tables.len() > MAX_STAGES {
+            let message = format!("{} stages, where at most {MAX_STAGES} can be", tables.len());
+            return Err(Misfit { key: "defense".to_owned(), message });
+        }
         let mut stages = Vec::new();
         for (number, table) in tables.iter().enumerate() {
             let of = |misfit: Misfit| {
@@ -231,7 +236,7 @@ fn make_way<T: ?Sized + 'static>(
     let tag = format!("{section}.{}", registry.tag());
     let chosen = settings.iter().find(|setting| key_of(setting) == tag);
     let Some((_, name)) = chosen.and_then(|setting| setting.split_once('=')) else { return };
-    let Some(keys) = registry.keys(name.trim().trim_matches('"')) else { return };
+    let Some(keys) = registry.keys(name.trim().trim_matches(['"', '\''])) else { return };
     if let Some(Value::Table(table)) = table.get_mut(section) {
         table.retain(|key, _| registry.beside().contains(&key) || keys.iter().any(|own| own == key));
     }

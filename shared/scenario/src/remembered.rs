@@ -2,6 +2,9 @@
 
 use robust::State;
 
+/// The most stages that a scenario may have, which keeps a name in a file from asking for much memory.
+pub(crate) const MAX_STAGES: usize = 1_000;
+
 /// The states of a run's rule, stages and attack after a round. They are part of its checkpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remembered {
@@ -30,8 +33,7 @@ impl Remembered {
         let state = match (owner, owner.strip_prefix("stage-").map(str::parse::<usize>)) {
             ("rule", _) => &mut self.rule,
             ("attack", _) => &mut self.attack,
-            // No scenario has so many that a number could ask for much memory.
-            (_, Some(Ok(number @ 1..=1_000))) => {
+            (_, Some(Ok(number @ 1..=MAX_STAGES))) if owner == format!("stage-{number}") => {
                 self.stages.resize_with(self.stages.len().max(number), State::default);
                 &mut self.stages[number - 1]
             }
@@ -62,8 +64,16 @@ mod tests {
 
     #[test]
     fn names_of_nobody_are_refused() {
-        for name in ["rule", "", "stage-0/a", "stage-99999999999/a", "stage-2000/a", "stage-x/a", "weights/a"]
-        {
+        for name in [
+            "rule",
+            "",
+            "stage-0/a",
+            "stage-99999999999/a",
+            "stage-2000/a",
+            "stage-01/a",
+            "stage-x/a",
+            "weights/a",
+        ] {
             assert!(!Remembered::default().take(name, vec![]), "{name}");
         }
     }

@@ -9,7 +9,7 @@ use record::ATTACK_MEMORY;
 use scenario::Scenario;
 
 use super::folder::{Folder, Secrecy};
-use crate::fleet::inventory::{Device, Inventory, Service};
+use crate::fleet::inventory::{Device, Inventory, Kind, Service};
 
 /// What `StateDirectory` of the client's unit makes.
 const STATE_DIRECTORY: &str = "/var/lib/outpost-client";
@@ -39,7 +39,8 @@ fn configuration(device: &Device, inventory: &Inventory, scenario: &Scenario) ->
     let with_tls = |name: &str| current(name).filter(|_| broker.tls);
     let tls = TlsFiles { ca: with_tls("ca.pem"), cert: with_tls("device.pem"), key: with_tls("device.key") };
     // The state directory of the unit, or else beside the releases: it outlives both.
-    let kept_in = if device.service == Service::Systemd { STATE_DIRECTORY } else { &device.root };
+    let has_unit = device.kind == Kind::Ssh && device.service == Service::Systemd;
+    let kept_in = if has_unit { STATE_DIRECTORY } else { &device.root };
     let attack = scenario.attack.kind.as_ref().filter(|_| scenario.attackers().contains(&device.id));
     Ok(toml::to_string(&Settings {
         device: Some(device.id),

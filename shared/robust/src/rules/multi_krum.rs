@@ -1,14 +1,13 @@
 //! Multi-Krum: the mean of the updates that have the nearest neighbours.
 
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Byzantine, Krum, Plan, Round, Rule, RuleError};
 
-/// The mean of the updates of least score, which is that of Krum (Blanchard et al. 2017).
+/// The mean of the updates of least score, which is that of the rule `krum` (Blanchard et al. 2017).
 ///
-/// By default it takes as many as are not assumed to be Byzantine, m - c; with one, it is Krum. Needs c < (m - 2) / 2. Ties
+/// Distances are not squared, as there. By default it takes as many as are not assumed to be Byzantine, m - c; with one, it is Krum. Needs c < (m - 2) / 2. Ties
 /// go to the lowest index. The number of examples is ignored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -41,11 +40,12 @@ impl Rule for MultiKrum {
     fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {
         let (devices, byzantine) = (round.devices(), round.byzantine());
         let neighbours = devices - byzantine.left() - 2;
-        let score = |row| Ok((round.sum_to_nearest(row, neighbours)?, row));
-        let mut scores = (0..devices).into_par_iter().map(score).collect::<Result<Vec<_>, RuleError>>()?;
-        scores.sort_unstable_by(|(a, i), (b, j)| a.total_cmp(b).then(i.cmp(j)));
+        let scores = round.sums_to_nearest(neighbours)?;
+        let mut order: Vec<usize> = (0..devices).collect();
+        // Stable: of equals the first stays ahead.
+        order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
         let mut weights = vec![0.0; devices];
-        scores[..self.selects(devices, byzantine)].iter().for_each(|(_, row)| weights[*row] = 1.0);
+        order[..self.selects(devices, byzantine)].iter().for_each(|row| weights[*row] = 1.0);
         Ok(Plan::Mean { weights: Some(weights) })
     }
 }

@@ -75,7 +75,7 @@ impl<'a> Crafting<'a> {
 
     /// What the compromised devices are to send, `[c, d]`, with what was `drawn` for them; `None` if it is what they
     /// trained. `models`, `[m, d]`, are those of all devices that are known, and `global`, `[d]`, what they started from;
-    /// `state` is the attack's, and takes what it keeps of this round.
+    /// `state` is the attack's, and takes what it keeps of this round, if that can be crafted.
     ///
     /// # Errors
     /// As [`Attack::craft`].
@@ -97,6 +97,9 @@ impl<'a> Crafting<'a> {
             byzantine: self.attacked.byzantine,
             executor,
         };
-        self.attack.craft(&view, state)
+        let mut after = state.clone();
+        let crafted = self.attack.craft(&view, &mut after)?;
+        *state = after;
+        Ok(crafted)
     }
 }

@@ -12,7 +12,8 @@ use super::{Attack, AttackError, Conditions, Knowledge, Needs, View};
 /// Against the mean update that the attacker knows, so that the aggregate's inner product with it may turn negative (IPM; Xie
 /// et al. 2019).
 ///
-/// Each compromised device sends the global model minus `epsilon` times that mean. With a small `epsilon` what it sends is
+/// Each compromised device sends the global model minus `epsilon` times that mean: with full knowledge of everyone's updates, its
+/// accomplices' honest ones among them, where the paper takes those of benign devices alone. With a small `epsilon` what it sends is
 /// shorter than what honest devices send, and near enough to be taken by a rule that goes by distances.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]

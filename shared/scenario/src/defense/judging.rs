@@ -83,7 +83,7 @@ impl<S: ByLeavingOut> Stage for S {
         if count == 0 {
             return Ok(Passed::AllBut(BTreeSet::new()));
         }
-        let (with_all, without) = (gate.evaluate)(self.validation_examples())?;
+        let (with_all, without) = (gate.evaluate)()?;
         let tie_breakers = self.judging().tie_breakers(gate);
         Ok(Passed::AllBut(S::most_harmful(&LeaveOneOut { with_all, without, tie_breakers }, count)))
     }

@@ -105,8 +105,9 @@ pub struct Gate<'a> {
     pub devices: &'a [DeviceId],
     /// The updates, as a rule sees them: how many are assumed to be Byzantine, and how far they are apart.
     pub updates: Round<'a>,
-    /// Evaluates the aggregate with all rows, and without each, on so many validation examples.
-    pub evaluate: &'a dyn Fn(usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError>,
+    /// Evaluates the aggregate with all rows, and without each, on as many examples as
+    /// [`Stage::validation_examples`] says.
+    pub evaluate: &'a dyn Fn() -> Result<(Evaluation, Vec<Evaluation>), DefenseError>,
 }
 
 /// Why so few updates cannot be aggregated.
@@ -154,6 +155,9 @@ pub enum DefenseError {
     /// The rule refuses the updates, or all of them but one.
     #[error("the defense cannot aggregate: {0}")]
     Rule(#[from] RuleError),
+    /// A stage judges by validation examples, and says that it needs none.
+    #[error("a stage of the defense evaluates aggregates, and says that it needs no validation examples")]
+    NoExamples,
     /// The model refuses an aggregate or the validation examples.
     #[error("the defense cannot evaluate an aggregate: {0}")]
     Model(#[from] ModelError),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use learning::evaluation::Evaluation;
-use robust::{Byzantine, Geometry, Round, State};
+use robust::{Byzantine, Geometry, Round, RuleError, State};
 use wire::identity::DeviceId;
 
 use super::{DefenseError, Gate, Mixture, Passed, Stage};
@@ -93,6 +93,7 @@ impl Defense<'_> {
                     sources = left.iter().map(|row| sources[*row].clone()).collect();
                     updates = updates.keep(&left)?;
                 }
+                Passed::Mixed(mixtures) if mixtures.is_empty() => return Err(RuleError::NoUpdates.into()),
                 Passed::Mixed(mixtures) => {
                     let made_of = |mixture: &Mixture| {
                         let rows = mixture.plan.used(sources.len());
@@ -121,7 +122,10 @@ impl Defense<'_> {
             round: self.round,
             devices: updates.devices(),
             updates: Round::new(&geometry, self.byzantine),
-            evaluate: &|examples| updates.evaluate(examples),
+            evaluate: &|| match stage.validation_examples() {
+                0 => Err(DefenseError::NoExamples),
+                examples => updates.evaluate(examples),
+            },
         };
         stage.pass(&gate, state)
     }
