@@ -32,12 +32,13 @@ pub struct Catalogue {
 impl Catalogue {
     /// What comes with Outpost.
     pub fn standard() -> Self {
-        let mut models = Registry::<dyn Architecture>::new("model", &["kind"]);
+        let mut models = Registry::<dyn Architecture>::new("model", "kind", &["kind"]);
         models.add::<models::LogisticRegression>("logistic-regression");
         models.add::<models::Dnn>("dnn");
         models.add::<models::ResNet20>("resnet20");
 
-        let mut rules = Registry::<dyn Rule>::new("aggregation rule", &["rule", "byzantine", "round-quorum"]);
+        let mut rules =
+            Registry::<dyn Rule>::new("aggregation rule", "rule", &["rule", "byzantine", "round-quorum"]);
         rules.add::<robust::Mean>("mean");
         rules.add::<robust::Krum>("krum");
         rules.add::<robust::MultiKrum>("multi-krum");
@@ -46,12 +47,12 @@ impl Catalogue {
         rules.add::<robust::Median>("median");
         rules.add::<robust::Meamed>("meamed");
 
-        let mut stages = Registry::<dyn Stage>::new("defense", &["kind"]);
+        let mut stages = Registry::<dyn Stage>::new("defense", "kind", &["kind"]);
         stages.add::<defense::ErrorRateRejection>("err");
         stages.add::<defense::LossRejection>("lfr");
         stages.add::<defense::Union>("union");
 
-        let mut attacks = Registry::<dyn Attack>::new("attack", &["kind", "round-fraction"]);
+        let mut attacks = Registry::<dyn Attack>::new("attack", "kind", &["kind", "round-fraction"]);
         attacks.add::<attacks::Gaussian>("gaussian");
         attacks.add::<attacks::LabelFlip>("label-flip");
         attacks.add::<attacks::TrimmedMean>("trimmed-mean");
@@ -59,7 +60,7 @@ impl Catalogue {
         attacks.add::<attacks::BackGradient>("back-gradient");
         attacks.add::<attacks::InnerProduct>("inner-product");
 
-        let mut datasets = Registry::<dyn data::Source>::new("data set", &["kind"]);
+        let mut datasets = Registry::<dyn data::Source>::new("data set", "kind", &["kind"]);
         datasets.add::<data::Mnist>("mnist");
         datasets.add::<data::FashionMnist>("fashion-mnist");
         datasets.add::<data::ChMnist>("ch-mnist");
@@ -67,7 +68,8 @@ impl Catalogue {
 
         let mut partitions = Registry::<dyn data::Partition>::new(
             "partition",
-            &["partition", "devices", "compromised", "selected"],
+            "partition",
+            &["devices", "compromised", "partition", "selected"],
         );
         partitions.add::<data::LabelGroups>("label-groups");
         partitions.add::<data::Iid>("iid");

@@ -24,7 +24,9 @@ impl<S: DeserializeOwned + Serialize + JsonSchema + 'static> Settings for S {}
 pub struct Registry<T: ?Sized> {
     /// What one of them is.
     what: &'static str,
-    /// The keys that stand beside its settings, whichever it is; the value of the first names it.
+    /// The key whose value names one.
+    tag: &'static str,
+    /// The keys that stand beside its settings, whichever it is; that is one of them.
     beside: &'static [&'static str],
     entries: Vec<Arc<Entry<T>>>,
 }
@@ -50,11 +52,8 @@ pub struct Misfit {
 }
 
 impl<T: ?Sized + 'static> Registry<T> {
-    /// # Panics
-    /// If no key is to name one.
-    pub(crate) fn new(what: &'static str, beside: &'static [&'static str]) -> Self {
-        assert!(!beside.is_empty(), "a key names the {what}");
-        Registry { what, beside, entries: Vec::new() }
+    pub(crate) fn new(what: &'static str, tag: &'static str, beside: &'static [&'static str]) -> Self {
+        Registry { what, tag, beside, entries: Vec::new() }
     }
 
     /// Marks what there is as coming with Outpost.
@@ -100,7 +99,7 @@ impl<T: ?Sized + 'static> Registry<T> {
 
     /// The key whose value names one.
     pub fn tag(&self) -> &'static str {
-        self.beside[0]
+        self.tag
     }
 
     /// The keys that stand beside its settings, whichever it is.
@@ -128,8 +127,8 @@ impl<T: ?Sized + 'static> Registry<T> {
         };
         let keys = entry.keys();
         if let Some(key) = table.keys().find(|key| !keys.contains(key)) {
-            let is_of_another = self.entries().any(|entry| entry.keys().contains(key));
-            let message = if !is_of_another {
+            let is_of_another = || self.entries().any(|entry| entry.keys().contains(key));
+            let message = if self.beside.len() > 1 && !is_of_another() {
                 let known = self.beside.iter().copied().chain(keys.iter().map(String::as_str));
                 format!("unknown field `{key}`, expected one of {}", listed(known))
             } else if keys.is_empty() {
@@ -184,7 +183,7 @@ impl<T: ?Sized> Entry<T> {
 
 impl<T: ?Sized> Clone for Registry<T> {
     fn clone(&self) -> Self {
-        Registry { what: self.what, beside: self.beside, entries: self.entries.clone() }
+        Registry { what: self.what, tag: self.tag, beside: self.beside, entries: self.entries.clone() }
     }
 }
 
