@@ -48,7 +48,7 @@ def build():
 
 def build_bench():
     """The bench `performance`."""
-    command = ["cargo", "bench", "--quiet", "-p", "shared", "--bench", "performance", "--no-run", "--message-format=json"]
+    command = ["cargo", "bench", "--quiet", "-p", "scenario", "--bench", "performance", "--no-run", "--message-format=json"]
     lines = subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
     built = [json.loads(line) for line in lines]
     return next(one["executable"] for one in built if one.get("executable") and one["target"]["name"] == "performance")

@@ -137,13 +137,11 @@ fn read_row(text: &[u8], line: u64, pixels: &mut Vec<u8>) -> Result<u8, TableErr
         })?);
     }
     let label = fields.next().unwrap_or_default();
-    match number(label) {
-        Some(label @ 1..=8) => Ok(label - 1),
-        _ => {
-            let label = excerpt(label);
-            Err(TableError::line(line, format!("the label is {label:?}, not a whole number from 1 to 8")))
-        }
-    }
+    let Some(class @ 1..=8) = number(label) else {
+        let what = format!("the label is {:?}, not a whole number from 1 to 8", excerpt(label));
+        return Err(TableError::line(line, what));
+    };
+    Ok(class - 1)
 }
 
 fn number(field: &[u8]) -> Option<u8> {

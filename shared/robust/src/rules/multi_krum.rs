@@ -7,8 +7,9 @@ use crate::{Byzantine, Krum, Plan, Round, Rule, RuleError};
 
 /// The mean of the updates of least score, which is that of the rule `krum` (Blanchard et al. 2017).
 ///
-/// Distances are not squared, as there. By default it takes as many as are not assumed to be Byzantine, m - c; with one, it is Krum. Needs c < (m - 2) / 2. Ties
-/// go to the lowest index. The number of examples is ignored.
+/// Distances are Euclidean and not squared, as in the rule `krum`; the paper squares them. By default the mean is of m - c
+/// updates, as many as are not assumed to be Byzantine; of one, it is Krum. Needs c < (m - 2) / 2. Ties go to the lowest
+/// index. The number of examples is ignored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct MultiKrum {

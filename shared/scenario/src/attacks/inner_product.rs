@@ -12,9 +12,9 @@ use super::{Attack, AttackError, Conditions, Knowledge, Needs, View};
 /// Against the mean update that the attacker knows, so that the aggregate's inner product with it may turn negative (IPM; Xie
 /// et al. 2019).
 ///
-/// Each compromised device sends the global model minus `epsilon` times that mean: with full knowledge of everyone's updates, its
-/// accomplices' honest ones among them, where the paper takes those of benign devices alone. With a small `epsilon` what it sends is
-/// shorter than what honest devices send, and near enough to be taken by a rule that goes by distances.
+/// Each compromised device sends the global model minus `epsilon` times that mean. With full knowledge the mean is that of all
+/// honest updates, those of the accomplices among them; the paper takes those of benign devices alone. With a small `epsilon`
+/// the update is shorter than those of honest devices, and near enough to be taken by a rule that goes by distances.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct InnerProduct {
