@@ -57,8 +57,13 @@ impl Screening {
         received: Received<'a>,
         states: &mut Vec<State>,
     ) -> Result<Screened<Received<'a>>, DefenseError> {
-        let (stages, seed, attackers) = (&scenario.defense, scenario.seed, &self.attackers);
-        let defense = Defense { stages, seed, attackers, round, byzantine: received.byzantine };
+        let defense = Defense {
+            stages: &scenario.defense,
+            seed: scenario.seed,
+            attackers: &self.attackers,
+            round,
+            byzantine: received.byzantine,
+        };
         defense.screen(received, states)
     }
 }

@@ -67,7 +67,10 @@ pub fn read(path: &Path) -> Result<String, FileError> {
     }
 }
 
-/// `bytes` as text, without the mark that some editors put before it; or what they are instead.
+/// `bytes` as text, without the mark that some editors put before it.
+///
+/// # Errors
+/// What they are instead.
 pub fn text(bytes: Vec<u8>) -> Result<String, String> {
     match bytes[..] {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err("it is text in UTF-16".to_owned()),

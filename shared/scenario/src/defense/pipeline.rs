@@ -83,8 +83,8 @@ impl Defense<'_> {
         states.resize_with(self.stages.len(), State::default);
         let mut removed = BTreeSet::new();
         let mut sources: Vec<_> = updates.devices().iter().map(|device| BTreeSet::from([*device])).collect();
-        for (stage, state) in self.stages.iter().zip(states) {
-            match self.pass(&**stage, &updates, state)? {
+        for (stage, kept) in self.stages.iter().zip(states) {
+            match self.pass(&**stage, &updates, kept)? {
                 Passed::AllBut(harmful) if harmful.is_empty() => {}
                 Passed::AllBut(harmful) => {
                     let (left, gone): (Vec<_>, Vec<_>) =
@@ -113,7 +113,7 @@ impl Defense<'_> {
         &self,
         stage: &dyn Stage,
         updates: &U,
-        state: &mut State,
+        kept: &mut State,
     ) -> Result<Passed, DefenseError> {
         let geometry = updates.geometry();
         let gate = Gate {
@@ -127,7 +127,7 @@ impl Defense<'_> {
                 examples => updates.evaluate(examples),
             },
         };
-        stage.pass(&gate, state)
+        stage.pass(&gate, kept)
     }
 }
 
