@@ -93,7 +93,7 @@ impl Run {
             best_error: records.iter().filter_map(|record| record.test_error).fold(f64::INFINITY, f64::min),
             trained_on: records.iter().flat_map(|record| &record.shards).map(|it| (it.device, *it)).collect(),
             latest: (round, parameters.into_values().into()),
-            remembered: remembered.into(),
+            remembered,
             checkpoint_every,
             last_checkpoint: now,
             last_record: now,

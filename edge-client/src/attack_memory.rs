@@ -60,11 +60,13 @@ impl AttackMemory {
     /// the middle of a run.
     pub fn at(path: PathBuf) -> Result<Self, MemoryError> {
         let memory = AttackMemory { file: Some(path.clone()), kept: Mutex::default() };
-        let opened = lock_folder(&path).and_then(|_lock| {
+        let open = || {
+            fs::create_dir_all(folder(&path))?;
+            let _lock = lock_folder(&path)?;
             Kept::load(&path)?;
             Ok(access(folder(&path), Access::WRITE_OK).map_err(io::Error::from)?)
-        });
-        opened.map_err(|cause| MemoryError { path, cause })?;
+        };
+        open().map_err(|cause| MemoryError { path, cause })?;
         Ok(memory)
     }
 
@@ -126,7 +128,6 @@ fn folder(path: &Path) -> &Path {
 
 /// Keeps other clients of this machine from writing until it is dropped.
 fn lock_folder(path: &Path) -> Result<File, Cause> {
-    fs::create_dir_all(folder(path))?;
     let folder = File::open(folder(path))?;
     folder.lock()?;
     Ok(folder)

@@ -245,7 +245,8 @@ impl Machine {
     }
 
     /// The global model as it stands.
-    pub fn global(&self) -> &Arc<[f32]> {
+    #[cfg(test)]
+    fn global(&self) -> &Arc<[f32]> {
         &self.common.global
     }
 }

@@ -23,13 +23,13 @@ pub struct Checkpoint {
     /// The model.
     pub parameters: Parameters,
     /// What rule, stages and attack have kept of the rounds up to this one.
-    pub remembered: Remembered,
+    pub remembered: Arc<Remembered>,
     /// The running digest of the records up to the round, in hexadecimal.
     pub(super) rounds: String,
 }
 
 impl Checkpoint {
-    pub(super) fn new(round: u32, parameters: Parameters, remembered: Remembered, chain: Chain) -> Self {
+    pub(super) fn new(round: u32, parameters: Parameters, remembered: Arc<Remembered>, chain: Chain) -> Self {
         Checkpoint { round, parameters, remembered, rounds: chain.to_string() }
     }
 
@@ -84,7 +84,7 @@ impl Checkpoint {
         let round = metadata.get("round").and_then(|round| round.parse().ok());
         let round = round.ok_or_else(|| damaged("it does not say which round it is of"))?;
         let rounds = metadata.remove("rounds").unwrap_or_default();
-        let checkpoint = Checkpoint { round, parameters, remembered, rounds };
+        let checkpoint = Checkpoint { round, parameters, remembered: remembered.into(), rounds };
         if metadata.get("sha256") != Some(&checkpoint.digest(run).to_string()) {
             return Err(damaged(
                 "run, round, parameters and what is kept do not have the digest that it states",

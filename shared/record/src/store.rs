@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use learning::parameters::Parameters;
 use scenario::Scenario;
@@ -54,7 +55,7 @@ impl RunDirectory {
             refuse_foreign_files(path)?;
             write_atomically(&path.join(SCENARIO), scenario.to_toml().as_bytes())?;
             write_atomically(&path.join(ROUNDS), b"")?;
-            let beginning = Checkpoint::new(0, initial(), Remembered::default(), Chain::of(manifest.run));
+            let beginning = Checkpoint::new(0, initial(), Arc::default(), Chain::of(manifest.run));
             beginning.write(&path.join(CHECKPOINT), manifest.run)?;
             write_json(&path.join(MANIFEST), manifest)?;
         }
@@ -143,7 +144,7 @@ impl RunDirectory {
         &mut self,
         round: u32,
         parameters: &Parameters,
-        remembered: &Remembered,
+        remembered: &Arc<Remembered>,
     ) -> Result<(), RecordError> {
         // A checkpoint that survives a power failure must not be ahead of the rounds that do.
         self.rounds.sync_data().map_err(RecordError::io("sync", &self.stored.file(ROUNDS)))?;
@@ -158,7 +159,7 @@ impl RunDirectory {
         &mut self,
         round: u32,
         parameters: &Parameters,
-        remembered: &Remembered,
+        remembered: &Arc<Remembered>,
     ) -> Result<(), RecordError> {
         self.write_model(BEST, round, parameters, remembered)
     }
@@ -168,7 +169,7 @@ impl RunDirectory {
         name: &str,
         round: u32,
         parameters: &Parameters,
-        remembered: &Remembered,
+        remembered: &Arc<Remembered>,
     ) -> Result<(), RecordError> {
         let model = Checkpoint::new(round, parameters.clone(), remembered.clone(), self.chain);
         model.write(&self.stored.file(name), self.stored.manifest().run)

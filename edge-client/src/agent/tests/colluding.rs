@@ -97,6 +97,15 @@ fn a_leader_that_cannot_craft_sends_what_it_trained() {
 }
 
 #[test]
+fn a_leader_that_cannot_keep_what_its_attack_keeps_leaves_and_sends_nothing() {
+    let mut script = trained(0, 5.0);
+    script.wait_until(33_000);
+    script.handle(Event::Done(Outcome::Lost("no room".to_owned())));
+    assert_eq!(script.farewell(), Some(&Farewell::Lost("no room".to_owned())));
+    assert!(script.updates().is_empty());
+}
+
+#[test]
 fn followers_turn_to_a_new_leader() {
     let mut script = trained(2, 5.0);
     assert_eq!((sent_to(&script, 0), sent_to(&script, 1)), (vec![Kind::BeforeAttack], vec![]));

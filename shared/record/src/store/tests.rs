@@ -29,7 +29,7 @@ fn interrupted_run(path: &Path, rounds: u32, checkpointed: u32) {
     for round in 1..=rounds {
         run.append(&record(round)).unwrap();
         if round <= checkpointed {
-            run.checkpoint(round, &parameters(round as f32), &Remembered::default()).unwrap();
+            run.checkpoint(round, &parameters(round as f32), &Arc::default()).unwrap();
         }
     }
 }
@@ -66,7 +66,7 @@ fn a_run_resumes_at_its_checkpoint_and_drops_later_records_and_a_torn_line() {
     assert_eq!((checkpoint.round, checkpoint.parameters), (2, parameters(2.0)));
     assert_eq!(records, [record(1), record(2)]);
     run.append(&record(3)).unwrap();
-    run.checkpoint(3, &parameters(3.0), &Remembered::default()).unwrap();
+    run.checkpoint(3, &parameters(3.0), &Arc::default()).unwrap();
     assert_eq!(run.stored().records().unwrap(), [record(1), record(2), record(3)]);
 }
 
@@ -217,9 +217,9 @@ fn run_with_best(path: &Path, errors: [f64; 3], kept: &[u32]) -> RunDirectory {
     run.next_term(1).unwrap();
     for (round, error) in (1..).zip(errors) {
         run.append(&RoundRecord { test_error: Some(error), ..record(round) }).unwrap();
-        run.checkpoint(round, &parameters(round as f32), &Remembered::default()).unwrap();
+        run.checkpoint(round, &parameters(round as f32), &Arc::default()).unwrap();
         if kept.contains(&round) {
-            run.keep_best(round, &parameters(round as f32), &Remembered::default()).unwrap();
+            run.keep_best(round, &parameters(round as f32), &Arc::default()).unwrap();
         }
     }
     run
@@ -309,7 +309,7 @@ fn a_finished_run_goes_on_with_more_rounds() {
     assert_eq!((checkpoint.round, records.len()), (3, 3));
     for round in 4..=5 {
         run.append(&record(round)).unwrap();
-        run.checkpoint(round, &parameters(round as f32), &Remembered::default()).unwrap();
+        run.checkpoint(round, &parameters(round as f32), &Arc::default()).unwrap();
     }
     assert_eq!(run.finish().unwrap().rounds, 5);
     drop(run);
@@ -423,7 +423,7 @@ fn how_far_a_run_is_can_be_seen_without_disturbing_it() {
     assert_eq!((arm.records.len(), arm.rounds, arm.state), (2, 3, State::InProgress));
     assert_eq!(contents(home.path()), before);
     run.append(&record(3)).unwrap();
-    run.checkpoint(3, &parameters(3.0), &Remembered::default()).unwrap();
+    run.checkpoint(3, &parameters(3.0), &Arc::default()).unwrap();
     run.finish().unwrap();
     assert_eq!(state(), State::Finished);
 }
@@ -436,7 +436,7 @@ fn a_run_in_which_nothing_was_aggregated_is_written_down_and_is_no_success() {
         let refused_devices = vec![RefusedDevice { device: None, reason: wire::Refusal::Late }];
         let record = RoundRecord { aggregated: false, accepted: round, refused_devices, ..record(round) };
         run.append(&record).unwrap();
-        run.checkpoint(round, &parameters(0.0), &Remembered::default()).unwrap();
+        run.checkpoint(round, &parameters(0.0), &Arc::default()).unwrap();
     }
     let error = run.finish().unwrap_err();
     assert!(error.to_string().contains("in none of the 3 rounds"), "{error}");
