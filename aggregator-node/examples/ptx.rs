@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn program(name: &str, rows: usize) -> Option<Program> {
-    let (name, without_each) = match name.strip_suffix("-without-each") {
+    let (name, leave_one_out) = match name.strip_suffix("-without-each") {
         Some(name) => (name, true),
         None => (name, false),
     };
@@ -49,5 +49,5 @@ fn program(name: &str, rows: usize) -> Option<Program> {
         "distances" => Statistic::Distances,
         _ => return None,
     };
-    (rows > usize::from(without_each)).then_some(Program { statistic, rows, without_each })
+    (rows > usize::from(leave_one_out)).then_some(Program { statistic, rows, leave_one_out })
 }

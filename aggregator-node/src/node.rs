@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use learning::data::{ShardEntry, ShardList};
 use learning::{data, models};
-use link::{Act, BrokerAccess, Command, Driven, Link, LinkError, PARTING, nonce, tell_supervisor};
+use link::{Act, BrokerAccess, Command, Driven, Link, LinkError, PARTING, random_id, tell_supervisor};
 use scenario::Scenario;
 use scenario::catalogue::Catalogue;
 use tracing::{info, warn};
@@ -211,7 +211,7 @@ type BrokerEnded = Pin<Box<dyn Future<Output = anyhow::Error> + Send>>;
     expect(clippy::unnecessary_wraps, unused_mut, unused_variables, reason = "it brings none")
 )]
 fn open_link(cli: &Cli, mut access: BrokerAccess, devices: u32) -> anyhow::Result<(Link, BrokerEnded)> {
-    let client_id = format!("aggregator-{:016x}", nonce());
+    let client_id = format!("aggregator-{:016x}", random_id());
     let mut ended: BrokerEnded = Box::pin(pending());
     #[cfg(feature = "embedded-broker")]
     if cli.broker.is_none() {

@@ -9,7 +9,7 @@ use learning::data::ShardEntry;
 use learning::models::Model;
 use learning::parameters::{Layout, Parameters};
 use learning::random::{Purpose, stream};
-use link::{nonce, unix_time};
+use link::{random_id, unix_time};
 use record::{
     Checkpoint, Devices, FORMAT, Manifest, RecordError, RoundRecord, RunDirectory, StoredRun, Summary,
     TensorShape,
@@ -140,7 +140,7 @@ impl Run {
 
     /// What `device` says that it is; written down with the next round.
     pub fn describe(&mut self, device: DeviceId, version: &str, hardware: &Hardware) {
-        self.news_of_devices |= self.devices.told(device, self.latest.0 + 1, version, hardware);
+        self.news_of_devices |= self.devices.describe(device, self.latest.0 + 1, version, hardware);
     }
 
     fn save_devices(&mut self) -> Result<(), RecordError> {
@@ -261,7 +261,7 @@ pub fn manifest(
 ) -> Manifest {
     Manifest {
         format: FORMAT,
-        run: RunId(nonce()),
+        run: RunId(random_id()),
         scenario_sha256: scenario.digest().to_string(),
         rounds: scenario.rounds,
         seed: scenario.seed,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use learning::data::ShardFile;
 use learning::models;
-use link::{Act, Command, Driven, LastWill, Link, LinkOptions, PARTING, nonce, tell_supervisor, unix_time};
+use link::{
+    Act, Command, Driven, LastWill, Link, LinkOptions, PARTING, random_id, tell_supervisor, unix_time,
+};
 use scenario::Scenario;
 use scenario::attacks::Needs;
 use scenario::catalogue::Catalogue;
@@ -52,7 +54,7 @@ pub async fn run(
     let model = models::build(&*scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
     let identity = Identity {
         device,
-        boot: nonce(),
+        boot: random_id(),
         shard: digest,
         examples: shard.len() as u32,
         hardware: hardware().into(),
@@ -133,7 +135,7 @@ impl Driven for Client {
                 let (worker, gauge) = (self.worker.clone(), self.gauge.clone());
                 Act::Compute(Box::new(move || compute(job, &worker, &gauge)))
             }
-            Action::Tell(event) => {
+            Action::Report(event) => {
                 self.attack_log.append(&event);
                 Act::Nothing
             }
@@ -158,7 +160,7 @@ impl Driven for Client {
 fn open_link(config: &Config, agent: &Agent) -> Link {
     let will = agent.last_will();
     // Not by the boot id, which stands in the status: who knows a client id can throw its owner off the broker.
-    let client_id = format!("{}-{:016x}", config.device, nonce());
+    let client_id = format!("{}-{:016x}", config.device, random_id());
     Link::open(LinkOptions {
         last_will: Some(LastWill { topic: will.topic, payload: will.payload.into_bytes() }),
         ..config.access.link(client_id, config.patience)

@@ -22,7 +22,7 @@ pub(super) struct Columns {
     /// Of the mean, what it is of.
     pub(super) mean: Option<MeanOf>,
     /// For each row without it, or of all rows.
-    pub(super) without_each: bool,
+    pub(super) leave_one_out: bool,
 }
 
 impl Columns {
@@ -69,17 +69,17 @@ impl Columns {
     }
 
     fn program(&self, matrix: &Matrix<'_>) -> Program {
-        Program { statistic: self.statistic, rows: matrix.devices(), without_each: self.without_each }
+        Program { statistic: self.statistic, rows: matrix.devices(), leave_one_out: self.leave_one_out }
     }
 
     /// Number of vectors that come of it.
     pub(super) fn results(&self, matrix: &Matrix<'_>) -> usize {
-        if self.without_each { matrix.devices() } else { 1 }
+        if self.leave_one_out { matrix.devices() } else { 1 }
     }
 
     /// Whether the kernel keeps the sum of the rows before each, in 64 bits.
     fn keeps_sums(&self) -> bool {
-        self.mean.is_some() && self.without_each
+        self.mean.is_some() && self.leave_one_out
     }
 
     /// What the kernel of the mean takes beside the rows, for so many results.

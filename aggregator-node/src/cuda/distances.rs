@@ -25,7 +25,7 @@ const PAIRS: usize = 1 << 18;
 /// The distances of the rows of `matrix`: the very bits of [`Distances::of`].
 pub(super) fn distances(matrix: &Matrix<'_>) -> Result<Distances, CudaError> {
     let (devices, dimension) = (matrix.devices(), matrix.dimension());
-    let program = Program { statistic: Statistic::Distances, rows: devices, without_each: false };
+    let program = Program { statistic: Statistic::Distances, rows: devices, leave_one_out: false };
     let kernel = |name| matrix.gpu().kernel(program, name);
     let beginnings = (0..devices).map(|row| matrix.values(row, dimension.min(PIVOT_VALUES)));
     let origin = pivot_row(&beginnings.collect::<Result<Vec<_>, _>>()?);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use robust::{
-    Aggregate, Byzantine, Executor, Geometry, Plan, Rule, RuleError, Updates, WithoutEach, different,
+    Aggregate, Byzantine, Executor, Geometry, LeaveOneOutPlan, Plan, Rule, RuleError, Updates, different,
 };
 use tracing::warn;
 
@@ -73,7 +73,7 @@ impl Executor for CudaEngine {
         rule.check(updates.len().saturating_sub(1), byzantine)?;
         let resident = self.resident()?;
         let matrix = Matrix::new(&self.gpu, &resident, updates);
-        let plans = WithoutEach::of(rule, &geometry(&matrix, updates), byzantine)?;
+        let plans = LeaveOneOutPlan::of(rule, &geometry(&matrix, updates), byzantine)?;
         // They come to memory of their own.
         aggregates.clear();
         *aggregates = match AllButEach::of(plans, updates.len())? {

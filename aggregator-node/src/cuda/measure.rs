@@ -74,7 +74,7 @@ impl Measurement {
     /// # Errors
     /// As [`Measurement::copy_rate`].
     pub fn statistic(&self, statistic: Statistic) -> Result<f64, RuleError> {
-        let program = Program { statistic, rows: self.block.devices, without_each: false };
+        let program = Program { statistic, rows: self.block.devices, leave_one_out: false };
         let kernel = self.gpu.kernel(program, "aggregate")?;
         let columns = self.block.columns;
         let mut results = allocate::<f32>(&self.gpu, columns).map_err(CudaError::from)?;
@@ -89,7 +89,7 @@ impl Measurement {
     /// As [`Measurement::copy_rate`].
     pub fn products(&self) -> Result<f64, RuleError> {
         let devices = self.block.devices;
-        let program = Program { statistic: Statistic::Distances, rows: devices, without_each: false };
+        let program = Program { statistic: Statistic::Distances, rows: devices, leave_one_out: false };
         let (multiply, add) =
             (self.gpu.kernel(program, "multiply")?, self.gpu.kernel(program, "add_panels")?);
         let room = ProductRoom::new(&self.gpu, devices, self.block.columns);

@@ -40,7 +40,7 @@ pub use launch::has_compiler;
 use matrix::{Matrix, Resident};
 pub use measure::Measurement;
 pub use program::{Program, Shape, Statistic};
-pub use resident::{ResidentEngine, ResidentUpdates, WithoutEach};
+pub use resident::{LeaveOneOutAggregates, ResidentEngine, ResidentUpdates};
 
 /// Bytes of shared memory that a block of threads may have on GPUs of the last years.
 const SHARED_IN_GENERAL: usize = 99 << 10;

@@ -1,6 +1,6 @@
 //! What a plan asks to be computed of an update matrix, on a GPU.
 
-use robust::{MeanWeights, Plan, RuleError, WithoutEach};
+use robust::{LeaveOneOutPlan, MeanWeights, Plan, RuleError};
 
 use super::columns::{Columns, MeanOf};
 use super::program::Statistic;
@@ -25,7 +25,7 @@ impl Work {
                 Work::Columns(mean(MeanWeights::new(used.len(), Some(&weights))?), Some(used))
             }
             Plan::Columns { statistic, rows } => {
-                let columns = Columns { statistic: (*statistic).into(), mean: None, without_each: false };
+                let columns = Columns { statistic: (*statistic).into(), mean: None, leave_one_out: false };
                 Work::Columns(columns, rows.clone())
             }
         })
@@ -34,7 +34,7 @@ impl Work {
 
 fn mean(weights: MeanWeights) -> Columns {
     let mean = MeanOf { weights: weights.each, shares: vec![weights.total] };
-    Columns { statistic: Statistic::Mean, mean: Some(mean), without_each: false }
+    Columns { statistic: Statistic::Mean, mean: Some(mean), leave_one_out: false }
 }
 
 /// What makes the aggregates without each of so many devices: at once, or one by one.
@@ -44,20 +44,20 @@ pub(super) enum AllButEach {
 }
 
 impl AllButEach {
-    pub(super) fn of(plans: WithoutEach, devices: usize) -> Result<Self, RuleError> {
-        let without_each = |statistic| Columns { statistic, mean: None, without_each: true };
+    pub(super) fn of(plans: LeaveOneOutPlan, devices: usize) -> Result<Self, RuleError> {
+        let leave_one_out = |statistic| Columns { statistic, mean: None, leave_one_out: true };
         Ok(match plans {
-            WithoutEach::Mean { weights } => {
+            LeaveOneOutPlan::Mean { weights } => {
                 let weights = MeanWeights::new(devices, weights.as_deref())?;
-                let mean = MeanOf { shares: weights.shares_without_each()?, weights: weights.each };
-                let columns = Columns { statistic: Statistic::Mean, mean: Some(mean), without_each: true };
+                let mean = MeanOf { shares: weights.leave_one_out_shares()?, weights: weights.each };
+                let columns = Columns { statistic: Statistic::Mean, mean: Some(mean), leave_one_out: true };
                 AllButEach::Columns(columns)
             }
-            WithoutEach::Median => AllButEach::Columns(without_each(Statistic::Median)),
-            WithoutEach::TrimmedMean { trim } => {
-                AllButEach::Columns(without_each(Statistic::TrimmedMean { trim }))
+            LeaveOneOutPlan::Median => AllButEach::Columns(leave_one_out(Statistic::Median)),
+            LeaveOneOutPlan::TrimmedMean { trim } => {
+                AllButEach::Columns(leave_one_out(Statistic::TrimmedMean { trim }))
             }
-            WithoutEach::Each(plans) => AllButEach::Each(plans),
+            LeaveOneOutPlan::Each(plans) => AllButEach::Each(plans),
         })
     }
 }

@@ -53,7 +53,7 @@ pub struct Program {
     /// Rows of the matrix (the paper's m).
     pub rows: usize,
     /// Whether it computes the statistic for each row of all others.
-    pub without_each: bool,
+    pub leave_one_out: bool,
 }
 
 /// How many threads take how many columns.
@@ -84,7 +84,7 @@ impl Program {
             Statistic::MeanAroundMedian { count } => define("COUNT", count),
             Statistic::Mean | Statistic::Median | Statistic::Distances => {}
         }
-        if self.without_each {
+        if self.leave_one_out {
             define("WITHOUT_EACH", 1);
         }
         if self.is_sorted() && self.rows > IN_REGISTERS {
@@ -136,7 +136,7 @@ impl Program {
     /// The network for the places that are read.
     fn network(&self) -> SortingNetwork {
         let rows = self.rows;
-        let wanted = match (self.statistic, self.without_each) {
+        let wanted = match (self.statistic, self.leave_one_out) {
             (Statistic::Median, false) => (rows - 1) / 2..=rows / 2,
             (Statistic::Median, true) => rows / 2 - 1..=rows / 2 + rows % 2,
             (Statistic::TrimmedMean { trim }, _) => trim..=rows - trim - 1,
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn median(rows: usize) -> Program {
-        Program { statistic: Statistic::Median, rows, without_each: false }
+        Program { statistic: Statistic::Median, rows, leave_one_out: false }
     }
 
     #[test]

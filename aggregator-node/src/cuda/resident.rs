@@ -2,7 +2,7 @@
 
 use cudarc::driver::{CudaSlice, CudaView, CudaViewMut};
 use robust::{
-    Byzantine, Distances, Geometry, MeanWeights, Plan, Rule, RuleError, WithoutEach as Plans, different,
+    Byzantine, Distances, Geometry, LeaveOneOutPlan as Plans, MeanWeights, Plan, Rule, RuleError, different,
 };
 
 use super::distances::distances;
@@ -47,7 +47,7 @@ impl<'a> ResidentUpdates<'a> {
 }
 
 /// Aggregates without each of m updates.
-pub struct WithoutEach {
+pub struct LeaveOneOutAggregates {
     /// Aggregates of d values, one after the other on the GPU, each once.
     pub different: CudaSlice<f32>,
     /// For each update which of them is the one without it.
@@ -85,7 +85,7 @@ impl ResidentEngine {
         rule: &dyn Rule,
         updates: &ResidentUpdates<'_>,
         byzantine: Byzantine,
-    ) -> Result<WithoutEach, RuleError> {
+    ) -> Result<LeaveOneOutAggregates, RuleError> {
         rule.check(updates.devices.saturating_sub(1), byzantine)?;
         let matrix = self.matrix(updates)?;
         let plans = Plans::of(rule, &geometry(&matrix, updates), byzantine)?;
@@ -95,7 +95,7 @@ impl ResidentEngine {
             AllButEach::Columns(columns) => {
                 let mut results = room(updates.devices)?;
                 columns.there(&matrix, &mut results.as_view_mut())?;
-                Ok(WithoutEach { different: results, places: (0..updates.devices).collect() })
+                Ok(LeaveOneOutAggregates { different: results, places: (0..updates.devices).collect() })
             }
             AllButEach::Each(plans) => {
                 let (firsts, places) = different(&plans);
@@ -104,7 +104,7 @@ impl ResidentEngine {
                     let mut result = results.slice_mut(place * d..(place + 1) * d);
                     self.carry_out(&plans[first], &matrix, updates, &mut result)?;
                 }
-                Ok(WithoutEach { different: results, places })
+                Ok(LeaveOneOutAggregates { different: results, places })
             }
         }
     }

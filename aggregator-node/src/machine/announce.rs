@@ -3,7 +3,7 @@
 use wire::identity::DeviceId;
 use wire::{
     Announcement, Float32Array, Kind, Message, ModelContent, Outgoing, PROTOCOL_VERSION, Payload,
-    Publication, RoundCall, Stage, Topic,
+    Publication, RoundCall, RunStage, Topic,
 };
 
 use super::Action;
@@ -30,19 +30,23 @@ impl Common {
         let deadline_ms = self.scenario.timing.round_seconds.saturating_mul(1_000);
         let selected = selected.into();
         let call = RoundCall { round: self.round, selected, model: model.content(), deadline_ms };
-        out.push(self.announce(Stage::Round(call.clone())));
+        out.push(self.announce(RunStage::Round(call.clone())));
         let topic = self.topics.name(Topic::Model);
         let chunks = model.chunks().map(|chunk| Publication::live(topic.clone(), &Message::Chunk(chunk)));
         out.extend(chunks.map(Action::Publish));
         (call, model)
     }
 
-    pub(super) fn announce(&self, stage: Stage) -> Action {
+    pub(super) fn announce(&self, stage: RunStage) -> Action {
         Action::Publish(Publication::retained(self.topics.name(Topic::Round), &self.announcement(stage)))
     }
 
     /// The word that goes to everyone, for the inboxes of `devices`; encoded once for them all.
-    pub(super) fn remind(&self, devices: Vec<DeviceId>, stage: Stage) -> impl Iterator<Item = Action> + '_ {
+    pub(super) fn remind(
+        &self,
+        devices: Vec<DeviceId>,
+        stage: RunStage,
+    ) -> impl Iterator<Item = Action> + '_ {
         let payload = Payload::from(&self.announcement(stage));
         devices.into_iter().map(move |device| {
             let topic = self.topics.name(Topic::Inbox(device));
@@ -54,7 +58,7 @@ impl Common {
         Action::Publish(Publication::live(self.topics.name(Topic::Inbox(device)), message))
     }
 
-    fn announcement(&self, stage: Stage) -> Message {
+    fn announcement(&self, stage: RunStage) -> Message {
         Message::Announcement(Announcement {
             protocol: PROTOCOL_VERSION,
             run: self.run,

@@ -11,7 +11,7 @@ use record::RoundRecord;
 use tracing::{info, warn};
 use wire::identity::DeviceId;
 use wire::{
-    Chunk, Message, Millis, Missing, Outgoing, Progress, Receipt, Refusal, RoundCall, Stage, Telemetry,
+    Chunk, Message, Millis, Missing, Outgoing, Progress, Receipt, Refusal, RoundCall, RunStage, Telemetry,
     TransferError, TransferId,
 };
 
@@ -96,7 +96,7 @@ impl Collect {
         if self.silent {
             self.closes = common.now + Millis(u64::from(self.call.deadline_ms));
         }
-        out.push(common.announce(Stage::Round(self.call.clone())));
+        out.push(common.announce(RunStage::Round(self.call.clone())));
     }
 
     /// Something has arrived.
@@ -129,7 +129,7 @@ impl Collect {
         }
         if self.remind_at <= common.now {
             self.remind_at = common.now + self.remind_every;
-            out.extend(common.remind(self.undecided().collect(), Stage::Round(self.call.clone())));
+            out.extend(common.remind(self.undecided().collect(), RunStage::Round(self.call.clone())));
         }
     }
 

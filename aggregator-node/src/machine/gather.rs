@@ -6,7 +6,7 @@
 //! be opened without some of them.
 
 use tracing::info;
-use wire::{Millis, RollCall, Stage};
+use wire::{Millis, RollCall, RunStage};
 
 use super::common::{Common, Present};
 use super::{Action, Failure};
@@ -70,7 +70,7 @@ impl Gather {
         if self.next_call <= common.now {
             self.calls += 1;
             self.next_call = common.now + CALL_EVERY;
-            out.push(common.announce(Stage::Gathering(RollCall { call: self.calls })));
+            out.push(common.announce(RunStage::Gathering(RollCall { call: self.calls })));
         }
         None
     }

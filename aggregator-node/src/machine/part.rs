@@ -1,6 +1,6 @@
 //! Part: the run is over; the devices hear so and leave.
 
-use wire::{Millis, Stage};
+use wire::{Millis, RunStage};
 
 use super::Action;
 use super::common::Common;
@@ -20,7 +20,7 @@ impl Part {
     }
 
     pub(super) fn announce(common: &Common, out: &mut Vec<Action>) {
-        out.push(common.announce(Stage::Finished));
+        out.push(common.announce(RunStage::Finished));
     }
 
     pub(super) fn wake_at(&self) -> Millis {

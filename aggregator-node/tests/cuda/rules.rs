@@ -1,7 +1,7 @@
 //! Each rule, on numbers of devices that kernels are compiled for in different ways.
 
 use aggregator_node::backend::Backend as _;
-use aggregator_node::cuda::{Cuda, ResidentUpdates, WithoutEach};
+use aggregator_node::cuda::{Cuda, LeaveOneOutAggregates, ResidentUpdates};
 use robust::{
     Bulyan, Byzantine, Distances, Executor, Krum, Meamed, Mean, Median, MultiKrum, Processors, Rule,
     RuleError, TrimmedMean, Updates,
@@ -38,15 +38,16 @@ fn assert_same_bits(there: Aggregates, here: &Aggregates, what: &str) {
     }
 }
 
-fn all_and_without_each(
+fn all_and_leave_one_out(
     executor: &dyn Executor,
     rule: &dyn Rule,
     updates: &Updates<'_>,
     byzantine: Byzantine,
 ) -> [Aggregates; 2] {
     let mut aggregates = Vec::new();
-    let without_each = executor.leave_one_out(rule, updates, byzantine, &mut aggregates).map(|()| aggregates);
-    [executor.aggregate(rule, updates, byzantine).map(|aggregate| vec![aggregate.values]), without_each]
+    let leave_one_out =
+        executor.leave_one_out(rule, updates, byzantine, &mut aggregates).map(|()| aggregates);
+    [executor.aggregate(rule, updates, byzantine).map(|aggregate| vec![aggregate.values]), leave_one_out]
 }
 
 /// Of updates that lie on the GPU, and with results that stay there until they are looked at.
@@ -58,20 +59,20 @@ fn resident(gpu: &Cuda, rule: &dyn Rule, updates: &Updates<'_>, byzantine: Byzan
         let values = gpu.stream().clone_dtoh(&values).unwrap();
         values.chunks(updates.dimension()).map(<[f32]>::to_vec).collect()
     };
-    let without_each =
-        engine.leave_one_out(rule, &there, byzantine).map(|WithoutEach { different, places }| {
+    let leave_one_out =
+        engine.leave_one_out(rule, &there, byzantine).map(|LeaveOneOutAggregates { different, places }| {
             let different = vectors(different);
             places.into_iter().map(|place| different[place].clone()).collect()
         });
-    [engine.aggregate(rule, &there, byzantine).map(|(values, _)| vectors(values)), without_each]
+    [engine.aggregate(rule, &there, byzantine).map(|(values, _)| vectors(values)), leave_one_out]
 }
 
 /// That the rule gives the same bits on the GPU, of all updates and without each.
 pub(crate) fn assert_same(rule: &dyn Rule, byzantine: usize, updates: &Updates<'_>) {
     let Some(gpu) = gpu() else { return };
     let byzantine = Byzantine::of(byzantine);
-    let here = all_and_without_each(&Processors, rule, updates, byzantine);
-    let moved = all_and_without_each(&*gpu.engine(), rule, updates, byzantine);
+    let here = all_and_leave_one_out(&Processors, rule, updates, byzantine);
+    let moved = all_and_leave_one_out(&*gpu.engine(), rule, updates, byzantine);
     for ((there, here), whose) in moved.into_iter().zip(&here).zip(["all", "without each"]) {
         let what = format!("{rule:?} of {} x {}, {whose}", updates.len(), updates.dimension());
         assert_same_bits(there, here, &what);
@@ -83,7 +84,7 @@ fn assert_same_wherever(rule: &dyn Rule, byzantine: usize, updates: &Updates<'_>
     assert_same(rule, byzantine, updates);
     let Some(gpu) = gpu() else { return };
     let byzantine = Byzantine::of(byzantine);
-    let here = all_and_without_each(&Processors, rule, updates, byzantine);
+    let here = all_and_leave_one_out(&Processors, rule, updates, byzantine);
     let there = resident(gpu, rule, updates, byzantine);
     for ((there, here), whose) in there.into_iter().zip(&here).zip(["all", "without each"]) {
         let what = format!("resident {rule:?} of {} x {}, {whose}", updates.len(), updates.dimension());

@@ -14,9 +14,9 @@ fn programs() -> impl Iterator<Item = Program> {
             Statistic::Distances,
         ];
         let both =
-            move |statistic| [false, true].map(|without_each| Program { statistic, rows, without_each });
+            move |statistic| [false, true].map(|leave_one_out| Program { statistic, rows, leave_one_out });
         statistics.into_iter().flat_map(both).filter(|program: &Program| {
-            !program.without_each
+            !program.leave_one_out
                 || program.rows > 1
                     && !matches!(program.statistic, Statistic::MeanAroundMedian { .. } | Statistic::Distances)
         })

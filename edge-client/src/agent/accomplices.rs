@@ -9,7 +9,7 @@ use tracing::debug;
 use wire::identity::{DeviceId, Digest, RunId};
 use wire::{Assembler, Kind, Millis, Missing, RoundCall, Status, Topic, Topics, TransferId};
 
-use super::hand::{Hand, Progress};
+use super::exchange::{Exchange, Progress};
 use super::{Identity, transfer_limits};
 
 /// How long no update may come in before those that have not come are asked for.
@@ -32,7 +32,7 @@ pub(super) struct Collusion {
     /// Whether it listens in. Followers do not: that would cost every one of them everybody's updates.
     listens: bool,
     /// By round: an accomplice may be faster than the announcement.
-    pub(super) hands: BTreeMap<u32, Hand>,
+    pub(super) exchanges: BTreeMap<u32, Exchange>,
     pub(super) round: u32,
     /// When the leader crafts from what it has.
     pub(super) craft_at: Option<Millis>,
@@ -58,7 +58,7 @@ impl Collusion {
             dimension,
             tap: Assembler::new(transfer_limits(dimension, 2 * tapped)),
             listens: false,
-            hands: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
             round: 0,
             craft_at: None,
             ask_at: None,
@@ -87,7 +87,7 @@ impl Collusion {
         self.round = call.round;
         self.craft_at = None;
         self.ask_at = (self.needs == Needs::Everyone).then_some(now + ASKING_PAUSE);
-        self.hands.retain(|round, _| *round >= call.round);
+        self.exchanges.retain(|round, _| *round >= call.round);
         self.tap.forget_rounds_before(call.round);
         // Whoever is selected has been online for the aggregator: a status that was lost on its way here.
         let here = call.selected.iter().filter(|device| self.attackers.contains(device));
@@ -99,7 +99,7 @@ impl Collusion {
     pub(super) fn forget_rounds(&mut self) {
         self.round = 0;
         (self.craft_at, self.ask_at) = (None, None);
-        self.hands.clear();
+        self.exchanges.clear();
         self.tap.forget_rounds_before(u32::MAX);
     }
 
@@ -111,13 +111,13 @@ impl Collusion {
     /// Updates of the round that `call` opened of which the leader lacks all or a part; none when it has them all or has
     /// crafted without.
     pub(super) fn lacking(&self, run: RunId, call: &RoundCall) -> Vec<Missing> {
-        let unknown = Hand::default();
-        let hand = self.hands.get(&call.round).unwrap_or(&unknown);
-        if hand.progress == Progress::Crafted {
+        let unknown = Exchange::default();
+        let exchange = self.exchanges.get(&call.round).unwrap_or(&unknown);
+        if exchange.progress == Progress::Crafted {
             return Vec::new();
         }
         let lacks =
-            |device: &&DeviceId| !self.attackers.contains(device) && !hand.benign.contains_key(device);
+            |device: &&DeviceId| !self.attackers.contains(device) && !exchange.benign.contains_key(device);
         // Its digest, too, is what has not come: nobody has one of zeros.
         let all_of = |device: &DeviceId| {
             let blake3 = Digest([0; 32]);
@@ -152,9 +152,9 @@ impl Collusion {
         round.checked_sub(self.round).is_some_and(|ahead| ahead <= 1)
     }
 
-    /// The hand of `round`, if that is near.
-    pub(super) fn hand(&mut self, round: u32) -> Option<&mut Hand> {
-        self.is_near(round).then(|| self.hands.entry(round).or_default())
+    /// The exchange of `round`, if that is near.
+    pub(super) fn exchange(&mut self, round: u32) -> Option<&mut Exchange> {
+        self.is_near(round).then(|| self.exchanges.entry(round).or_default())
     }
 
     /// Keeps the model of `device` for crafting, if it can be of use.
@@ -163,8 +163,8 @@ impl Collusion {
             return debug!("{device}: unusable models are left out");
         }
         let benign = id.kind == Kind::Update;
-        if let Some(hand) = self.hand(id.round) {
-            let models = if benign { &mut hand.benign } else { &mut hand.before_attack };
+        if let Some(exchange) = self.exchange(id.round) {
+            let models = if benign { &mut exchange.benign } else { &mut exchange.before_attack };
             models.entry(device).or_insert(values);
         }
     }

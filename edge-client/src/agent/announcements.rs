@@ -2,7 +2,7 @@
 
 use tracing::info;
 use wire::identity::RunId;
-use wire::{Announcement, Millis, PROTOCOL_VERSION, RoundCall, Stage};
+use wire::{Announcement, Millis, PROTOCOL_VERSION, RoundCall, RunStage};
 
 use super::{Action, Agent, Farewell};
 
@@ -36,22 +36,22 @@ impl Agent {
             return; // overtaken by the word of a later start of the aggregator
         }
         match stage {
-            Stage::Gathering(_) => {
+            RunStage::Gathering(_) => {
                 self.follow(run, term);
                 out.push(Action::Publish(self.presence.online(now)));
                 self.listen_if_leading(out);
             }
-            Stage::Round(call) => {
+            RunStage::Round(call) => {
                 self.follow(run, term);
                 self.speak_up_if_overlooked(now, call, out);
                 self.round_called(now, call, out);
             }
-            Stage::Finished if known || (self.run.is_none() && !retained) => {
+            RunStage::Finished if known || (self.run.is_none() && !retained) => {
                 out.push(Action::Publish(self.presence.offline()));
                 out.push(Action::Leave(Farewell::Finished));
             }
             // The end of a run that this process had no part in. It may lie at the broker since long ago.
-            Stage::Finished => {}
+            RunStage::Finished => {}
         }
     }
 

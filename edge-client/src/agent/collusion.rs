@@ -16,8 +16,8 @@ use wire::{
 };
 
 use super::accomplices::ASKING_PAUSE;
-use super::hand;
-use super::round::Stage;
+use super::exchange;
+use super::round::RoundStage;
 use super::{Action, Agent, Round};
 use crate::worker::{CraftJob, Job, Trained};
 
@@ -37,8 +37,8 @@ impl Agent {
         let me = self.me.device;
         // As with the models of others: of what is not finite nothing can be crafted.
         let is_finite = first_not_finite(&trained.parameters).is_none();
-        if let Some(hand) = collusion.hand(trained.round).filter(|_| is_finite) {
-            hand.before_attack.insert(me, trained.parameters.clone());
+        if let Some(exchange) = collusion.exchange(trained.round).filter(|_| is_finite) {
+            exchange.before_attack.insert(me, trained.parameters.clone());
         }
         let leader = collusion.leader();
         if leader != me {
@@ -46,7 +46,8 @@ impl Agent {
             let transfer = Outgoing::new(run, trained.round, Kind::BeforeAttack, Some(me), content);
             self.outbox.post(now, self.topics.name(Topic::Collusion(leader)), transfer, out);
         }
-        round.stage = Stage::Colluding { trained, since: now, until: round.share_of_time(FOLLOWER_PATIENCE) };
+        round.stage =
+            RoundStage::Colluding { trained, since: now, until: round.share_of_time(FOLLOWER_PATIENCE) };
         self.craft_if_ready(now, out);
         self.take_crafted(now, out);
     }
@@ -75,8 +76,8 @@ impl Agent {
 
     /// Sends the before-attack model once more, to a leader that does not have it.
     fn turn_to_leader(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let colluding = |round: &mut Round| match std::mem::replace(&mut round.stage, Stage::Training) {
-            Stage::Colluding { trained, .. } => Some(trained),
+        let colluding = |round: &mut Round| match std::mem::replace(&mut round.stage, RoundStage::Training) {
+            RoundStage::Colluding { trained, .. } => Some(trained),
             other => {
                 round.stage = other;
                 None
@@ -113,8 +114,8 @@ impl Agent {
                         self.hand_out_again(now, id.round, peer, out);
                     }
                     Ok(model) => {
-                        if let Some(hand) = self.collusion.as_mut().and_then(|c| c.hand(id.round)) {
-                            hand.received = Some(model.parameters.0.clone());
+                        if let Some(exchange) = self.collusion.as_mut().and_then(|c| c.exchange(id.round)) {
+                            exchange.received = Some(model.parameters.0.clone());
                         }
                         self.take_crafted(now, out);
                     }
@@ -188,18 +189,20 @@ impl Agent {
         collusion.craft_at = None;
         let Some(global) = global.filter(|_| collusion.leader() == self.me.device) else { return };
         let (needs, patience_ends) = (collusion.needs, round.share_of_time(LEADER_PATIENCE));
-        let Some(hand) = collusion.hands.get_mut(&round.call.round) else { return };
-        if hand.progress != hand::Progress::Collecting || !hand.enough(needs) {
+        let Some(exchange) = collusion.exchanges.get_mut(&round.call.round) else { return };
+        if exchange.progress != exchange::Progress::Collecting || !exchange.enough(needs) {
             return;
         }
-        if hand.complete(&round.call, &collusion.attackers, &collusion.gone, needs) || patience_ends <= now {
-            hand.progress = hand::Progress::Crafted;
+        if exchange.complete(&round.call, &collusion.attackers, &collusion.gone, needs)
+            || patience_ends <= now
+        {
+            exchange.progress = exchange::Progress::Crafted;
             out.push(Action::Compute(Job::Craft(CraftJob {
                 run,
                 round: round.call.round,
                 global,
-                before_attack: std::mem::take(&mut hand.before_attack).into_iter().collect(),
-                benign: std::mem::take(&mut hand.benign).into_iter().collect(),
+                before_attack: std::mem::take(&mut exchange.before_attack).into_iter().collect(),
+                benign: std::mem::take(&mut exchange.benign).into_iter().collect(),
             })));
         } else {
             collusion.craft_at = Some(patience_ends);
@@ -218,14 +221,14 @@ impl Agent {
         if round != collusion.round {
             return;
         }
-        let Some(hand) = collusion.hands.get_mut(&round) else { return };
+        let Some(exchange) = collusion.exchanges.get_mut(&round) else { return };
         for (device, model) in models {
             if device == self.me.device {
-                hand.received = Some(model);
+                exchange.received = Some(model);
             } else {
                 let transfer = Outgoing::new(run, round, Kind::Crafted, Some(device), model_content(model));
                 let topic = self.topics.name(Topic::Collusion(device));
-                hand.crafted.insert(device, transfer.clone());
+                exchange.crafted.insert(device, transfer.clone());
                 self.outbox.post(now, topic, transfer, out);
             }
         }
@@ -235,7 +238,9 @@ impl Agent {
     /// Sends a device that came back what had been crafted for it.
     fn hand_out_again(&mut self, now: Millis, round: u32, device: DeviceId, out: &mut Vec<Action>) {
         let Some(collusion) = &self.collusion else { return };
-        if let Some(transfer) = collusion.hands.get(&round).and_then(|hand| hand.crafted.get(&device)) {
+        if let Some(transfer) =
+            collusion.exchanges.get(&round).and_then(|exchange| exchange.crafted.get(&device))
+        {
             self.outbox.post(now, self.topics.name(Topic::Collusion(device)), transfer.clone(), out);
         }
     }
@@ -243,12 +248,14 @@ impl Agent {
     /// Delivers the crafted model, once both it and the training it replaces are there.
     fn take_crafted(&mut self, now: Millis, out: &mut Vec<Action>) {
         let (Some(round), Some(collusion)) = (&mut self.round, &mut self.collusion) else { return };
-        if !matches!(round.stage, Stage::Colluding { .. }) {
+        if !matches!(round.stage, RoundStage::Colluding { .. }) {
             return;
         }
-        let received = collusion.hands.get_mut(&round.call.round).and_then(|hand| hand.received.take());
+        let received =
+            collusion.exchanges.get_mut(&round.call.round).and_then(|exchange| exchange.received.take());
         if let Some(crafted) = received.filter(|crafted| crafted.len() == self.dimension)
-            && let Stage::Colluding { trained, .. } = std::mem::replace(&mut round.stage, Stage::Delivered)
+            && let RoundStage::Colluding { trained, .. } =
+                std::mem::replace(&mut round.stage, RoundStage::Delivered)
         {
             self.deliver(now, &trained, Some(crafted), out);
         }
@@ -256,7 +263,9 @@ impl Agent {
 
     /// Gives up on the leader when it is time to.
     pub(super) fn stop_colluding(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let Some(Round { stage: Stage::Colluding { until, .. }, call, .. }) = &self.round else { return };
+        let Some(Round { stage: RoundStage::Colluding { until, .. }, call, .. }) = &self.round else {
+            return;
+        };
         if *until <= now {
             let round = call.round;
             self.trouble(&format!("round {round}: nothing crafted in time, sending what was trained"));
@@ -274,8 +283,8 @@ impl Agent {
     /// Sends what was honestly trained.
     fn behave(&mut self, now: Millis, out: &mut Vec<Action>) {
         let Some(round) = &mut self.round else { return };
-        match std::mem::replace(&mut round.stage, Stage::Delivered) {
-            Stage::Colluding { trained, .. } => self.deliver(now, &trained, None, out),
+        match std::mem::replace(&mut round.stage, RoundStage::Delivered) {
+            RoundStage::Colluding { trained, .. } => self.deliver(now, &trained, None, out),
             other => round.stage = other,
         }
     }

@@ -20,13 +20,13 @@
 mod accomplices;
 mod announcements;
 mod collusion;
-mod hand;
+mod exchange;
+mod long_waits;
 mod outbox;
 mod presence;
 mod round;
 #[cfg(test)]
 mod tests;
-mod vain;
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ pub enum Action {
     /// Compute, and report back with [`Event::Done`].
     Compute(Job),
     /// Tell whoever runs the experiment, and nobody else, of a part in the attack: before what follows is published.
-    Tell(AttackEvent),
+    Report(AttackEvent),
     /// Nothing more will come: disconnect.
     Leave(Farewell),
 }
@@ -190,10 +190,10 @@ impl Agent {
     /// When the next [`Event::Tick`] is due; `None` while there is nothing to wait for.
     pub fn wake_at(&self) -> Option<Millis> {
         let round = self.round.as_ref().and_then(Round::wake_at);
-        let hand = self.collusion.as_ref().and_then(Collusion::wake_at);
+        let exchange = self.collusion.as_ref().and_then(Collusion::wake_at);
         let pieces = self.collusion.as_ref().and_then(|_| self.incoming.next_stall(PIECES_QUIET));
         let others = [self.outbox.wake_at(), self.presence.wake_at(), self.remark_at()];
-        [round, hand, pieces].into_iter().chain(others).flatten().min()
+        [round, exchange, pieces].into_iter().chain(others).flatten().min()
     }
 
     /// What this device would leave if it left now; `None` while it has a part in no run.
@@ -291,7 +291,7 @@ impl Agent {
     }
 
     fn tell(&self, round: u32, what: AttackStep, out: &mut Vec<Action>) {
-        out.push(Action::Tell(AttackEvent { device: self.me.device, round, what }));
+        out.push(Action::Report(AttackEvent { device: self.me.device, round, what }));
     }
 
     fn tick(&mut self, now: Millis, out: &mut Vec<Action>) {
@@ -301,7 +301,7 @@ impl Agent {
         self.stop_colluding(now, out);
         self.send_held(now, out);
         self.craft_if_ready(now, out);
-        self.remark_if_in_vain(now);
+        self.remark_on_long_wait(now);
         self.presence.tell_news(now, out);
     }
 

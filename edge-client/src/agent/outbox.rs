@@ -16,11 +16,11 @@ const TAP_PAUSE: Millis = Millis(1_000);
 /// with a receipt, or with what it lacks.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    letters: Vec<Letter>,
+    pending: Vec<PendingTransfer>,
 }
 
 #[derive(Debug)]
-struct Letter {
+struct PendingTransfer {
     topic: String,
     transfer: Outgoing,
     /// The receiver has it. Kept all the same until the next round: an aggregator that is killed loses what it had
@@ -34,7 +34,7 @@ struct Letter {
     tap_at: Millis,
 }
 
-impl Letter {
+impl PendingTransfer {
     fn publish(&self, chunk: Chunk) -> Action {
         Action::Publish(Publication::live(self.topic.clone(), &Message::Chunk(chunk)))
     }
@@ -53,84 +53,85 @@ impl Letter {
 impl Outbox {
     /// Sends all of `transfer` to `topic`, and keeps it.
     pub(super) fn post(&mut self, now: Millis, topic: String, transfer: Outgoing, out: &mut Vec<Action>) {
-        self.letters.retain(|letter| letter.transfer.id() != transfer.id());
+        self.pending.retain(|pending| pending.transfer.id() != transfer.id());
         let (probe_at, pause) = (now + FIRST_PAUSE, FIRST_PAUSE);
-        let letter = Letter { topic, transfer, settled: false, since: now, probe_at, pause, tap_at: now };
-        out.extend(letter.transfer.chunks().map(|chunk| letter.publish(chunk)));
-        self.letters.push(letter);
+        let pending =
+            PendingTransfer { topic, transfer, settled: false, since: now, probe_at, pause, tap_at: now };
+        out.extend(pending.transfer.chunks().map(|chunk| pending.publish(chunk)));
+        self.pending.push(pending);
     }
 
     /// The receiver has acknowledged a transfer. True if it was one from here.
     pub(super) fn settle(&mut self, id: &TransferId) -> bool {
-        let letter = self.letters.iter_mut().find(|letter| letter.transfer.id() == *id);
-        letter.map(|letter| letter.settled = true).is_some()
+        let pending = self.pending.iter_mut().find(|pending| pending.transfer.id() == *id);
+        pending.map(|pending| pending.settled = true).is_some()
     }
 
     /// The receiver has forgotten everything.
     pub(super) fn unsettle(&mut self, now: Millis) {
-        for letter in &mut self.letters {
-            (letter.settled, letter.since) = (false, now);
+        for pending in &mut self.pending {
+            (pending.settled, pending.since) = (false, now);
         }
     }
 
-    fn open(&mut self) -> impl Iterator<Item = &mut Letter> {
-        self.letters.iter_mut().filter(|letter| !letter.settled)
+    fn open(&mut self) -> impl Iterator<Item = &mut PendingTransfer> {
+        self.pending.iter_mut().filter(|pending| !pending.settled)
     }
 
     /// Sends what the receiver lacks.
     pub(super) fn answer(&mut self, now: Millis, missing: &Missing, out: &mut Vec<Action>) {
-        for letter in self.letters.iter_mut().filter(|letter| letter.transfer.id() == missing.id) {
-            out.extend(letter.transfer.answer(missing).into_iter().map(|chunk| letter.publish(chunk)));
-            (letter.since, letter.probe_at) = (now, now + letter.pause);
+        for pending in self.pending.iter_mut().filter(|pending| pending.transfer.id() == missing.id) {
+            out.extend(pending.transfer.answer(missing).into_iter().map(|chunk| pending.publish(chunk)));
+            (pending.since, pending.probe_at) = (now, now + pending.pause);
         }
     }
 
     /// What has been without an answer for longest, and since when.
     pub(super) fn awaited(&self) -> Option<(Millis, TransferId)> {
-        let open = self.letters.iter().filter(|letter| !letter.settled);
-        open.map(|letter| (letter.since, letter.transfer.id())).min()
+        let open = self.pending.iter().filter(|pending| !pending.settled);
+        open.map(|pending| (pending.since, pending.transfer.id())).min()
     }
 
     /// Sends the update of a round again where it went, for who reads along and lacks some of it: by its own name, for
     /// of an update of which nothing came nobody knows the digest.
     pub(super) fn answer_tap(&mut self, now: Millis, missing: &Missing, out: &mut Vec<Action>) {
-        let asked = |letter: &&mut Letter| {
-            let TransferId { run, round, kind, .. } = letter.transfer.id();
-            (run, round, kind) == (missing.id.run, missing.id.round, Kind::Update) && letter.tap_at <= now
+        let asked = |pending: &&mut PendingTransfer| {
+            let TransferId { run, round, kind, .. } = pending.transfer.id();
+            (run, round, kind) == (missing.id.run, missing.id.round, Kind::Update) && pending.tap_at <= now
         };
-        if let Some(letter) = self.letters.iter_mut().find(asked) {
-            letter.tap_at = now + TAP_PAUSE;
-            let missing = Missing { id: letter.transfer.id(), chunks: missing.chunks.clone() };
-            out.extend(letter.transfer.answer(&missing).into_iter().map(|chunk| letter.publish(chunk)));
+        if let Some(pending) = self.pending.iter_mut().find(asked) {
+            pending.tap_at = now + TAP_PAUSE;
+            let missing = Missing { id: pending.transfer.id(), chunks: missing.chunks.clone() };
+            out.extend(pending.transfer.answer(&missing).into_iter().map(|chunk| pending.publish(chunk)));
         }
     }
 
     /// Reminds receivers that have been silent for too long.
     pub(super) fn remind(&mut self, now: Millis, out: &mut Vec<Action>) {
-        for letter in self.open().filter(|letter| letter.probe_at <= now) {
-            letter.probe(now, out);
+        for pending in self.open().filter(|pending| pending.probe_at <= now) {
+            pending.probe(now, out);
         }
     }
 
     /// Reminds every receiver, because something may have been lost.
     pub(super) fn probe(&mut self, now: Millis, out: &mut Vec<Action>) {
-        for letter in self.open() {
-            letter.probe(now, out);
+        for pending in self.open() {
+            pending.probe(now, out);
         }
     }
 
     /// Forgets what is of no use any more once `round` has begun.
     pub(super) fn forget_rounds_before(&mut self, round: u32) {
-        self.letters.retain(|letter| letter.transfer.id().round >= round);
+        self.pending.retain(|pending| pending.transfer.id().round >= round);
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        self.letters.clear();
+        self.pending.clear();
     }
 
     /// When [`Outbox::remind`] next has something to do.
     pub(super) fn wake_at(&self) -> Option<Millis> {
-        self.letters.iter().filter(|letter| !letter.settled).map(|letter| letter.probe_at).min()
+        self.pending.iter().filter(|pending| !pending.settled).map(|pending| pending.probe_at).min()
     }
 }

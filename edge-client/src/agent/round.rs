@@ -27,11 +27,11 @@ pub(super) struct Round {
     /// Start of the aggregator that called it last.
     term: u64,
     selected: bool,
-    pub(super) stage: Stage,
+    pub(super) stage: RoundStage,
 }
 
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(super) enum RoundStage {
     /// Some of the global model is missing.
     Fetching {
         ask_at: Millis,
@@ -52,15 +52,15 @@ pub(super) enum Stage {
 impl Round {
     pub(super) fn wake_at(&self) -> Option<Millis> {
         match self.stage {
-            Stage::Fetching { ask_at, .. } => Some(ask_at),
-            Stage::Colluding { until, .. } | Stage::Holding { until, .. } => Some(until),
-            Stage::Training | Stage::Delivered => None,
+            RoundStage::Fetching { ask_at, .. } => Some(ask_at),
+            RoundStage::Colluding { until, .. } | RoundStage::Holding { until, .. } => Some(until),
+            RoundStage::Training | RoundStage::Delivered => None,
         }
     }
 
     /// Whether an update is still to come of it.
     pub(super) fn is_open(&self) -> bool {
-        self.selected && !matches!(self.stage, Stage::Delivered)
+        self.selected && !matches!(self.stage, RoundStage::Delivered)
     }
 
     /// The instant at which `percent` of the time for this round has passed.
@@ -101,9 +101,9 @@ impl Agent {
         let selected = call.selected.contains(&self.me.device);
         // A leader may have to craft for others in a round that it is not selected for.
         let stage = if selected || self.collusion.is_some() {
-            Stage::Fetching { ask_at: now + QUIET, pause: QUIET, heard: now }
+            RoundStage::Fetching { ask_at: now + QUIET, pause: QUIET, heard: now }
         } else {
-            Stage::Delivered
+            RoundStage::Delivered
         };
         self.round = Some(Round { call: call.clone(), opened: now, term, selected, stage });
         self.model_at_hand(now, out);
@@ -127,7 +127,9 @@ impl Agent {
                 }
             },
             Ok(Progress::Incomplete) => {
-                if let Some(Round { stage: Stage::Fetching { ask_at, pause, heard }, .. }) = &mut self.round {
+                if let Some(Round { stage: RoundStage::Fetching { ask_at, pause, heard }, .. }) =
+                    &mut self.round
+                {
                     (*ask_at, *heard) = (now + *pause, now);
                 }
             }
@@ -155,21 +157,21 @@ impl Agent {
     fn model_at_hand(&mut self, now: Millis, out: &mut Vec<Action>) {
         let Some(global) = self.global() else { return };
         let Some(round) = &mut self.round else { return };
-        if !matches!(round.stage, Stage::Fetching { .. }) {
+        if !matches!(round.stage, RoundStage::Fetching { .. }) {
             return;
         }
         if round.selected {
-            round.stage = Stage::Training;
+            round.stage = RoundStage::Training;
             out.push(Action::Compute(Job::Train { round: round.call.round, global }));
         } else {
-            round.stage = Stage::Delivered;
+            round.stage = RoundStage::Delivered;
         }
         self.craft_if_ready(now, out);
     }
 
     pub(super) fn ask_for_model(&mut self, now: Millis, out: &mut Vec<Action>) {
         let (Some(round), Some(run)) = (&mut self.round, self.run) else { return };
-        let Stage::Fetching { ask_at, pause, .. } = &mut round.stage else { return };
+        let RoundStage::Fetching { ask_at, pause, .. } = &mut round.stage else { return };
         if *ask_at > now {
             return;
         }
@@ -184,7 +186,7 @@ impl Agent {
 
     pub(super) fn trained(&mut self, now: Millis, trained: Trained, out: &mut Vec<Action>) {
         let Some(round) = &mut self.round else { return };
-        if round.call.round != trained.round || !matches!(round.stage, Stage::Training) {
+        if round.call.round != trained.round || !matches!(round.stage, RoundStage::Training) {
             return; // for a round that is over
         }
         if self.attacks(trained.round) {
@@ -223,19 +225,19 @@ impl Agent {
             Delivery::AtOnce => now,
             Delivery::After(share) => round.share_of_time((100.0 * share).round() as u64),
             Delivery::Never => {
-                round.stage = Stage::Delivered;
+                round.stage = RoundStage::Delivered;
                 return;
             }
         };
-        round.stage = Stage::Holding { update, sends, until };
+        round.stage = RoundStage::Holding { update, sends, until };
         self.send_held(now, out);
     }
 
     /// Sends the update that is held back, when it is to be sent.
     pub(super) fn send_held(&mut self, now: Millis, out: &mut Vec<Action>) {
         let Some(round) = &mut self.round else { return };
-        match std::mem::replace(&mut round.stage, Stage::Delivered) {
-            Stage::Holding { update, sends, until } if until <= now => {
+        match std::mem::replace(&mut round.stage, RoundStage::Delivered) {
+            RoundStage::Holding { update, sends, until } if until <= now => {
                 if let Some(step) = sends {
                     self.tell(update.id().round, step, out);
                 }

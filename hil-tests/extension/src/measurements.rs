@@ -26,7 +26,7 @@ impl Source for Measurements {
             classes: self.classes,
             max_examples: self.train,
             folder: "measurements".to_owned(),
-            files: vec![self.file.clone()],
+            files: vec![self.file.clone().into()],
         }
     }
 

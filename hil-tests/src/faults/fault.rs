@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use wire::identity::DeviceId;
 
-use super::{Direction, Stage, Step, Surroundings};
+use super::{Direction, FaultTarget, Step, Surroundings};
 
 /// What can go wrong.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -112,13 +112,13 @@ impl Fault {
     }
 
     /// Holds the device that is to be struck in the middle of a round; false if that is not needed.
-    pub(super) fn hold(&self, step: &Step, stage: &mut dyn Stage) -> anyhow::Result<bool> {
+    pub(super) fn hold(&self, step: &Step, target: &mut dyn FaultTarget) -> anyhow::Result<bool> {
         match self {
             Fault::Kill {} | Fault::WrongClock { .. } | Fault::FullDisk {} | Fault::PowerCycle {} => {
-                stage.seat(step.device()?)?.freeze()?;
+                target.host(step.device()?)?.freeze()?;
             }
             Fault::Cut {} | Fault::HalfOpen { .. } => {
-                stage.link(step.device()?)?.hold(Direction::Both, true);
+                target.link(step.device()?)?.hold(Direction::Both, true);
             }
             _ => return Ok(false),
         }
@@ -126,54 +126,54 @@ impl Fault {
     }
 
     /// Does it.
-    pub(super) fn strike(&self, step: &Step, stage: &mut dyn Stage) -> anyhow::Result<()> {
+    pub(super) fn strike(&self, step: &Step, target: &mut dyn FaultTarget) -> anyhow::Result<()> {
         match self {
             Fault::Kill {} | Fault::WrongClock { .. } | Fault::FullDisk {} => {
-                stage.seat(step.device()?)?.kill()?;
+                target.host(step.device()?)?.kill()?;
             }
-            Fault::Freeze {} => stage.seat(step.device()?)?.freeze()?,
-            Fault::Twin {} => stage.seat(step.device()?)?.start_twin()?,
-            Fault::PowerCycle {} => stage.seat(step.device()?)?.power(false)?,
+            Fault::Freeze {} => target.host(step.device()?)?.freeze()?,
+            Fault::Twin {} => target.host(step.device()?)?.start_twin()?,
+            Fault::PowerCycle {} => target.host(step.device()?)?.power(false)?,
             Fault::Cut {} => {
-                let link = stage.link(step.device()?)?;
+                let link = target.link(step.device()?)?;
                 link.refuse(true);
                 link.cut();
                 link.hold(Direction::Both, false);
             }
-            Fault::Stall { direction } => stage.link(step.device()?)?.hold(*direction, true),
+            Fault::Stall { direction } => target.link(step.device()?)?.hold(*direction, true),
             Fault::HalfOpen { direction } => {
-                let link = stage.link(step.device()?)?;
+                let link = target.link(step.device()?)?;
                 link.strand(*direction);
                 link.hold(Direction::Both, false);
             }
             Fault::Throttle { bytes_per_second } => {
-                stage.link(step.device()?)?.throttle(Some(*bytes_per_second));
+                target.link(step.device()?)?.throttle(Some(*bytes_per_second));
             }
             Fault::Corrupt { direction, messages } => {
-                stage.link(step.device()?)?.damage(*direction, *messages);
+                target.link(step.device()?)?.damage(*direction, *messages);
             }
-            Fault::BrokerRestart { persistent } => stage.stop_broker(*persistent)?,
-            Fault::AggregatorRestart {} => stage.kill_aggregator()?,
+            Fault::BrokerRestart { persistent } => target.stop_broker(*persistent)?,
+            Fault::AggregatorRestart {} => target.kill_aggregator()?,
         }
         Ok(())
     }
 
     /// Ends it when its time is over.
-    pub(super) fn heal(&self, step: &Step, stage: &mut dyn Stage) -> anyhow::Result<()> {
+    pub(super) fn heal(&self, step: &Step, target: &mut dyn FaultTarget) -> anyhow::Result<()> {
         match self {
-            Fault::Kill {} => stage.seat(step.device()?)?.start(&Surroundings::default())?,
+            Fault::Kill {} => target.host(step.device()?)?.start(&Surroundings::default())?,
             Fault::WrongClock { offset } => {
-                stage.seat(step.device()?)?.start(&Surroundings::wrong_clock(offset)?)?;
+                target.host(step.device()?)?.start(&Surroundings::wrong_clock(offset)?)?;
             }
-            Fault::FullDisk {} => stage.seat(step.device()?)?.start(&Surroundings::full_disk())?,
-            Fault::Freeze {} => stage.seat(step.device()?)?.thaw()?,
-            Fault::PowerCycle {} => stage.seat(step.device()?)?.power(true)?,
-            Fault::Cut {} => stage.link(step.device()?)?.refuse(false),
-            Fault::Stall { direction } => stage.link(step.device()?)?.hold(*direction, false),
-            Fault::Throttle { .. } => stage.link(step.device()?)?.throttle(None),
-            Fault::BrokerRestart { .. } => stage.start_broker()?,
-            Fault::AggregatorRestart {} => stage.start_aggregator()?,
-            Fault::Twin {} => stage.seat(step.device()?)?.check_twin_has_left()?,
+            Fault::FullDisk {} => target.host(step.device()?)?.start(&Surroundings::full_disk())?,
+            Fault::Freeze {} => target.host(step.device()?)?.thaw()?,
+            Fault::PowerCycle {} => target.host(step.device()?)?.power(true)?,
+            Fault::Cut {} => target.link(step.device()?)?.refuse(false),
+            Fault::Stall { direction } => target.link(step.device()?)?.hold(*direction, false),
+            Fault::Throttle { .. } => target.link(step.device()?)?.throttle(None),
+            Fault::BrokerRestart { .. } => target.start_broker()?,
+            Fault::AggregatorRestart {} => target.start_aggregator()?,
+            Fault::Twin {} => target.host(step.device()?)?.check_twin_has_left()?,
             Fault::HalfOpen { .. } | Fault::Corrupt { .. } => {}
         }
         Ok(())

@@ -3,8 +3,8 @@
 //! # Layout
 //! - `step.rs`: [`Step`], one fault at one round, as a case file or a test writes it.
 //! - `fault.rs`: [`Fault`], the kinds, and what each does to a running fleet.
-//! - `stage.rs`: [`Stage`], what a bench lets faults reach: devices, their links, the broker, the aggregator.
-//! - `seat.rs`: [`Seat`], where the client of one device runs.
+//! - `target.rs`: [`FaultTarget`], what a bench lets faults reach: devices, their links, the broker, the aggregator.
+//! - `host.rs`: [`Host`], where the client of one device runs.
 //! - `player.rs`: [`Player`], which plays the steps of a run in time.
 //! - `proxy/`: [`Proxy`], a link that is slow, cut, silent or damaged at will.
 //! - `surroundings.rs`: [`Surroundings`], the wrong clock or the full disk that a program is started with.
@@ -20,19 +20,19 @@
 //! and strikes then.
 
 mod fault;
+mod host;
 mod mosquitto;
 mod player;
 mod proxy;
-mod seat;
-mod stage;
 mod step;
 mod surroundings;
+mod target;
 
 pub use fault::{Fault, Target};
+pub use host::Host;
 pub use mosquitto::Mosquitto;
 pub use player::Player;
 pub use proxy::{Direction, Proxy};
-pub use seat::Seat;
-pub use stage::Stage;
 pub use step::Step;
 pub use surroundings::Surroundings;
+pub use target::FaultTarget;

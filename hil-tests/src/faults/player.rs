@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tracing::info;
 
-use super::{Stage, Step};
+use super::{FaultTarget, Step};
 
 /// A round that nobody finishes for this long waits for the device that is held: the others take milliseconds, on a
 /// machine that has much else to do a multiple.
@@ -46,12 +46,12 @@ impl Player {
     ///
     /// # Errors
     /// If a fault cannot be brought about.
-    pub fn play(&mut self, stage: &mut dyn Stage) -> anyhow::Result<()> {
+    pub fn play(&mut self, target: &mut dyn FaultTarget) -> anyhow::Result<()> {
         for index in 0..self.0.len() {
             let (earlier, later) = self.0.split_at_mut(index);
             // The same fault twice is first the one, then the other.
             if !earlier.iter().any(|act| act.is_under_way_like(&later[0])) {
-                later[0].play(stage)?;
+                later[0].play(target)?;
             }
         }
         Ok(())
@@ -80,27 +80,27 @@ impl Act {
         same && !matches!(self.progress, Progress::Over)
     }
 
-    fn play(&mut self, stage: &mut dyn Stage) -> anyhow::Result<()> {
+    fn play(&mut self, target: &mut dyn FaultTarget) -> anyhow::Result<()> {
         let Act { step, progress } = self;
         let named = || format!("the fault {} of round {}", step.fault.name(), step.at_round);
         match *progress {
-            Progress::Waiting if stage.recorded()? >= step.at_round => {
-                if step.fault.hold(step, stage).with_context(named)? {
+            Progress::Waiting if target.recorded()? >= step.at_round => {
+                if step.fault.hold(step, target).with_context(named)? {
                     // Counted once it stands still: many may have been recorded until it did.
-                    *progress = Progress::Holding { recorded: stage.recorded()?, since: Instant::now() };
+                    *progress = Progress::Holding { recorded: target.recorded()?, since: Instant::now() };
                 } else {
-                    self.strike(stage)?;
+                    self.strike(target)?;
                 }
             }
             // A round that was recorded since opened the next one, of which the held device knows nothing: that round
             // waits for it. If none is recorded, it is the open round itself that does.
             Progress::Holding { recorded, since }
-                if stage.recorded()? > recorded || since.elapsed() >= STANDSTILL =>
+                if target.recorded()? > recorded || since.elapsed() >= STANDSTILL =>
             {
-                self.strike(stage)?;
+                self.strike(target)?;
             }
             Progress::Struck { until } if Instant::now() >= until => {
-                step.fault.heal(step, stage).with_context(named)?;
+                step.fault.heal(step, target).with_context(named)?;
                 info!("{} is over", named());
                 *progress = Progress::Over;
             }
@@ -109,10 +109,10 @@ impl Act {
         Ok(())
     }
 
-    fn strike(&mut self, stage: &mut dyn Stage) -> anyhow::Result<()> {
+    fn strike(&mut self, target: &mut dyn FaultTarget) -> anyhow::Result<()> {
         let Step { at_round, lasts, fault, .. } = &self.step;
         let named = || format!("the fault {} of round {at_round}", fault.name());
-        fault.strike(&self.step, stage).with_context(named)?;
+        fault.strike(&self.step, target).with_context(named)?;
         info!("{} strikes for {} s", named(), lasts.as_secs_f64());
         self.progress = Progress::Struck { until: Instant::now() + *lasts };
         Ok(())
@@ -127,7 +127,7 @@ mod tests {
     use wire::identity::DeviceId;
 
     use super::*;
-    use crate::faults::{Proxy, Seat, Surroundings};
+    use crate::faults::{Host, Proxy, Surroundings};
 
     /// Writes down what is done to it.
     #[derive(Default)]
@@ -137,18 +137,18 @@ mod tests {
     }
 
     impl Script {
-        #[allow(clippy::unnecessary_wraps, reason = "as the methods of a stage")]
+        #[allow(clippy::unnecessary_wraps, reason = "as the methods of a target")]
         fn does(&mut self, what: &'static str) -> anyhow::Result<()> {
             self.done.push(what);
             Ok(())
         }
     }
 
-    impl Stage for Script {
+    impl FaultTarget for Script {
         fn recorded(&mut self) -> anyhow::Result<u32> {
             Ok(self.recorded)
         }
-        fn seat(&mut self, _: DeviceId) -> anyhow::Result<&mut dyn Seat> {
+        fn host(&mut self, _: DeviceId) -> anyhow::Result<&mut dyn Host> {
             Ok(self)
         }
         fn link(&self, device: DeviceId) -> anyhow::Result<&Proxy> {
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    impl Seat for Script {
+    impl Host for Script {
         fn device(&self) -> DeviceId {
             DeviceId(1)
         }

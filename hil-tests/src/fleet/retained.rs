@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::bail;
-use link::{BrokerAccess, Command, Link, LinkEvent, nonce};
+use link::{BrokerAccess, Command, Link, LinkEvent, random_id};
 use tokio::time::timeout;
 use wire::{Payload, Publication, Topics};
 
@@ -42,7 +42,7 @@ pub fn clear(access: &BrokerAccess, topics: &Topics) -> anyhow::Result<usize> {
 pub(crate) fn delete(access: &BrokerAccess, topics: impl Iterator<Item = String>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut link = Link::open(access.link(format!("operator-{:016x}", nonce()), CONNECTING));
+        let mut link = Link::open(access.link(format!("operator-{:016x}", random_id()), CONNECTING));
         match link.next().await {
             Some(LinkEvent::Connected) => {}
             Some(LinkEvent::Closed(Err(error))) => return Err(error.into()),
@@ -63,7 +63,7 @@ fn nothing_on(topic: String) -> Command {
 
 /// Deletes what the broker sends at once, and returns its topics.
 async fn clear_once(access: &BrokerAccess, topics: &Topics) -> anyhow::Result<BTreeSet<String>> {
-    let mut link = Link::open(access.link(format!("operator-{:016x}", nonce()), CONNECTING));
+    let mut link = Link::open(access.link(format!("operator-{:016x}", random_id()), CONNECTING));
     let mut found = BTreeSet::new();
     let mut connected = false;
     loop {

@@ -10,7 +10,8 @@ use record::RefusedDevice;
 use wire::identity::{DeviceId, Digest, RunId};
 use wire::{
     Announcement, Chunk, Float32Array, Kind, MAX_MESSAGE_BYTES, Message, Outgoing, PROTOCOL_VERSION,
-    Publication, Refusal, Stage, Status, Telemetry, Topic, Topics, TransferId, UpdateContent, content_limit,
+    Publication, Refusal, RunStage, Status, Telemetry, Topic, Topics, TransferId, UpdateContent,
+    content_limit,
 };
 
 use crate::lab::{Lab, all_succeed, records};
@@ -104,8 +105,8 @@ impl Rogue {
     async fn announced(&mut self, announcement: Announcement) -> bool {
         self.run = announcement.run;
         match announcement.stage {
-            Stage::Gathering(_) => self.report(true).await,
-            Stage::Round(call) if call.round > self.round => {
+            RunStage::Gathering(_) => self.report(true).await,
+            RunStage::Round(call) if call.round > self.round => {
                 self.round = call.round;
                 let (misdeed, _, _, behaves_after) = MISDEEDS[call.round as usize - 1];
                 self.commit(misdeed).await;
@@ -114,8 +115,8 @@ impl Rogue {
                 }
                 self.deliver(STEADY, 0.25).await;
             }
-            Stage::Round(_) => {}
-            Stage::Finished => return true,
+            RunStage::Round(_) => {}
+            RunStage::Finished => return true,
         }
         false
     }

@@ -51,7 +51,7 @@ pub fn unix_time() -> Duration {
 ///
 /// # Panics
 /// If the operating system has no randomness to give.
-pub fn nonce() -> u64 {
+pub fn random_id() -> u64 {
     use rand::TryRngCore;
     rand::rngs::OsRng.try_next_u64().expect("the operating system gives randomness")
 }

@@ -32,7 +32,7 @@ use wire::{MAX_MESSAGE_BYTES, Publication};
 use crate::backoff::Backoff;
 use crate::held::Held;
 use crate::tls::{Failure, explain};
-use crate::{BrokerAddress, Login, Tls, nonce};
+use crate::{BrokerAddress, Login, Tls, random_id};
 
 /// Room for a topic and the packet's own header beside the largest message.
 const MAX_PACKET_BYTES: usize = MAX_MESSAGE_BYTES + 4096;
@@ -304,7 +304,7 @@ async fn poll(
                 if left.is_zero() {
                     return Err(given_up(options, failure));
                 }
-                let pause = backoff.pause(nonce()).min(left);
+                let pause = backoff.pause(random_id()).min(left);
                 let (pausing, left) = (pause.as_secs_f64(), left.as_secs_f64());
                 let next = format!("trying again in {pausing:.1} s, giving up in {left:.0} s");
                 match &failure {

@@ -27,12 +27,12 @@ pub struct DeviceEntry {
     pub left_out: bool,
     /// What it said that it is, from which round on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<Told>,
+    pub told: Vec<DeviceDescription>,
 }
 
 /// What a device says that it is; it is its own claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct DeviceDescription {
     /// The first round that it may have taken part in as such.
     pub from_round: u32,
     /// Version of the client.
@@ -88,10 +88,10 @@ impl Devices {
     }
 
     /// A device has said what it is, before `round` was called; whether that is news.
-    pub fn told(&mut self, device: DeviceId, round: u32, version: &str, hardware: &Hardware) -> bool {
+    pub fn describe(&mut self, device: DeviceId, round: u32, version: &str, hardware: &Hardware) -> bool {
         let entry = self.0.entry(device.to_string()).or_default();
         let hardware = hardware.clone();
-        let told = Told {
+        let told = DeviceDescription {
             from_round: round,
             version: version.to_owned(),
             model: hardware.model,
@@ -100,7 +100,8 @@ impl Devices {
             client_sha256: hardware.client.map(|digest| digest.to_string()),
             release: hardware.release,
         };
-        let is_known = |last: &Told| Told { from_round: round, ..last.clone() } == told;
+        let is_known =
+            |last: &DeviceDescription| DeviceDescription { from_round: round, ..last.clone() } == told;
         if entry.told.last().is_some_and(is_known) || entry.told.len() >= MOST {
             return false;
         }
@@ -122,9 +123,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Devices::load(folder.path()).unwrap(), Devices::default());
         let mut devices = Devices::default();
-        assert!(devices.told(DeviceId(7), 1, "0.1.0", &pi("6.6")));
-        assert!(!devices.told(DeviceId(7), 9, "0.1.0", &pi("6.6")));
-        assert!(devices.told(DeviceId(7), 20, "0.1.0", &pi("6.12")));
+        assert!(devices.describe(DeviceId(7), 1, "0.1.0", &pi("6.6")));
+        assert!(!devices.describe(DeviceId(7), 9, "0.1.0", &pi("6.6")));
+        assert!(devices.describe(DeviceId(7), 20, "0.1.0", &pi("6.12")));
         devices.leave_out(&[DeviceId(1)]);
         devices.save(folder.path()).unwrap();
         assert_eq!(Devices::load(folder.path()).unwrap(), devices);
@@ -141,7 +142,8 @@ mod tests {
     #[test]
     fn one_that_says_something_else_every_time_is_remembered_so_far_and_no_further() {
         let mut devices = Devices::default();
-        let news = (0..1000).filter(|at| devices.told(DeviceId(0), 1, "0.1.0", &pi(&at.to_string()))).count();
+        let news =
+            (0..1000).filter(|at| devices.describe(DeviceId(0), 1, "0.1.0", &pi(&at.to_string()))).count();
         assert_eq!(news, MOST);
     }
 }

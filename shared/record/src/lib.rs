@@ -48,7 +48,7 @@ mod stored;
 mod summary;
 
 pub use device_record::DeviceRecord;
-pub use devices_file::{DeviceEntry, Devices, Told};
+pub use devices_file::{DeviceDescription, DeviceEntry, Devices};
 pub use error::RecordError;
 pub use files::{copy_file, make_folder, open_file, read_if_there, write_atomically, write_atomically_as};
 pub use following::FollowedRun;

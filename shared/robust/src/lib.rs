@@ -17,7 +17,7 @@
 //! - `rules/`: the rules, one in each file: settings, condition, plan and tests.
 //! - [`Rule`], [`Round`], [`Plan`]: a rule looks at a round and returns what is to be computed of its updates.
 //! - [`State`]: what a rule keeps from round to round; [`Remembering`] joins it to the rule for one round.
-//! - [`WithoutEach`]: the plans for all updates but one, for each of them.
+//! - [`LeaveOneOutPlan`]: the plans for all updates but one, for each of them.
 //! - [`Executor`]: carries plans out; here [`Processors`], elsewhere a GPU. It knows plans and no rules.
 //! - `kernels/`: the arithmetic of the processors.
 //!
@@ -52,7 +52,7 @@ pub use kernels::mean::MeanWeights;
 pub use kernels::selection::Selection;
 pub use kernels::sorting::SortingNetwork;
 pub use kernels::trimmed_mean::adds_up_in_order;
-pub use plan::{Plan, Statistic, WithoutEach};
+pub use plan::{LeaveOneOutPlan, Plan, Statistic};
 pub use processors::{Aggregate, Executor, Processors};
 pub use round::{Geometry, Round};
 pub use rule::{Byzantine, Remembering, Rule, Settled};

@@ -86,7 +86,7 @@ impl Plan {
 
 /// How for each of the updates the aggregate of all others comes about.
 #[derive(Clone, Debug, PartialEq)]
-pub enum WithoutEach {
+pub enum LeaveOneOutPlan {
     /// The weighted mean of all others.
     Mean {
         /// One for each row.
@@ -103,7 +103,7 @@ pub enum WithoutEach {
     Each(Vec<Plan>),
 }
 
-impl WithoutEach {
+impl LeaveOneOutPlan {
     /// The plans of `rule` for all updates but one that `geometry` is of.
     ///
     /// # Errors
@@ -115,18 +115,20 @@ impl WithoutEach {
         // Kept with their errors so far: to take them out takes as long as to make most plans.
         let plans: Vec<_> = (0..devices).into_par_iter().map(plan).collect();
         match statistic_of_all(&plans) {
-            Some(Statistic::Median) => return Ok(WithoutEach::Median),
-            Some(Statistic::TrimmedMean { trim }) => return Ok(WithoutEach::TrimmedMean { trim }),
+            Some(Statistic::Median) => return Ok(LeaveOneOutPlan::Median),
+            Some(Statistic::TrimmedMean { trim }) => return Ok(LeaveOneOutPlan::TrimmedMean { trim }),
             _ => {}
         }
         if let Ok(Plan::Mean { .. }) = plans[0]
             && let Plan::Mean { weights } = rule.plan(&Round::new(geometry, byzantine))?
             && plans.iter().enumerate().all(|(row, plan)| is_mean_without(plan, weights.as_deref(), row))
         {
-            return Ok(WithoutEach::Mean { weights });
+            return Ok(LeaveOneOutPlan::Mean { weights });
         }
         let among_all = |(left_out, plan): (usize, Result<Plan, _>)| Ok(plan?.among_all(left_out, devices));
-        Ok(WithoutEach::Each(plans.into_iter().enumerate().map(among_all).collect::<Result<_, RuleError>>()?))
+        Ok(LeaveOneOutPlan::Each(
+            plans.into_iter().enumerate().map(among_all).collect::<Result<_, RuleError>>()?,
+        ))
     }
 }
 

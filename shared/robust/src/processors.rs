@@ -4,12 +4,12 @@ use rayon::prelude::*;
 
 use super::kernels::columns::give_shape;
 use super::kernels::mean::weighted_mean;
-use super::kernels::means::means_without_each;
+use super::kernels::means::leave_one_out_means;
 use super::kernels::near_median::mean_near_median;
 use super::kernels::near_medians::means_near_medians;
 use super::kernels::{median, trimmed_mean};
 use super::{
-    Byzantine, Geometry, MeanWeights, Plan, Rule, RuleError, Statistic, Updates, WithoutEach, different,
+    Byzantine, Geometry, LeaveOneOutPlan, MeanWeights, Plan, Rule, RuleError, Statistic, Updates, different,
 };
 
 /// What carries the plans of rules out: the processors, or a GPU.
@@ -74,17 +74,17 @@ impl Executor for Processors {
         byzantine: Byzantine,
         aggregates: &mut Vec<Vec<f32>>,
     ) -> Result<(), RuleError> {
-        match WithoutEach::of(rule, &Geometry::of(updates), byzantine)? {
-            WithoutEach::Mean { weights } => {
-                means_without_each(
+        match LeaveOneOutPlan::of(rule, &Geometry::of(updates), byzantine)? {
+            LeaveOneOutPlan::Mean { weights } => {
+                leave_one_out_means(
                     updates,
                     &MeanWeights::new(updates.len(), weights.as_deref())?,
                     aggregates,
                 )?;
             }
-            WithoutEach::Median => median::without_each(updates, aggregates),
-            WithoutEach::TrimmedMean { trim } => trimmed_mean::without_each(updates, trim, aggregates),
-            WithoutEach::Each(plans) => each(&plans, updates, aggregates)?,
+            LeaveOneOutPlan::Median => median::leave_one_out(updates, aggregates),
+            LeaveOneOutPlan::TrimmedMean { trim } => trimmed_mean::leave_one_out(updates, trim, aggregates),
+            LeaveOneOutPlan::Each(plans) => each(&plans, updates, aggregates)?,
         }
         Ok(())
     }

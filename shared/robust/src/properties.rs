@@ -261,7 +261,7 @@ fn the_number_of_threads_changes_no_bit() {
         .map(|i| (0..4500_u16).map(|j| (f32::from(i) * 0.7 + f32::from(j)).sin()).collect())
         .collect();
     let slices: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-    let without_each = |(rule, byzantine): Suited| {
+    let leave_one_out = |(rule, byzantine): Suited| {
         let (updates, byzantine) = (Updates::new(&slices, None).unwrap(), Byzantine::of(byzantine));
         let mut aggregates = Vec::new();
         Processors.leave_one_out(&*rule, &updates, byzantine, &mut aggregates).unwrap();
@@ -272,7 +272,7 @@ fn the_number_of_threads_changes_no_bit() {
         pool.install(|| {
             let of_all = |(rule, byzantine): Suited| bits(&aggregate_byzantine(&*rule, byzantine, &rows));
             let of_all: Vec<_> = rules(rows.len()).map(of_all).collect();
-            (of_all, rules(rows.len() - 1).map(without_each).collect::<Vec<_>>())
+            (of_all, rules(rows.len() - 1).map(leave_one_out).collect::<Vec<_>>())
         })
     };
     assert_eq!(on(1), on(4));

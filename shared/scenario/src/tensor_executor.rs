@@ -30,7 +30,7 @@ pub trait TensorExecutor: Send + Sync {
         updates: &Tensor,
         examples: Option<&[f64]>,
         byzantine: Byzantine,
-    ) -> Result<WithoutEach, TensorError>;
+    ) -> Result<LeaveOneOutAggregates, TensorError>;
 
     /// The distances between all pairs of `updates`, `[m, d]`.
     ///
@@ -40,7 +40,7 @@ pub trait TensorExecutor: Send + Sync {
 }
 
 /// Aggregates without each of m updates.
-pub struct WithoutEach {
+pub struct LeaveOneOutAggregates {
     /// `[k, d]`: no aggregate need be there more than once.
     pub different: Tensor,
     /// For each update which of them is the one without it.
@@ -90,7 +90,7 @@ impl TensorExecutor for OnProcessors {
         updates: &Tensor,
         examples: Option<&[f64]>,
         byzantine: Byzantine,
-    ) -> Result<WithoutEach, TensorError> {
+    ) -> Result<LeaveOneOutAggregates, TensorError> {
         let mut aggregates = Vec::new();
         of_rows(updates, examples, |updates| {
             Processors.leave_one_out(rule, updates, byzantine, &mut aggregates)
@@ -98,7 +98,7 @@ impl TensorExecutor for OnProcessors {
         let (firsts, places) = different(&aggregates);
         let values: Vec<f32> = firsts.iter().flat_map(|&first| &aggregates[first]).copied().collect();
         let shape = (firsts.len(), updates.dim(1)?);
-        Ok(WithoutEach { different: Tensor::from_vec(values, shape, &Device::Cpu)?, places })
+        Ok(LeaveOneOutAggregates { different: Tensor::from_vec(values, shape, &Device::Cpu)?, places })
     }
 
     fn distances(&self, updates: &Tensor) -> Result<Distances, TensorError> {

@@ -33,7 +33,7 @@ fn the_first_file_that_is_missing_is_one_of_those_declared() {
             panic!("{name} is not there");
         };
         let spec = dataset.spec();
-        assert_eq!(path, datasets.path().join(spec.folder).join(&spec.files[0]));
+        assert_eq!(path, datasets.path().join(spec.folder).join(&*spec.files[0].name));
     }
 }
 

@@ -116,7 +116,7 @@ fn reason(error: &serde_cbor::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::messages::{RollCall, Stage};
+    use super::super::messages::{RollCall, RunStage};
     use super::super::short_text::MAX_CHARACTERS;
     use super::*;
 
@@ -143,18 +143,18 @@ mod tests {
     #[test]
     fn integer_keys_are_refused() {
         refused::<RollCall>(&[0xa1, 0x00, 0x07]);
-        refused::<Stage>(&[0xa1, 0x00, 0xa1, 0x64, b'c', b'a', b'l', b'l', 0x07]);
+        refused::<RunStage>(&[0xa1, 0x00, 0xa1, 0x64, b'c', b'a', b'l', b'l', 0x07]);
     }
 
     #[test]
     fn the_lenience_that_is_left_gives_the_same_values() {
         assert_eq!(decode(b"\x81\x07", 1024), Ok(RollCall { call: 7 }));
-        assert_eq!(decode(b"\x02", 1024), Ok(Stage::Finished));
+        assert_eq!(decode(b"\x02", 1024), Ok(RunStage::Finished));
     }
 
     #[test]
     fn the_enum_format_of_old_codecs_is_refused() {
-        refused::<Stage>(b"\x82\x69gathering\xa1\x64call\x07");
+        refused::<RunStage>(b"\x82\x69gathering\xa1\x64call\x07");
     }
 
     #[test]

@@ -70,13 +70,13 @@ pub struct Announcement {
     /// Digest of the resolved scenario: a device that holds another scenario must not take part.
     pub scenario: Digest,
     /// The stage the run is in.
-    pub stage: Stage,
+    pub stage: RunStage,
 }
 
 /// The stage a run is in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Stage {
+pub enum RunStage {
     /// The roll is called: every device answers with its [`Status`].
     Gathering(RollCall),
     /// A round is under way.

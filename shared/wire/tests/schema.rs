@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use wire::identity::{DeviceId, Digest, RunId};
 use wire::{
     Announcement, Chunk, CodecError, Content, Float32Array, Hardware, Kind, MAX_MESSAGE_BYTES, Message,
-    Missing, ModelContent, PROTOCOL_VERSION, Receipt, Refusal, RollCall, RoundCall, Stage, Status, Telemetry,
-    Throttling, TransferId, UpdateContent, decode, encode, short_text,
+    Missing, ModelContent, PROTOCOL_VERSION, Receipt, Refusal, RollCall, RoundCall, RunStage, Status,
+    Telemetry, Throttling, TransferId, UpdateContent, decode, encode, short_text,
 };
 
 const SCHEMA: &str = include_str!("../src/outpost.cddl");
@@ -21,7 +21,7 @@ const GOLDEN: &str = include_str!("golden.txt");
 const RUN: RunId = RunId(0x0123_4567_89ab_cdef);
 const DIGEST: Digest = Digest([0xab; 32]);
 
-fn announcement(stage: Stage) -> Message {
+fn announcement(stage: RunStage) -> Message {
     Message::Announcement(Announcement {
         protocol: PROTOCOL_VERSION,
         run: RUN,
@@ -91,9 +91,9 @@ fn messages() -> Vec<(&'static str, Message)> {
     };
     let data = b"piece".to_vec().into();
     vec![
-        ("announcement-gathering", announcement(Stage::Gathering(RollCall { call: 1 }))),
-        ("announcement-round", announcement(Stage::Round(round))),
-        ("announcement-finished", announcement(Stage::Finished)),
+        ("announcement-gathering", announcement(RunStage::Gathering(RollCall { call: 1 }))),
+        ("announcement-round", announcement(RunStage::Round(round))),
+        ("announcement-finished", announcement(RunStage::Finished)),
         ("status", Message::Status(status)),
         ("status-told", Message::Status(told)),
         ("chunk", Message::Chunk(Chunk { id: update, size: 5, count: 1, index: 0, data })),

@@ -79,7 +79,7 @@ fn when_all_are_absent_the_roll_is_called_and_who_answers_is_back() {
         script.said.clear();
         script.round_of(round, &[]);
     }
-    assert!(matches!(script.stages(Topic::Round).last(), Some(Stage::Gathering(_))));
+    assert!(matches!(script.stages(Topic::Round).last(), Some(RunStage::Gathering(_))));
     (0..DEVICES).for_each(|device| script.arrives(device));
     let call = script.called().unwrap();
     assert_eq!((call.round, call.selected.len()), (4, 3));
@@ -93,7 +93,7 @@ fn gathering_begins_with_the_first_connection() {
     assert_eq!(script.machine.wake_at(), None);
     script.wait_until(300_000);
     script.handle(Event::Connected);
-    assert_eq!(script.stages(Topic::Round), [Stage::Gathering(RollCall { call: 1 })]);
+    assert_eq!(script.stages(Topic::Round), [RunStage::Gathering(RollCall { call: 1 })]);
     script.arrives(1);
     script.wait_until(359_999);
     assert_eq!(script.called(), None);

@@ -82,7 +82,9 @@ fn the_silent_are_told_of_the_round_again() {
     script.delivers(&small(0, 1));
     script.wait_until(7_500);
     assert_eq!(script.stages(Topic::Inbox(DeviceId(0))), []);
-    assert!(matches!(&script.stages(Topic::Inbox(DeviceId(1)))[..], [Stage::Round(call)] if call.round == 1));
+    assert!(
+        matches!(&script.stages(Topic::Inbox(DeviceId(1)))[..], [RunStage::Round(call)] if call.round == 1)
+    );
 }
 
 #[test]
@@ -154,7 +156,7 @@ fn the_run_ends_when_all_have_left_or_time_is_up() {
         (0..DEVICES).for_each(|device| script.arrives(device));
         (0..DEVICES).for_each(|device| script.delivers(&small(device, 3)));
         script.computes(Ok(vec![1.0; SMALL]));
-        assert_eq!(script.stages(Topic::Round).last(), Some(&Stage::Finished));
+        assert_eq!(script.stages(Topic::Round).last(), Some(&RunStage::Finished));
         assert_eq!(script.ending(), None);
         if leave {
             (0..DEVICES).for_each(|device| script.leaves(device));

@@ -58,7 +58,7 @@ fn the_roll_is_called_from_one_on_until_it_is_answered() {
     let mut script = Script::new(SMALL, &[]);
     script.wait_until(4_000);
     let calls: Vec<_> = script.stages(Topic::Round);
-    let expected = [1, 2, 3].map(|call| Stage::Gathering(wire::RollCall { call }));
+    let expected = [1, 2, 3].map(|call| RunStage::Gathering(wire::RollCall { call }));
     assert_eq!(calls, expected);
 }
 
@@ -77,7 +77,7 @@ fn the_roll_is_called_again_when_too_many_have_left() {
     (0..3).for_each(|device| script.delivers(&small(device, 1)));
     (0..3).for_each(|device| script.leaves(device));
     script.computes(Ok(vec![1.0; SMALL]));
-    assert!(matches!(script.stages(Topic::Round)[..], [Stage::Gathering(_)]));
+    assert!(matches!(script.stages(Topic::Round)[..], [RunStage::Gathering(_)]));
     (0..3).for_each(|device| script.arrives(device));
     assert_eq!(script.called().unwrap().round, 2);
 }
@@ -98,7 +98,7 @@ fn broker_with_old_words() -> Script {
 #[test]
 fn a_round_is_not_opened_without_those_who_are_about_to_come_back() {
     let mut script = broker_with_old_words();
-    assert!(matches!(script.stages(Topic::Round)[..], [Stage::Gathering(_)]));
+    assert!(matches!(script.stages(Topic::Round)[..], [RunStage::Gathering(_)]));
     script.arrives(1);
     assert_eq!(script.called(), None);
     script.arrives(0);
@@ -141,7 +141,7 @@ fn a_round_that_was_opened_as_the_broker_ended_is_called_anew_with_all() {
     script.said.clear();
     script.handle(Event::Connected);
     script.arrives(0);
-    assert!(matches!(script.stages(Topic::Round)[..], [Stage::Gathering(_)]));
+    assert!(matches!(script.stages(Topic::Round)[..], [RunStage::Gathering(_)]));
     // Of one who heard of the round all the same: not forgotten, and not accepted for another call.
     script.delivers(&small(2, 2));
     script.arrives(1);

@@ -19,8 +19,8 @@ use record::RoundRecord;
 use scenario::Scenario;
 use wire::identity::{DeviceId, Digest, RunId};
 use wire::{
-    Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, PROTOCOL_VERSION, Receipt, Refusal, Stage,
-    Status, Telemetry, Topic, Topics, UpdateContent,
+    Chunk, Float32Array, Kind, Message, Millis, Missing, Outgoing, PROTOCOL_VERSION, Receipt, Refusal,
+    RunStage, Status, Telemetry, Topic, Topics, UpdateContent,
 };
 
 use super::{Action, Event, Failure, Machine, Start};
@@ -226,14 +226,14 @@ impl Script {
         self.said.iter().filter_map(message).collect()
     }
 
-    fn stages(&self, on: Topic) -> Vec<Stage> {
+    fn stages(&self, on: Topic) -> Vec<RunStage> {
         let stage = |message| if let Message::Announcement(a) = message { Some(a.stage) } else { None };
         self.messages(on).into_iter().filter_map(stage).collect()
     }
 
     /// The round that was called last.
     fn called(&self) -> Option<wire::RoundCall> {
-        let call = |stage| if let Stage::Round(call) = stage { Some(call) } else { None };
+        let call = |stage| if let RunStage::Round(call) = stage { Some(call) } else { None };
         self.stages(Topic::Round).into_iter().filter_map(call).next_back()
     }
 

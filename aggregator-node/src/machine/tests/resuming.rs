@@ -36,7 +36,7 @@ fn a_resumed_run_goes_on_with_the_next_round() {
     (0..DEVICES).for_each(|device| script.arrives(device));
     assert_eq!(script.called().unwrap().round, 3);
     script.close();
-    assert_eq!(script.stages(Topic::Round).last(), Some(&Stage::Finished));
+    assert_eq!(script.stages(Topic::Round).last(), Some(&RunStage::Finished));
 }
 
 #[test]

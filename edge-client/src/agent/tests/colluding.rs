@@ -234,7 +234,7 @@ fn what_they_did_is_told_to_the_bench_before_it_is_sent() {
     let from = Models { colluders: 3, benign: 0 };
     assert_eq!(script.told(), [AttackStep::Crafted { from, gave_up: false }, AttackStep::SentCrafted]);
     let update = script.topics.name(Topic::Update(script.me));
-    let told = script.said.iter().rposition(|action| matches!(action, Action::Tell(_)));
+    let told = script.said.iter().rposition(|action| matches!(action, Action::Report(_)));
     let is_sent =
         |action: &Action| matches!(action, Action::Publish(publication) if publication.topic == update);
     assert!(told < script.said.iter().position(is_sent));

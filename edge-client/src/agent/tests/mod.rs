@@ -12,8 +12,8 @@ use scenario::attacks::Models;
 use wire::identity::{DeviceId, Digest, RunId};
 use wire::{
     Announcement, Chunk, Float32Array, Kind, Message, Millis, Missing, ModelContent, Outgoing,
-    PROTOCOL_VERSION, Receipt, RoundCall, Stage, Status, Telemetry, Topic, Topics, TransferId, UpdateContent,
-    content_limit, decode,
+    PROTOCOL_VERSION, Receipt, RoundCall, RunStage, Status, Telemetry, Topic, Topics, TransferId,
+    UpdateContent, content_limit, decode,
 };
 
 use super::{Action, Agent, Event, Farewell, Identity};
@@ -110,12 +110,12 @@ impl Script {
         self.now = Millis(until);
     }
 
-    fn announcement(&self, run: RunId, stage: Stage) -> Message {
+    fn announcement(&self, run: RunId, stage: RunStage) -> Message {
         let (term, scenario) = (self.term, self.scenario);
         Message::Announcement(Announcement { protocol: PROTOCOL_VERSION, run, term, scenario, stage })
     }
 
-    fn announce(&mut self, stage: Stage) {
+    fn announce(&mut self, stage: RunStage) {
         let announcement = self.announcement(RUN, stage);
         self.receive(Topic::Round, &announcement);
     }
@@ -139,7 +139,7 @@ impl Script {
 
     fn opens_for(&mut self, round: u32, selected: &[DeviceId]) {
         let call = self.call(round, selected);
-        self.announce(Stage::Round(call));
+        self.announce(RunStage::Round(call));
         let chunks: Vec<_> = self.model(round).chunks().collect();
         chunks.into_iter().for_each(|chunk| self.receive(Topic::Model, &Message::Chunk(chunk)));
     }
@@ -250,7 +250,7 @@ impl Script {
     /// What it has told of the attack.
     fn told(&self) -> Vec<AttackStep> {
         let told = |action: &Action| match action {
-            Action::Tell(AttackEvent { device, what, .. }) if *device == self.me => Some(*what),
+            Action::Report(AttackEvent { device, what, .. }) if *device == self.me => Some(*what),
             _ => None,
         };
         self.said.iter().filter_map(told).collect()

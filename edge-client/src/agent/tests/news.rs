@@ -158,7 +158,7 @@ fn a_new_run_begins_with_nothing_delivered() {
     let mut script = Script::benign(SMALL);
     script.plays(1, None);
     script.said.clear();
-    let announcement = script.announcement(RunId(8), Stage::Gathering(wire::RollCall { call: 1 }));
+    let announcement = script.announcement(RunId(8), RunStage::Gathering(wire::RollCall { call: 1 }));
     script.receive(Topic::Round, &announcement);
     assert_eq!(script.statuses().pop().unwrap().delivered, None);
 }
@@ -208,7 +208,7 @@ fn error_after(script: &mut Script, millis: u64) -> String {
 fn what_is_waited_for_in_vain_is_told() {
     let mut script = Script::benign(LARGE);
     let call = script.call(1, &[DeviceId(1)]);
-    script.announce(Stage::Round(call));
+    script.announce(RunStage::Round(call));
     let first = script.model(1).chunk(0).unwrap();
     script.wait_until(10_000);
     script.receive(Topic::Model, &Message::Chunk(first));

@@ -20,7 +20,7 @@ fn a_model_that_comes_before_its_announcement_is_kept() {
     script.receive(Topic::Model, &Message::Chunk(next));
     assert_eq!(script.trainings(), [1]);
     let call = script.call(2, &[DeviceId(1)]);
-    script.announce(Stage::Round(call));
+    script.announce(RunStage::Round(call));
     assert_eq!(script.trainings(), [1, 2]);
 }
 
@@ -28,7 +28,7 @@ fn a_model_that_comes_before_its_announcement_is_kept() {
 fn missing_pieces_of_the_model_are_asked_for() {
     let mut script = Script::benign(LARGE);
     let call = script.call(1, &[DeviceId(1)]);
-    script.announce(Stage::Round(call));
+    script.announce(RunStage::Round(call));
     script.wait_until(1_000);
     assert_eq!(script.asked(), [Vec::<u32>::new()], "all of them");
     let middle = script.model(1).chunk(1).unwrap();
@@ -48,7 +48,7 @@ fn missing_pieces_of_the_model_are_asked_for() {
 fn a_device_that_is_not_selected_neither_trains_nor_asks_for_the_model() {
     let mut script = Script::benign(SMALL);
     let call = script.call(1, &[DeviceId(0)]);
-    script.announce(Stage::Round(call));
+    script.announce(RunStage::Round(call));
     script.wait_until(60_000);
     script.opens_for(1, &[DeviceId(0)]);
     assert_eq!(script.asked().len(), 0);

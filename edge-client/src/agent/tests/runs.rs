@@ -14,7 +14,7 @@ fn delivered() -> Script {
 
 fn restart(script: &mut Script) {
     script.term += 1;
-    script.announce(Stage::Gathering(RollCall { call: 1 }));
+    script.announce(RunStage::Gathering(RollCall { call: 1 }));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn words_of_an_earlier_start_are_ignored() {
     restart(&mut script);
     script.term -= 1;
     script.opens(4);
-    script.announce(Stage::Finished);
+    script.announce(RunStage::Finished);
     assert_eq!((script.trainings(), script.farewell()), (vec![3], None));
 }
 
@@ -69,7 +69,7 @@ fn words_of_an_earlier_start_are_ignored() {
 fn the_roll_call_is_answered() {
     let mut script = Script::benign(SMALL);
     script.said.clear();
-    script.announce(Stage::Gathering(RollCall { call: 1 }));
+    script.announce(RunStage::Gathering(RollCall { call: 1 }));
     let said = script.messages(Topic::Status(DeviceId(1)));
     assert!(matches!(&said[..], [Message::Status(status)] if status.online), "{said:?}");
 }
@@ -79,7 +79,7 @@ fn a_new_run_starts_afresh() {
     let mut script = delivered();
     script.term = 0;
     let call = RoundCall { round: 1, ..script.call(3, &[DeviceId(1)]) };
-    let announcement = script.announcement(RunId(8), Stage::Round(call));
+    let announcement = script.announcement(RunId(8), RunStage::Round(call));
     script.receive(Topic::Round, &announcement);
     assert_eq!(script.asked().len(), 0);
     script.wait_until(1_000);
@@ -89,7 +89,7 @@ fn a_new_run_starts_afresh() {
 #[test]
 fn the_end_of_the_run_is_the_end() {
     let mut script = delivered();
-    script.announce(Stage::Finished);
+    script.announce(RunStage::Finished);
     assert_eq!(script.farewell(), Some(&Farewell::Finished));
     let said = script.messages(Topic::Status(DeviceId(1)));
     assert!(matches!(said.last(), Some(Message::Status(status)) if !status.online), "{said:?}");
@@ -99,7 +99,7 @@ fn the_end_of_the_run_is_the_end() {
 fn the_end_of_an_unknown_run_that_lies_at_the_broker_is_ignored() {
     let mut script = Script::benign(SMALL);
     script.term = 9;
-    let end = script.announcement(RunId(1), Stage::Finished);
+    let end = script.announcement(RunId(1), RunStage::Finished);
     script.receive_as(Topic::Round, &end, true);
     assert_eq!(script.farewell(), None);
     script.term = 1;
@@ -112,7 +112,7 @@ fn the_end_of_another_run_changes_nothing_in_this_one() {
     for retained in [true, false] {
         let mut script = delivered();
         let term = std::mem::replace(&mut script.term, 0);
-        let end = script.announcement(RunId(1), Stage::Finished);
+        let end = script.announcement(RunId(1), RunStage::Finished);
         script.receive_as(Topic::Round, &end, retained);
         script.term = term;
         script.opens(3);
@@ -125,7 +125,7 @@ fn the_end_of_another_run_changes_nothing_in_this_one() {
 fn another_scenario_or_protocol_is_ignored() {
     let mut script = Script::benign(SMALL);
     let call = script.call(1, &[DeviceId(1)]);
-    let Message::Announcement(own) = script.announcement(RUN, Stage::Round(call)) else { unreachable!() };
+    let Message::Announcement(own) = script.announcement(RUN, RunStage::Round(call)) else { unreachable!() };
     let other = Announcement { scenario: Digest::of(b"another"), ..own.clone() };
     script.receive(Topic::Round, &Message::Announcement(other));
     let newer = Announcement { protocol: PROTOCOL_VERSION + 1, ..own };

@@ -5,7 +5,7 @@ use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, Layout, Storage, Tensor, bail};
 use robust::{Byzantine, Distances, Rule};
-use scenario::tensor_executor::{TensorError, TensorExecutor, WithoutEach};
+use scenario::tensor_executor::{LeaveOneOutAggregates, TensorError, TensorExecutor};
 
 /// For tensors in the memory of a GPU.
 pub(super) struct OnGpu(pub(super) ResidentEngine);
@@ -31,11 +31,12 @@ impl TensorExecutor for OnGpu {
         updates: &Tensor,
         examples: Option<&[f64]>,
         byzantine: Byzantine,
-    ) -> Result<WithoutEach, TensorError> {
+    ) -> Result<LeaveOneOutAggregates, TensorError> {
         on_gpu(updates, |values, layout| {
             let updates = rows(values, layout, examples)?;
-            let cuda::WithoutEach { different, places } = self.0.leave_one_out(rule, &updates, byzantine)?;
-            Ok(WithoutEach { different: vectors(different, values, layout)?, places })
+            let cuda::LeaveOneOutAggregates { different, places } =
+                self.0.leave_one_out(rule, &updates, byzantine)?;
+            Ok(LeaveOneOutAggregates { different: vectors(different, values, layout)?, places })
         })
     }
 

@@ -21,7 +21,7 @@ use scenario::Scenario;
 use scenario::attack_record::{AttackEvent, AttackRecord, AttackStep};
 use scenario::defense::{Arriving, Defense, DefenseError, Mixture};
 use scenario::remembered::Remembered;
-use scenario::tensor_executor::{TensorExecutor, WithoutEach};
+use scenario::tensor_executor::{LeaveOneOutAggregates, TensorExecutor};
 use tracing::warn;
 use wire::Refusal;
 use wire::identity::DeviceId;
@@ -324,7 +324,7 @@ impl Arriving for Arrived<'_> {
         let validation = &self.simulation.validation[&examples];
         let Updates { values, weights, .. } = &self.updates;
         let (with_all, _) = self.aggregate()?;
-        let WithoutEach { different, places } =
+        let LeaveOneOutAggregates { different, places } =
             self.executor().leave_one_out(self.rule, values, Some(weights), self.byzantine)?;
         let evaluate = || -> Result<_, ModelError> {
             let with_all = with_all.unsqueeze(0)?;

@@ -11,12 +11,12 @@ use tempfile::TempDir;
 use wire::identity::DeviceId;
 
 use super::Boards;
-use super::remote::RemoteSeat;
+use super::remote::RemoteHost;
 use crate::benches::Task;
 use crate::benches::emulated::emulated_client;
-use crate::benches::emulated_board::{EmulatedBoard, EmulatedSeat, Kernel};
-use crate::benches::processes::{ClientProgram, LocalSeat};
-use crate::faults::Seat;
+use crate::benches::emulated_board::{EmulatedBoard, EmulatedHost, Kernel};
+use crate::benches::processes::{ClientProgram, ProcessHost};
+use crate::faults::Host;
 use crate::fleet::deploy::{Binary, Claim, Release, Ssh, built_for};
 use crate::fleet::inventory::{Device, Kind};
 use crate::fleet::provision::{Keys, Manifest, Provision, RENEW_WITHIN_DAYS};
@@ -72,14 +72,14 @@ impl<'a> Fleet<'a> {
         self.scratch.path().join(name).with_extension("log")
     }
 
-    /// The seat of `device`, whose client goes to `broker`. Another kind of device is another arm here.
-    pub(super) fn seat(
+    /// The host of `device`, whose client goes to `broker`. Another kind of device is another arm here.
+    pub(super) fn host(
         &self,
         bench: &Boards,
         device: &Device,
         broker: BrokerAddress,
         claim: &Claim,
-    ) -> anyhow::Result<Box<dyn Seat>> {
+    ) -> anyhow::Result<Box<dyn Host>> {
         match device.kind {
             Kind::Native => {
                 let program = ClientProgram::native(bench.binaries.edge_client.clone());
@@ -93,19 +93,19 @@ impl<'a> Fleet<'a> {
                 let binary = Binary::read(&built_for(device, &bench.binaries.edge_client)?)?;
                 let release = Release::of(&self.folder, device, &broker, &binary)?;
                 let ssh = Ssh::new(device, &bench.ssh_options, self.scratch.path());
-                Ok(Box::new(RemoteSeat::new(device, release, ssh, claim, bench.told)))
+                Ok(Box::new(RemoteHost::new(device, release, ssh, claim, bench.told)))
             }
             Kind::QemuSystem => self.emulated(bench, device, &broker),
         }
     }
 
-    /// The seat of a board of its own under QEMU.
+    /// The host of a board of its own under QEMU.
     fn emulated(
         &self,
         bench: &Boards,
         device: &Device,
         broker: &BrokerAddress,
-    ) -> anyhow::Result<Box<dyn Seat>> {
+    ) -> anyhow::Result<Box<dyn Host>> {
         if broker.tls {
             let certificates = Manifest::load(&self.folder, &bench.inventory.name)?.certificates;
             ensure!(
@@ -122,16 +122,16 @@ impl<'a> Fleet<'a> {
         let binary = Binary::read(&built_for(device, &bench.binaries.edge_client)?)?;
         let release = Release::of(&self.folder, device, broker, &binary)?;
         let board = EmulatedBoard::new(device, &kernel, &release, self.scratch.path())?;
-        Ok(Box::new(EmulatedSeat::new(board, bench.told)))
+        Ok(Box::new(EmulatedHost::new(board, bench.told)))
     }
 
-    /// The seat of a process of this machine.
+    /// The host of a process of this machine.
     fn local(
         &self,
         device: DeviceId,
         program: ClientProgram,
         broker: BrokerAddress,
-    ) -> anyhow::Result<Box<dyn Seat>> {
+    ) -> anyhow::Result<Box<dyn Host>> {
         let own = |name: &str| Some(self.folder.join("devices").join(device.to_string()).join(name));
         let with_tls = |name: &str| own(name).filter(|_| broker.tls);
         let tls =
@@ -149,7 +149,7 @@ impl<'a> Fleet<'a> {
         fs::write(&path, toml::to_string(&config)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         let log = self.log(&device.to_string());
-        Ok(Box::new(LocalSeat::new(device, program, &path, broker, &log)))
+        Ok(Box::new(ProcessHost::new(device, program, &path, broker, &log)))
     }
 }
 

@@ -1,9 +1,9 @@
 //! The boards bench: the devices of an inventory, wherever each of them is.
 //!
 //! # Layout
-//! - `way.rs`: how this machine and the devices reach the broker.
-//! - `fleet.rs`: what the devices receive, and the one place that knows which kind of device takes which seat.
-//! - `remote.rs`: the seat of a client on a machine that is reached over ssh; `power.rs`: switching its power.
+//! - `route.rs`: how this machine and the devices reach the broker.
+//! - `fleet.rs`: what the devices receive, and the one place that knows which kind of device takes which host.
+//! - `remote.rs`: the host of a client on a machine that is reached over ssh; `power.rs`: switching its power.
 //!
 //! ```text
 //!  the run's directory ─► provision ─► claim the devices ─► bring files there ─► aggregator ─► start the clients ─► rounds
@@ -15,7 +15,7 @@
 mod fleet;
 mod power;
 mod remote;
-mod way;
+mod route;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -25,13 +25,13 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail, ensure};
 use fleet::Fleet;
 use record::{FollowedRun, Summary};
+use route::Route;
 use tempfile::TempDir;
-use way::Way;
 use wire::identity::DeviceId;
 
-use crate::benches::processes::{Aggregator, Binaries, Running, Seats, all_well, at_every_seat, conduct};
+use crate::benches::processes::{Aggregator, Binaries, Hosts, Running, all_well, at_every_host, conduct};
 use crate::benches::{Bench, Task, Watch};
-use crate::faults::{Seat, Step};
+use crate::faults::{Host, Step};
 use crate::fleet::deploy::{Claim, SshError};
 use crate::fleet::inventory::{Inventory, Kind};
 
@@ -68,18 +68,18 @@ impl Boards {
         &self,
         task: &Task,
         fleet: &Fleet,
-        way: &Way,
+        route: &Route,
         there: bool,
         absent: &BTreeSet<DeviceId>,
     ) -> Aggregator {
         let folder = fleet.aggregator_folder();
         let mut command = Aggregator::command(&self.binaries.aggregator_node, &folder, task, self.name());
-        match way.listen {
+        match route.listen {
             // The inventory says so by naming the address.
             Some(address) if !there => command.args(["--listen", &address.to_string(), "--trust-network"]),
-            _ => command.args(["--broker", &way.here.to_string()]),
+            _ => command.args(["--broker", &route.here.to_string()]),
         };
-        if way.here.tls {
+        if route.here.tls {
             for (option, name) in
                 [("--ca", "ca.pem"), ("--cert", "aggregator.pem"), ("--key", "aggregator.key")]
             {
@@ -140,16 +140,16 @@ impl Boards {
         Ok(absent)
     }
 
-    /// Does something at every seat. Devices that are out of reach, or do not answer, are added to `absent` if the scenario
+    /// Does something at every host. Devices that are out of reach, or do not answer, are added to `absent` if the scenario
     /// can do without them.
-    fn at_every_seat(
+    fn at_every_host(
         &self,
         task: &Task,
-        seats: &mut Seats,
+        hosts: &mut Hosts,
         absent: &mut BTreeSet<DeviceId>,
-        act: impl Fn(&mut dyn Seat) -> anyhow::Result<()> + Sync,
+        act: impl Fn(&mut dyn Host) -> anyhow::Result<()> + Sync,
     ) -> anyhow::Result<()> {
-        let errors = at_every_seat(seats, self.jobs, act);
+        let errors = at_every_host(hosts, self.jobs, act);
         let is_away = |error: &anyhow::Error| error.downcast_ref().is_some_and(SshError::is_of_absence);
         let all_away = errors.values().all(is_away) && self.faults.is_empty();
         let away: BTreeSet<DeviceId> = errors.keys().copied().collect();
@@ -164,7 +164,7 @@ impl Boards {
         }
         for (device, error) in errors {
             tracing::warn!("{error:#}; the run goes on without it");
-            seats.remove(&device);
+            hosts.remove(&device);
             absent.insert(device);
         }
         Ok(())
@@ -181,36 +181,36 @@ impl Bench for Boards {
         if let Some(summary) = task.finished(self.name())? {
             return Ok(Some(summary));
         }
-        let way = Way::of(&self.inventory.broker)?;
-        way.check_answers()?;
+        let route = Route::of(&self.inventory.broker)?;
+        route.check_answers()?;
         let scratch = TempDir::with_prefix("outpost-").context("no temporary folder")?;
         let fleet = Fleet::provision(self, task, &scratch)?;
         let mosquitto =
-            if self.faults.iter().any(Step::breaks_broker) { Some(way.mosquitto()?) } else { None };
-        let links = way.links(&self.faults, &self.inventory.devices)?;
+            if self.faults.iter().any(Step::breaks_broker) { Some(route.mosquitto()?) } else { None };
+        let links = route.links(&self.faults, &self.inventory.devices)?;
         let claim = Claim::new("run", &task.out, self.take_over);
-        let mut seats = Seats::new();
+        let mut hosts = Hosts::new();
         for device in self.inventory.devices.iter().filter(|device| !absent.contains(&device.id)) {
-            let broker = way.broker_of(device, &links);
-            let seat = fleet.seat(self, device, broker, &claim);
-            seats.insert(device.id, seat.with_context(|| device.label())?);
+            let broker = route.broker_of(device, &links);
+            let host = fleet.host(self, device, broker, &claim);
+            hosts.insert(device.id, host.with_context(|| device.label())?);
         }
         // All are claimed before anything is done to any.
         let ready =
-            self.at_every_seat(task, &mut seats, &mut absent, |seat| seat.reserve(watch.stop)).and_then(
-                |()| self.at_every_seat(task, &mut seats, &mut absent, |seat| seat.prepare(watch.stop)),
+            self.at_every_host(task, &mut hosts, &mut absent, |host| host.reserve(watch.stop)).and_then(
+                |()| self.at_every_host(task, &mut hosts, &mut absent, |host| host.prepare(watch.stop)),
             );
         if watch.stopped() {
             return Ok(None);
         }
         ready?;
-        let aggregator = self.aggregator(task, &fleet, &way, mosquitto.is_some(), &absent);
+        let aggregator = self.aggregator(task, &fleet, &route, mosquitto.is_some(), &absent);
         if let Some(parent) = task.out.parent() {
             fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
         }
         let rounds = FollowedRun::of(&task.out);
         let catalogue = task.scenario.catalogue.clone();
-        let running = Running { aggregator, seats, links, mosquitto, rounds, catalogue, jobs: self.jobs };
-        conduct(running, &way.here, &self.faults, watch)
+        let running = Running { aggregator, hosts, links, mosquitto, rounds, catalogue, jobs: self.jobs };
+        conduct(running, &route.here, &self.faults, watch)
     }
 }

@@ -1,4 +1,4 @@
-//! The seat of a client on a machine that is reached over ssh.
+//! The host of a client on a machine that is reached over ssh.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,8 @@ use anyhow::{Context, bail, ensure};
 use wire::identity::DeviceId;
 
 use super::power;
-use crate::faults::{Seat, Surroundings};
-use crate::fleet::deploy::{Claim, Line, Look, News, Release, Ssh, place};
+use crate::faults::{Host, Surroundings};
+use crate::fleet::deploy::{Claim, DeviceReport, Line, Release, Ssh, Survey, place};
 use crate::fleet::inventory::{Device, Power, Service};
 
 /// How long it takes until a device is tried again that was out of reach.
@@ -20,9 +20,9 @@ const BOOT: Duration = Duration::from_secs(300);
 /// How long a client of an earlier run may take to leave.
 const PARTING: Duration = Duration::from_secs(10);
 
-/// The seat of a client on a machine of its own.
+/// The host of a client on a machine of its own.
 #[derive(Debug)]
-pub(super) struct RemoteSeat {
+pub(super) struct RemoteHost {
     device: Device,
     ssh: Ssh,
     release: Release,
@@ -57,8 +57,8 @@ enum State {
     Booting { since: Instant },
 }
 
-impl RemoteSeat {
-    /// The seat of the client on `device`, which is to run `release` and is reached by `ssh`. `told` hears what is done to
+impl RemoteHost {
+    /// The host of the client on `device`, which is to run `release` and is reached by `ssh`. `told` hears what is done to
     /// it before the run.
     pub(super) fn new(
         device: &Device,
@@ -67,7 +67,7 @@ impl RemoteSeat {
         claim: &Claim,
         told: fn(DeviceId, &str),
     ) -> Self {
-        RemoteSeat {
+        RemoteHost {
             device: device.clone(),
             ssh,
             release,
@@ -130,29 +130,29 @@ impl RemoteSeat {
             }
             return Ok(());
         };
-        for news in line.news() {
-            self.hear(news);
+        for report in line.reports() {
+            self.hear(report);
         }
         Ok(())
     }
 
-    fn hear(&mut self, news: News) {
+    fn hear(&mut self, report: DeviceReport) {
         let device = self.device.label();
-        match (news, self.state) {
-            (News::Done(number), State::Lost | State::Booting { .. }) if number == self.asked => {
+        match (report, self.state) {
+            (DeviceReport::Done(number), State::Lost | State::Booting { .. }) if number == self.asked => {
                 if let Some(since) = self.lost.take() {
                     tracing::warn!("{device} is back after {} s", since.elapsed().as_secs());
                 }
                 self.state = State::Up(number);
             }
-            (News::Failed(_, why), State::Lost | State::Booting { .. }) => {
+            (DeviceReport::Failed(_, why), State::Lost | State::Booting { .. }) => {
                 self.fall(format!("{device}: {why}"));
             }
-            (News::Left(number), State::Up(current)) if number == current => self.state = State::Away,
-            (News::Fell(number, words), State::Up(current)) if number == current => {
+            (DeviceReport::Left(number), State::Up(current)) if number == current => self.state = State::Away,
+            (DeviceReport::Fell(number, words), State::Up(current)) if number == current => {
                 self.fall(format!("the client of {device} has ended: {words}"));
             }
-            (News::Closed(why), state) => {
+            (DeviceReport::Closed(why), state) => {
                 self.line = None;
                 self.try_at = Instant::now() + PAUSE;
                 match state {
@@ -189,7 +189,7 @@ impl RemoteSeat {
     }
 }
 
-impl Seat for RemoteSeat {
+impl Host for RemoteHost {
     fn device(&self) -> DeviceId {
         self.device.id
     }
@@ -203,12 +203,13 @@ impl Seat for RemoteSeat {
     fn prepare(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
         let (id, told) = (self.device.id, self.told);
         let named = || self.device.label();
-        let look = Look::at(&self.device, &self.ssh, &self.release, stop).with_context(named)?;
+        let survey = Survey::at(&self.device, &self.ssh, &self.release, stop).with_context(named)?;
         // What an earlier run has left there would answer in this one's place.
         self.ask("halt", &["100"], PARTING, Some(stop))?;
         let named = || self.device.label();
         let tell = |what: &str| told(id, what);
-        let placed = place(&self.device, &self.ssh, &self.release, &look, stop, &tell).with_context(named)?;
+        let placed =
+            place(&self.device, &self.ssh, &self.release, &survey, stop, &tell).with_context(named)?;
         if let Some((release, _)) = placed {
             self.ssh.run("activate", &[&release], stop).with_context(named)?;
         }
@@ -295,7 +296,7 @@ impl Seat for RemoteSeat {
     }
 }
 
-impl Drop for RemoteSeat {
+impl Drop for RemoteHost {
     fn drop(&mut self) {
         if self.state != State::Away
             && let Err(error) = self.stop(Duration::ZERO)

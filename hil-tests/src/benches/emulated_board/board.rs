@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 use wire::identity::DeviceId;
 
 use super::machine::{Hardware, IsDown, Machine, qemu};
-use super::said::{Said, Who};
+use super::message::{BoardMessage, Who};
 use super::{Kernel, initramfs};
 use crate::fleet::boards::Board;
 use crate::fleet::deploy::Release;
@@ -99,7 +99,7 @@ impl EmulatedBoard {
         let deadline = Instant::now() + BOOT;
         while !stop.load(Ordering::Relaxed) {
             match self.machine()?.wait_for_word(POLL) {
-                Ok(Some(Said::Ready)) => return Ok(()),
+                Ok(Some(BoardMessage::Ready)) => return Ok(()),
                 Ok(_) if Instant::now() < deadline => {}
                 Ok(_) => {
                     self.machine = None;
@@ -137,20 +137,20 @@ impl EmulatedBoard {
         ensure!(!self.present.contains(&who), "{} has its {who} already", self.device());
         self.unwanted &= who != Who::Client;
         self.present.insert(who);
-        self.ask("start", who, words, |said| said == Said::Started(who))
+        self.ask("start", who, words, |said| said == BoardMessage::Started(who))
     }
 
     /// Stops a client in its tracks, or lets it go on.
     pub(super) fn hold(&mut self, who: Who, frozen: bool) -> anyhow::Result<()> {
         self.check_is_running(who)?;
-        self.ask(if frozen { "freeze" } else { "thaw" }, who, "", |said| said == Said::Done(who))
+        self.ask(if frozen { "freeze" } else { "thaw" }, who, "", |said| said == BoardMessage::Done(who))
     }
 
     /// Ends a client without a chance to tidy up.
     pub(super) fn kill(&mut self, who: Who) -> anyhow::Result<()> {
         self.check_is_running(who)?;
         self.unwanted |= who == Who::Client;
-        self.ask("kill", who, "", |said| matches!(said, Said::Ended(ended, _) if ended == who))
+        self.ask("kill", who, "", |said| matches!(said, BoardMessage::Ended(ended, _) if ended == who))
     }
 
     /// Asks all clients to leave, gives them `patience`, and switches the board off.
@@ -207,7 +207,7 @@ impl EmulatedBoard {
         what: &str,
         who: Who,
         words: &str,
-        answer: impl Fn(Said) -> bool,
+        answer: impl Fn(BoardMessage) -> bool,
     ) -> anyhow::Result<()> {
         let device = self.device();
         self.machine()?.ask(format!("{what} {who} {words}").trim_end())?;
@@ -257,20 +257,20 @@ impl EmulatedBoard {
         }
     }
 
-    fn take_note(&mut self, said: Said) {
+    fn take_note(&mut self, said: BoardMessage) {
         match said {
-            Said::Ready | Said::Done(_) => {}
-            Said::Started(who) => {
+            BoardMessage::Ready | BoardMessage::Done(_) => {}
+            BoardMessage::Started(who) => {
                 self.present.insert(who);
             }
-            Said::Failed(_, status) => {
+            BoardMessage::Failed(_, status) => {
                 let words = self.last_words();
                 self.failure = Some(format!(
                     "the client of {} has ended with status {status}, and is started again: {words}",
                     self.device()
                 ));
             }
-            Said::Ended(who, status) => {
+            BoardMessage::Ended(who, status) => {
                 self.present.remove(&who);
                 if who == Who::Twin {
                     self.twin_status = Some(status);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use wire::identity::DeviceId;
 
-use super::said::Said;
+use super::message::BoardMessage;
 use crate::fleet::boards::Board;
 use crate::fleet::deploy::last_words;
 use crate::system::Child;
@@ -45,7 +45,7 @@ pub(super) struct Machine {
     #[expect(dead_code, reason = "dropped, it ends the emulator")]
     process: Child,
     ask: ChildStdin,
-    said: Receiver<Said>,
+    said: Receiver<BoardMessage>,
 }
 
 /// The program that emulates boards.
@@ -76,7 +76,7 @@ impl Hardware {
                 if !matches!(read, Ok(1..)) {
                     return;
                 }
-                let heard = Said::parse(&String::from_utf8_lossy(&line));
+                let heard = BoardMessage::parse(&String::from_utf8_lossy(&line));
                 if heard.is_some_and(|said| tell.send(said).is_err()) {
                     return;
                 }
@@ -130,7 +130,7 @@ impl Machine {
     ///
     /// # Errors
     /// [`IsDown`] when it has said all that it will ever say.
-    pub(super) fn heard(&self) -> Result<Option<Said>, IsDown> {
+    pub(super) fn heard(&self) -> Result<Option<BoardMessage>, IsDown> {
         match self.said.try_recv() {
             Ok(said) => Ok(Some(said)),
             Err(TryRecvError::Empty) => Ok(None),
@@ -142,7 +142,7 @@ impl Machine {
     ///
     /// # Errors
     /// [`IsDown`] when it has said all that it will ever say.
-    pub(super) fn wait_for_word(&self, patience: Duration) -> Result<Option<Said>, IsDown> {
+    pub(super) fn wait_for_word(&self, patience: Duration) -> Result<Option<BoardMessage>, IsDown> {
         match self.said.recv_timeout(patience) {
             Ok(said) => Ok(Some(said)),
             Err(RecvTimeoutError::Timeout) => Ok(None),

@@ -3,8 +3,8 @@
 //! # Layout
 //! - `kernel.rs`: [`Kernel`], what a board boots; [`fetch`] gets it.
 //! - `initramfs.rs`: the file system of a board: the kernel's modules, `init`, and the files of the device.
-//! - `machine.rs`: a board that is switched on. `said.rs`: the messages of its `init`.
-//! - `board.rs`: [`EmulatedBoard`], what can be done to it; `seat.rs`: a board as the seat of a client.
+//! - `machine.rs`: a board that is switched on. `message.rs`: the messages of its `init`.
+//! - `board.rs`: [`EmulatedBoard`], what can be done to it; `host.rs`: a board as the host of a client.
 //!
 //! ```text
 //!  this machine                          the board
@@ -14,13 +14,13 @@
 //! ```
 
 mod board;
+mod host;
 mod initramfs;
 mod kernel;
 mod machine;
-mod said;
-mod seat;
+mod message;
 
 pub use board::EmulatedBoard;
+pub(crate) use host::EmulatedHost;
 pub use kernel::{Kernel, fetch, folder};
 pub use machine::qemu;
-pub(crate) use seat::EmulatedSeat;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use edge_client::config::Settings;
-use link::{BrokerOptions, PASSWORD, nonce};
+use link::{BrokerOptions, PASSWORD, random_id};
 use record::{ATTACK_MEMORY, write_atomically_as};
 use tempfile::TempDir;
 use wire::identity::DeviceId;
@@ -38,7 +38,7 @@ impl Fleet {
             access.login.password_file = Some(file);
         }
         // Of its own: another fleet may use the same broker.
-        let topic_prefix = format!("outpost/{:016x}", nonce());
+        let topic_prefix = format!("outpost/{:016x}", random_id());
         let mut clients = Vec::new();
         for (device, shard) in task.data.write_shards(scenario, folder.path())? {
             let config = Settings {

@@ -9,12 +9,12 @@ use rustix::process::Signal;
 use wire::identity::DeviceId;
 
 use super::client::ClientProgram;
-use crate::faults::{Seat, Surroundings};
+use crate::faults::{Host, Surroundings};
 use crate::system::{Child, keep_log};
 
-/// The seat of a client that is a process of this machine, emulated or not.
+/// The host of a client that is a process of this machine, emulated or not.
 #[derive(Debug)]
-pub(crate) struct LocalSeat {
+pub(crate) struct ProcessHost {
     device: DeviceId,
     program: ClientProgram,
     config: PathBuf,
@@ -26,8 +26,8 @@ pub(crate) struct LocalSeat {
     twin: Option<Child>,
 }
 
-impl LocalSeat {
-    /// A seat for the client of `device`, which is started with the file `config` and goes to `broker`.
+impl ProcessHost {
+    /// A host for the client of `device`, which is started with the file `config` and goes to `broker`.
     pub(crate) fn new(
         device: DeviceId,
         program: ClientProgram,
@@ -35,7 +35,7 @@ impl LocalSeat {
         broker: BrokerAddress,
         log: &Path,
     ) -> Self {
-        LocalSeat {
+        ProcessHost {
             device,
             program,
             config: config.to_owned(),
@@ -64,7 +64,7 @@ impl LocalSeat {
     }
 }
 
-impl Seat for LocalSeat {
+impl Host for ProcessHost {
     fn device(&self) -> DeviceId {
         self.device
     }

@@ -1,7 +1,7 @@
 //! The process bench: one aggregator process and one client process for each device, over MQTT on this machine.
 //!
 //! # Layout
-//! - `local.rs`: the [`Seat`](crate::faults::Seat) of a process of this machine.
+//! - `local.rs`: the [`Host`](crate::faults::Host) of a process of this machine.
 //! - `running.rs`: a fleet at work, wherever its clients run, as faults see it; `conduct.rs`: a run from its start to its end.
 //! - `client.rs`, `aggregator.rs`: what a process is started with; `binaries.rs`: where the programs are.
 //! - `fleet.rs`: the files of the processes of this bench.
@@ -31,9 +31,9 @@ pub use binaries::Binaries;
 pub use client::ClientProgram;
 pub(crate) use conduct::conduct;
 use fleet::Fleet;
-pub(crate) use local::LocalSeat;
+pub(crate) use local::ProcessHost;
 use running::links;
-pub(crate) use running::{JOBS, Links, Running, Seats, all_well, at_every_seat};
+pub(crate) use running::{Hosts, JOBS, Links, Running, all_well, at_every_host};
 
 const POLL: Duration = Duration::from_millis(50);
 /// How long processes may take to leave once the run is over, or once they are asked to.
@@ -120,16 +120,16 @@ impl Bench for Processes {
         let port = HeldPort::local()?;
         let (broker, aggregator) = self.aggregator(task, &fleet, given, &port);
         let links = links(&self.faults, &broker)?;
-        let mut seats = Seats::new();
+        let mut hosts = Hosts::new();
         for ((device, config), program) in fleet.clients().iter().zip(self.clients.iter().cycle()) {
             let broker = links.get(device).map_or_else(|| broker.clone(), Proxy::address);
             let log = fleet.log(&device.to_string());
-            let seat = LocalSeat::new(*device, program.clone(), config, broker, &log);
-            seats.insert(*device, Box::new(seat));
+            let host = ProcessHost::new(*device, program.clone(), config, broker, &log);
+            hosts.insert(*device, Box::new(host));
         }
         let rounds = FollowedRun::of(&task.out);
         let catalogue = task.scenario.catalogue.clone();
-        let running = Running { aggregator, seats, links, mosquitto, rounds, catalogue, jobs: JOBS };
+        let running = Running { aggregator, hosts, links, mosquitto, rounds, catalogue, jobs: JOBS };
         let outcome = conduct(running, &broker, &self.faults, watch);
         if let Some(broker) = &self.broker {
             tidy_up(broker, &fleet);

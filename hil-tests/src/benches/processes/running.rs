@@ -14,14 +14,14 @@ use wire::identity::DeviceId;
 
 use super::PARTING;
 use super::aggregator::Aggregator;
-use crate::faults::{Mosquitto, Proxy, Seat, Stage, Step, Surroundings};
+use crate::faults::{FaultTarget, Host, Mosquitto, Proxy, Step, Surroundings};
 use crate::system::Child;
 
-/// Seats that are seen to at a time, where that takes time, unless said otherwise: an sshd takes ten logins at a time.
+/// Hosts that are seen to at a time, where that takes time, unless said otherwise: an sshd takes ten logins at a time.
 pub(crate) const JOBS: usize = 8;
 
-/// The seats of a fleet.
-pub(crate) type Seats = BTreeMap<DeviceId, Box<dyn Seat>>;
+/// The hosts of a fleet.
+pub(crate) type Hosts = BTreeMap<DeviceId, Box<dyn Host>>;
 
 /// What stands between devices and the broker, for those whose link is to fail.
 pub(crate) type Links = BTreeMap<DeviceId, Proxy>;
@@ -29,7 +29,7 @@ pub(crate) type Links = BTreeMap<DeviceId, Proxy>;
 /// A fleet at work.
 pub(crate) struct Running {
     pub(crate) aggregator: Aggregator,
-    pub(crate) seats: Seats,
+    pub(crate) hosts: Hosts,
     pub(crate) links: Links,
     /// A broker of its own, if one is to fail.
     pub(crate) mosquitto: Option<Mosquitto>,
@@ -37,7 +37,7 @@ pub(crate) struct Running {
     pub(crate) rounds: FollowedRun,
     /// What its record is read by.
     pub(crate) catalogue: Arc<Catalogue>,
-    /// Seats that are seen to at a time.
+    /// Hosts that are seen to at a time.
     pub(crate) jobs: usize,
 }
 
@@ -53,7 +53,7 @@ impl Running {
     pub(super) fn start(&mut self, broker: &BrokerAddress) -> anyhow::Result<()> {
         self.aggregator.start()?;
         if self.aggregator.wait_for(broker)? {
-            self.each(|seat| seat.start(&Surroundings::default()))?;
+            self.each(|host| host.start(&Surroundings::default()))?;
         }
         Ok(())
     }
@@ -66,8 +66,8 @@ impl Running {
     /// Last words of clients that have ended badly, each once.
     pub(super) fn fresh_failures(&mut self) -> anyhow::Result<Vec<String>> {
         let mut failures = Vec::new();
-        for seat in self.seats.values_mut() {
-            failures.extend(seat.fresh_failure()?);
+        for host in self.hosts.values_mut() {
+            failures.extend(host.fresh_failure()?);
         }
         Ok(failures)
     }
@@ -77,7 +77,7 @@ impl Running {
         if let Some(aggregator) = self.aggregator.process() {
             aggregator.stop(PARTING)?;
         }
-        self.each(|seat| seat.stop(PARTING))
+        self.each(|host| host.stop(PARTING))
     }
 
     /// Whether the aggregator has ended well.
@@ -92,12 +92,12 @@ impl Running {
 
     /// Whether all clients have left.
     pub(super) fn all_have_left(&mut self) -> bool {
-        self.seats.values_mut().all(|seat| seat.has_left().unwrap_or(true))
+        self.hosts.values_mut().all(|host| host.has_left().unwrap_or(true))
     }
 
     /// Ends the clients that have not left.
     pub(super) fn end(&mut self) -> anyhow::Result<()> {
-        self.each(|seat| if seat.has_left()? { Ok(()) } else { seat.stop(Duration::ZERO) })
+        self.each(|host| if host.has_left()? { Ok(()) } else { host.stop(Duration::ZERO) })
     }
 
     /// An error if the aggregator has ended badly.
@@ -116,28 +116,28 @@ impl Running {
         make_folder(&logs)?;
         let place = |name: &str| logs.join(name).with_extension("log");
         self.aggregator.keep_log(&place("aggregator-node"))?;
-        self.each(|seat| seat.keep_log(&place(&seat.device().to_string())))
+        self.each(|host| host.keep_log(&place(&host.device().to_string())))
     }
 
-    /// Does something at every seat, some at a time, and all of it. The error names every device that has one.
-    fn each(&mut self, act: impl Fn(&mut dyn Seat) -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
-        all_well(at_every_seat(&mut self.seats, self.jobs, act).into_values().collect())
+    /// Does something at every host, some at a time, and all of it. The error names every device that has one.
+    fn each(&mut self, act: impl Fn(&mut dyn Host) -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
+        all_well(at_every_host(&mut self.hosts, self.jobs, act).into_values().collect())
     }
 }
 
-/// Does something at every seat, at `jobs` of them at a time, and gives the errors.
-pub(crate) fn at_every_seat(
-    seats: &mut Seats,
+/// Does something at every host, at `jobs` of them at a time, and gives the errors.
+pub(crate) fn at_every_host(
+    hosts: &mut Hosts,
     jobs: usize,
-    act: impl Fn(&mut dyn Seat) -> anyhow::Result<()> + Sync,
+    act: impl Fn(&mut dyn Host) -> anyhow::Result<()> + Sync,
 ) -> BTreeMap<DeviceId, anyhow::Error> {
-    let jobs = jobs.clamp(1, seats.len().max(1));
+    let jobs = jobs.clamp(1, hosts.len().max(1));
     // One that takes its time keeps nobody else waiting.
-    let (queue, errors) = (Mutex::new(seats.iter_mut()), Mutex::new(BTreeMap::new()));
+    let (queue, errors) = (Mutex::new(hosts.iter_mut()), Mutex::new(BTreeMap::new()));
     let work = || {
         loop {
-            let Some((device, seat)) = lock(&queue).next() else { return };
-            if let Err(error) = act(seat.as_mut()) {
+            let Some((device, host)) = lock(&queue).next() else { return };
+            if let Err(error) = act(host.as_mut()) {
                 lock(&errors).insert(*device, error);
             }
         }
@@ -163,14 +163,14 @@ pub(crate) fn all_well(mut errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
     }
 }
 
-impl Stage for Running {
+impl FaultTarget for Running {
     fn recorded(&mut self) -> anyhow::Result<u32> {
         Ok(self.rounds.recorded()?)
     }
 
-    fn seat(&mut self, device: DeviceId) -> anyhow::Result<&mut dyn Seat> {
-        let seat = self.seats.get_mut(&device).with_context(|| format!("{device} is not of this fleet"))?;
-        Ok(seat.as_mut())
+    fn host(&mut self, device: DeviceId) -> anyhow::Result<&mut dyn Host> {
+        let host = self.hosts.get_mut(&device).with_context(|| format!("{device} is not of this fleet"))?;
+        Ok(host.as_mut())
     }
 
     fn link(&self, device: DeviceId) -> anyhow::Result<&Proxy> {

@@ -6,7 +6,7 @@
 
 mod faults;
 mod network;
-mod seats;
+mod nodes;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +29,7 @@ use wire::{Millis, Topics};
 use crate::benches::{Bench, Task, Watch};
 pub use faults::Faults;
 use network::Network;
-use seats::{AggregatorSeat, DeviceSeat, Effect, Seat};
+use nodes::{AggregatorNode, DeviceNode, Effect, Node};
 
 /// The software bench.
 #[derive(Clone, Debug, Default)]
@@ -60,20 +60,20 @@ impl Bench for Software {
         let attack = AttackSoFar { run: start.run, memory, told: Vec::new() };
         let machine = Machine::new(scenario.clone(), topics, start, Millis(0));
         let worker = Worker::new(scenario, &model, data.test.clone(), self.rules.backend.as_ref())?;
-        let mut stage = Stage {
+        let mut simulation = Simulation {
             network: Network::new(&self.faults),
-            aggregator: AggregatorSeat::new(machine, worker),
+            aggregator: AggregatorNode::new(machine, worker),
             devices,
             attack,
             now: Millis(0),
         };
-        stage.connect();
+        simulation.connect();
         let finished = loop {
             if watch.stopped() {
                 run.checkpoint()?;
                 break false;
             }
-            match stage.advance(&mut run, watch) {
+            match simulation.advance(&mut run, watch) {
                 Ok(false) => {}
                 Ok(true) => break true,
                 Err(error) => {
@@ -91,10 +91,10 @@ fn seat_devices(
     model: &Arc<dyn Model>,
     topics: &Topics,
     memory: &Arc<AttackMemory>,
-) -> Vec<DeviceSeat> {
+) -> Vec<DeviceNode> {
     let scenario = &task.scenario;
     let dimension = model.layout().dimension();
-    let seat = |(index, shard): (usize, learning::data::Shard)| {
+    let node = |(index, shard): (usize, learning::data::Shard)| {
         let device = DeviceId(index as u32);
         let digest = shard.digest(&task.data.shard_info(scenario, device));
         let me = Identity {
@@ -106,16 +106,16 @@ fn seat_devices(
         };
         let agent = Agent::new(me, topics.clone(), scenario, dimension, Millis(0));
         let worker = edge_client::worker::Worker::new(scenario.clone(), device, model.clone(), shard);
-        DeviceSeat::new(agent, worker.with_memory(memory.clone()))
+        DeviceNode::new(agent, worker.with_memory(memory.clone()))
     };
-    task.data.shards(scenario).into_par_iter().enumerate().map(seat).collect()
+    task.data.shards(scenario).into_par_iter().enumerate().map(node).collect()
 }
 
 /// All participants and what is between them. Participant 0 is the aggregator, the devices follow.
-struct Stage {
+struct Simulation {
     network: Network,
-    aggregator: AggregatorSeat,
-    devices: Vec<DeviceSeat>,
+    aggregator: AggregatorNode,
+    devices: Vec<DeviceNode>,
     attack: AttackSoFar,
     now: Millis,
 }
@@ -128,17 +128,17 @@ struct AttackSoFar {
     told: Vec<AttackEvent>,
 }
 
-impl Stage {
+impl Simulation {
     /// Everybody reaches the broker.
     fn connect(&mut self) {
         self.aggregator.connect();
-        self.devices.iter_mut().for_each(Seat::connect);
+        self.devices.iter_mut().for_each(Node::connect);
     }
 
     /// Goes to the next instant at which something happens. True when the run is over.
     fn advance(&mut self, run: &mut Run, watch: &Watch<'_>) -> anyhow::Result<bool> {
-        let seats = || self.devices.iter().map(Seat::due).chain([self.aggregator.due()]);
-        let Some(next) = seats().chain([self.network.due()]).flatten().min() else {
+        let nodes = || self.devices.iter().map(Node::due).chain([self.aggregator.due()]);
+        let Some(next) = nodes().chain([self.network.due()]).flatten().min() else {
             bail!("the simulation stands still: no message is under way and nobody waits for anything");
         };
         ensure!(next < Millis(u64::MAX), "the simulation has reached the end of time");
@@ -180,7 +180,7 @@ impl Stage {
         for (index, effects) in said.into_iter().enumerate() {
             for effect in effects {
                 match effect {
-                    Effect::Tell(event) => self.attack.told.push(event),
+                    Effect::Report(event) => self.attack.told.push(event),
                     effect => self.network.carry_out(now, index + 1, effect),
                 }
             }

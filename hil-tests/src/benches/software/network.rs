@@ -8,7 +8,7 @@ use learning::random::Stream;
 use wire::{Millis, Payload, Publication};
 
 use super::faults::Faults;
-use super::seats::{Delivery, Effect};
+use super::nodes::{Delivery, Effect};
 
 /// How long a delivery takes without faults.
 const LATENCY: Millis = Millis(1);
@@ -87,7 +87,7 @@ impl Network {
                 }
                 self.wildcards.retain(|&(_, who)| who != from);
             }
-            Effect::Record { .. } | Effect::Tell(_) | Effect::Finish(_) => {}
+            Effect::Record { .. } | Effect::Report(_) | Effect::Finish(_) => {}
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use input::advice::Advised;
 use input::chosen::Chosen;
-use learning::data::{DataError, Mirror, Published, Source, find_file, is_name_of, load};
+use learning::data::{DataError, Mirror, Published, Source, load};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use wire::identity::Digest;
 
@@ -203,13 +203,14 @@ fn copy(dataset: &Chosen<dyn Source>, from: &Path, staged: &Path) -> Result<Orig
     }
     for file in files {
         let origin = if from.is_dir() {
-            let missing = || FetchError::NotThere { path: from.to_owned(), file: file.clone(), name: name() };
-            find_file(from, &file).ok_or_else(missing)?
+            let missing =
+                || FetchError::NotThere { path: from.to_owned(), file: file.to_string(), name: name() };
+            file.find(from).ok_or_else(missing)?
         } else {
             from.to_owned()
         };
         let gzipped = is_gzip(&origin).map_err(failed("read the file", &origin))?;
-        let copy = staged.join(if gzipped { format!("{file}.gz") } else { file });
+        let copy = staged.join(if gzipped { format!("{file}.gz") } else { file.to_string() });
         fs::copy(&origin, &copy).map_err(failed("copy the file", &origin))?;
         origins.push((copy, origin.display().to_string()));
     }
@@ -275,10 +276,10 @@ fn install(
     let mut fetched = Vec::new();
     let files = dataset.spec().files;
     for (index, file) in files.iter().enumerate() {
-        let Some(from) = find_file(staged, file) else { continue };
+        let Some(from) = file.find(staged) else { continue };
         File::open(&from).and_then(|file| file.sync_all()).map_err(failed("write the file", &from))?;
         let digest = content_digest(&from).map_err(failed("read the file", &from))?;
-        let path = from.file_name().map_or_else(|| target.join(file), |name| target.join(name));
+        let path = from.file_name().map_or_else(|| target.join(&*file.name), |name| target.join(name));
         let as_published = published.content.get(index).map(|expected| *expected == digest.to_string());
         fetched.push(Fetched { path, digest, as_published });
     }
@@ -288,7 +289,7 @@ fn install(
     }
     // Now the older files are in `staged`.
     exchange(staged, target).map_err(failed("replace the folder", target))?;
-    let of_the_set = |entry: &str| files.iter().any(|file| is_name_of(entry, file));
+    let of_the_set = |entry: &str| files.iter().any(|file| file.is_called(entry));
     for entry in fs::read_dir(staged).map_err(failed("read the folder", staged))? {
         let entry = entry.map_err(failed("read the folder", staged))?;
         if entry.file_name().to_str().is_none_or(|entry| !of_the_set(entry)) {

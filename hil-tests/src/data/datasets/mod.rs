@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use learning::data::{self, DataError, Published, Source, find_file};
+use learning::data::{self, DataError, Published, Source};
 use scenario::registry::Registry;
 
 use crate::terminal::table::align_left;
@@ -27,7 +27,7 @@ pub fn list(registry: &Registry<dyn Source>, datasets: &Path) -> String {
     let known = registry.entries().filter_map(|entry| registry.with_defaults(entry.name()).ok());
     lines.extend(known.map(|dataset| {
         let folder = folder(datasets, &*dataset);
-        let files = dataset.spec().files.into_iter().map(|file| find_file(&folder, &file));
+        let files = dataset.spec().files.into_iter().map(|file| file.find(&folder));
         let files: Option<Vec<PathBuf>> = files.collect();
         let source = dataset.published();
         let said = |about: fn(&Published) -> &str| source.as_ref().map_or("-", about).to_owned();

@@ -48,7 +48,7 @@ fn small() -> Chosen<dyn Source> {
 }
 
 fn files() -> Vec<String> {
-    small().spec().files
+    small().spec().files.iter().map(ToString::to_string).collect()
 }
 
 fn file(index: usize) -> String {
@@ -154,7 +154,7 @@ fn answer(mut stream: TcpStream, files: &[Vec<u8>], broken: bool, ranges: bool, 
         lines.iter().find_map(|line| line.strip_prefix("Range: bytes=")?.strip_suffix('-')?.parse().ok());
     log.lock().unwrap().push(format!("{path} {range:?}"));
     let named = |file: &str| path == format!("/mirror/{file}.gz");
-    let found = small().spec().files.iter().position(|file| named(file)).and_then(|index| files.get(index));
+    let found = self::files().iter().position(|file| named(file)).and_then(|index| files.get(index));
     let Some(file) = found else {
         let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         return;

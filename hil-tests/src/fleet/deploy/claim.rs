@@ -3,7 +3,7 @@
 use std::env;
 use std::path::Path;
 
-use link::nonce;
+use link::random_id;
 use time::OffsetDateTime;
 
 /// That a device belongs to one run or deployment: a second one would end the clients of the first.
@@ -33,7 +33,7 @@ impl Claim {
         let folder = std::path::absolute(of).unwrap_or_else(|_| of.to_owned());
         let now = OffsetDateTime::now_utc();
         Claim {
-            token: format!("{:016x}", nonce()),
+            token: format!("{:016x}", random_id()),
             owner: one_line(&format!("{user}@{host} for {what} {}", folder.display())),
             since: format!("{} {:02}:{:02} UTC", now.date(), now.hour(), now.minute()),
             take_over,

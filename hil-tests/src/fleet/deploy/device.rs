@@ -8,7 +8,7 @@ use anyhow::ensure;
 
 use super::claim::Claim;
 use super::line::Line;
-use super::placing::{Look, place};
+use super::placing::{Survey, place};
 use super::release::Release;
 use super::ssh::{Ssh, SshError, last_words};
 use crate::fleet::inventory::Device;
@@ -112,14 +112,14 @@ impl Deployment<'_> {
     }
 
     fn deploy(&self, stop: &AtomicBool) -> Outcome {
-        let look = match Look::at(self.device, &self.ssh, self.release, stop) {
-            Ok(look) => look,
+        let survey = match Survey::at(self.device, &self.ssh, self.release, stop) {
+            Ok(survey) => survey,
             Err(error) => return Outcome::Failed { release: None, why: format!("{error:#}") },
         };
-        match place(self.device, &self.ssh, self.release, &look, stop, self.tell) {
-            Ok(Some((release, uploaded))) => self.switch(look.current, release, uploaded),
+        match place(self.device, &self.ssh, self.release, &survey, stop, self.tell) {
+            Ok(Some((release, uploaded))) => self.switch(survey.current, release, uploaded),
             Ok(None) => Outcome::NotBegun,
-            Err(error) => Outcome::Failed { release: look.current, why: format!("{error:#}") },
+            Err(error) => Outcome::Failed { release: survey.current, why: format!("{error:#}") },
         }
     }
 

@@ -33,20 +33,20 @@ pub(crate) struct Line {
     ssh: Ssh,
     child: Child,
     stdin: ChildStdin,
-    said: Receiver<Said>,
+    said: Receiver<LineOutput>,
     /// What each line of an answer begins with.
     mark: String,
     /// Numbers of what was asked for.
     asked: u64,
     /// What came while an answer was waited for.
-    news: Vec<News>,
+    reports: Vec<DeviceReport>,
     /// What ssh itself has said.
     complaints: String,
 }
 
 /// What comes over the line.
 #[derive(Debug)]
-enum Said {
+enum LineOutput {
     /// A line of the script's.
     Words(String),
     /// What ssh says.
@@ -55,7 +55,7 @@ enum Said {
 
 /// What a device says, with the number of what it answers to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum DeviceReport {
     /// It is done.
     Done(u64),
     /// It cannot be done.
@@ -70,7 +70,7 @@ pub(crate) enum News {
 
 impl Line {
     /// Opens the line to a device whose client `service` runs, without waiting for it. If `claim` cannot be had, that is
-    /// the first of its news, and the last.
+    /// the first of its reports, and the last.
     pub(crate) fn open(ssh: &Ssh, service: &str, claim: &Claim) -> anyhow::Result<Self> {
         let mark = mark();
         let words: Vec<&str> = [service].into_iter().chain(claim.words()).collect();
@@ -80,10 +80,10 @@ impl Line {
         let no_pipe = "ssh has no pipe";
         let stdin = child.stdin.take().context(no_pipe)?;
         let (sender, said) = channel();
-        listen(child.stderr.take().context(no_pipe)?, sender.clone(), Said::Complaint);
-        listen(child.stdout.take().context(no_pipe)?, sender, Said::Words);
-        let (news, complaints) = (Vec::new(), String::new());
-        Ok(Line { ssh: ssh.clone(), child, stdin, said, mark, asked: OPENING, news, complaints })
+        listen(child.stderr.take().context(no_pipe)?, sender.clone(), LineOutput::Complaint);
+        listen(child.stdout.take().context(no_pipe)?, sender, LineOutput::Words);
+        let (reports, complaints) = (Vec::new(), String::new());
+        Ok(Line { ssh: ssh.clone(), child, stdin, said, mark, asked: OPENING, reports, complaints })
     }
 
     /// As [`Line::open`], and waits until the device is claimed, or `stop` is set.
@@ -144,12 +144,12 @@ impl Line {
                 Err(RecvTimeoutError::Disconnected) => return Err(self.closed().into()),
             };
             match self.read(said) {
-                Some(News::Done(of)) if of == number => return Ok(number),
-                Some(News::Failed(of, why)) if of == number && of != OPENING => {
+                Some(DeviceReport::Done(of)) if of == number => return Ok(number),
+                Some(DeviceReport::Failed(of, why)) if of == number && of != OPENING => {
                     bail!("{action} failed: {why}")
                 }
-                Some(News::Failed(OPENING, why)) => return Err(anyhow!(why)),
-                news => self.news.extend(news),
+                Some(DeviceReport::Failed(OPENING, why)) => return Err(anyhow!(why)),
+                report => self.reports.extend(report),
             }
         }
     }
@@ -160,22 +160,22 @@ impl Line {
     }
 
     /// What has come since, without waiting.
-    pub(crate) fn news(&mut self) -> Vec<News> {
+    pub(crate) fn reports(&mut self) -> Vec<DeviceReport> {
         loop {
             match self.said.try_recv() {
                 Ok(said) => {
-                    let news = self.read(said);
-                    self.news.extend(news);
+                    let report = self.read(said);
+                    self.reports.extend(report);
                 }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
                     let closed = self.closed().to_string();
-                    self.news.push(News::Closed(closed));
+                    self.reports.push(DeviceReport::Closed(closed));
                     break;
                 }
             }
         }
-        std::mem::take(&mut self.news)
+        std::mem::take(&mut self.reports)
     }
 
     /// Gives the device free for others, and closes the line.
@@ -185,10 +185,12 @@ impl Line {
         let _ = self.ask("let-go", &[claim.token()], Duration::ZERO, Some(&at_once));
     }
 
-    fn read(&mut self, said: Said) -> Option<News> {
+    fn read(&mut self, said: LineOutput) -> Option<DeviceReport> {
         match said {
-            Said::Words(words) => News::read(words.strip_prefix(&self.mark)?.strip_prefix(' ')?),
-            Said::Complaint(complaint) => {
+            LineOutput::Words(words) => {
+                DeviceReport::read(words.strip_prefix(&self.mark)?.strip_prefix(' ')?)
+            }
+            LineOutput::Complaint(complaint) => {
                 self.complaints += &complaint;
                 self.complaints.push('\n');
                 None
@@ -224,24 +226,24 @@ impl Drop for Line {
     }
 }
 
-impl News {
+impl DeviceReport {
     /// What a line says; `None` for what nobody has asked for.
     fn read(line: &str) -> Option<Self> {
         let (number, rest) = line.split_once(' ')?;
         let number = number.parse().ok()?;
         let (word, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         match (word, rest.split_once(' ').unwrap_or((rest, ""))) {
-            ("ok", _) => Some(News::Done(number)),
-            ("failed", _) => Some(News::Failed(number, last_words(rest))),
-            ("ended", ("well", _)) => Some(News::Left(number)),
-            ("ended", ("badly", words)) => Some(News::Fell(number, last_words(words))),
+            ("ok", _) => Some(DeviceReport::Done(number)),
+            ("failed", _) => Some(DeviceReport::Failed(number, last_words(rest))),
+            ("ended", ("well", _)) => Some(DeviceReport::Left(number)),
+            ("ended", ("badly", words)) => Some(DeviceReport::Fell(number, last_words(words))),
             _ => None,
         }
     }
 }
 
 /// Hands on what comes, line by line, until there is nothing more, or it was too much.
-fn listen(from: impl Read + Send + 'static, to: Sender<Said>, kind: fn(String) -> Said) {
+fn listen(from: impl Read + Send + 'static, to: Sender<LineOutput>, kind: fn(String) -> LineOutput) {
     thread::spawn(move || {
         let mut from = BufReader::new(from.take(MOST));
         for line in from.by_ref().split(b'\n') {
@@ -252,7 +254,7 @@ fn listen(from: impl Read + Send + 'static, to: Sender<Said>, kind: fn(String) -
             }
         }
         if from.get_ref().limit() == 0 {
-            let _ = to.send(Said::Complaint(format!(
+            let _ = to.send(LineOutput::Complaint(format!(
                 "it said more than {} KiB, and is not heard any more",
                 MOST >> 10
             )));
@@ -266,22 +268,22 @@ mod tests {
 
     #[test]
     fn what_a_device_says_is_read_and_nothing_else_believed() {
-        for (line, news) in [
-            ("3 ok", Some(News::Done(3))),
+        for (line, report) in [
+            ("3 ok", Some(DeviceReport::Done(3))),
             (
                 "4 failed the client is not running/",
-                Some(News::Failed(4, "the client is not running/".into())),
+                Some(DeviceReport::Failed(4, "the client is not running/".into())),
             ),
-            ("5 ended well", Some(News::Left(5))),
-            ("6 ended badly a\u{1b}[31m", Some(News::Fell(6, "a?[31m".into()))),
-            ("6 ended badly", Some(News::Fell(6, "it said nothing".into()))),
+            ("5 ended well", Some(DeviceReport::Left(5))),
+            ("6 ended badly a\u{1b}[31m", Some(DeviceReport::Fell(6, "a?[31m".into()))),
+            ("6 ended badly", Some(DeviceReport::Fell(6, "it said nothing".into()))),
             ("Welcome to device-000", None),
             ("ok", None),
             ("-1 ok", None),
             ("7 ended somehow", None),
             ("", None),
         ] {
-            assert_eq!(News::read(line), news, "{line:?}");
+            assert_eq!(DeviceReport::read(line), report, "{line:?}");
         }
     }
 }

@@ -40,8 +40,8 @@ use crate::terminal::table::align;
 pub(crate) use claim::Claim;
 use device::Deployment;
 pub use device::Outcome;
-pub(crate) use line::{Line, News};
-pub(crate) use placing::{Look, place};
+pub(crate) use line::{DeviceReport, Line};
+pub(crate) use placing::{Survey, place};
 pub(crate) use release::{Binary, Release};
 pub(crate) use ssh::{Ssh, SshError, last_words, quoted};
 

@@ -16,7 +16,7 @@ const SPARE_KIB: u64 = 4096;
 
 /// What a device says when it is looked at.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(crate) struct Survey {
     machine: String,
     free_kib: u64,
     /// Whether its kernel limits no program's memory.
@@ -32,28 +32,28 @@ pub(crate) fn place(
     device: &Device,
     ssh: &Ssh,
     release: &Release,
-    look: &Look,
+    survey: &Survey,
     stop: &AtomicBool,
     tell: &dyn Fn(&str),
 ) -> anyhow::Result<Option<(String, usize)>> {
-    if look.memory_unlimited && device.service == Service::Systemd {
+    if survey.memory_unlimited && device.service == Service::Systemd {
         tell(
             "warning: its kernel runs without the memory cgroup, so MemoryMax of the unit limits nothing: add \
              `cgroup_enable=memory cgroup_memory=1` to the line in /boot/firmware/cmdline.txt, and start it anew",
         );
     }
     let is_there = |file: &&ReleaseFile| {
-        look.files.iter().any(|(name, digest)| name == file.name && *digest == file.digest)
+        survey.files.iter().any(|(name, digest)| name == file.name && *digest == file.digest)
     };
     let (unchanged, changed): (Vec<&ReleaseFile>, Vec<&ReleaseFile>) =
         release.files.iter().partition(is_there);
-    if let (Some(current), true) = (&look.current, changed.is_empty()) {
+    if let (Some(current), true) = (&survey.current, changed.is_empty()) {
         return Ok(Some((current.clone(), 0)));
     }
     let bytes: u64 = changed.iter().map(|file| file.bytes.len() as u64).sum();
     let needed = bytes.div_ceil(1024) + SPARE_KIB;
-    if look.free_kib < needed {
-        let (root, free) = (&device.root, look.free_kib);
+    if survey.free_kib < needed {
+        let (root, free) = (&device.root, survey.free_kib);
         bail!("{root} has {free} KiB left, and this needs {needed}; remove something there");
     }
     let name = release.name(OffsetDateTime::now_utc());
@@ -71,7 +71,7 @@ pub(crate) fn place(
     Ok(Some((name, changed.len())))
 }
 
-impl Look {
+impl Survey {
     /// Looks at `device`, and makes sure that it can run `release`.
     pub(crate) fn at(
         device: &Device,
@@ -79,8 +79,8 @@ impl Look {
         release: &Release,
         stop: &AtomicBool,
     ) -> anyhow::Result<Self> {
-        let look = Look::parse(&ssh.run("look", &[], stop)?).context("an answer that cannot be read")?;
-        let machine = &look.machine;
+        let survey = Survey::parse(&ssh.run("look", &[], stop)?).context("an answer that cannot be read")?;
+        let machine = &survey.machine;
         if let Some(board) = &device.board {
             let target = Board::find(board)?.target;
             let fits = Architecture::of_target(&target).is_none_or(|it| it.runs_on(machine));
@@ -97,22 +97,22 @@ impl Look {
                 advice(machine)
             );
         }
-        Ok(look)
+        Ok(survey)
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut look = Look::default();
+        let mut survey = Survey::default();
         for line in text.lines() {
             match line.split(' ').collect::<Vec<_>>().as_slice() {
-                ["machine", machine] => (*machine).clone_into(&mut look.machine),
-                ["free", free] => look.free_kib = free.parse().ok()?,
-                ["memory", "unlimited"] => look.memory_unlimited = true,
-                ["current", release] => look.current = Some(plain(release)?),
-                ["file", digest, name] => look.files.push(((*name).to_owned(), (*digest).to_owned())),
+                ["machine", machine] => (*machine).clone_into(&mut survey.machine),
+                ["free", free] => survey.free_kib = free.parse().ok()?,
+                ["memory", "unlimited"] => survey.memory_unlimited = true,
+                ["current", release] => survey.current = Some(plain(release)?),
+                ["file", digest, name] => survey.files.push(((*name).to_owned(), (*digest).to_owned())),
                 _ => {}
             }
         }
-        (!look.machine.is_empty()).then_some(look)
+        (!survey.machine.is_empty()).then_some(survey)
     }
 }
 
@@ -130,16 +130,16 @@ mod tests {
     fn what_a_device_says_is_read_and_nothing_else_believed() {
         let said = "Welcome to device-000\nmachine aarch64\nfree 1000\nmemory unlimited\ncurrent 20260101-000000-0a1b2c3d\n\
                     file 00ff client.toml\n";
-        let look = Look {
+        let survey = Survey {
             machine: "aarch64".to_owned(),
             free_kib: 1000,
             memory_unlimited: true,
             current: Some("20260101-000000-0a1b2c3d".to_owned()),
             files: vec![("client.toml".to_owned(), "00ff".to_owned())],
         };
-        assert_eq!(Look::parse(said), Some(look));
+        assert_eq!(Survey::parse(said), Some(survey));
         for hostile in ["", "free 1\n", "machine x\nfree many\n", "machine x\ncurrent ../../etc\n"] {
-            assert_eq!(Look::parse(hostile), None, "{hostile:?}");
+            assert_eq!(Survey::parse(hostile), None, "{hostile:?}");
         }
     }
 }

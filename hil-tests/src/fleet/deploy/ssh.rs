@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use input::advice::advice_on_starting;
-use link::nonce;
+use link::random_id;
 
 use crate::fleet::inventory::Device;
 use crate::system::child_output::{Limits, OutputError, output};
@@ -214,7 +214,7 @@ impl Ssh {
 
 /// What stands before each answer: a word that nothing else that a login prints can hold.
 pub(super) fn mark() -> String {
-    format!("hil-{:016x}", nonce())
+    format!("hil-{:016x}", random_id())
 }
 
 /// What comes after the line that ends with `mark`.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use link::{BrokerAddress, TlsFiles};
 
-pub use statuses::{Said, Statuses};
+pub use statuses::{LastStatus, Statuses};
 pub use table::{DeviceState, Presence, states, table};
 
 /// How the operator reaches the fleet's broker.

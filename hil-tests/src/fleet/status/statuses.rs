@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::bail;
-use link::{Command, Link, LinkEvent, LinkOptions, nonce};
+use link::{Command, Link, LinkEvent, LinkOptions, random_id};
 use tokio::runtime::Runtime;
 use wire::identity::DeviceId;
 use wire::{Message, Status, Topic, Topics};
@@ -25,7 +25,7 @@ const PROCESSES: usize = 64;
 
 /// What a device said last.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct LastStatus {
     /// That.
     pub status: Status,
     /// When it came; `None` for what was lying at the broker.
@@ -48,7 +48,7 @@ struct Heard {
 struct State {
     connected: bool,
     failure: Option<String>,
-    latest: BTreeMap<DeviceId, Said>,
+    latest: BTreeMap<DeviceId, LastStatus>,
     /// All processes of a device that have spoken, and whether they came online since this program listens.
     boots: BTreeMap<DeviceId, BTreeMap<u64, bool>>,
 }
@@ -82,7 +82,7 @@ impl Statuses {
     }
 
     /// What each device said last.
-    pub fn latest(&self) -> BTreeMap<DeviceId, Said> {
+    pub fn latest(&self) -> BTreeMap<DeviceId, LastStatus> {
         self.state().latest.clone()
     }
 
@@ -131,7 +131,7 @@ impl Drop for Statuses {
 
 fn link_options(access: &Access) -> anyhow::Result<LinkOptions> {
     let tls = access.tls.load(&access.broker)?;
-    let client_id = format!("operator-{:016x}", nonce());
+    let client_id = format!("operator-{:016x}", random_id());
     Ok(LinkOptions { tls, ..LinkOptions::new(access.broker.clone(), client_id, PATIENCE) })
 }
 
@@ -158,7 +158,7 @@ async fn listen(mut link: Link, devices: Vec<DeviceId>, heard: Arc<Heard>) {
                             *boots.entry(status.boot).or_default() |= came;
                         }
                         let at = (!retained).then(SystemTime::now);
-                        state.latest.insert(device, Said { status, at });
+                        state.latest.insert(device, LastStatus { status, at });
                     }),
                     _ => tracing::debug!("{topic}: no status of {device}"),
                 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wire::Status;
 use wire::identity::DeviceId;
 
-use super::Said;
+use super::LastStatus;
 use crate::fleet::inventory::{Device, Inventory};
 use crate::terminal::table::align;
 
@@ -94,7 +94,7 @@ fn details(status: &Status) -> Details {
 }
 
 /// The state of every device of a fleet, in the order of its inventory.
-pub fn states(inventory: &Inventory, latest: &BTreeMap<DeviceId, Said>) -> Vec<DeviceState> {
+pub fn states(inventory: &Inventory, latest: &BTreeMap<DeviceId, LastStatus>) -> Vec<DeviceState> {
     let state = |device: &Device| {
         let heard = latest.get(&device.id);
         let status = heard.map(|heard| &heard.status);
@@ -286,7 +286,7 @@ mod tests {
                 }),
             };
             // The first has spoken while this program listened.
-            (DeviceId(device), Said { status, at: online.then(|| now() - Duration::from_secs(5)) })
+            (DeviceId(device), LastStatus { status, at: online.then(|| now() - Duration::from_secs(5)) })
         };
         states(&inventory, &[heard(0, true), heard(1, false)].into())
     }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::gzip::unpacked;
 use super::{
-    DataError, Dataset, DatasetError, Features, Folder, Mirror, Published, Source, Spec, Split, TableError,
+    DataError, Dataset, DatasetError, Features, FileName, Folder, Mirror, Published, Source, Spec, Split,
+    TableError,
 };
 use crate::random::{Purpose, stream};
 
@@ -32,7 +33,8 @@ impl Source for BreastCancer {
             classes: CLASSES,
             max_examples: TRAIN,
             folder: "breast-cancer-wisconsin".to_owned(),
-            files: vec![FILE.to_owned()],
+            // As the University of California and Kaggle call it.
+            files: vec![FileName { name: FILE.into(), others: &["wdbc.data", "data.csv"] }],
         }
     }
 

@@ -29,7 +29,7 @@ impl Source for ChMnist {
             classes: CLASSES,
             max_examples: TRAIN,
             folder: "ch-mnist".to_owned(),
-            files: vec![FILE.to_owned()],
+            files: vec![FILE.into()],
         }
     }
 

@@ -7,7 +7,7 @@ use std::{fs, io, iter};
 use input::advice::Advised;
 use input::chosen::Chosen;
 
-use super::{Dataset, Source, Split, find_file};
+use super::{Dataset, FileName, Source, Spec, Split};
 
 /// Why a data set could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +40,8 @@ pub enum DataError {
 
 /// Loads both parts of a data set from its folder below `datasets`.
 ///
-/// `seed` decides the split of data sets that come unsplit; the others come as they are. [`find_file`] says under which
-/// names files are found.
+/// `seed` decides the split of data sets that come unsplit; the others come as they are. [`FileName::find`] says
+/// under which names files are found.
 ///
 /// # Errors
 /// If a file is missing, unreadable or has other content than expected.
@@ -63,11 +63,13 @@ pub struct Folder {
     path: PathBuf,
     /// The name of the data set.
     dataset: String,
+    files: Vec<FileName>,
 }
 
 impl Folder {
     fn of(dataset: &Chosen<dyn Source>, datasets: &Path) -> Self {
-        Folder { path: datasets.join(dataset.spec().folder), dataset: dataset.name().to_owned() }
+        let Spec { folder, files, .. } = dataset.spec();
+        Folder { path: datasets.join(folder), dataset: dataset.name().to_owned(), files }
     }
 
     /// What `parse` makes of the content of `file`, one of [`Spec::files`](super::Spec::files).
@@ -79,7 +81,8 @@ impl Folder {
         file: &str,
         parse: impl FnOnce(&[u8]) -> Result<T, E>,
     ) -> Result<T, DataError> {
-        let Some(path) = find_file(&self.path, file) else {
+        let known = self.files.iter().find(|known| known.name == file);
+        let Some(path) = known.and_then(|known| known.find(&self.path)) else {
             return Err(DataError::Missing { path: self.path.join(file), dataset: self.dataset.clone() });
         };
         match fs::read(&path) {

@@ -5,7 +5,9 @@ use std::error::Error;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataError, Dataset, Features, Folder, Mirror, Published, Source, Spec, Split, read_idx};
+use super::{
+    DataError, Dataset, Features, FileName, Folder, Mirror, Published, Source, Spec, Split, read_idx,
+};
 
 /// Handwritten digits, 28x28 grey.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -53,7 +55,7 @@ pub(super) fn spec(folder: &str) -> Spec {
         classes: 10,
         max_examples: 60_000,
         folder: folder.to_owned(),
-        files: [part("train"), part("t10k")].concat(),
+        files: [part("train"), part("t10k")].into_iter().flatten().map(FileName::from).collect(),
     }
 }
 

@@ -46,7 +46,7 @@ pub use ch_mnist::{ChMnist, read_ch_mnist};
 pub use dataset::{Dataset, DatasetError, Split};
 pub use fashion_mnist::FashionMnist;
 pub use features::{Features, pixel};
-pub use file_names::{find_file, is_name_of};
+pub use file_names::FileName;
 pub use idx::{IdxError, read_idx};
 pub use iid::Iid;
 pub use label_groups::LabelGroups;

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::{DataError, Dataset, Folder, Split};
+use super::{DataError, Dataset, FileName, Folder, Split};
 
 /// A data set: what is known of it before it is read, and how its files are read.
 pub trait Source: Debug + Send + Sync {
@@ -45,8 +45,8 @@ pub struct Spec {
     pub max_examples: usize,
     /// Its folder below the data sets directory.
     pub folder: String,
-    /// Its files in the folder, by their first names ([`find_file`](super::find_file)).
-    pub files: Vec<String>,
+    /// Its files in the folder.
+    pub files: Vec<FileName>,
 }
 
 /// What is known of a data set as it is published.

@@ -241,7 +241,7 @@ mod tests {
                 client: Some(wire::identity::Digest([0xab; 32])),
                 ..wire::Hardware::default()
             };
-            arm.devices.told(DeviceId(device), 1, "0.1.0", &hardware);
+            arm.devices.describe(DeviceId(device), 1, "0.1.0", &hardware);
         }
         arm.devices.leave_out(&[DeviceId(11)]);
         let page = render("t", &[arm]).unwrap();

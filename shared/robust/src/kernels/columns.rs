@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::ahead::Ahead;
+use super::prefetch::Prefetch;
 use crate::Updates;
 use simd::{Kernel, padded, vectorized};
 pub(crate) use simd::{LANES, Lanes};
@@ -32,11 +32,16 @@ pub(crate) trait Statistic: Sync {
     }
 
     /// Takes columns as one row per device, in device order, to reorder at will, and writes one row per result. Has what
-    /// is `ahead` fetched in the meantime.
+    /// is `prefetch` fetched in the meantime.
     ///
     /// Lanes must not influence each other: some may hold no column. Mark it, and all that it calls,
     /// `#[inline(always)]`: see [`Kernel`].
-    fn compute<const S: usize>(&self, columns: &mut [Strips<S>], results: &mut [Strips<S>], ahead: Ahead<'_>);
+    fn compute<const S: usize>(
+        &self,
+        columns: &mut [Strips<S>],
+        results: &mut [Strips<S>],
+        prefetch: Prefetch<'_>,
+    );
 }
 
 /// The results of `statistic` for each column, as so many vectors of d values, in the memory of those that there are.
@@ -69,10 +74,10 @@ fn map_strips<const S: usize>(updates: &Updates<'_>, statistic: &impl Statistic,
                 vectorized(Gathering { rows: updates.rows(), start, length, columns });
                 let groups = columns.chunks_exact_mut(devices).take(length.div_ceil(S * LANES));
                 for (columns, of_block) in groups.zip((0..).step_by(S * LANES)) {
-                    let ahead = Ahead::of(updates.rows(), start + BLOCK + of_block, S * LANES);
+                    let prefetch = Prefetch::of(updates.rows(), start + BLOCK + of_block, S * LANES);
                     let start = offset + of_block;
-                    let ahead = ahead.and_of(&pieces, start, S * LANES);
-                    vectorized(Computation { statistic, columns, results: row_per_result, ahead });
+                    let prefetch = prefetch.and_of(&pieces, start, S * LANES);
+                    vectorized(Computation { statistic, columns, results: row_per_result, prefetch });
                     vectorized(Scattering { results: row_per_result, pieces: &mut pieces, start });
                 }
             }
@@ -149,7 +154,7 @@ struct Computation<'a, T, const S: usize> {
     statistic: &'a T,
     columns: &'a mut [Strips<S>],
     results: &'a mut [Strips<S>],
-    ahead: Ahead<'a>,
+    prefetch: Prefetch<'a>,
 }
 
 impl<T: Statistic, const S: usize> Kernel for Computation<'_, T, S> {
@@ -157,7 +162,7 @@ impl<T: Statistic, const S: usize> Kernel for Computation<'_, T, S> {
 
     #[inline(always)]
     fn run(self) {
-        self.statistic.compute(self.columns, self.results, self.ahead);
+        self.statistic.compute(self.columns, self.results, self.prefetch);
     }
 }
 
@@ -202,7 +207,7 @@ mod tests {
             &self,
             columns: &mut [Strips<S>],
             results: &mut [Strips<S>],
-            _: Ahead<'_>,
+            _: Prefetch<'_>,
         ) {
             for (strip, lane) in (0..S).flat_map(|strip| (0..LANES).map(move |lane| (strip, lane))) {
                 let [first, second, third] = [0, 1, 2].map(|device| columns[device][strip][lane]);

@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::ahead::Ahead;
+use super::prefetch::Prefetch;
 use simd::{Kernel, LANES, Lanes, one_at_a_time, padded, parts, vectorized, vectors, vectors_mut};
 
 /// Rows of a tile: the products of the rows of two tiles are gathered together, so that each value read counts for so
@@ -118,9 +118,9 @@ impl<'a> Panel<'a> {
         let tiles = self.tiles.par_chunks_exact_mut(self.length).enumerate().with_min_len(self.fewest);
         tiles.for_each(|(number, tile)| {
             for (place, row) in (number * TILE..self.rows.len()).take(TILE).enumerate() {
-                let ahead = Ahead::of(&self.rows[row + 1..], start, origin.len());
+                let prefetch = Prefetch::of(&self.rows[row + 1..], start, origin.len());
                 let row = &self.rows[row][start..][..origin.len()];
-                vectorized(Offsets { row, ahead, origin, tile, place });
+                vectorized(Offsets { row, prefetch, origin, tile, place });
             }
         });
     }
@@ -155,7 +155,7 @@ impl<'a> Panel<'a> {
 struct Offsets<'a> {
     row: &'a [f32],
     /// The row that comes next.
-    ahead: Ahead<'a>,
+    prefetch: Prefetch<'a>,
     origin: &'a [f32],
     tile: &'a mut Tile,
     place: usize,
@@ -170,7 +170,7 @@ impl Kernel for Offsets<'_> {
             (self.row.as_chunks::<LANES>(), self.origin.as_chunks::<LANES>());
         let mut vectors = self.tile.iter_mut().map(|rows| &mut rows[self.place]);
         for ((row, origin), vector) in row.iter().zip(origin).zip(&mut vectors) {
-            self.ahead.fetch_line();
+            self.prefetch.fetch_line();
             *vector = difference(&one_at_a_time(row), origin);
         }
         if let (false, Some(vector)) = (row_rest.is_empty(), vectors.next()) {

@@ -46,7 +46,7 @@ impl MeanWeights {
     ///
     /// # Errors
     /// [`RuleError::NoWeight`] if such a sum is zero, or next to nothing.
-    pub fn shares_without_each(&self) -> Result<Vec<f64>, RuleError> {
+    pub fn leave_one_out_shares(&self) -> Result<Vec<f64>, RuleError> {
         let (rows, mut before) = (self.each.len(), 0.0);
         let share = |(row, weight): (usize, &f64)| {
             let total_without: f64 = self.each[row + 1..].iter().fold(before, |sum, weight| sum + weight);

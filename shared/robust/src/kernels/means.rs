@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::ahead::Ahead;
 use super::columns::{LANES, blocks_of, give_shape};
 use super::mean::MeanWeights;
+use super::prefetch::Prefetch;
 use crate::{RuleError, Updates};
 use simd::{Kernel, vectorized};
 
@@ -24,24 +24,24 @@ const GROUP: usize = 4;
 ///
 /// # Errors
 /// [`RuleError::NoWeight`] if the others weigh nothing.
-pub(crate) fn means_without_each(
+pub(crate) fn leave_one_out_means(
     updates: &Updates<'_>,
     weights: &MeanWeights,
     means: &mut Vec<Vec<f32>>,
 ) -> Result<(), RuleError> {
-    let (shares, weights) = (weights.shares_without_each()?, &weights.each[..]);
+    let (shares, weights) = (weights.leave_one_out_shares()?, &weights.each[..]);
     give_shape(means, updates.len(), updates.dimension());
     let columns = (CACHED / updates.len()).clamp(LANES, LONG) / LANES * LANES;
     let blocks = blocks_of(means, columns);
     blocks.into_par_iter().enumerate().for_each_init(Sums::default, |sums, (block, mut pieces)| {
         let (start, pieces) = (block * columns, &mut pieces[..]);
-        vectorized(MeansWithoutEach { updates, weights, shares: &shares, start, sums, pieces });
+        vectorized(LeaveOneOutMeans { updates, weights, shares: &shares, start, sums, pieces });
     });
     Ok(())
 }
 
 /// For each row the mean of the others, of as many columns from `start` on as its piece has places.
-struct MeansWithoutEach<'a, 'p> {
+struct LeaveOneOutMeans<'a, 'p> {
     updates: &'a Updates<'a>,
     weights: &'a [f64],
     /// For each row, one over the sum of the weights of the others.
@@ -63,13 +63,13 @@ struct Sums {
     unused: [Vec<f32>; GROUP],
 }
 
-impl Kernel for MeansWithoutEach<'_, '_> {
+impl Kernel for LeaveOneOutMeans<'_, '_> {
     type Output = ();
 
     /// A group of rows at a time: to keep sums and read them again takes longer than to take them.
     #[inline(always)]
     fn run(self) {
-        let MeansWithoutEach { updates, weights, shares, start, sums, pieces } = self;
+        let LeaveOneOutMeans { updates, weights, shares, start, sums, pieces } = self;
         let columns = pieces.first().map_or(0, |piece| piece.len());
         let Sums { before, after, zeros, unused } = sums;
         zeros.resize(columns, 0.0);
@@ -80,13 +80,13 @@ impl Kernel for MeansWithoutEach<'_, '_> {
             None => Row { values: &zeros[..columns], weight: 0.0, share: 0.0 },
         };
         let group = |group: usize| [0, 1, 2, 3].map(|k| row(GROUP * group + k));
-        let mut ahead = Ahead::of(updates.rows(), start + columns, columns);
+        let mut prefetch = Prefetch::of(updates.rows(), start + columns, columns);
         let lines = if start + columns < updates.dimension() { GROUP * columns / LANES } else { 0 };
         before.resize(updates.len().div_ceil(GROUP) * columns, 0.0);
         before[..columns].fill(0.0);
         for next in 1..updates.len().div_ceil(GROUP) {
             for _ in 0..lines {
-                ahead.fetch_line();
+                prefetch.fetch_line();
             }
             let (here, sums) = before[(next - 1) * columns..].split_at_mut(columns);
             add_group(&mut sums[..columns], here, group(next - 1));
@@ -181,8 +181,8 @@ mod tests {
             let updates = Updates::new(&slices, Some(&weights)).unwrap();
             let weights = MeanWeights::new(updates.len(), updates.weights()).unwrap();
             let mut means = Vec::new();
-            means_without_each(&updates, &weights, &mut means).unwrap();
-            let shares = weights.shares_without_each().unwrap();
+            leave_one_out_means(&updates, &weights, &mut means).unwrap();
+            let shares = weights.leave_one_out_shares().unwrap();
             for j in 0..rows[0].len() {
                 let add = |sum: f64, row: usize| sum + f64::from(rows[row][j]) * weights.each[row];
                 for (left_out, mean) in means.iter().enumerate() {
@@ -195,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn without_each_every_block_of_columns_has_sums_of_its_own() {
+    fn leave_one_out_every_block_of_columns_has_sums_of_its_own() {
         let value = |row: u16, column: u16| f32::from(row * 1_000) + f32::from(column % 500);
         let rows = [1, 2, 4].map(|row| (0..=2 * LONG as u16).map(|j| value(row, j)).collect::<Vec<_>>());
         let slices = rows.each_ref().map(Vec::as_slice);
         let updates = Updates::new(&slices, None).unwrap();
         let mut means = Vec::new();
         let weights = |rows| MeanWeights::new(rows, None).unwrap();
-        means_without_each(&updates, &weights(3), &mut means).unwrap();
+        leave_one_out_means(&updates, &weights(3), &mut means).unwrap();
         for (found, others) in means.iter().zip([[1, 2], [0, 2], [0, 1]]) {
             let others = others.map(|row| slices[row]);
             assert_eq!(*found, weighted_mean(&Updates::new(&others, None).unwrap(), &weights(2)));

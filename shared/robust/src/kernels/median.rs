@@ -2,8 +2,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::ahead::Ahead;
 use super::columns::{Statistic, Strips, WIDE_UP_TO, map_columns, map_columns_to_one, midpoint};
+use super::prefetch::Prefetch;
 use super::ranks::at_places;
 use super::sorting::SortingNetwork;
 use crate::Updates;
@@ -21,11 +21,11 @@ pub(crate) fn of(updates: &Updates<'_>) -> Vec<f32> {
 
 /// The medians without each of at least two rows. One sort per column: without a value, the middle is the next place or
 /// the one before.
-pub(crate) fn without_each(updates: &Updates<'_>, medians: &mut Vec<Vec<f32>>) {
+pub(crate) fn leave_one_out(updates: &Updates<'_>, medians: &mut Vec<Vec<f32>>) {
     let devices = updates.len();
     let around = devices / 2 - 1..=devices / 2 + devices % 2;
     let network = SortingNetwork::new(devices, |place| around.contains(&place));
-    map_columns(updates, &MiddlesWithoutEach { network, devices }, medians);
+    map_columns(updates, &LeaveOneOutMiddles { network, devices }, medians);
 }
 
 /// The mean of the values at two places of the sorted column, which may be one.
@@ -41,9 +41,9 @@ impl Statistic for Middle {
         &self,
         columns: &mut [Strips<S>],
         results: &mut [Strips<S>],
-        ahead: Ahead<'_>,
+        prefetch: Prefetch<'_>,
     ) {
-        self.network.sort(columns, ahead);
+        self.network.sort(columns, prefetch);
         for (strip, result) in results[0].iter_mut().enumerate() {
             *result = midpoint(&columns[self.lower][strip], &columns[self.upper][strip]);
         }
@@ -61,22 +61,22 @@ impl Statistic for MiddleOfMany {
         &self,
         columns: &mut [Strips<S>],
         results: &mut [Strips<S>],
-        mut ahead: Ahead<'_>,
+        mut prefetch: Prefetch<'_>,
     ) {
         for (strip, result) in results[0].iter_mut().enumerate() {
-            let [lower, upper] = at_places(columns, strip, [self.lower, self.upper], &mut ahead);
+            let [lower, upper] = at_places(columns, strip, [self.lower, self.upper], &mut prefetch);
             *result = midpoint(&lower, &upper);
         }
     }
 }
 
 /// For each value the median of the others.
-struct MiddlesWithoutEach {
+struct LeaveOneOutMiddles {
     network: SortingNetwork,
     devices: usize,
 }
 
-impl Statistic for MiddlesWithoutEach {
+impl Statistic for LeaveOneOutMiddles {
     fn results(&self) -> usize {
         self.devices
     }
@@ -86,10 +86,10 @@ impl Statistic for MiddlesWithoutEach {
         &self,
         columns: &mut [Strips<S>],
         results: &mut [Strips<S>],
-        ahead: Ahead<'_>,
+        prefetch: Prefetch<'_>,
     ) {
         results.copy_from_slice(columns);
-        self.network.sort(columns, ahead);
+        self.network.sort(columns, prefetch);
         let half = self.devices / 2;
         for (strip, middle) in columns[half].iter().enumerate() {
             let low = &columns[half - 1][strip];
@@ -102,7 +102,7 @@ impl Statistic for MiddlesWithoutEach {
             };
             let middle = *middle;
             let medians = Medians { middle, without_smaller, without_middle, without_greater };
-            Arch::new().dispatch(WithoutEach { results, strip, medians });
+            Arch::new().dispatch(LeaveOneOut { results, strip, medians });
         }
     }
 }
@@ -116,19 +116,19 @@ struct Medians {
 }
 
 /// Puts in the place of each value of a strip the median without it.
-struct WithoutEach<'a, const S: usize> {
+struct LeaveOneOut<'a, const S: usize> {
     results: &'a mut [Strips<S>],
     strip: usize,
     medians: Medians,
 }
 
-impl<const S: usize> WithSimd for WithoutEach<'_, S> {
+impl<const S: usize> WithSimd for LeaveOneOut<'_, S> {
     type Output = ();
 
     /// With the machine's own vectors: of comparisons lane by lane the compiler makes branches.
     #[inline(always)]
     fn with_simd<V: Simd>(self, simd: V) {
-        let WithoutEach { results, strip, medians } = self;
+        let LeaveOneOut { results, strip, medians } = self;
         for part in parts::<V>() {
             let vector = |lanes: &Lanes| vectors::<V>(lanes)[part];
             let (middle, without_middle) = (vector(&medians.middle), vector(&medians.without_middle));

@@ -1,6 +1,5 @@
 //! The arithmetic that carries plans out: sums, sorted columns and products of an update matrix, for vectors and threads.
 
-pub(crate) mod ahead;
 pub(crate) mod columns;
 pub(crate) mod distances;
 pub(crate) mod gram;
@@ -9,6 +8,7 @@ pub(crate) mod means;
 pub(crate) mod median;
 pub(crate) mod near_median;
 pub(crate) mod near_medians;
+pub(crate) mod prefetch;
 pub(crate) mod ranks;
 pub(crate) mod scores;
 pub(crate) mod selection;

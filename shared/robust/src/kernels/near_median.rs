@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::ahead::Ahead;
 use super::columns::{Statistic, Strips, add, map_columns_to_one};
+use super::prefetch::Prefetch;
 use super::sorting::SortingNetwork;
 use crate::Updates;
 use simd::{LANES, Lanes, parts, vectors, vectors_mut};
@@ -28,9 +28,9 @@ impl Statistic for MeanNearMedian {
         &self,
         columns: &mut [Strips<S>],
         results: &mut [Strips<S>],
-        ahead: Ahead<'_>,
+        prefetch: Prefetch<'_>,
     ) {
-        self.network.sort(columns, ahead);
+        self.network.sort(columns, prefetch);
         for (strip, mean) in results[0].iter_mut().enumerate() {
             *mean = average(columns, strip, self.count);
         }

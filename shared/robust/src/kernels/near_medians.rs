@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::ahead::Ahead;
 use super::columns::{Statistic, Strips, map_columns};
 use super::near_median::average;
+use super::prefetch::Prefetch;
 use super::sorting::SortingNetwork;
 use crate::{Updates, different};
 use simd::{LANES, Lanes, parts, vectors, vectors_mut};
@@ -69,10 +69,10 @@ impl Statistic for MeansNearMedians {
         &self,
         columns: &mut [Strips<S>],
         results: &mut [Strips<S>],
-        mut ahead: Ahead<'_>,
+        mut prefetch: Prefetch<'_>,
     ) {
         let mut common: Vec<Strips<S>> = self.common.iter().map(|row| columns[*row]).collect();
-        self.network.sort(&mut common, Ahead::default());
+        self.network.sort(&mut common, Prefetch::default());
         let mut sorted = common.clone();
         for (place, selection) in self.selections.iter().enumerate() {
             match selection {
@@ -87,7 +87,7 @@ impl Statistic for MeansNearMedians {
                     }
                     for (strip, mean) in results[place].iter_mut().enumerate() {
                         *mean = average(&sorted[..self.size], strip, self.count);
-                        ahead.fetch_line();
+                        prefetch.fetch_line();
                     }
                 }
             }

@@ -3,8 +3,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::ahead::Ahead;
 use super::columns::{LANES, Lanes, Strips};
+use super::prefetch::Prefetch;
 use simd::{parts, vectors};
 
 /// Guesses between the two halves that follow: most values lie close to where a straight line puts them.
@@ -20,9 +20,9 @@ pub(crate) fn at_places<const S: usize, const P: usize>(
     columns: &[Strips<S>],
     strip: usize,
     places: [usize; P],
-    ahead: &mut Ahead<'_>,
+    prefetch: &mut Prefetch<'_>,
 ) -> [Lanes; P] {
-    let (least, greatest) = extremes(columns, strip, ahead);
+    let (least, greatest) = extremes(columns, strip, prefetch);
     let mut bounds = places.map(|place| Bounds::new(place as u32, columns.len() as u32, &least, &greatest));
     let mut counts = 0;
     while bounds.iter().any(|bounds| !bounds.are_tight()) {
@@ -33,7 +33,7 @@ pub(crate) fn at_places<const S: usize, const P: usize>(
         for (pivot, bounds) in pivots.iter_mut().zip(&bounds) {
             *pivot = bounds.pivot;
         }
-        let up_to_pivots = Arch::new().dispatch(UpTo { columns, strip, pivots, ahead });
+        let up_to_pivots = Arch::new().dispatch(UpTo { columns, strip, pivots, prefetch });
         for (bounds, up_to_pivot) in bounds.iter_mut().zip(&up_to_pivots) {
             bounds.narrow(up_to_pivot);
         }
@@ -51,7 +51,7 @@ struct UpTo<'a, 'b, const S: usize, const P: usize> {
     columns: &'a [Strips<S>],
     strip: usize,
     pivots: [Lanes; P],
-    ahead: &'a mut Ahead<'b>,
+    prefetch: &'a mut Prefetch<'b>,
 }
 
 impl<const S: usize, const P: usize> WithSimd for UpTo<'_, '_, S, P> {
@@ -68,7 +68,7 @@ impl<const S: usize, const P: usize> WithSimd for UpTo<'_, '_, S, P> {
                 *pivot = vectors::<V>(lanes)[part];
             }
             for row in self.columns {
-                self.ahead.fetch_line();
+                self.prefetch.fetch_line();
                 let values = vectors::<V>(&row[self.strip])[part];
                 for (count, pivot) in counts.iter_mut().zip(pivots) {
                     let is_up_to = simd.less_than_or_equal_f32s(values, pivot);
@@ -85,10 +85,14 @@ impl<const S: usize, const P: usize> WithSimd for UpTo<'_, '_, S, P> {
 
 /// The least and the greatest value of each column.
 #[inline(always)]
-fn extremes<const S: usize>(columns: &[Strips<S>], strip: usize, ahead: &mut Ahead<'_>) -> (Lanes, Lanes) {
+fn extremes<const S: usize>(
+    columns: &[Strips<S>],
+    strip: usize,
+    prefetch: &mut Prefetch<'_>,
+) -> (Lanes, Lanes) {
     let (mut least, mut greatest) = (Lanes([f32::INFINITY; LANES]), Lanes([f32::NEG_INFINITY; LANES]));
     for row in columns {
-        ahead.fetch_line();
+        prefetch.fetch_line();
         for lane in 0..LANES {
             let value = row[strip][lane];
             least[lane] = if value < least[lane] { value } else { least[lane] };
@@ -213,7 +217,7 @@ mod tests {
 
     fn of(values: &[f32], places: [usize; 2]) -> [f32; 2] {
         let rows: Vec<Strips<1>> = values.iter().map(|value| [Lanes([*value; LANES])]).collect();
-        at_places(&rows, 0, places, &mut Ahead::default()).map(|lanes| lanes[7])
+        at_places(&rows, 0, places, &mut Prefetch::default()).map(|lanes| lanes[7])
     }
 
     #[test]
@@ -257,7 +261,7 @@ mod tests {
         };
         let rows: Vec<Strips<2>> =
             (0..101).map(|row| [Lanes::ZERO, Lanes(std::array::from_fn(|lane| value(row, lane)))]).collect();
-        let [found] = at_places(&rows, 1, [40], &mut Ahead::default());
+        let [found] = at_places(&rows, 1, [40], &mut Prefetch::default());
         for lane in 0..LANES {
             let mut sorted: Vec<f32> = (0..101).map(|row| value(row, lane)).collect();
             sorted.sort_by(f32::total_cmp);

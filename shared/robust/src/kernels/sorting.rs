@@ -1,7 +1,7 @@
 //! Sorting without branches: many columns at once, one in each lane.
 
-use super::ahead::Ahead;
 use super::columns::Strips;
+use super::prefetch::Prefetch;
 use super::tiles::{Tile, sort_by, tiles};
 
 /// A sorting network: it compares the same places whatever the values, and only those that matter in the end.
@@ -39,11 +39,11 @@ impl SortingNetwork {
         pairs
     }
 
-    /// Sorts each lane of `rows`, as many as the network has places, while what is `ahead` is fetched. Zeros of either
+    /// Sorts each lane of `rows`, as many as the network has places, while what is `prefetch` is fetched. Zeros of either
     /// sign are equal; where there is a NaN, anything may come out.
     #[inline(always)]
-    pub(crate) fn sort<const S: usize>(&self, rows: &mut [Strips<S>], ahead: Ahead<'_>) {
-        sort_by(&self.tiles, rows.as_flattened_mut(), S, ahead);
+    pub(crate) fn sort<const S: usize>(&self, rows: &mut [Strips<S>], prefetch: Prefetch<'_>) {
+        sort_by(&self.tiles, rows.as_flattened_mut(), S, prefetch);
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
                     .collect();
                 let values: Vec<f32> = rows.iter().map(|row| row[0][0]).collect();
                 assert!(sort_by_pairs(&network, &values).is_sorted(), "pairs of {places} places, {bits:b}");
-                network.sort(&mut rows, Ahead::default());
+                network.sort(&mut rows, Prefetch::default());
                 assert!(rows.is_sorted_by(|a, b| a[0][0] <= b[0][0]), "{places} places, {bits:b}");
             }
         }
@@ -117,7 +117,7 @@ mod tests {
                     .collect();
                 let mut expected: Vec<f32> = rows.iter().map(|row| row[0][0]).collect();
                 expected.sort_by(f32::total_cmp);
-                network.sort(&mut rows, Ahead::default());
+                network.sort(&mut rows, Prefetch::default());
                 let sorted: Vec<f32> = rows.iter().map(|row| row[0][LANES - 1]).collect();
                 assert_eq!(sorted, expected, "{places} places, {values} values");
             }
@@ -132,7 +132,7 @@ mod tests {
             let network = SortingNetwork::new(values.len(), |_| true);
             let mut rows: Vec<Strips<2>> = values.iter().map(|value| [Lanes([*value; LANES]); 2]).collect();
             rows.iter_mut().for_each(|row| row[1][1] = -row[1][1]);
-            network.sort(&mut rows, Ahead::default());
+            network.sort(&mut rows, Prefetch::default());
             let mut expected = values.clone();
             expected.sort_by(f32::total_cmp);
             prop_assert_eq!(rows.iter().map(|row| row[1][0]).collect::<Vec<_>>(), expected.clone());
@@ -149,7 +149,7 @@ mod tests {
             let wanted = |place| start.min(end) <= place && place <= start.max(end);
             let network = SortingNetwork::new(values.len(), wanted);
             let mut rows: Vec<Strips<1>> = values.iter().map(|value| [Lanes([*value; LANES])]).collect();
-            network.sort(&mut rows, Ahead::default());
+            network.sort(&mut rows, Prefetch::default());
             let by_pairs = sort_by_pairs(&network, &values);
             let mut expected = values;
             expected.sort_by(f32::total_cmp);

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::ahead::Ahead;
+use super::prefetch::Prefetch;
 use simd::{Lanes, parts};
 
 /// The most rows of a tile that sorts or merges.
@@ -113,15 +113,15 @@ impl Tile {
 /// Does the work of all tiles on rows of so many strips, which lie one behind the other, while what is `ahead` is
 /// fetched.
 #[inline(never)]
-pub(crate) fn sort_by(tiles: &[Tile], rows: &mut [Lanes], strips: usize, ahead: Ahead<'_>) {
-    Arch::new().dispatch(SortBy { tiles, rows, strips, ahead });
+pub(crate) fn sort_by(tiles: &[Tile], rows: &mut [Lanes], strips: usize, prefetch: Prefetch<'_>) {
+    Arch::new().dispatch(SortBy { tiles, rows, strips, prefetch });
 }
 
 struct SortBy<'a> {
     tiles: &'a [Tile],
     rows: &'a mut [Lanes],
     strips: usize,
-    ahead: Ahead<'a>,
+    prefetch: Prefetch<'a>,
 }
 
 impl WithSimd for SortBy<'_> {
@@ -129,7 +129,7 @@ impl WithSimd for SortBy<'_> {
 
     #[inline(always)]
     fn with_simd<V: Simd>(self, simd: V) {
-        let SortBy { tiles, rows, strips, mut ahead } = self;
+        let SortBy { tiles, rows, strips, mut prefetch } = self;
         if tiles.is_empty() {
             return;
         }
@@ -150,7 +150,7 @@ impl WithSimd for SortBy<'_> {
                     }
                 }
                 for _ in 0..lines {
-                    ahead.fetch_line();
+                    prefetch.fetch_line();
                 }
             }
         }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::ahead::Ahead;
 use super::columns::{LANES, Lanes, Statistic, Strips, WIDE_UP_TO, map_columns, map_columns_to_one, mean};
+use super::prefetch::Prefetch;
 use super::ranks::at_places;
 use super::sorting::SortingNetwork;
 use crate::Updates;
@@ -20,8 +20,8 @@ pub(crate) fn of(updates: &Updates<'_>, trim: usize) -> Vec<f32> {
 
 /// The same without each row; at least one value is left of them. One sort per column: without a value, those that are kept
 /// are the same but for one.
-pub(crate) fn without_each(updates: &Updates<'_>, trim: usize, means: &mut Vec<Vec<f32>>) {
-    map_columns(updates, &MeansWithoutEach(Kept::new(trim, updates.len())), means);
+pub(crate) fn leave_one_out(updates: &Updates<'_>, trim: usize, means: &mut Vec<Vec<f32>>) {
+    map_columns(updates, &LeaveOneOutMeans(Kept::new(trim, updates.len())), means);
 }
 
 /// Whether the values of so many rows are added up in ascending order, and not on a common grid.
@@ -43,8 +43,12 @@ impl Kept {
     }
 
     #[inline(always)]
-    fn of<'a, const S: usize>(&self, columns: &'a mut [Strips<S>], ahead: Ahead<'_>) -> &'a [Strips<S>] {
-        self.network.sort(columns, ahead);
+    fn of<'a, const S: usize>(
+        &self,
+        columns: &'a mut [Strips<S>],
+        prefetch: Prefetch<'_>,
+    ) -> &'a [Strips<S>] {
+        self.network.sort(columns, prefetch);
         &columns[self.places.clone()]
     }
 }
@@ -57,9 +61,9 @@ impl Statistic for MeanOfKept {
         &self,
         columns: &mut [Strips<S>],
         results: &mut [Strips<S>],
-        ahead: Ahead<'_>,
+        prefetch: Prefetch<'_>,
     ) {
-        let kept = self.0.of(columns, ahead);
+        let kept = self.0.of(columns, prefetch);
         for (strip, result) in results[0].iter_mut().enumerate() {
             *result = mean(kept, strip);
         }
@@ -77,13 +81,13 @@ impl Statistic for MeanOfMany {
         &self,
         columns: &mut [Strips<S>],
         results: &mut [Strips<S>],
-        mut ahead: Ahead<'_>,
+        mut prefetch: Prefetch<'_>,
     ) {
         let devices = columns.len();
         let kept = (devices - 2 * self.trim) as f64;
         for (strip, result) in results[0].iter_mut().enumerate() {
             let places = [self.trim, devices - 1 - self.trim];
-            let [least, greatest] = at_places(columns, strip, places, &mut ahead);
+            let [least, greatest] = at_places(columns, strip, places, &mut prefetch);
             let grid = Grid::of(&least, &greatest, devices);
             let (mut sums, mut inside, mut up_to_least) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
             for row in &*columns {
@@ -138,9 +142,9 @@ impl Grid {
 }
 
 /// For each value the trimmed mean of the others; of all, at least two are kept.
-struct MeansWithoutEach(Kept);
+struct LeaveOneOutMeans(Kept);
 
-impl Statistic for MeansWithoutEach {
+impl Statistic for LeaveOneOutMeans {
     fn results(&self) -> usize {
         // As many as there are devices: what is kept ends as far from the last as it starts from the first.
         self.0.places.start + self.0.places.end
@@ -151,10 +155,10 @@ impl Statistic for MeansWithoutEach {
         &self,
         columns: &mut [Strips<S>],
         results: &mut [Strips<S>],
-        ahead: Ahead<'_>,
+        prefetch: Prefetch<'_>,
     ) {
         results.copy_from_slice(columns);
-        let kept = self.0.of(columns, ahead);
+        let kept = self.0.of(columns, prefetch);
         let last = kept.len() - 1;
         for strip in 0..S {
             // Without a smaller value the first of them is trimmed too, without a greater one the last, and without one of

@@ -4,10 +4,10 @@ use wire::{Millis, TransferId};
 
 use super::Agent;
 use super::accomplices::Collusion;
-use super::round::Stage;
+use super::round::RoundStage;
 
 /// After so long a wait is remarked on, and again whenever so much more has passed.
-const VAIN: Millis = Millis(20_000);
+const LONG_WAIT: Millis = Millis(20_000);
 
 /// What a device waits for.
 enum Awaited {
@@ -20,10 +20,10 @@ impl Agent {
     /// When the next line in the log is due, if nothing comes until then.
     pub(super) fn remark_at(&self) -> Option<Millis> {
         let (since, _) = self.awaited()?;
-        Some(self.remarked.map_or(since, |remarked| remarked.max(since)) + VAIN)
+        Some(self.remarked.map_or(since, |remarked| remarked.max(since)) + LONG_WAIT)
     }
 
-    pub(super) fn remark_if_in_vain(&mut self, now: Millis) {
+    pub(super) fn remark_on_long_wait(&mut self, now: Millis) {
         if self.remark_at().is_some_and(|due| due <= now)
             && let Some((_, awaited)) = self.awaited()
         {
@@ -35,8 +35,8 @@ impl Agent {
     /// What this device waits for, and since when.
     fn awaited(&self) -> Option<(Millis, Awaited)> {
         match self.round.as_ref().map(|round| &round.stage) {
-            Some(Stage::Fetching { heard, .. }) => Some((*heard, Awaited::Model)),
-            Some(Stage::Colluding { since, .. }) => Some((*since, Awaited::Crafted)),
+            Some(RoundStage::Fetching { heard, .. }) => Some((*heard, Awaited::Model)),
+            Some(RoundStage::Colluding { since, .. }) => Some((*since, Awaited::Crafted)),
             _ => self.outbox.awaited().map(|(since, id)| (since, Awaited::Receipt(id))),
         }
     }
@@ -45,7 +45,7 @@ impl Agent {
     fn words(&self, awaited: &Awaited) -> String {
         const BROKER: &str = "the broker may drop what exceeds its limit on messages (Mosquitto: message_size_limit, \
                               max_packet_size) or on queues (max_queued_messages, max_queued_bytes)";
-        let seconds = VAIN.0 / 1000;
+        let seconds = LONG_WAIT.0 / 1000;
         let round = self.round.as_ref().map_or(0, |round| round.call.round);
         match awaited {
             Awaited::Model => {

@@ -30,7 +30,7 @@ pub(super) enum Effect {
     },
     Finish(Result<(), Failure>),
     /// For the record of its round.
-    Tell(AttackEvent),
+    Report(AttackEvent),
     Leave,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Inbox {
 }
 
 /// A participant's place.
-pub(super) trait Seat {
+pub(super) trait Node {
     /// What comes of what is computed here.
     type Outcome;
 
@@ -83,20 +83,20 @@ pub(super) trait Seat {
 }
 
 /// A device's place.
-pub(super) struct DeviceSeat {
+pub(super) struct DeviceNode {
     agent: Agent,
     worker: edge_client::worker::Worker,
     inbox: Inbox,
     left: bool,
 }
 
-impl DeviceSeat {
+impl DeviceNode {
     pub(super) fn new(agent: Agent, worker: edge_client::worker::Worker) -> Self {
-        DeviceSeat { agent, worker, inbox: Inbox::default(), left: false }
+        DeviceNode { agent, worker, inbox: Inbox::default(), left: false }
     }
 }
 
-impl Seat for DeviceSeat {
+impl Node for DeviceNode {
     type Outcome = edge_client::worker::Outcome;
 
     fn inbox(&mut self) -> &mut Inbox {
@@ -119,7 +119,7 @@ impl Seat for DeviceSeat {
                     let outcome = self.worker.perform(job);
                     self.take(now, Event::Done(outcome), effects);
                 }
-                agent::Action::Tell(event) => effects.push(Effect::Tell(event)),
+                agent::Action::Report(event) => effects.push(Effect::Report(event)),
                 agent::Action::Leave(_) => {
                     self.left = true;
                     effects.push(Effect::Leave);
@@ -130,19 +130,19 @@ impl Seat for DeviceSeat {
 }
 
 /// The aggregator's place.
-pub(super) struct AggregatorSeat {
+pub(super) struct AggregatorNode {
     machine: Machine,
     worker: aggregator_node::worker::Worker,
     inbox: Inbox,
 }
 
-impl AggregatorSeat {
+impl AggregatorNode {
     pub(super) fn new(machine: Machine, worker: aggregator_node::worker::Worker) -> Self {
-        AggregatorSeat { machine, worker, inbox: Inbox::default() }
+        AggregatorNode { machine, worker, inbox: Inbox::default() }
     }
 }
 
-impl Seat for AggregatorSeat {
+impl Node for AggregatorNode {
     type Outcome = aggregator_node::worker::Outcome;
 
     fn inbox(&mut self) -> &mut Inbox {

@@ -7,20 +7,20 @@ use simd::{LANES, prefetch};
 /// Columns of all rows that are read or written next. With a hundred rows, each far from the others, no processor sees by
 /// itself what comes next; without being told it waits for memory half of the time.
 #[derive(Default)]
-pub(crate) struct Ahead<'a> {
+pub(crate) struct Prefetch<'a> {
     read: Lines<'a, &'a [f32]>,
     written: Lines<'a, &'a mut [f32]>,
 }
 
-impl<'a> Ahead<'a> {
+impl<'a> Prefetch<'a> {
     /// So many columns from the `first` on, to be read; some or all of them may lie beyond the end of the rows.
     pub(crate) fn of(rows: &'a [&'a [f32]], first: usize, columns: usize) -> Self {
-        Ahead { read: Lines::of(rows, first, columns), written: Lines::default() }
+        Prefetch { read: Lines::of(rows, first, columns), written: Lines::default() }
     }
 
     /// As many columns of other rows as well, to be written.
     pub(crate) fn and_of(self, rows: &'a [&'a mut [f32]], first: usize, columns: usize) -> Self {
-        Ahead { written: Lines::of(rows, first, columns), ..self }
+        Prefetch { written: Lines::of(rows, first, columns), ..self }
     }
 
     /// Has the next cache line fetched, if there is one left, and the next of those that are written. Call it every now

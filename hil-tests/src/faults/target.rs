@@ -2,10 +2,10 @@
 
 use wire::identity::DeviceId;
 
-use super::{Proxy, Seat};
+use super::{Host, Proxy};
 
 /// A running fleet, as faults see it. What a bench cannot do to it is an error that says so.
-pub trait Stage {
+pub trait FaultTarget {
     /// Number of rounds that are recorded by now.
     ///
     /// # Errors
@@ -16,7 +16,7 @@ pub trait Stage {
     ///
     /// # Errors
     /// If it is not of the fleet.
-    fn seat(&mut self, device: DeviceId) -> anyhow::Result<&mut dyn Seat>;
+    fn host(&mut self, device: DeviceId) -> anyhow::Result<&mut dyn Host>;
 
     /// The link between `device` and the broker.
     ///

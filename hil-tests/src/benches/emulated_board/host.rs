@@ -1,4 +1,4 @@
-//! An emulated board as the seat of a client.
+//! An emulated board as the host of a client.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -8,25 +8,25 @@ use anyhow::{Context, bail};
 use wire::identity::DeviceId;
 
 use super::EmulatedBoard;
-use super::said::Who;
-use crate::faults::{Seat, Surroundings};
+use super::message::Who;
+use crate::faults::{Host, Surroundings};
 use crate::fleet::deploy::quoted;
 
 /// The client of an emulated board is stopped and killed by the board's own `init`: the board's kernel stays, and keeps
 /// its connections, as on a real one.
 #[derive(Debug)]
-pub(crate) struct EmulatedSeat {
+pub(crate) struct EmulatedHost {
     board: EmulatedBoard,
     told: fn(DeviceId, &str),
 }
 
-impl EmulatedSeat {
+impl EmulatedHost {
     pub(crate) fn new(board: EmulatedBoard, told: fn(DeviceId, &str)) -> Self {
-        EmulatedSeat { board, told }
+        EmulatedHost { board, told }
     }
 }
 
-impl Seat for EmulatedSeat {
+impl Host for EmulatedHost {
     fn device(&self) -> DeviceId {
         self.board.device()
     }

@@ -13,7 +13,7 @@ pub(super) enum Who {
 
 /// What a board has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum BoardMessage {
     /// It is up.
     Ready,
     /// A client is under way.
@@ -45,16 +45,16 @@ impl fmt::Display for Who {
     }
 }
 
-impl Said {
+impl BoardMessage {
     /// What a line tells; `None` if it is nothing that `init` says.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
         Some(match *words.as_slice() {
-            ["ready"] => Said::Ready,
-            ["started", who] => Said::Started(Who::called(who)?),
-            ["done", who] => Said::Done(Who::called(who)?),
-            ["failed", who, status] => Said::Failed(Who::called(who)?, status.parse().ok()?),
-            ["ended", who, status] => Said::Ended(Who::called(who)?, status.parse().ok()?),
+            ["ready"] => BoardMessage::Ready,
+            ["started", who] => BoardMessage::Started(Who::called(who)?),
+            ["done", who] => BoardMessage::Done(Who::called(who)?),
+            ["failed", who, status] => BoardMessage::Failed(Who::called(who)?, status.parse().ok()?),
+            ["ended", who, status] => BoardMessage::Ended(Who::called(who)?, status.parse().ok()?),
             _ => return None,
         })
     }
@@ -66,11 +66,11 @@ mod tests {
 
     #[test]
     fn what_init_says_is_read_and_nothing_else() {
-        assert_eq!(Said::parse("ready\r"), Some(Said::Ready));
-        assert_eq!(Said::parse("started twin"), Some(Said::Started(Who::Twin)));
-        assert_eq!(Said::parse("ended client 137"), Some(Said::Ended(Who::Client, 137)));
+        assert_eq!(BoardMessage::parse("ready\r"), Some(BoardMessage::Ready));
+        assert_eq!(BoardMessage::parse("started twin"), Some(BoardMessage::Started(Who::Twin)));
+        assert_eq!(BoardMessage::parse("ended client 137"), Some(BoardMessage::Ended(Who::Client, 137)));
         for nothing in ["", "ready now", "ended client", "ended client 300", "started nobody", "done"] {
-            assert_eq!(Said::parse(nothing), None, "{nothing}");
+            assert_eq!(BoardMessage::parse(nothing), None, "{nothing}");
         }
     }
 }

@@ -11,7 +11,7 @@ use super::Surroundings;
 
 /// The place where the client of one device runs, and what can be done to the client there. What cannot be done there
 /// is an error that says so, and names the device. Dropped, it leaves no client behind.
-pub trait Seat: Send {
+pub trait Host: Send {
     /// Whose client it is.
     fn device(&self) -> DeviceId;
 

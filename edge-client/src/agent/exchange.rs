@@ -12,7 +12,7 @@ pub(super) type Models = BTreeMap<DeviceId, Arc<[f32]>>;
 
 /// The models that the leader has collected for a round, and what it made of them.
 #[derive(Debug, Default)]
-pub(super) struct Hand {
+pub(super) struct Exchange {
     pub(super) before_attack: Models,
     pub(super) benign: Models,
     pub(super) progress: Progress,
@@ -32,7 +32,7 @@ pub(super) enum Progress {
     Crafted,
 }
 
-impl Hand {
+impl Exchange {
     /// Whether everything that the attack needs and that can be hoped for is there. `gone` are devices that are
     /// known to be offline.
     pub(super) fn complete(

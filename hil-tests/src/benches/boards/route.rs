@@ -13,7 +13,7 @@ use crate::system::reachable;
 
 /// The way to the broker.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(super) struct Route {
     /// As this machine reaches it.
     pub(super) here: BrokerAddress,
     /// As devices that are machines of their own reach it.
@@ -24,12 +24,12 @@ pub(super) struct Way {
     _port: Option<HeldPort>,
 }
 
-impl Way {
+impl Route {
     /// The way to `broker`. Port 0 of `listen` becomes a free one, for the devices, too.
     pub(super) fn of(broker: &Broker) -> anyhow::Result<Self> {
         let Some(mut listen) = broker.listen else {
             let here = broker.url.clone();
-            return Ok(Way { devices: here.clone(), here, listen: None, _port: None });
+            return Ok(Route { devices: here.clone(), here, listen: None, _port: None });
         };
         let mut devices = broker.url.clone();
         let mut port = None;
@@ -40,7 +40,7 @@ impl Way {
             port = Some(held);
         }
         let here = SocketAddr::from((reachable(listen.ip()), listen.port()));
-        Ok(Way { here: here.into(), devices, listen: Some(listen), _port: port })
+        Ok(Route { here: here.into(), devices, listen: Some(listen), _port: port })
     }
 
     /// Makes sure that a broker that should be there is: before anything is sent to a device.
@@ -104,34 +104,37 @@ mod tests {
     #[test]
     fn a_broker_of_the_bench_is_reached_from_here_and_from_the_devices() {
         let inventory = inventory("listen = \"0.0.0.0:1883\"");
-        let way = Way::of(&inventory.broker).unwrap();
-        let brokers: Vec<String> =
-            inventory.devices.iter().map(|device| way.broker_of(device, &Links::new()).to_string()).collect();
+        let route = Route::of(&inventory.broker).unwrap();
+        let brokers: Vec<String> = inventory
+            .devices
+            .iter()
+            .map(|device| route.broker_of(device, &Links::new()).to_string())
+            .collect();
         assert_eq!(brokers, ["mqtt://127.0.0.1:1883", "mqtt://192.168.1.10:1883"]);
-        way.check_answers().unwrap();
+        route.check_answers().unwrap();
     }
 
     #[test]
     fn a_free_port_is_told_to_the_devices() {
         let inventory = inventory("listen = \"127.0.0.1:0\"");
-        let way = Way::of(&inventory.broker).unwrap();
-        let port = way.listen.unwrap().port();
+        let route = Route::of(&inventory.broker).unwrap();
+        let port = route.listen.unwrap().port();
         assert_ne!(port, 0);
-        let broker = way.broker_of(&inventory.devices[1], &Links::new());
+        let broker = route.broker_of(&inventory.devices[1], &Links::new());
         assert_eq!(broker.to_string(), format!("mqtt://192.168.1.10:{port}"));
     }
 
     #[test]
     fn a_link_that_fails_leads_through_this_machine() {
         let inventory = inventory("listen = \"0.0.0.0:0\"");
-        let way = Way::of(&inventory.broker).unwrap();
+        let route = Route::of(&inventory.broker).unwrap();
         let step = |device: u32| -> Step {
             toml::from_str(&format!("at-round = 1\nfault = \"cut\"\ndevice = \"device-00{device}\"")).unwrap()
         };
-        let links = way.links(&[step(0), step(1), step(1)], &inventory.devices).unwrap();
-        let [here, there] = [0, 1].map(|at| way.broker_of(&inventory.devices[at], &links));
+        let links = route.links(&[step(0), step(1), step(1)], &inventory.devices).unwrap();
+        let [here, there] = [0, 1].map(|at| route.broker_of(&inventory.devices[at], &links));
         assert_eq!((here.host.as_str(), there.host.as_str()), ("127.0.0.1", "192.168.1.10"));
-        assert!(![here.port, way.here.port].contains(&there.port));
+        assert!(![here.port, route.here.port].contains(&there.port));
         let port = there.port;
         TcpStream::connect(("127.0.0.1", port)).unwrap();
         drop(links);
