@@ -18,6 +18,16 @@ pub enum RuleError {
         /// Length of this row.
         actual: usize,
     },
+    /// A model that the updates cannot have been trained from.
+    #[error(
+        "the global model has {actual} values where the updates have {expected}: both must be of one model"
+    )]
+    Origin {
+        /// Length of the rows.
+        expected: usize,
+        /// Length of the model.
+        actual: usize,
+    },
     /// Not one weight for each row.
     #[error("{weights} weights for {rows} updates: give each update one weight, or none at all")]
     WeightCount {
@@ -73,6 +83,14 @@ pub enum RuleError {
         byzantine: usize,
         /// Number of updates (the paper's m).
         devices: usize,
+    },
+    /// What the rule needs to know of a round is not known where it is to aggregate.
+    #[error("{rule} needs {needs}, which is not known here")]
+    Unknown {
+        /// Name of the rule.
+        rule: &'static str,
+        /// What it needs.
+        needs: &'static str,
     },
     /// What the rule is computed on failed; the updates and the rule's parameters are fine.
     #[error("{0}")]

@@ -3,10 +3,12 @@
 use rayon::prelude::*;
 
 use super::kernels::columns::give_shape;
+use super::kernels::combine::{combinations, combine};
 use super::kernels::mean::weighted_mean;
 use super::kernels::means::leave_one_out_means;
 use super::kernels::near_median::mean_near_median;
 use super::kernels::near_medians::means_near_medians;
+use super::kernels::signs::mean_by_majority;
 use super::kernels::{median, trimmed_mean};
 use super::{
     Byzantine, Geometry, LeaveOneOutPlan, MeanWeights, Plan, Rule, RuleError, Statistic, Updates, different,
@@ -90,8 +92,11 @@ impl Executor for Processors {
     }
 }
 
-/// What `plan` makes of `updates`.
-fn carry_out(plan: &Plan, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
+/// What `plan` makes of `updates` on the processors, d values.
+///
+/// # Errors
+/// If it is for other updates.
+pub fn carry_out(plan: &Plan, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
     match plan {
         Plan::Row(row) => Ok(updates.rows()[*row].to_vec()),
         Plan::Mean { weights: None } => Ok(weighted_mean(updates, &MeanWeights::new(updates.len(), None)?)),
@@ -106,6 +111,15 @@ fn carry_out(plan: &Plan, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> 
         Plan::Columns { statistic, rows: Some(rows) } => {
             updates.of_rows(rows, |updates| Ok(statistic_of(*statistic, updates)))
         }
+        Plan::Combination(combination) => combine(updates, combination),
+        Plan::ColumnsOf { statistic, combinations: parts } => {
+            let mut parts_made = Vec::new();
+            combinations(updates, parts, &mut parts_made)?;
+            let rows: Vec<&[f32]> = parts_made.iter().map(Vec::as_slice).collect();
+            let mixed = Updates::new(&rows, None)?;
+            let mixed = updates.origin().map_or(Ok(mixed), |origin| mixed.from_origin(origin))?;
+            Ok(statistic_of(*statistic, &mixed))
+        }
     }
 }
 
@@ -114,6 +128,7 @@ fn statistic_of(statistic: Statistic, updates: &Updates<'_>) -> Vec<f32> {
         Statistic::Median => median::of(updates),
         Statistic::TrimmedMean { trim } => trimmed_mean::of(updates, trim),
         Statistic::MeanNearMedian { count } => mean_near_median(updates, count),
+        Statistic::MeanByMajority { threshold } => mean_by_majority(updates, threshold),
     }
 }
 
@@ -122,6 +137,10 @@ fn each(plans: &[Plan], updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -
     if let Some((selections, count)) = selections(plans) {
         means_near_medians(updates, &selections, count, aggregates);
         return Ok(());
+    }
+    let combined = |plan: &Plan| if let Plan::Combination(it) = plan { Some(it.clone()) } else { None };
+    if let Some(all) = plans.iter().map(combined).collect::<Option<Vec<_>>>() {
+        return combinations(updates, &all, aggregates);
     }
     // A rule that selects has few different ones.
     let (firsts, places) = different(plans);

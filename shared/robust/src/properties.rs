@@ -70,7 +70,7 @@ fn attacked(largest_c: usize, spare: usize) -> impl Strategy<Value = (Vec<Vec<f3
 }
 
 /// A rule, with a number of Byzantine devices that suits it.
-type Suited = (Box<dyn Rule>, usize);
+pub(super) type Suited = (Box<dyn Rule>, usize);
 
 /// The rules that make something of each column, for `devices` >= 3.
 fn of_columns(devices: usize) -> Vec<Suited> {
@@ -90,7 +90,7 @@ fn of_distances(devices: usize) -> Vec<Suited> {
     vec![(krum, byzantine), (multi_krum, byzantine), (Box::new(Bulyan::default()), (devices - 3) / 4)]
 }
 
-fn rules(devices: usize) -> impl Iterator<Item = Suited> {
+pub(super) fn rules(devices: usize) -> impl Iterator<Item = Suited> {
     of_columns(devices).into_iter().chain(of_distances(devices))
 }
 

@@ -1,19 +1,60 @@
-//! What a rule may ask of a round: distances, neighbours, and what it has kept.
+//! What a rule may ask of a round: distances, inner products, neighbours, who sent what, and what it has kept.
 
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use super::kernels::products::product;
 use super::kernels::selection::{Neighbours, Selection};
-use super::{Byzantine, Distances, RuleError, State, Updates};
+use super::{Byzantine, Distances, Gram, RuleError, State, Updates};
+
+/// Measures updates, wherever they are: m models of d values, trained from one model, the origin.
+pub trait Measure: Send + Sync {
+    /// The distances between all pairs.
+    ///
+    /// # Errors
+    /// [`RuleError::Backend`] if what measures fails, as for all of these.
+    fn distances(&self) -> Result<Distances, RuleError>;
+
+    /// The inner products of all pairs, each taken from the origin.
+    ///
+    /// # Errors
+    /// As [`Measure::distances`].
+    fn gram(&self) -> Result<Gram, RuleError>;
+
+    /// The inner product of each with another vector of d values.
+    ///
+    /// # Errors
+    /// As [`Measure::distances`].
+    fn products_with(&self, other: &[f32]) -> Result<Vec<f64>, RuleError>;
+
+    /// Some coordinates of one of them, taken from the origin.
+    ///
+    /// # Errors
+    /// As [`Measure::distances`].
+    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError>;
+
+    /// One of them, taken from the origin: d values.
+    ///
+    /// # Errors
+    /// As [`Measure::distances`].
+    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError>;
+
+    /// The origin; `None` if updates are taken from zero.
+    fn origin(&self) -> Option<&[f32]>;
+
+    /// Number of values of each.
+    fn dimension(&self) -> usize;
+}
 
 /// What is known of the updates of a round, measured when it is first asked for, and then once for all rules and for all
 /// rounds that leave one of them out.
 pub struct Geometry<'a> {
     devices: usize,
     examples: Option<&'a [f64]>,
-    measure: Box<dyn Fn() -> Result<Distances, RuleError> + Send + Sync + 'a>,
+    measure: Box<dyn Measure + 'a>,
     distances: OnceLock<Result<Distances, RuleError>>,
+    gram: OnceLock<Result<Gram, RuleError>>,
     nearest: OnceLock<Vec<Vec<(usize, f64)>>>,
     neighbours: OnceLock<Neighbours>,
 }
@@ -21,21 +62,18 @@ pub struct Geometry<'a> {
 impl<'a> Geometry<'a> {
     /// That of `updates` in this machine's memory.
     pub fn of(updates: &'a Updates<'a>) -> Self {
-        Geometry::new(updates.len(), updates.weights(), || Ok(Distances::of(updates)))
+        Geometry::new(updates.len(), updates.weights(), *updates)
     }
 
     /// That of the updates of `devices` devices, wherever they are: with the number of examples behind each, if that is
-    /// known, and what measures the distances between them.
-    pub fn new(
-        devices: usize,
-        examples: Option<&'a [f64]>,
-        measure: impl Fn() -> Result<Distances, RuleError> + Send + Sync + 'a,
-    ) -> Self {
+    /// known, and what measures them.
+    pub fn new(devices: usize, examples: Option<&'a [f64]>, measure: impl Measure + 'a) -> Self {
         Geometry {
             devices,
             examples,
             measure: Box::new(measure),
             distances: OnceLock::new(),
+            gram: OnceLock::new(),
             nearest: OnceLock::new(),
             neighbours: OnceLock::new(),
         }
@@ -46,8 +84,16 @@ impl<'a> Geometry<'a> {
         self.devices
     }
 
+    pub(super) fn measure(&self) -> &dyn Measure {
+        &*self.measure
+    }
+
     fn distances(&self) -> Result<&Distances, RuleError> {
-        self.distances.get_or_init(|| (self.measure)()).as_ref().map_err(Clone::clone)
+        self.distances.get_or_init(|| self.measure.distances()).as_ref().map_err(Clone::clone)
+    }
+
+    fn gram(&self) -> Result<&Gram, RuleError> {
+        self.gram.get_or_init(|| self.measure.gram()).as_ref().map_err(Clone::clone)
     }
 
     /// Of each row all others, nearest first.
@@ -57,37 +103,62 @@ impl<'a> Geometry<'a> {
     }
 }
 
+/// What is known of a round beside its updates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
+    /// What the rule has kept of earlier rounds.
+    pub state: Option<&'a State>,
+    /// Who sent each of the updates, in ascending order.
+    pub devices: &'a [u32],
+    /// The seed of the run.
+    pub seed: u64,
+    /// The round, from 1.
+    pub round: u32,
+    /// What the aggregator has trained itself, on its [root examples](super::Rule::root_examples), as an update: d values.
+    pub root: Option<&'a [f32]>,
+}
+
 /// The updates that a rule is to aggregate: m rows, counted from 0 in ascending order of their devices.
 pub struct Round<'a> {
     geometry: &'a Geometry<'a>,
     byzantine: Byzantine,
     /// A row of the geometry that is not among them.
     left_out: Option<usize>,
-    /// What the rule has kept of earlier rounds.
-    state: Option<&'a State>,
+    context: Context<'a>,
 }
 
 impl<'a> Round<'a> {
     /// All updates that `geometry` is of.
     pub fn new(geometry: &'a Geometry<'a>, byzantine: Byzantine) -> Self {
-        Round { geometry, byzantine, left_out: None, state: None }
+        Round { geometry, byzantine, left_out: None, context: Context::default() }
     }
 
     pub(super) fn without(geometry: &'a Geometry<'a>, byzantine: Byzantine, left_out: usize) -> Self {
-        Round { geometry, byzantine, left_out: Some(left_out), state: None }
+        Round { left_out: Some(left_out), ..Round::new(geometry, byzantine) }
     }
 
-    /// The same, for a rule that has kept `state` of earlier rounds.
-    pub(super) fn remembering<'b>(&self, state: &'b State) -> Round<'b>
+    /// The same, of which this is known beside its updates.
+    #[must_use]
+    pub fn in_context<'b>(&self, context: Context<'b>) -> Round<'b>
     where
         'a: 'b,
     {
-        Round { state: Some(state), ..*self }
+        Round { context, ..*self }
     }
 
     /// The vector called `name` that the rule has kept of earlier rounds, if it has.
-    pub fn state(&self, name: &str) -> Option<&[f32]> {
-        self.state?.get(name)
+    pub fn state(&self, name: &str) -> Option<&'a [f32]> {
+        Some(&self.context.state?.get(name)?[..])
+    }
+
+    /// What its updates are among.
+    pub(super) fn geometry(&self) -> &'a Geometry<'a> {
+        self.geometry
+    }
+
+    /// What is known of the round beside its updates.
+    pub(super) fn context(&self) -> &Context<'a> {
+        &self.context
     }
 
     /// Number of updates (the paper's m).
@@ -100,6 +171,21 @@ impl<'a> Round<'a> {
         self.byzantine
     }
 
+    /// The seed of the run; 0 where nobody runs anything.
+    pub fn seed(&self) -> u64 {
+        self.context.seed
+    }
+
+    /// Who sent an update, if that is known.
+    pub fn sender(&self, row: usize) -> Option<u32> {
+        self.context.devices.get(self.in_geometry(row)).copied()
+    }
+
+    /// What the aggregator has trained itself, as an update of d values, if the rule wants it to.
+    pub fn root(&self) -> Option<&'a [f32]> {
+        self.context.root
+    }
+
     /// The number of examples behind each update, if that is known. A device states it itself: a robust rule does not go
     /// by it.
     pub fn examples(&self) -> Option<Vec<f64>> {
@@ -108,6 +194,54 @@ impl<'a> Round<'a> {
             examples.remove(left_out);
         }
         Some(examples)
+    }
+
+    /// The inner products of all pairs of updates, each taken from the model that the round started from; then those with
+    /// `others`, d values each.
+    ///
+    /// Each is precise to a millionth of the product of both lengths. The length of a combination whose coefficients add up to 0
+    /// is precise to a millionth of the distances between the updates that it is of, and that of the difference of two to a
+    /// millionth of itself.
+    ///
+    /// # Errors
+    /// As [`Round::distance`].
+    pub fn gram(&self, others: &[&[f32]]) -> Result<Gram, RuleError> {
+        let (gram, devices) = (self.geometry.gram()?, self.devices());
+        let products = others.iter().map(|other| self.geometry.measure.products_with(other));
+        let products = products.collect::<Result<Vec<_>, _>>()?;
+        Ok(Gram::new(devices + others.len(), |a, b| match (a.checked_sub(devices), b.checked_sub(devices)) {
+            (None, None) => gram.product(self.in_geometry(a), self.in_geometry(b)),
+            (None, Some(other)) => products[other][self.in_geometry(a)],
+            (Some(other), None) => products[other][self.in_geometry(b)],
+            (Some(a), Some(b)) => product(others[a], others[b]),
+        }))
+    }
+
+    /// Some coordinates of each update, taken from the model that the round started from.
+    ///
+    /// # Errors
+    /// As [`Round::distance`].
+    pub fn sample(&self, columns: &[usize]) -> Result<Vec<Vec<f32>>, RuleError> {
+        let rows = (0..self.devices()).into_par_iter();
+        rows.map(|row| self.geometry.measure.sample(self.in_geometry(row), columns)).collect()
+    }
+
+    /// An update, taken from the model that the round started from: d values.
+    ///
+    /// # Errors
+    /// As [`Round::distance`].
+    pub fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
+        self.geometry.measure.update(self.in_geometry(row))
+    }
+
+    /// The model that the round started from, d values; `None` if updates are taken from zero.
+    pub fn origin(&self) -> Option<&'a [f32]> {
+        self.geometry.measure.origin()
+    }
+
+    /// Number of values of an update (the paper's d).
+    pub fn dimension(&self) -> usize {
+        self.geometry.measure.dimension()
     }
 
     /// Euclidean distance between two of the updates, to a millionth of itself.

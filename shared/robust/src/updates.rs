@@ -1,6 +1,9 @@
 //! The updates of one round, borrowed from wherever they were received.
 
-use super::RuleError;
+use std::iter::zip;
+
+use super::kernels::products;
+use super::{Distances, Gram, Measure, RuleError};
 
 /// A matrix of m updates of d values each, in ascending order of their devices, and optionally the number
 /// of examples that each was trained on.
@@ -11,6 +14,7 @@ use super::RuleError;
 pub struct Updates<'a> {
     rows: &'a [&'a [f32]],
     weights: Option<&'a [f64]>,
+    origin: Option<&'a [f32]>,
 }
 
 impl<'a> Updates<'a> {
@@ -27,7 +31,19 @@ impl<'a> Updates<'a> {
         if let Some(weights) = weights {
             check_weights(rows.len(), weights)?;
         }
-        Ok(Updates { rows, weights })
+        Ok(Updates { rows, weights, origin: None })
+    }
+
+    /// The same, as models that were trained from the model `origin`: what rules know of an update is how far it is from there.
+    /// Without one, updates are taken from zero.
+    ///
+    /// # Errors
+    /// If it is not as long as the rows.
+    pub fn from_origin(self, origin: &'a [f32]) -> Result<Self, RuleError> {
+        if origin.len() != self.dimension() {
+            return Err(RuleError::Origin { expected: self.dimension(), actual: origin.len() });
+        }
+        Ok(Updates { origin: Some(origin), ..self })
     }
 
     /// What `compute` makes of some of the rows, in this order and without their number of examples.
@@ -40,7 +56,10 @@ impl<'a> Updates<'a> {
         compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>,
     ) -> Result<T, RuleError> {
         let rows: Vec<&[f32]> = rows.iter().map(|row| self.rows[*row]).collect();
-        compute(&Updates::new(&rows, None)?)
+        if rows.is_empty() {
+            return Err(RuleError::NoUpdates);
+        }
+        compute(&Updates { rows: &rows, weights: None, ..*self })
     }
 
     /// The updates; at least one.
@@ -59,9 +78,46 @@ impl<'a> Updates<'a> {
         self.rows[0].len()
     }
 
+    /// The model that they were trained from, if it is known: d values.
+    pub fn origin(&self) -> Option<&'a [f32]> {
+        self.origin
+    }
+
     /// Examples of each update, if given: finite, not negative, not all zero.
     pub fn weights(&self) -> Option<&'a [f64]> {
         self.weights
+    }
+}
+
+impl Measure for Updates<'_> {
+    fn distances(&self) -> Result<Distances, RuleError> {
+        Ok(Distances::of(self))
+    }
+
+    fn gram(&self) -> Result<Gram, RuleError> {
+        Ok(products::gram(self))
+    }
+
+    fn products_with(&self, other: &[f32]) -> Result<Vec<f64>, RuleError> {
+        Ok(products::products_with(self, other))
+    }
+
+    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError> {
+        let origin = |column: usize| self.origin.map_or(0.0, |origin| origin[column]);
+        Ok(columns.iter().map(|&column| self.rows[row][column] - origin(column)).collect())
+    }
+
+    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
+        let row = self.rows[row];
+        Ok(self.origin.map_or_else(|| row.to_vec(), |origin| zip(row, origin).map(|(v, g)| v - g).collect()))
+    }
+
+    fn origin(&self) -> Option<&[f32]> {
+        self.origin
+    }
+
+    fn dimension(&self) -> usize {
+        Updates::dimension(self)
     }
 }
 
