@@ -7,9 +7,9 @@ use learning::data::Dataset;
 use learning::evaluation::ClassEvaluation;
 use learning::models::Model;
 use rayon::prelude::*;
-use robust::{Remembering, RuleError};
+use robust::{Context, InContext, Local as _, Measured, Round, Rule, RuleError};
 use scenario::Scenario;
-use scenario::defense::DefenseError;
+use scenario::defense::{Arriving as _, DefenseError};
 use scenario::remembered::Remembered;
 use wire::identity::DeviceId;
 
@@ -33,6 +33,8 @@ pub enum Job {
         weights: Vec<f64>,
         /// Selected devices that have shown themselves Byzantine and have no update.
         known_byzantine: usize,
+        /// The global model that they were trained from, length d.
+        global: Arc<[f32]>,
         /// What rule and stages have kept of earlier rounds.
         remembered: Arc<Remembered>,
     },
@@ -125,7 +127,7 @@ impl Worker {
     /// Does a job.
     pub fn perform(&self, job: Job) -> Outcome {
         match job {
-            Job::Aggregate { round, devices, updates, weights, known_byzantine, remembered } => {
+            Job::Aggregate { round, devices, updates, weights, known_byzantine, global, remembered } => {
                 let usable: Vec<bool> =
                     updates.par_iter().map(|update| self.trial.is_usable(update)).collect();
                 let unusable: Vec<_> = select(&devices, usable.iter().map(|usable| !usable));
@@ -134,7 +136,8 @@ impl Worker {
                 let (devices, updates) = (select(&devices, kept()), select(&updates, kept()));
                 let weights = select(&weights, kept());
                 let rows = updates.iter().map(|update| Cow::Borrowed(&update[..])).collect();
-                let result = self.aggregate(round, devices, rows, weights, known, &remembered);
+                let from = (&*global, &*remembered);
+                let result = self.aggregate(round, devices, rows, weights, known, from);
                 self.engine.release(round);
                 match result {
                     Err(DefenseError::Rule(RuleError::Backend(what))) => {
@@ -164,17 +167,32 @@ impl Worker {
         rows: Vec<Cow<'_, [f32]>>,
         weights: Vec<f64>,
         known_byzantine: usize,
-        remembered: &Remembered,
+        (global, remembered): (&[f32], &Remembered),
     ) -> Result<Aggregate, DefenseError> {
         let fewer = self.scenario.fewer_byzantine(rows.len(), known_byzantine)?;
         let (byzantine, executor) = (self.scenario.assumed(fewer), &*self.engine);
         let mut after = remembered.clone();
-        let rule = Remembering { rule: &*self.scenario.aggregation.rule, state: &remembered.rule };
-        let screening = &self.screening;
-        let received = Received { screening, devices, rows, weights, byzantine, rule: &rule, executor };
-        let left = screening.screen(&self.scenario, round, received, &mut after.stages)?;
-        let aggregate = left.updates.aggregate()?;
-        self.scenario.aggregation.rule.remember(&aggregate.values, &mut after.rule);
+        let (state, seed) = (Some(&remembered.rule), self.scenario.seed);
+        let context = Context { state, seed, round, ..Context::default() };
+        let received = Received {
+            screening: &self.screening,
+            devices,
+            rows,
+            weights,
+            byzantine,
+            origin: global,
+            measured: Measured::default(),
+            rule: InContext { rule: &*self.scenario.aggregation.rule, context },
+            executor,
+        };
+        let left = self.screening.screen(&self.scenario, round, received, &mut after.stages)?;
+        let aggregate = |rule: &dyn Rule| {
+            let updates = &left.updates;
+            let aggregate = updates.updates(|updates| executor.aggregate(rule, updates, byzantine))?;
+            rule.remember(&Round::new(&updates.geometry(), byzantine), &aggregate.values, &mut after.rule)?;
+            Ok::<_, RuleError>(aggregate)
+        };
+        let aggregate = left.updates.ruled(left.devices(), |rule| left.ruled(rule, aggregate))?;
         let used = left.used(&aggregate.used);
         Ok(Aggregate { parameters: aggregate.values, removed: left.removed, used, remembered: after })
     }
@@ -202,6 +220,7 @@ mod tests {
             updates: rows_of_bias(&[3.0, -10.0, 1.0]).into_iter().map(Arc::from).collect(),
             weights: vec![1.0, 1.0, 3.0],
             known_byzantine: 0,
+            global: vec![0.0; 4].into(),
             remembered: Arc::default(),
         };
         let outcome = Worker::new(&scenario, &model(), Arc::new(test_set()), &Cpu).unwrap().perform(job);
@@ -270,6 +289,7 @@ mod tests {
             updates,
             weights: vec![1.0],
             known_byzantine: 0,
+            global: vec![0.0; 4].into(),
             remembered: Arc::default(),
         };
         let outcome = worker.perform(job);
@@ -293,6 +313,7 @@ mod tests {
             updates,
             weights,
             known_byzantine: 0,
+            global: vec![0.0].into(),
             remembered: Arc::default(),
         };
         let outcome = worker.perform(job);
@@ -312,6 +333,7 @@ mod tests {
             updates: rows_of_bias(biases).into_iter().map(Arc::from).collect(),
             weights: vec![1.0; biases.len()],
             known_byzantine: known,
+            global: vec![0.0; 4].into(),
             remembered: Arc::default(),
         };
         let worker = Worker::new(&scenario, &model(), Arc::new(test_set()), &Cpu).unwrap();

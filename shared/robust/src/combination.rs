@@ -37,8 +37,9 @@ impl Combination {
         used.next().is_none().then_some(row)
     }
 
-    /// The combination that has these coefficients of `parts`, and `others` of its own.
-    pub(crate) fn of_parts(&self, parts: &[Combination]) -> Self {
+    /// What it is of rows that are combinations themselves: a combination of what these are of.
+    #[must_use]
+    pub fn of_parts(&self, parts: &[Combination]) -> Self {
         let devices = parts.first().map_or(0, |part| part.weights.len());
         let mut whole = Combination::of(vec![0.0; devices]);
         let counted = parts.iter().zip(&self.weights).filter(|(_, weight)| **weight != 0.0);

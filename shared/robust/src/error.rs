@@ -67,6 +67,33 @@ pub enum RuleError {
         /// Number of updates (the paper's m).
         devices: usize,
     },
+    /// A setting that cannot be.
+    #[error("{rule} needs {parameter} to be {condition}, and not {value}: change aggregation.{parameter}")]
+    Setting {
+        /// Name of the rule.
+        rule: &'static str,
+        /// Key of the setting in the scenario's `[aggregation]` table.
+        parameter: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        condition: &'static str,
+    },
+    /// An exact search that would take too long.
+    #[error(
+        "{rule} looks among too many subsets of {devices} updates without {byzantine} of them: after {steps} steps it \
+         gives up; lower aggregation.byzantine or the number of devices"
+    )]
+    TooHard {
+        /// Name of the rule.
+        rule: &'static str,
+        /// Steps after which it gives up.
+        steps: u64,
+        /// Number of updates (the paper's m).
+        devices: usize,
+        /// How many are left out.
+        byzantine: usize,
+    },
     /// Bulyan's guarantee does not hold for these numbers, of which each condition takes several.
     #[error(
         "bulyan needs {condition}, but byzantine = {byzantine}, devices = {devices}, theta = {theta} and \

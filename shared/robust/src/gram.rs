@@ -70,6 +70,14 @@ impl Gram {
             .collect()
     }
 
+    /// That of the vectors as they are seen from their mean, with shares in it that add up to 1.
+    #[must_use]
+    pub fn centred(&self, shares: &[f64]) -> Self {
+        let with = self.products_with(shares);
+        let square = dot(&with, shares);
+        Gram::new(self.size, |i, j| self.product(i, j) - with[i] - with[j] + square)
+    }
+
     /// That of some of the vectors, in this order.
     #[must_use]
     pub fn select(&self, vectors: &[usize]) -> Self {

@@ -36,6 +36,7 @@
 
 mod combination;
 mod different;
+mod draws;
 mod error;
 mod gram;
 mod kernels;
@@ -47,6 +48,7 @@ mod properties;
 mod round;
 mod rule;
 mod rules;
+mod spectrum;
 mod state;
 mod updates;
 
@@ -61,9 +63,10 @@ pub use kernels::sorting::SortingNetwork;
 pub use kernels::trimmed_mean::adds_up_in_order;
 pub use mixing::Mixing;
 pub use plan::{LeaveOneOutPlan, Plan, Statistic};
-pub use processors::{Aggregate, Executor, Processors, carry_out};
-pub use round::{Context, Geometry, Measure, Round};
+pub use processors::{Aggregate, Executor, Processors, carry_out, combine};
+pub use round::{Context, Geometry, Local, Measure, Measured, Round};
 pub use rule::{Byzantine, InContext, Rule};
 pub use rules::*;
+pub use spectrum::largest_eigenpair;
 pub use state::State;
 pub use updates::Updates;

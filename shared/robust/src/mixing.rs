@@ -46,7 +46,7 @@ impl Geometry<'_> {
         Geometry::new(
             mixtures.len(),
             examples,
-            Mixed { updates: self, mixtures, others: others_of(mixtures) },
+            Box::new(Mixed { updates: self, mixtures, others: others_of(mixtures) }),
         )
     }
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::kernels::columns::give_shape;
-use super::kernels::combine::{combinations, combine};
+use super::kernels::combine::{self, combinations};
 use super::kernels::mean::weighted_mean;
 use super::kernels::means::leave_one_out_means;
 use super::kernels::near_median::mean_near_median;
@@ -11,7 +11,8 @@ use super::kernels::near_medians::means_near_medians;
 use super::kernels::signs::mean_by_majority;
 use super::kernels::{median, trimmed_mean};
 use super::{
-    Byzantine, Geometry, LeaveOneOutPlan, MeanWeights, Plan, Rule, RuleError, Statistic, Updates, different,
+    Byzantine, Combination, Geometry, LeaveOneOutPlan, MeanWeights, Plan, Rule, RuleError, Statistic,
+    Updates, different,
 };
 
 /// What carries the plans of rules out: the processors, or a GPU.
@@ -92,6 +93,16 @@ impl Executor for Processors {
     }
 }
 
+/// What combinations of `updates` are on the processors, d values each.
+///
+/// # Errors
+/// If they are of other updates.
+pub fn combine(all: &[Combination], updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+    let mut vectors = Vec::new();
+    combinations(updates, all, &mut vectors)?;
+    Ok(vectors)
+}
+
 /// What `plan` makes of `updates` on the processors, d values.
 ///
 /// # Errors
@@ -111,11 +122,10 @@ pub fn carry_out(plan: &Plan, updates: &Updates<'_>) -> Result<Vec<f32>, RuleErr
         Plan::Columns { statistic, rows: Some(rows) } => {
             updates.of_rows(rows, |updates| Ok(statistic_of(*statistic, updates)))
         }
-        Plan::Combination(combination) => combine(updates, combination),
+        Plan::Combination(combination) => combine::combine(updates, combination),
         Plan::ColumnsOf { statistic, combinations: parts } => {
-            let mut parts_made = Vec::new();
-            combinations(updates, parts, &mut parts_made)?;
-            let rows: Vec<&[f32]> = parts_made.iter().map(Vec::as_slice).collect();
+            let parts = combine(parts, updates)?;
+            let rows: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
             let mixed = Updates::new(&rows, None)?;
             let mixed = updates.origin().map_or(Ok(mixed), |origin| mixed.from_origin(origin))?;
             Ok(statistic_of(*statistic, &mixed))

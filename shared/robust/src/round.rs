@@ -1,10 +1,11 @@
 //! What a rule may ask of a round: distances, inner products, neighbours, who sent what, and what it has kept.
 
-use std::sync::OnceLock;
+use std::iter::zip;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
-use super::kernels::products::product;
+use super::kernels::products::{self, product};
 use super::kernels::selection::{Neighbours, Selection};
 use super::{Byzantine, Distances, Gram, RuleError, State, Updates};
 
@@ -47,36 +48,109 @@ pub trait Measure: Send + Sync {
     fn dimension(&self) -> usize;
 }
 
-/// What is known of the updates of a round, measured when it is first asked for, and then once for all rules and for all
-/// rounds that leave one of them out.
-pub struct Geometry<'a> {
-    devices: usize,
-    examples: Option<&'a [f64]>,
-    measure: Box<dyn Measure + 'a>,
+/// Updates that are in the memory of this machine, whoever keeps them there: the processors measure them.
+pub trait Local: Send + Sync {
+    /// What `compute` makes of them.
+    ///
+    /// # Errors
+    /// If they are no matrix, or what `compute` fails with.
+    fn updates<T>(&self, compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>) -> Result<T, RuleError>;
+
+    /// As [`Measure::origin`].
+    fn origin(&self) -> Option<&[f32]>;
+
+    /// As [`Measure::dimension`].
+    fn dimension(&self) -> usize;
+}
+
+impl<L: Local> Measure for L {
+    fn distances(&self) -> Result<Distances, RuleError> {
+        self.updates(|updates| Ok(Distances::of(updates)))
+    }
+
+    fn gram(&self) -> Result<Gram, RuleError> {
+        self.updates(|updates| Ok(products::gram(updates)))
+    }
+
+    fn products_with(&self, other: &[f32]) -> Result<Vec<f64>, RuleError> {
+        self.updates(|updates| Ok(products::products_with(updates, other)))
+    }
+
+    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError> {
+        self.updates(|updates| {
+            let origin = |column: usize| updates.origin().map_or(0.0, |origin| origin[column]);
+            Ok(columns.iter().map(|&column| updates.rows()[row][column] - origin(column)).collect())
+        })
+    }
+
+    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
+        self.updates(|updates| {
+            let row = updates.rows()[row];
+            let from = |origin: &[f32]| zip(row, origin).map(|(value, origin)| value - origin).collect();
+            Ok(updates.origin().map_or_else(|| row.to_vec(), from))
+        })
+    }
+
+    fn origin(&self) -> Option<&[f32]> {
+        Local::origin(self)
+    }
+
+    fn dimension(&self) -> usize {
+        Local::dimension(self)
+    }
+}
+
+/// What has been measured of the updates of a round; what is cloned from it knows the same, and what it learns later.
+#[derive(Clone, Debug, Default)]
+pub struct Measured(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
     distances: OnceLock<Result<Distances, RuleError>>,
     gram: OnceLock<Result<Gram, RuleError>>,
     nearest: OnceLock<Vec<Vec<(usize, f64)>>>,
     neighbours: OnceLock<Neighbours>,
 }
 
+impl Measured {
+    /// What is known of some of the updates by that.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let known = Known::default();
+        if let Some(Ok(gram)) = self.0.gram.get() {
+            let gram = gram.select(rows);
+            known.gram.get_or_init(|| Ok(gram));
+        }
+        Measured(Arc::new(known))
+    }
+}
+
+/// What is known of the updates of a round, measured when it is first asked for, and then once for all stages, for the rule,
+/// and for all rounds that leave one of them out.
+pub struct Geometry<'a> {
+    devices: usize,
+    examples: Option<&'a [f64]>,
+    measure: Box<dyn Measure + 'a>,
+    measured: Measured,
+}
+
 impl<'a> Geometry<'a> {
     /// That of `updates` in this machine's memory.
     pub fn of(updates: &'a Updates<'a>) -> Self {
-        Geometry::new(updates.len(), updates.weights(), *updates)
+        Geometry::new(updates.len(), updates.weights(), Box::new(*updates))
+            .knowing(updates.measured().cloned())
     }
 
     /// That of the updates of `devices` devices, wherever they are: with the number of examples behind each, if that is
     /// known, and what measures them.
-    pub fn new(devices: usize, examples: Option<&'a [f64]>, measure: impl Measure + 'a) -> Self {
-        Geometry {
-            devices,
-            examples,
-            measure: Box::new(measure),
-            distances: OnceLock::new(),
-            gram: OnceLock::new(),
-            nearest: OnceLock::new(),
-            neighbours: OnceLock::new(),
-        }
+    pub fn new(devices: usize, examples: Option<&'a [f64]>, measure: Box<dyn Measure + 'a>) -> Self {
+        Geometry { devices, examples, measure, measured: Measured::default() }
+    }
+
+    /// The same, with what has been measured of these updates.
+    #[must_use]
+    pub fn knowing(self, measured: Option<Measured>) -> Self {
+        Geometry { measured: measured.unwrap_or_default(), ..self }
     }
 
     /// Number of updates (the paper's m).
@@ -89,17 +163,23 @@ impl<'a> Geometry<'a> {
     }
 
     fn distances(&self) -> Result<&Distances, RuleError> {
-        self.distances.get_or_init(|| self.measure.distances()).as_ref().map_err(Clone::clone)
+        self.measured.0.distances.get_or_init(|| self.measure.distances()).as_ref().map_err(Clone::clone)
     }
 
     fn gram(&self) -> Result<&Gram, RuleError> {
-        self.gram.get_or_init(|| self.measure.gram()).as_ref().map_err(Clone::clone)
+        self.measured.0.gram.get_or_init(|| self.measure.gram()).as_ref().map_err(Clone::clone)
     }
 
     /// Of each row all others, nearest first.
     fn nearest(&self) -> Result<&[Vec<(usize, f64)>], RuleError> {
         let distances = self.distances()?;
-        Ok(self.nearest.get_or_init(|| distances.each_nearest_first()))
+        Ok(self.measured.0.nearest.get_or_init(|| distances.each_nearest_first()))
+    }
+
+    /// The nearest of each row, of which `count` make up a score at first.
+    fn neighbours(&self, count: usize) -> Result<&Neighbours, RuleError> {
+        let nearest = self.nearest()?;
+        Ok(self.measured.0.neighbours.get_or_init(|| Neighbours::of(nearest, count)))
     }
 }
 
@@ -115,7 +195,7 @@ pub struct Context<'a> {
     /// The round, from 1.
     pub round: u32,
     /// What the aggregator has trained itself, on its [root examples](super::Rule::root_examples), as an update: d values.
-    pub root: Option<&'a [f32]>,
+    pub root: Option<&'a Arc<[f32]>>,
 }
 
 /// The updates that a rule is to aggregate: m rows, counted from 0 in ascending order of their devices.
@@ -148,12 +228,17 @@ impl<'a> Round<'a> {
 
     /// The vector called `name` that the rule has kept of earlier rounds, if it has.
     pub fn state(&self, name: &str) -> Option<&'a [f32]> {
-        Some(&self.context.state?.get(name)?[..])
+        self.context.state?.get(name)
     }
 
     /// What its updates are among.
     pub(super) fn geometry(&self) -> &'a Geometry<'a> {
         self.geometry
+    }
+
+    /// The same, to be held.
+    pub fn shared_state(&self, name: &str) -> Option<Arc<[f32]>> {
+        self.context.state?.shared(name).cloned()
     }
 
     /// What is known of the round beside its updates.
@@ -182,7 +267,7 @@ impl<'a> Round<'a> {
     }
 
     /// What the aggregator has trained itself, as an update of d values, if the rule wants it to.
-    pub fn root(&self) -> Option<&'a [f32]> {
+    pub fn root(&self) -> Option<&'a Arc<[f32]>> {
         self.context.root
     }
 
@@ -286,8 +371,7 @@ impl<'a> Round<'a> {
     /// As [`Round::distance`].
     pub fn selection(&self, count: usize) -> Result<Selection<'a>, RuleError> {
         let (distances, nearest) = (self.geometry.distances()?, self.geometry.nearest()?);
-        let neighbours = self.geometry.neighbours.get_or_init(|| Neighbours::of(nearest, count));
-        Ok(Selection::new(distances, nearest, neighbours, self.left_out))
+        Ok(Selection::new(distances, nearest, self.geometry.neighbours(count)?, self.left_out))
     }
 
     fn in_geometry(&self, row: usize) -> usize {

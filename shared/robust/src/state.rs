@@ -12,7 +12,12 @@ pub struct State(BTreeMap<String, Arc<[f32]>>);
 
 impl State {
     /// The vector called `name`, if it has been set.
-    pub fn get(&self, name: &str) -> Option<&Arc<[f32]>> {
+    pub fn get(&self, name: &str) -> Option<&[f32]> {
+        self.shared(name).map(|values| &values[..])
+    }
+
+    /// The same, to be held.
+    pub fn shared(&self, name: &str) -> Option<&Arc<[f32]>> {
         self.0.get(name)
     }
 

@@ -1,9 +1,6 @@
 //! The updates of one round, borrowed from wherever they were received.
 
-use std::iter::zip;
-
-use super::kernels::products;
-use super::{Distances, Gram, Measure, RuleError};
+use super::{Local, Measured, RuleError};
 
 /// A matrix of m updates of d values each, in ascending order of their devices, and optionally the number
 /// of examples that each was trained on.
@@ -15,6 +12,7 @@ pub struct Updates<'a> {
     rows: &'a [&'a [f32]],
     weights: Option<&'a [f64]>,
     origin: Option<&'a [f32]>,
+    measured: Option<&'a Measured>,
 }
 
 impl<'a> Updates<'a> {
@@ -31,7 +29,7 @@ impl<'a> Updates<'a> {
         if let Some(weights) = weights {
             check_weights(rows.len(), weights)?;
         }
-        Ok(Updates { rows, weights, origin: None })
+        Ok(Updates { rows, weights, origin: None, measured: None })
     }
 
     /// The same, as models that were trained from the model `origin`: what rules know of an update is how far it is from there.
@@ -44,6 +42,17 @@ impl<'a> Updates<'a> {
             return Err(RuleError::Origin { expected: self.dimension(), actual: origin.len() });
         }
         Ok(Updates { origin: Some(origin), ..self })
+    }
+
+    /// The same, of which this has been measured; and what is measured from now on is known there.
+    #[must_use]
+    pub fn knowing(self, measured: &'a Measured) -> Self {
+        Updates { measured: Some(measured), ..self }
+    }
+
+    /// What has been measured of them.
+    pub fn measured(&self) -> Option<&'a Measured> {
+        self.measured
     }
 
     /// What `compute` makes of some of the rows, in this order and without their number of examples.
@@ -59,7 +68,7 @@ impl<'a> Updates<'a> {
         if rows.is_empty() {
             return Err(RuleError::NoUpdates);
         }
-        compute(&Updates { rows: &rows, weights: None, ..*self })
+        compute(&Updates { rows: &rows, weights: None, measured: None, ..*self })
     }
 
     /// The updates; at least one.
@@ -89,27 +98,9 @@ impl<'a> Updates<'a> {
     }
 }
 
-impl Measure for Updates<'_> {
-    fn distances(&self) -> Result<Distances, RuleError> {
-        Ok(Distances::of(self))
-    }
-
-    fn gram(&self) -> Result<Gram, RuleError> {
-        Ok(products::gram(self))
-    }
-
-    fn products_with(&self, other: &[f32]) -> Result<Vec<f64>, RuleError> {
-        Ok(products::products_with(self, other))
-    }
-
-    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError> {
-        let origin = |column: usize| self.origin.map_or(0.0, |origin| origin[column]);
-        Ok(columns.iter().map(|&column| self.rows[row][column] - origin(column)).collect())
-    }
-
-    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
-        let row = self.rows[row];
-        Ok(self.origin.map_or_else(|| row.to_vec(), |origin| zip(row, origin).map(|(v, g)| v - g).collect()))
+impl Local for Updates<'_> {
+    fn updates<T>(&self, compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>) -> Result<T, RuleError> {
+        compute(self)
     }
 
     fn origin(&self) -> Option<&[f32]> {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::mean_of;
 use crate::{Byzantine, Krum, Plan, Round, Rule, RuleError};
 
 /// The mean of the updates of least score, which is that of the rule `krum` (Blanchard et al. 2017).
@@ -45,9 +46,7 @@ impl Rule for MultiKrum {
         let mut order: Vec<usize> = (0..devices).collect();
         // Stable: of equals the first stays ahead.
         order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-        let mut weights = vec![0.0; devices];
-        order[..self.selects(devices, byzantine)].iter().for_each(|row| weights[*row] = 1.0);
-        Ok(Plan::Mean { weights: Some(weights) })
+        Ok(mean_of(&order[..self.selects(devices, byzantine)], devices))
     }
 }
 

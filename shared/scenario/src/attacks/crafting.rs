@@ -87,8 +87,10 @@ impl<'a> Crafting<'a> {
         executor: &dyn TensorExecutor,
         state: &mut State,
     ) -> Result<Option<Tensor>, AttackError> {
+        let global_values = global.to_vec1::<f32>()?;
         let view = View {
             global,
+            global_values: &global_values,
             models,
             colluders: &self.colluders,
             benign: &self.benign,

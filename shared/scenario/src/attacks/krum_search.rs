@@ -47,7 +47,8 @@ impl Measures {
             Ok(Offset { squared, along: (offset * signs)?.sum_all()?.to_scalar()? })
         };
         let offsets = (0..known.len()).map(offset).collect::<candle_core::Result<_>>()?;
-        Ok(Measures { distances: view.executor.distances(&models)?, offsets, dimension: origin.dim(1)? })
+        let distances = view.executor.measure(view.updates(&models)).distances()?;
+        Ok(Measures { distances, offsets, dimension: origin.dim(1)? })
     }
 }
 
