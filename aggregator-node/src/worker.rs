@@ -15,6 +15,7 @@ use wire::identity::DeviceId;
 
 use crate::backend::{Backend, Engine};
 use crate::evaluator::{Evaluator, Examples};
+use crate::root::Root;
 use crate::screening::{Received, Screening};
 use crate::trial::Trial;
 
@@ -95,6 +96,7 @@ pub struct Worker {
     screening: Screening,
     engine: Box<dyn Engine>,
     test: Evaluator,
+    root: Option<Root>,
 }
 
 impl Worker {
@@ -111,7 +113,21 @@ impl Worker {
         let screening = Screening::new(scenario, model, &test)?;
         let trial = Trial::new(model.clone(), &test);
         let test = Evaluator::new(model.clone(), Examples::All(test));
-        Ok(Worker { scenario: scenario.clone(), trial, screening, engine: backend.engine(), test })
+        Ok(Worker {
+            scenario: scenario.clone(),
+            trial,
+            screening,
+            engine: backend.engine(),
+            test,
+            root: None,
+        })
+    }
+
+    /// The same, that trains on `examples` of its own where the rule wants it to.
+    #[must_use]
+    pub fn with_root(self, model: &Arc<dyn Model>, examples: Option<Arc<Dataset>>) -> Self {
+        let root = examples.map(|examples| Root::new(&self.scenario, model.clone(), examples));
+        Worker { root, ..self }
     }
 
     /// Whether [`Worker::take`] does anything.
@@ -173,7 +189,8 @@ impl Worker {
         let (byzantine, executor) = (self.scenario.assumed(fewer), &*self.engine);
         let mut after = remembered.clone();
         let (state, seed) = (Some(&remembered.rule), self.scenario.seed);
-        let context = Context { state, seed, round, ..Context::default() };
+        let root = self.root.as_ref().map(|root| root.update(round, global.into())).transpose()?;
+        let context = Context { state, seed, round, root: root.as_ref(), ..Context::default() };
         let received = Received {
             screening: &self.screening,
             devices,

@@ -298,7 +298,8 @@ fn a_condition_that_fails_is_the_same_error() {
 fn resident_updates_that_are_none_are_refused() {
     let Some(gpu) = gpu() else { return };
     let values = gpu.stream().clone_htod(&[1.0_f32; 7]).unwrap();
-    let refused = |devices, weights| ResidentUpdates::new(values.as_view(), devices, weights, &[0.0; 7]).err().unwrap();
+    let refused =
+        |devices, weights| ResidentUpdates::new(values.as_view(), devices, weights, &[0.0; 7]).err().unwrap();
     assert_eq!(refused(0, None), RuleError::NoUpdates);
     assert_eq!(refused(3, None), RuleError::Dimension { row: 2, expected: 2, actual: 3 });
     assert_eq!(refused(1, Some(&[1.0; 2])), RuleError::WeightCount { rows: 1, weights: 2 });

@@ -46,11 +46,29 @@ impl Catalogue {
         rules.add::<robust::TrimmedMean>("trimmed-mean");
         rules.add::<robust::Median>("median");
         rules.add::<robust::Meamed>("meamed");
+        rules.add::<robust::GeometricMedian>("geometric-median");
+        rules.add::<robust::MedianOfMeans>("median-of-means");
+        rules.add::<robust::CenteredClipping>("centered-clipping");
+        rules.add::<robust::Cge>("cge");
+        rules.add::<robust::Mda>("mda");
+        rules.add::<robust::Smea>("smea");
+        rules.add::<robust::Caf>("caf");
+        rules.add::<robust::SignMajority>("sign-majority");
+        rules.add::<robust::FoolsGold>("foolsgold");
+        rules.add::<robust::FlTrust>("fltrust");
 
         let mut stages = Registry::<dyn Stage>::new("defense", "kind", &["kind"]);
         stages.add::<defense::ErrorRateRejection>("err");
         stages.add::<defense::LossRejection>("lfr");
         stages.add::<defense::Union>("union");
+        stages.add::<defense::Clip>("clip");
+        stages.add::<defense::AdaptiveClipping>("arc");
+        stages.add::<defense::NearestNeighbourMixing>("nnm");
+        stages.add::<defense::Bucketing>("bucketing");
+        stages.add::<defense::DivideAndConquer>("dnc");
+        stages.add::<defense::NormSign>("norm-sign");
+        stages.add::<defense::ClippedClustering>("clipped-clustering");
+        stages.add::<defense::Flame>("flame");
 
         let mut attacks = Registry::<dyn Attack>::new("attack", "kind", &["kind", "round-fraction"]);
         attacks.add::<attacks::Gaussian>("gaussian");

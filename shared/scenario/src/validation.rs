@@ -32,7 +32,7 @@ impl Scenario {
             format!("{} must lie between 1 and fleet.devices = {}", self.selected(), fleet.devices)
         })?;
 
-        self.data.check(&self.dataset, fleet.devices)?;
+        self.data.check(&self.dataset, fleet.devices, self.aggregation.rule.root_examples())?;
 
         require(self.byzantine() <= fleet.devices, "aggregation.byzantine", || {
             format!("{} is more than fleet.devices = {}", self.byzantine(), fleet.devices)

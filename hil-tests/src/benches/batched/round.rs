@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aggregator_node::evaluator::BATCH;
+use aggregator_node::root::Root;
 use aggregator_node::screening::{validation_examples, validation_sizes};
 use aggregator_node::trial::{LARGE, Trial};
 use anyhow::{Context, bail};
@@ -45,6 +46,7 @@ pub(super) struct Simulation {
     trainer: Trainer,
     place: Place,
     trial: Trial,
+    root: Option<Root>,
     /// By their number: what evaluates on so many validation examples.
     validation: BTreeMap<usize, Evaluator>,
     test: Evaluator,
@@ -88,6 +90,7 @@ impl Simulation {
             place: place.clone(),
             validation: validation_sizes(scenario).map(validation).collect::<anyhow::Result<_>>()?,
             trial: Trial::new(model.clone(), &data.test),
+            root: data.root.clone().map(|examples| Root::new(scenario, model.clone(), examples)),
             test: evaluator(data.test.batches(BATCH).collect())?,
             global: Tensor::new(&global[..], device)?,
             values: global,
@@ -270,7 +273,8 @@ impl Simulation {
         let (scenario, byzantine) = (&*self.scenario, self.scenario.assumed(fewer));
         let mut remembered = Remembered::clone(&self.remembered);
         let (state, seed) = (Some(&self.remembered.rule), scenario.seed);
-        let context = Known { state, seed, round, ..Known::default() };
+        let root = self.root.as_ref().map(|root| root.update(round, self.values.clone())).transpose()?;
+        let context = Known { state, seed, round, root: root.as_ref(), ..Known::default() };
         let rule = InContext { rule: &*scenario.aggregation.rule, context };
         let (stages, attackers) = (&scenario.defense, &self.attackers);
         let defense = Defense { stages, seed, attackers, round, byzantine };

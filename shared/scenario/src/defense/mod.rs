@@ -17,10 +17,19 @@
 //! is refused ([`TooFewUpdates`]). For the same reason the round machine leaves the model as it is in a round where too few
 //! devices answer.
 
+mod arc;
+mod bucketing;
+mod clip;
+mod clipped_clustering;
+mod clusters;
+mod dnc;
 mod err;
+mod flame;
 mod judging;
 mod leave_one_out;
 mod lfr;
+mod nnm;
+mod norm_sign;
 mod pipeline;
 #[cfg(test)]
 mod testing;
@@ -35,10 +44,18 @@ use learning::models::ModelError;
 use robust::{Byzantine, Combination, Round, RuleError, State};
 use wire::identity::DeviceId;
 
+pub use arc::AdaptiveClipping;
+pub use bucketing::Bucketing;
+pub use clip::Clip;
+pub use clipped_clustering::ClippedClustering;
+pub use dnc::DivideAndConquer;
 pub use err::ErrorRateRejection;
+pub use flame::Flame;
 pub use judging::{Judging, Ties};
 pub use leave_one_out::{LeaveOneOut, TieBreaker};
 pub use lfr::LossRejection;
+pub use nnm::NearestNeighbourMixing;
+pub use norm_sign::NormSign;
 pub use pipeline::{Arriving, Defense, Mixtures, Screened};
 pub use union::Union;
 
