@@ -489,7 +489,7 @@ def neurotoxin_cases(entry):
         one["rounds"] = [before, round]
         yield one
     hand = [small([[5, 6, 7, 8]], [], origin=origin) for origin in ([0, 0, 0, 0], [3, -4, 1, 2], [3, 5, 2, 3])]
-    yield case("by hand: nothing is known in the first round; then the two largest changes, 3 and -4; then 9 and the first of three of 1, 1 and 0",
+    yield case("by hand: nothing is known in the first round; then the two largest changes, 3 and -4; then 9 and the first of two of 1",
                hand, {"top": 0.5}, 1, True)
 
 
@@ -521,7 +521,7 @@ def poisoned_fl_cases(entry):
 
 
 def mimic_cases(entry):
-    def rounds(label, count, benign, width, colluders=1, far=6.0):
+    def rounds(label, count, benign, width, colluders=1, far=6.0, spread=1.0):
         """Device 2 is the one that differs most, always in the same direction."""
         drawn = random(18, label)
         direction = drawn.normal(size=width)
@@ -529,7 +529,7 @@ def mimic_cases(entry):
         made = []
         for number in range(count):
             origin = drawn.normal(size=width)
-            updates = drawn.normal(size=(benign, width))
+            updates = spread * drawn.normal(size=(benign, width))
             updates[2] += direction if number < count - 1 else -direction
             made.append({"global": rounded(origin), "colluders": around(origin, drawn.normal(size=(colluders, width))), "benign": around(origin, updates)})
         z = drawn.normal(size=width)
@@ -540,6 +540,7 @@ def mimic_cases(entry):
     yield case("an odd number of devices, two colluders; warm-up of three rounds", rounds(2, 5, 7, 8, 2), {"warm-up": 3}, 2)
     yield case("random: 12 devices, 40 coordinates; the default warm-up is not over", rounds(3, 3, 9, 40, 3), {}, 3)
     yield case("a benign outlier a million times as far out", rounds(4, 3, 6, 5, 1, 1e6), {"warm-up": 2}, 1)
+    yield case("near duplicates: all but one benign update differ by about a thousandth", rounds(5, 4, 6, 5, spread=1e-3, far=1.0), {"warm-up": 2}, 1)
     hand = {"global": [0.0, 0.0], "colluders": [[1.0, 1.0]], "benign": [[0.0, 1.0], [0.0, -1.0], [6.0, 0.0]], "z": [1.0, 0.0]}
     yield case("by hand: less the mean (2, 0), updates differ most along the first coordinate, and the third device is farthest", [hand], {}, 1, True)
     tie = {"global": [0.0, 0.0], "colluders": [[1.0, 1.0]], "benign": [[-4.0, 0.0], [2.0, 0.0], [2.0, 0.0]], "z": [1.0, 0.0]}
@@ -547,7 +548,7 @@ def mimic_cases(entry):
 
 
 def krum_attack_cases(entry):
-    def round(label, colluders, benign, width, spread=0.3, shift=1.0):
+    def round(label, colluders, benign, width, spread=0.3, shift=0.05):
         drawn = random(19, label)
         origin = drawn.normal(size=width)
         updates = shift * np.sign(drawn.normal(size=width)) + spread * drawn.normal(size=(colluders + benign, width))
@@ -564,12 +565,16 @@ def krum_attack_cases(entry):
             yield case(start + "an even number of devices", [round(1, 3, 7, 5)], settings, 3)
             yield case(start + "an odd number of devices", [round(2, 3, 8, 5)], settings, 3)
             yield case(start + "random: 12 devices, 40 coordinates", [round(3, 4, 8, 40)], settings, 4)
-            yield case(start + "near duplicates: all differ by about a thousandth", [round(4, 4, 7, 6, 1e-3)], settings, 4)
+            yield case(start + "near duplicates: all differ by about a thousandth", [round(4, 4, 7, 6, 1e-3, 1e-4)], settings, 4)
     outlier = round(5, 3, 8, 5)
     outlier["benign"][2] = rounded(np.array(outlier["benign"][2]) * 1e6)
     yield case("full knowledge; a benign outlier a million times as far out", [outlier], {"knowledge": "full"}, 3)
-    hand = {"global": [0.0], "colluders": [[1.0]], "benign": [[1.0], [2.0], [3.0], [5.0]], "draws": [[0.0]]}
-    yield case("by hand: the bound is 2/2 + 5 = 6; Krum takes -l only once it is near enough", [hand], {"knowledge": "full"}, 1)
+    hand = {"global": [0.0], "colluders": [[1.0], [2.0]], "benign": [[1.0], [2.0], [6.0], [12.0], [20.0]], "draws": [[0.0], [-0.0078125]]}
+    yield case("by hand: the bound is 15/2 + 20 = 27.5; halved three times, l = 3.4375, the copies' score 3 + 2 l is that of the benign 1, and they come first",
+               [hand], {"knowledge": "full"}, 2, True)
+    far = {"global": [0.0], "colluders": [[1.0]], "benign": [[1.0], [2.0], [3.0], [5.0]], "draws": [[0.0]]}
+    yield case("by hand: even at the global model a single copy scores 1 + 2 where the benign 2 scores 1 + 1: there is no l, and it sends what it trained",
+               [far], {"knowledge": "full"}, 1)
     equal = {"global": [1.0, 1.0], "colluders": [[2.0, 2.0]] * 3, "benign": [[2.0, 2.0]] * 4, "draws": [[0.0, 0.0]] * 3}
     yield case("partial knowledge; all updates are equal: one copy never wins, and as many as could win by themselves are not tried",
                [equal], {}, 3, True)
