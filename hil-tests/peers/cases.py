@@ -60,6 +60,10 @@ def standard_updates():
     far = spread.normal(size=(7, 8))
     far[2] *= 1e6
     yield "an outlier a million times as long as the others", origin, list(far), False
+    tight = random(21)
+    short = 1e-3 * (tight.normal(size=(7, 20)) + 0.7)
+    short[2] *= 5
+    yield "far from zero: updates of about a thousandth, of a model of tens", rounded(30 * tight.normal(size=20)), list(short), False
     yield "random: 12 devices, 40 coordinates", rounded(spread.normal(size=40)), list(spread.normal(size=(12, 40)) + 0.5), False
 
 
