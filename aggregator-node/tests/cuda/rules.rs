@@ -159,7 +159,11 @@ fn krum_selects_the_same() {
             .into_iter()
             .chain([attacked(devices, 2_500)])
         {
-            assert_same_wherever(&Krum {}, (devices - 3) / 3, &Updates::new(&slices(&rows), None).unwrap());
+            assert_same_wherever(
+                &Krum::default(),
+                (devices - 3) / 3,
+                &Updates::new(&slices(&rows), None).unwrap(),
+            );
         }
     }
 }
@@ -287,7 +291,7 @@ fn a_condition_that_fails_is_the_same_error() {
     let rows = matrix("normal", 4, 10);
     let rows = slices(&rows);
     let updates = Updates::new(&rows, None).unwrap();
-    for rule in [&Krum {} as &dyn Rule, &Bulyan::default(), &TrimmedMean::default()] {
+    for rule in [&Krum::default() as &dyn Rule, &Bulyan::default(), &TrimmedMean::default()] {
         let refused =
             |executor: &dyn Executor| executor.aggregate(rule, &updates, Byzantine::of(3)).unwrap_err();
         assert_eq!(refused(&*gpu.engine()), refused(&Processors));

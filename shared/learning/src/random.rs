@@ -46,6 +46,8 @@ pub enum Purpose {
     Coordinates = 16,
     /// Which training examples the aggregator keeps to itself, and in which minibatches it trains on them.
     Root = 17,
+    /// The uniform numbers that clusters are held against.
+    Gaps = 18,
 }
 
 /// The stream of `purpose` for one device in one round; `None` and round 0 where these mean nothing.

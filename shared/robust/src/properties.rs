@@ -34,7 +34,7 @@ pub(super) fn leave_one_out(rule: &dyn Rule, updates: &Updates<'_>) -> Vec<Vec<f
 pub(super) fn select(byzantine: usize, rows: &[Vec<f32>]) -> usize {
     let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
     let updates = Updates::new(&rows, None).unwrap();
-    match Plan::of(&Krum {}, &Geometry::of(&updates), Byzantine::of(byzantine)).unwrap() {
+    match Plan::of(&Krum::default(), &Geometry::of(&updates), Byzantine::of(byzantine)).unwrap() {
         Plan::Row(row) => row,
         other => panic!("{other:?}"),
     }
@@ -86,7 +86,7 @@ fn of_columns(devices: usize) -> Vec<Suited> {
 /// The rules that select rows by their distances, for `devices` >= 3.
 fn of_distances(devices: usize) -> Vec<Suited> {
     let byzantine = (devices - 3) / 2;
-    let (krum, multi_krum) = (Box::new(Krum {}), Box::new(MultiKrum::default()));
+    let (krum, multi_krum) = (Box::new(Krum::default()), Box::new(MultiKrum::default()));
     vec![(krum, byzantine), (multi_krum, byzantine), (Box::new(Bulyan::default()), (devices - 3) / 4)]
 }
 

@@ -345,7 +345,9 @@ impl<'a> Round<'a> {
         let row = self.in_geometry(row);
         match self.left_out {
             None => Ok(self.geometry.distances()?.sum_to_nearest(row, count)),
-            Some(left_out) => Ok(sum_without(left_out, &self.geometry.nearest()?[row], count)),
+            Some(left_out) => {
+                Ok(sum_without(left_out, &self.geometry.nearest()?[row], count, |distance| distance))
+            }
         }
     }
 
@@ -354,14 +356,26 @@ impl<'a> Round<'a> {
     /// # Errors
     /// As [`Round::distance`].
     pub fn sums_to_nearest(&self, count: usize) -> Result<Vec<f64>, RuleError> {
+        self.sums_of_nearest(count, |distance| distance)
+    }
+
+    /// The same of the squares of the distances.
+    ///
+    /// # Errors
+    /// As [`Round::distance`].
+    pub fn squares_to_nearest(&self, count: usize) -> Result<Vec<f64>, RuleError> {
+        self.sums_of_nearest(count, |distance| distance * distance)
+    }
+
+    fn sums_of_nearest(&self, count: usize, of: impl Fn(f64) -> f64 + Sync) -> Result<Vec<f64>, RuleError> {
         let Some(left_out) = self.left_out else {
             let distances = self.geometry.distances()?;
             let rows = (0..self.devices()).into_par_iter();
-            return Ok(rows.map(|row| distances.sum_to_nearest(row, count)).collect());
+            return Ok(rows.map(|row| distances.sum_of_nearest(row, count, &of)).collect());
         };
         // One after the other: other threads are at the rounds without other updates.
         let (before, after) = self.geometry.nearest()?.split_at(left_out);
-        Ok(before.iter().chain(&after[1..]).map(|others| sum_without(left_out, others, count)).collect())
+        Ok(before.iter().chain(&after[1..]).map(|others| sum_without(left_out, others, count, &of)).collect())
     }
 
     /// All updates, to take out one after the other by their distances to those that are left; `count` is how many of the
@@ -379,7 +393,8 @@ impl<'a> Round<'a> {
     }
 }
 
-/// Sum of the first `count` distances but that of `left_out`.
-fn sum_without(left_out: usize, others: &[(usize, f64)], count: usize) -> f64 {
-    others.iter().filter(|(other, _)| *other != left_out).take(count).map(|(_, distance)| distance).sum()
+/// Sum of what `of` makes of the first `count` distances but that of `left_out`.
+fn sum_without(left_out: usize, others: &[(usize, f64)], count: usize, of: impl Fn(f64) -> f64) -> f64 {
+    let others = others.iter().filter(|(other, _)| *other != left_out);
+    others.take(count).map(|(_, distance)| of(*distance)).sum()
 }

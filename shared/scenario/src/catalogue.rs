@@ -69,6 +69,7 @@ impl Catalogue {
         stages.add::<defense::NormSign>("norm-sign");
         stages.add::<defense::ClippedClustering>("clipped-clustering");
         stages.add::<defense::Flame>("flame");
+        stages.add::<defense::FlDetector>("fldetector");
 
         let mut attacks = Registry::<dyn Attack>::new("attack", "kind", &["kind", "round-fraction"]);
         attacks.add::<attacks::Gaussian>("gaussian");

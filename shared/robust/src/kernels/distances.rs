@@ -125,10 +125,15 @@ impl Distances {
     /// Sum of the distances from update `device` to its `count` nearest others, ties included once each; to
     /// all others if there are fewer.
     pub(crate) fn sum_to_nearest(&self, device: usize, count: usize) -> f64 {
+        self.sum_of_nearest(device, count, |distance| distance)
+    }
+
+    /// The same of what `of` makes of each distance.
+    pub(crate) fn sum_of_nearest(&self, device: usize, count: usize, of: impl Fn(f64) -> f64) -> f64 {
         let mut others: Vec<u64> = self.from(device).iter().map(|distance| order(*distance)).collect();
         others.swap_remove(device);
         others.sort_unstable();
-        others.iter().take(count).map(|distance| f64::from_bits(*distance)).sum()
+        others.iter().take(count).map(|distance| of(f64::from_bits(*distance))).sum()
     }
 }
 

@@ -25,7 +25,7 @@ pub use cge::Cge;
 pub use fltrust::FlTrust;
 pub use foolsgold::FoolsGold;
 pub use geometric_median::GeometricMedian;
-pub use krum::Krum;
+pub use krum::{Distance, Krum};
 pub use mda::Mda;
 pub use meamed::Meamed;
 pub use mean::Mean;

@@ -207,7 +207,7 @@ mod tests {
             rows.extend(known.iter().map(Vec::as_slice));
             let byzantine = byzantine.min((rows.len() - 3) / 2);
             let updates = Updates::new(&rows, None).unwrap();
-            let plan = Plan::of(&Krum {}, &Geometry::of(&updates), Byzantine::of(byzantine)).unwrap();
+            let plan = Plan::of(&Krum::default(), &Geometry::of(&updates), Byzantine::of(byzantine)).unwrap();
             let Plan::Row(selected) = plan else { panic!("{plan:?}") };
             let search = search(&known, &signs, rows.len() - byzantine - 2);
             prop_assert_eq!(search.succeeds(f64::from(lambda), copies), selected < copies);

@@ -38,6 +38,14 @@ impl Stage for Bucketing {
         let devices = gate.devices.len();
         let mut order: Vec<usize> = (0..devices).collect();
         order.shuffle(&mut stream(gate.seed, Purpose::Bucketing, None, gate.round));
+        Ok(self.grouped(&order))
+    }
+}
+
+impl Bucketing {
+    /// The means of groups of rows that follow each other in this order.
+    pub(super) fn grouped(&self, order: &[usize]) -> Passed {
+        let devices = order.len();
         let mixture = |group: &[usize]| {
             let mut weights = vec![0.0; devices];
             group.iter().for_each(|row| weights[*row] = 1.0 / group.len() as f64);
@@ -45,7 +53,7 @@ impl Stage for Bucketing {
         };
         let mut mixtures: Vec<Mixture> = order.chunks(self.size as usize).map(mixture).collect();
         mixtures.sort_by_key(|mixture| mixture.place);
-        Ok(Passed::Mixed(mixtures))
+        Passed::Mixed(mixtures)
     }
 }
 

@@ -95,6 +95,9 @@ pub(super) fn larger_by_average_linkage(points: usize, distance: impl Fn(usize, 
     largest(clusters)
 }
 
+/// Distances that differ by less are the same: cosines have no more digits.
+const SAME: f64 = 1e-7;
+
 /// The points that hold together longest, where at least `least` must: what is left before a cluster of so many falls apart when
 /// the pairs of points that are nearest links are cut, the farthest first. That is HDBSCAN's one cluster, for more than half of
 /// the points (Campello et al. 2013; one neighbour makes a core).
@@ -118,7 +121,9 @@ pub(super) fn densest(points: usize, least: usize, distance: impl Fn(usize, usiz
     }
     links.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut left: Vec<usize> = (0..points).collect();
-    while links.pop().is_some() {
+    while let Some(longest) = links.last().map(|link| link.0) {
+        // Links of one length are cut at once.
+        links.retain(|link| link.0 < longest - SAME);
         let Some(part) = parts(&left, &links).into_iter().find(|part| part.len() >= least) else { break };
         left = part;
     }
@@ -157,6 +162,76 @@ fn parts(points: &[usize], links: &[(f64, usize, usize)]) -> Vec<Vec<usize>> {
     parts
 }
 
+/// The places of `numbers` in so many clusters, those of the least numbers first: the ones whose squared distances from their means
+/// are least in sum. Fewer, if there are not so many numbers.
+pub(super) fn clusters_of_numbers(numbers: &[f64], clusters: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..numbers.len()).collect();
+    order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b]));
+    let sorted: Vec<f64> = order.iter().map(|place| numbers[*place]).collect();
+    let (_, starts) = spreads(&sorted, clusters.min(numbers.len()));
+    let ends = starts.iter().skip(1).copied().chain([sorted.len()]);
+    std::iter::zip(&starts, ends).map(|(start, end)| order[*start..end].to_vec()).collect()
+}
+
+/// Of ascending numbers, for 1 to `most` clusters the least sum of squared distances from their means; and where each of the most
+/// clusters begins. Clusters of numbers are intervals, so that the best are found one after the other.
+fn spreads(sorted: &[f64], most: usize) -> (Vec<f64>, Vec<usize>) {
+    let count = sorted.len();
+    let (mut sums, mut squares) = (vec![0.0; count + 1], vec![0.0; count + 1]);
+    for (place, value) in sorted.iter().enumerate() {
+        sums[place + 1] = sums[place] + value;
+        squares[place + 1] = squares[place] + value * value;
+    }
+    let spread = |start: usize, end: usize| {
+        let sum: f64 = sums[end] - sums[start];
+        (squares[end] - squares[start] - sum * sum / (end - start) as f64).max(0.0)
+    };
+    let mut least: Vec<Vec<f64>> =
+        vec![(0..=count).map(|end| if end == 0 { 0.0 } else { spread(0, end) }).collect()];
+    let mut begins: Vec<Vec<usize>> = vec![vec![0; count + 1]];
+    for clusters in 1..most {
+        let (mut best, mut begin) = (vec![f64::INFINITY; count + 1], vec![0; count + 1]);
+        for end in clusters + 1..=count {
+            for start in clusters..end {
+                let total = least[clusters - 1][start] + spread(start, end);
+                if total < best[end] {
+                    (best[end], begin[end]) = (total, start);
+                }
+            }
+        }
+        least.push(best);
+        begins.push(begin);
+    }
+    let mut starts = Vec::new();
+    let mut end = count;
+    for clusters in (0..most.min(begins.len())).rev() {
+        end = begins[clusters][end];
+        starts.push(end);
+    }
+    starts.reverse();
+    (least.iter().map(|least| least[count]).collect(), starts)
+}
+
+/// Whether `numbers` from 0 to 1 fall into two clusters rather than one by the gap statistic: whether two are so much tighter
+/// than those of uniform numbers from 0 to 1, of which some sets are given (Tibshirani et al. 2001).
+pub(super) fn are_two_by_gaps(numbers: &[f64], references: &[Vec<f64>]) -> bool {
+    if numbers.len() < 3 {
+        return false;
+    }
+    let tightness = |numbers: &[f64]| -> [f64; 2] {
+        let mut sorted = numbers.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (spreads, _) = spreads(&sorted, 2);
+        [0, 1].map(|clusters| spreads[clusters].max(f64::MIN_POSITIVE).ln())
+    };
+    let (found, count) = (tightness(numbers), references.len() as f64);
+    let references: Vec<[f64; 2]> = references.iter().map(|reference| tightness(reference)).collect();
+    let mean = |clusters: usize| references.iter().map(|reference| reference[clusters]).sum::<f64>() / count;
+    let [gap_of_one, gap_of_two] = [0, 1].map(|clusters| mean(clusters) - found[clusters]);
+    let variance = references.iter().map(|reference| (reference[1] - mean(1)).powi(2)).sum::<f64>() / count;
+    gap_of_one < gap_of_two - variance.sqrt() * (1.0 + 1.0 / count).sqrt()
+}
+
 /// The largest cluster, in ascending order; of equal ones, that of the lowest point.
 fn largest(clusters: Vec<Vec<usize>>) -> Vec<usize> {
     let sorted = clusters.into_iter().map(|mut cluster| {
@@ -169,6 +244,8 @@ fn largest(clusters: Vec<Vec<usize>>) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng as _, SeedableRng as _};
+
     use super::*;
 
     fn apart(points: &[f64]) -> impl Fn(usize, usize) -> f64 + '_ {
@@ -189,6 +266,36 @@ mod tests {
         // Of two that are as large, the one with the lowest point.
         assert_eq!(larger_by_average_linkage(4, apart(&[9.0, 1.0, 9.5, 0.5])), [0, 2]);
         assert_eq!(larger_by_average_linkage(1, apart(&[3.0])), [0]);
+    }
+
+    #[test]
+    fn clusters_of_numbers_are_the_tightest() {
+        let numbers = [5.0, 0.1, 5.2, 0.0, 9.0];
+        assert_eq!(clusters_of_numbers(&numbers, 1), [[3, 1, 0, 2, 4]]);
+        assert_eq!(clusters_of_numbers(&numbers, 3), [vec![3, 1], vec![0, 2], vec![4]]);
+        assert_eq!(clusters_of_numbers(&[1.0], 2), [[0]]);
+        // All ways to cut in two, one by one.
+        let sorted = [0.0, 1.0, 1.5, 4.0, 4.1, 6.0];
+        let spread = |part: &[f64]| {
+            let mean = part.iter().sum::<f64>() / part.len() as f64;
+            part.iter().map(|value| (value - mean).powi(2)).sum::<f64>()
+        };
+        let least =
+            (1..6).map(|cut| spread(&sorted[..cut]) + spread(&sorted[cut..])).fold(f64::INFINITY, f64::min);
+        assert!((spreads(&sorted, 2).0[1] - least).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_gap_statistic_tells_two_clusters_from_one() {
+        let random = &mut learning::random::Stream::seed_from_u64(3);
+        let references: Vec<Vec<f64>> =
+            (0..20).map(|_| (0..40).map(|_| random.random_range(0.0..1.0)).collect()).collect();
+        let even: Vec<f64> = (0..40).map(|i| f64::from(i) / 39.0).collect();
+        assert!(!are_two_by_gaps(&even, &references));
+        let two: Vec<f64> =
+            (0..40).map(|i| f64::from(i % 20) * 0.001 + if i < 20 { 0.0 } else { 0.981 }).collect();
+        assert!(are_two_by_gaps(&two, &references));
+        assert!(!are_two_by_gaps(&[0.0, 1.0], &[vec![0.1, 0.9]]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{DefenseError, Gate, Passed, Stage};
 /// Removes the updates that lie farthest along the main axis of all, as some coordinates show it (DnC; Shejwalkar and Houmansadr
 /// 2021).
 ///
-/// Several times, coordinates are drawn and `removed` times c updates are marked; those that are never marked are kept, or
+/// Several times, coordinates are drawn and `filter` times c updates are marked; those that are never marked are kept, or
 /// if there is none, those that the last time has not marked. Of updates equally far, the later ones go first.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -24,18 +24,18 @@ pub struct DivideAndConquer {
     /// How many times.
     pub iterations: u32,
     /// How many times as many updates as `byzantine` are marked each time, rounded down (the paper's c).
-    pub removed: f64,
+    pub filter: f64,
 }
 
 impl Default for DivideAndConquer {
     fn default() -> Self {
-        DivideAndConquer { coordinates: 10_000, iterations: 5, removed: 1.0 }
+        DivideAndConquer { coordinates: 10_000, iterations: 5, filter: 1.0 }
     }
 }
 
 impl DivideAndConquer {
     fn marks(&self, devices: usize, byzantine: Byzantine) -> usize {
-        ((self.removed * byzantine.left() as f64) as usize).min(devices.saturating_sub(1))
+        ((self.filter * byzantine.left() as f64) as usize).min(devices.saturating_sub(1))
     }
 }
 
@@ -43,8 +43,8 @@ impl Stage for DivideAndConquer {
     fn check(&self) -> Result<(), Unfit> {
         at_least_one("defense.coordinates", self.coordinates)?;
         at_least_one("defense.iterations", self.iterations)?;
-        require(self.removed >= 0.0 && self.removed.is_finite(), "defense.removed", || {
-            format!("{} must be a number that is not negative", self.removed)
+        require(self.filter >= 0.0 && self.filter.is_finite(), "defense.filter", || {
+            format!("{} must be a number that is not negative", self.filter)
         })
     }
 
@@ -95,7 +95,7 @@ mod tests {
         models.extend([vec![60.0; 8], vec![60.0; 8]]);
         let passed = Passing::of(&models).assuming(2).by(&DivideAndConquer::default());
         assert_eq!(passed.removed, [10, 11]);
-        let none = DivideAndConquer { removed: 0.0, ..DivideAndConquer::default() };
+        let none = DivideAndConquer { filter: 0.0, ..DivideAndConquer::default() };
         assert!(Passing::of(&models).assuming(2).by(&none).removed.is_empty());
     }
 
@@ -103,7 +103,7 @@ mod tests {
     fn where_each_is_marked_once_the_last_marks_count() {
         let models: Vec<Vec<f32>> =
             (0..3).map(|row| (0..3).map(|j| if row == j { 9.0 } else { 0.0 }).collect()).collect();
-        let stage = DivideAndConquer { coordinates: 1, iterations: 40, removed: 1.0 };
+        let stage = DivideAndConquer { coordinates: 1, iterations: 40, filter: 1.0 };
         let passed = Passing::of(&models).assuming(1).by(&stage);
         assert_eq!(passed.removed.len(), 1);
         assert_eq!(stage.leaves(3, Byzantine::of(1)), 1);
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn settings_that_cannot_be_are_refused() {
         for (setting, key) in
-            [("coordinates=0", "coordinates"), ("iterations=0", "iterations"), ("removed=-1.0", "removed")]
+            [("coordinates=0", "coordinates"), ("iterations=0", "iterations"), ("filter=-1.0", "filter")]
         {
             let refused = refused("dnc", setting);
             assert!(refused.contains(&format!("defense.{key}: ")), "{refused}");

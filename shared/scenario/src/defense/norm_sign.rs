@@ -15,32 +15,32 @@ use super::{DefenseError, Gate, Passed, Stage};
 /// Removes updates whose length is unusual, or whose shares of signs are, and cuts the others to the median length (SignGuard; Xu
 /// et al. 2022).
 ///
-/// Usual lengths are `shortest` to `longest` times the median length. Usual signs are those of the largest cluster of the shares of
+/// Usual lengths are `lower` to `upper` times the median length. Usual signs are those of the largest cluster of the shares of
 /// positive, zero and negative values among some coordinates, which are drawn in each round. Where no update is usual in both, those
 /// of a usual length are kept.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct NormSign {
     /// The least length, in lengths of the median update.
-    pub shortest: f64,
+    pub lower: f64,
     /// The greatest length, in lengths of the median update.
-    pub longest: f64,
+    pub upper: f64,
     /// The share of the coordinates whose signs are counted.
     pub coordinates: f64,
 }
 
 impl Default for NormSign {
     fn default() -> Self {
-        NormSign { shortest: 0.1, longest: 3.0, coordinates: 0.1 }
+        NormSign { lower: 0.1, upper: 3.0, coordinates: 0.1 }
     }
 }
 
 impl Stage for NormSign {
     fn check(&self) -> Result<(), Unfit> {
-        require((0.0..=1.0).contains(&self.shortest), "defense.shortest", || {
-            format!("{} must be from 0 to 1", self.shortest)
+        require((0.0..=1.0).contains(&self.lower), "defense.lower", || {
+            format!("{} must be from 0 to 1", self.lower)
         })?;
-        require(self.longest >= 1.0, "defense.longest", || format!("{} must be at least 1", self.longest))?;
+        require(self.upper >= 1.0, "defense.upper", || format!("{} must be at least 1", self.upper))?;
         require(self.coordinates > 0.0 && self.coordinates <= 1.0, "defense.coordinates", || {
             format!("{} must be above 0 and at most 1", self.coordinates)
         })
@@ -51,40 +51,39 @@ impl Stage for NormSign {
     }
 
     fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
+        let dimension = gate.updates.dimension();
+        let count =
+            ((self.coordinates * dimension as f64) as usize).clamp(1, dimension.max(1)).min(dimension);
+        let mut random = stream(gate.seed, Purpose::Coordinates, None, gate.round);
+        self.by_columns(gate, &sample(&mut random, dimension, count).into_vec())
+    }
+}
+
+impl NormSign {
+    /// What passes, where the signs of these coordinates are counted.
+    pub(super) fn by_columns(&self, gate: &Gate<'_>, columns: &[usize]) -> Result<Passed, DefenseError> {
         let (gram, devices) = (gate.updates.gram(&[])?, gate.devices.len());
         let norms: Vec<f64> = (0..devices).map(|row| gram.norm(row)).collect();
         let median = median(&norms);
-        let usual = |row: &usize| (self.shortest * median..=self.longest * median).contains(&norms[*row]);
+        let usual = |row: &usize| (self.lower * median..=self.upper * median).contains(&norms[*row]);
         let usual_lengths: BTreeSet<usize> = (0..devices).filter(usual).collect();
-        let usual_signs: BTreeSet<usize> = largest_by_mean_shift(&self.signs(gate)?).into_iter().collect();
+        let usual_signs: BTreeSet<usize> =
+            largest_by_mean_shift(&signs(gate, columns)?).into_iter().collect();
         let both = &usual_lengths & &usual_signs;
         let kept = if both.is_empty() { usual_lengths } else { both };
         Ok(clipped(&kept.into_iter().collect::<Vec<_>>(), &norms, median, None))
     }
 }
 
-impl NormSign {
-    /// For each update the shares of positive, zero and negative values.
-    fn signs(&self, gate: &Gate<'_>) -> Result<Vec<[f64; 3]>, DefenseError> {
-        let dimension = gate.updates.dimension();
-        let count =
-            ((self.coordinates * dimension as f64) as usize).clamp(1, dimension.max(1)).min(dimension);
-        let mut random = stream(gate.seed, Purpose::Coordinates, None, gate.round);
-        let sample = gate.updates.sample(&sample(&mut random, dimension, count).into_vec())?;
-        let share = |row: &Vec<f32>, sign: fn(f32) -> bool| {
-            row.iter().filter(|value| sign(**value)).count() as f64 / count.max(1) as f64
-        };
-        Ok(sample
-            .iter()
-            .map(|row| {
-                [
-                    share(row, |value| value > 0.0),
-                    share(row, |value| value == 0.0),
-                    share(row, |value| value < 0.0),
-                ]
-            })
-            .collect())
-    }
+/// For each update the shares of positive, zero and negative values among some coordinates.
+fn signs(gate: &Gate<'_>, columns: &[usize]) -> Result<Vec<[f64; 3]>, DefenseError> {
+    let share = |row: &Vec<f32>, sign: fn(f32) -> bool| {
+        row.iter().filter(|value| sign(**value)).count() as f64 / columns.len().max(1) as f64
+    };
+    let shares = |row: &Vec<f32>| {
+        [share(row, |value| value > 0.0), share(row, |value| value == 0.0), share(row, |value| value < 0.0)]
+    };
+    Ok(gate.updates.sample(columns)?.iter().map(shares).collect())
 }
 
 /// The middle one of some numbers, at least one, or the mean of the two in the middle.
@@ -134,7 +133,7 @@ mod tests {
     #[test]
     fn settings_that_cannot_be_are_refused() {
         for (setting, key) in
-            [("shortest=-1.0", "shortest"), ("longest=0.5", "longest"), ("coordinates=0.0", "coordinates")]
+            [("lower=-1.0", "lower"), ("upper=0.5", "upper"), ("coordinates=0.0", "coordinates")]
         {
             let refused = refused("norm-sign", setting);
             assert!(refused.contains(&format!("defense.{key}: ")), "{refused}");

@@ -53,6 +53,14 @@ impl Passing {
 
     /// The same, by a stage that has kept `state`.
     pub(super) fn by_keeping(&self, stage: &dyn Stage, state: &mut State) -> PassedOn {
+        let passed = self.through(|gate| stage.pass(gate, state));
+        let (left, all) = (passed.devices.len(), self.models.len());
+        assert!(left >= stage.leaves(all, Byzantine::of(self.byzantine)), "{left} rows of {all} are left");
+        passed
+    }
+
+    /// What is left by what `pass` lets through.
+    pub(super) fn through(&self, pass: impl FnOnce(&Gate<'_>) -> Result<Passed, DefenseError>) -> PassedOn {
         let rows: Vec<&[f32]> = self.models.iter().map(Vec::as_slice).collect();
         let updates = Updates::new(&rows, None).unwrap().from_origin(&self.origin).unwrap();
         let geometry = Geometry::of(&updates);
@@ -65,22 +73,19 @@ impl Passing {
             updates: Round::new(&geometry, byzantine),
             evaluate: &|| Err(DefenseError::NoExamples),
         };
-        let (devices, models, used): (Vec<usize>, _, BTreeSet<usize>) =
-            match stage.pass(&gate, state).unwrap() {
-                Passed::AllBut(removed) => {
-                    let left: Vec<usize> = (0..rows.len()).filter(|row| !removed.contains(row)).collect();
-                    let models = left.iter().map(|row| self.models[*row].clone()).collect();
-                    (left.clone(), models, left.into_iter().collect())
-                }
-                Passed::Mixed(mixtures) => {
-                    let (places, of): (_, Vec<_>) =
-                        mixtures.into_iter().map(|Mixture { place, of }| (place, of)).unzip();
-                    let used = of.iter().flat_map(robust::Combination::used).collect();
-                    (places, combine(&of, &updates).unwrap(), used)
-                }
-            };
-        let left = devices.len();
-        assert!(left >= stage.leaves(rows.len(), byzantine), "{left} rows of {} are left", rows.len());
+        let (devices, models, used): (Vec<usize>, _, BTreeSet<usize>) = match pass(&gate).unwrap() {
+            Passed::AllBut(removed) => {
+                let left: Vec<usize> = (0..rows.len()).filter(|row| !removed.contains(row)).collect();
+                let models = left.iter().map(|row| self.models[*row].clone()).collect();
+                (left.clone(), models, left.into_iter().collect())
+            }
+            Passed::Mixed(mixtures) => {
+                let (places, of): (_, Vec<_>) =
+                    mixtures.into_iter().map(|Mixture { place, of }| (place, of)).unzip();
+                let used = of.iter().flat_map(robust::Combination::used).collect();
+                (places, combine(&of, &updates).unwrap(), used)
+            }
+        };
         PassedOn { models, devices, removed: (0..rows.len()).filter(|row| !used.contains(row)).collect() }
     }
 }
