@@ -118,6 +118,7 @@ def mean_cases(entry):
     for one in plain(entry, lambda count: 0):
         one["rounds"][0]["examples"] = [1 + 3 * (device % 4) for device in one["rounds"][0]["devices"]]
         yield one
+        yield dict(one, about=f"without weights; {one['about']}", settings={"weighted": False})
     weighted = dict(line(0, 4), examples=[3, 1])
     yield case("by hand: 3 and 1 examples weigh 3 to 1", [weighted])
     yield case("by hand: without weights the examples do not count", [weighted], {"weighted": False})
@@ -514,7 +515,8 @@ def poisoned_fl_cases(entry):
     hand = [{"global": origin, "colluders": [sent], "benign": [], "signs": [1.0, -1.0]}
             for origin, sent in (([0.0, 0.0], [0.0, 5.0]), ([3.0, 4.0], [9.0, 9.0]), ([3.0, 4.0], [9.0, 9.0]))]
     yield case("by hand: the change (3, 4) less 5 times (0, 1) is (3, -1); then the model stands still, and zeros are sent", hand, {}, 1)
-    parallel = [{"global": origin, "colluders": [sent], "benign": [], "signs": [1.0, -1.0]} for origin, sent in (([0.0, 0.0], [2.0, 0.0]), ([8.0, 0.0], [0.0, 0.0]))]
+    parallel = [{"global": origin, "colluders": [sent], "benign": [], "signs": [1.0, -1.0]}
+                for origin, sent in (([0.0, 0.0], [2.0, 0.0]), ([8.0, 0.0], [0.0, 0.0]))]
     yield case("by hand: the change is parallel to what was sent: zeros", parallel, {}, 1, True)
     silent = [{"global": origin, "colluders": [origin], "benign": [], "signs": [1.0, -1.0]} for origin in ([0.0, 0.0], [3.0, 4.0])]
     yield case("by hand: what was sent is zero: the change itself gives the shape", silent, {}, 1)
@@ -590,7 +592,9 @@ def krum_attack_cases(entry):
 def trimmed_mean_attack_cases(entry):
     for knowledge in ("partial", "full"):
         low = 3.0 if knowledge == "partial" else 0.0
-        for number, one in enumerate(attacked(settings={"knowledge": knowledge}, prefix=f"{knowledge} knowledge; ", skip=["one device"] if knowledge == "full" else [])):
+        # With full knowledge and nobody benign there is no extreme.
+        skip = ["one device"] if knowledge == "full" else []
+        for number, one in enumerate(attacked(settings={"knowledge": knowledge}, prefix=f"{knowledge} knowledge; ", skip=skip)):
             for round in one["rounds"]:
                 shape = (len(round["colluders"]), len(round["global"]))
                 round["draws"] = rounded(low + random(20, number).uniform(size=shape))

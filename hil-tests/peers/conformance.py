@@ -3,7 +3,7 @@
     python3 hil-tests/peers/conformance.py            writes docs/conformance/{rules,stages,attacks}/NAME.json
     python3 hil-tests/peers/conformance.py --check    fails if they are not what it would write
 
-Needs numpy alone. Results are worked out from the papers' definitions in float64 (defined_rules.py, defined_stages.py, defined_attacks.py),
+Needs numpy alone. Results are worked out from the definitions in float64 (defined_rules.py, defined_stages.py, defined_attacks.py),
 from inputs that every 32-bit float holds (cases.py), and share no code with Outpost. docs/conformance/README.md explains the files.
 """
 

@@ -1,4 +1,4 @@
-"""What each attack on updates is, worked out from the definition in its paper: float64, loops over vectors, no shortcuts.
+"""What each attack on updates is, worked out from its definition: float64, loops over vectors, no shortcuts.
 
 An attack returns what each colluder sends, as updates.
 """
@@ -32,13 +32,13 @@ def sign_flip(round, settings, byzantine, state):
     return [-scale * update for update in round.colluders]
 
 
-@attack("inner-product", "Xie, Koyejo and Gupta 2019, Fall of Empires, section 3",
+@attack("inner-product", "Xie, Koyejo and Gupta 2019, Fall of Empires",
         "-epsilon times the mean of the updates that the attacker knows; `epsilon` is 0.1 by default.")
 def inner_product(round, settings, byzantine, state):
     return alike(-settings.get("epsilon", 0.1) * mean(round.known(settings)), round)
 
 
-@attack("little-is-enough", "Baruch, Baruch and Goldberg 2019, A Little Is Enough, algorithm 3",
+@attack("little-is-enough", "Baruch, Baruch and Goldberg 2019, A Little Is Enough",
         "mean - z deviation per coordinate, of the updates that the attacker knows; the deviation is the population's. Unless set, z is the "
         "standard normal's quantile of (m - f - s) / (m - f), s = floor(m / 2 + 1) - f, m all devices of the round, f the colluders.")
 def little_is_enough(round, settings, byzantine, state):
@@ -74,7 +74,7 @@ def farthest(known, settings, allowed):
     return centre + low * direction
 
 
-@attack("min-max", "Shejwalkar and Houmansadr 2021, Manipulating the Byzantine, section 4.2.1",
+@attack("min-max", "Shejwalkar and Houmansadr 2021, Manipulating the Byzantine",
         "mean + g p of the known updates with the largest g for which no known update is farther from what is sent than the two known ones "
         "that are farthest apart. `direction` p: deviation (-population deviation, the default), unit (-mean / |mean|) or sign (-sign(mean), 0 of "
         "0). Where p is zero the mean is sent.")
@@ -84,7 +84,7 @@ def min_max(round, settings, byzantine, state):
     return alike(farthest(known, settings, lambda sent: max(distance(sent, update) for update in known) <= limit), round)
 
 
-@attack("min-sum", "Shejwalkar and Houmansadr 2021, Manipulating the Byzantine, section 4.2.2",
+@attack("min-sum", "Shejwalkar and Houmansadr 2021, Manipulating the Byzantine",
         "As min-max, with the largest g for which the sum of squared distances from what is sent to the known updates is at most the largest "
         "such sum of a known update; with bound = least the least such sum, as the authors' code has it.")
 def min_sum(round, settings, byzantine, state):
@@ -97,7 +97,7 @@ def min_sum(round, settings, byzantine, state):
     return alike(farthest(known, settings, lambda sent: squares(sent) <= limit), round)
 
 
-@attack("model-replacement", "Bagdasaryan et al. 2018, How To Backdoor Federated Learning, section 4.2",
+@attack("model-replacement", "Bagdasaryan et al. 2018, How To Backdoor Federated Learning",
         "scale times what the device trained on its data, poisoned as they are; unless set, scale = m / (learning-rate f), m all devices of the "
         "round, f the colluders, the learning rate the aggregator's, 1 by default. With `clip` then shortened to that length.")
 def model_replacement(round, settings, byzantine, state):
@@ -106,7 +106,7 @@ def model_replacement(round, settings, byzantine, state):
     return [shortened(scale * update, settings.get("clip", math.inf)) for update in round.colluders]
 
 
-@attack("neurotoxin", "Zhang et al. 2022, Neurotoxin: Durable Backdoors in Federated Learning, algorithm 1",
+@attack("neurotoxin", "Zhang et al. 2022, Neurotoxin: Durable Backdoors in Federated Learning",
         "The device's own update, 0 at the floor(`top` d) coordinates where the global model changed most in absolute value since the last "
         "round (0.05 by default); of equal changes the lowest index counts as larger. In the first round, with no change known, all of it.")
 def neurotoxin(round, settings, byzantine, state):
@@ -121,7 +121,7 @@ def neurotoxin(round, settings, byzantine, state):
     return [update * mask for update in round.colluders]
 
 
-@attack("poisoned-fl", "Xie, Fang and Gong 2025, Model Poisoning Attacks to Federated Learning via Multi-Round Consistency, section 4",
+@attack("poisoned-fl", "Xie, Fang and Gong 2025, Model Poisoning Attacks to Federated Learning via Multi-Round Consistency",
         "With s (`signs` of the round, the same in all), h the global model's last change and a the last update sent: c |h| (v * s) / |v|, v = "
         "|h - a |h| / |a|| in each coordinate; zeros where v is zero, v = |h| where a is. In the first round colluders send what they trained; a is "
         "then their mean. c = `scale`, 8 by default. In rounds 51, 101, ...: if fewer coordinates of the change over the last 50 rounds have the "
@@ -156,7 +156,7 @@ def binomial_quantile(count, share):
             return k
 
 
-@attack("mimic", "Karimireddy, He and Jaggi 2022, Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing, section 3.2 and appendix B",
+@attack("mimic", "Karimireddy, He and Jaggi 2022, Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing",
         "A copy of one benign device's update. For the first `warm-up` rounds (10 by default), t = 0, 1, ...: the mean becomes t / (1 + t) mean + "
         "1 / (1 + t) mean of the benign updates u; q = sum of (u - mean) ((u - mean) . z); z becomes q / |q| in the first round, later t / (1 + t) z "
         "+ 1 / (1 + t) q / |q|, divided by its length; copied is the device with the largest z . u, of equals the lowest index. From then on the one of "

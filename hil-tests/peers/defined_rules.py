@@ -1,4 +1,4 @@
-"""What each rule is, worked out from the definition in its paper: float64, loops over vectors, no shortcuts."""
+"""What each rule is, worked out from its definition: float64, loops over vectors, no shortcuts."""
 
 import itertools
 import math
@@ -30,7 +30,7 @@ def krum_scores(updates, byzantine, squared, least_neighbours=0):
     return scores
 
 
-@rule("krum", "Blanchard et al. 2017, Machine Learning with Adversaries, section 4 (squared distances); Fang et al. 2020, section 2.2 (Euclidean distances)",
+@rule("krum", "Blanchard et al. 2017, Machine Learning with Adversaries (squared distances); Fang et al. 2020, section 2.2 (Euclidean distances)",
       "The update of least score: the sum of the distances to its m - f - 2 nearest others. Distances are Euclidean, with "
       "distance = squared their squares. Of equal scores the lowest index wins. Needs f < (m - 2) / 2.")
 def krum(round, settings, byzantine, state):
@@ -39,7 +39,7 @@ def krum(round, settings, byzantine, state):
     return round.updates[scores.index(min(scores))]
 
 
-@rule("multi-krum", "Blanchard et al. 2017, Machine Learning with Adversaries, section 4 (Multi-Krum)",
+@rule("multi-krum", "Blanchard et al. 2017, Machine Learning with Adversaries (Multi-Krum)",
       "The mean of the `select` updates of least Krum score, by default m - f. Distances as in krum; of equal scores the lowest "
       "index goes first. Scores are taken once, over all updates. Needs f < (m - 2) / 2.")
 def multi_krum(round, settings, byzantine, state):
@@ -55,7 +55,7 @@ def mean_near_median(values, count):
     return sum(sorted(values, key=lambda value: (abs(value - middle), value))[:count]) / count
 
 
-@rule("bulyan", "El Mhamdi, Guerraoui and Rouault 2018, The Hidden Vulnerability of Distributed Learning in Byzantium, section 4",
+@rule("bulyan", "El Mhamdi, Guerraoui and Rouault 2018, The Hidden Vulnerability of Distributed Learning in Byzantium",
       "Moves the Krum winner (Euclidean distances, lowest index of equals) of those left into a selection, theta times, by default "
       "m - 2f; while m' are left, the m' - f - 2 nearest others count, at least one. Each coordinate is then the mean of the gamma "
       "selected values nearest their median, by default theta - 2f; of two equally far values the lower is nearer. Needs m >= 4f + 3.")
@@ -87,7 +87,7 @@ def median(round, settings, byzantine, state):
     return np.array([middle(values) for values in zip(*round.updates)])
 
 
-@rule("meamed", "Xie, Koyejo and Gupta 2018, Generalized Byzantine-tolerant SGD, definition 8 (mean around median)",
+@rule("meamed", "Xie, Koyejo and Gupta 2018, Generalized Byzantine-tolerant SGD (mean around median)",
       "Of each coordinate the mean of the m - f values nearest the median; the median of an even number is the mean of the two middle "
       "values, and of two values equally far from it the lower is nearer. Needs f < m / 2.")
 def meamed(round, settings, byzantine, state):
@@ -111,7 +111,7 @@ def weiszfeld(points, smoothing, steps=None):
     return sum(weight * point for weight, point in zip(weights, points))
 
 
-@rule("geometric-median", "Pillutla, Kakade and Harchaoui 2019, Robust Aggregation for Federated Learning (RFA), algorithm 2",
+@rule("geometric-median", "Pillutla, Kakade and Harchaoui 2019, Robust Aggregation for Federated Learning (RFA)",
       "The point whose sum of distances to the updates is least, by Weiszfeld's algorithm: from the mean, again and again the mean "
       "weighted by 1 / max(smoothing, distance), until no weight changes by more than 1e-9 of itself; with `steps` exactly that many "
       "times. `smoothing` is 1e-6 by default. Needs f < m / 2.")
@@ -120,7 +120,7 @@ def geometric_median(round, settings, byzantine, state):
     return weiszfeld(round.updates, settings.get("smoothing", 1e-6), settings.get("steps"))
 
 
-@rule("median-of-means", "Chen, Su and Xu 2017, Distributed Statistical Machine Learning in Adversarial Settings, algorithm 2",
+@rule("median-of-means", "Chen, Su and Xu 2017, Distributed Statistical Machine Learning in Adversarial Settings",
       "The geometric median (as in geometric-median, to convergence) of the means of groups of devices, each group counted once. A "
       "program draws the groups; here the round gives them, as lists of devices. Needs more than 2f groups.")
 def median_of_means(round, settings, byzantine, state):
@@ -130,7 +130,7 @@ def median_of_means(round, settings, byzantine, state):
     return weiszfeld(means, settings.get("smoothing", 1e-6))
 
 
-@rule("centered-clipping", "Karimireddy, He and Jaggi 2021, Learning from History for Byzantine Robust Optimization, section 4",
+@rule("centered-clipping", "Karimireddy, He and Jaggi 2021, Learning from History for Byzantine Robust Optimization",
       "`steps` times (3 by default) v <- v + mean of (u - v) min(1, radius / |u - v|), from the aggregate of the last round, in the "
       "first from zero. `radius` is 10 by default.")
 def centered_clipping(round, settings, byzantine, state):
@@ -153,7 +153,7 @@ def cge(round, settings, byzantine, state):
     return mean([round.updates[i] for i in order[:len(order) - byzantine]])
 
 
-@rule("mda", "El Mhamdi et al. 2018, The Hidden Vulnerability of Distributed Learning in Byzantium, section 5 (minimum diameter; also Rousseeuw 1985)",
+@rule("mda", "El Mhamdi et al. 2018, The Hidden Vulnerability of Distributed Learning in Byzantium (minimum diameter; also Rousseeuw 1985)",
       "The mean of the m - f updates whose largest distance between two of them is least; of subsets with equal diameter the "
       "lexicographically first, by index. Needs f < m / 2.")
 def mda(round, settings, byzantine, state):
@@ -170,7 +170,7 @@ def least_subset(updates, byzantine, measure):
     return min(subsets, key=measure)
 
 
-@rule("smea", "Allouah et al. 2023, On the Privacy-Robustness-Utility Trilemma in Distributed Learning, section 4 (smallest maximum eigenvalue averaging)",
+@rule("smea", "Allouah et al. 2023, On the Privacy-Robustness-Utility Trilemma in Distributed Learning (smallest maximum eigenvalue averaging)",
       "The mean of the m - f updates whose covariance has the least largest eigenvalue; of equals the lexicographically first subset. Needs f < m / 2.")
 def smea(round, settings, byzantine, state):
     return mean(least_subset(round.updates, byzantine, lambda subset: top_eigenpair(subset, [1] * len(subset))[0]))
@@ -208,7 +208,7 @@ def caf(round, settings, byzantine, state):
     return best
 
 
-@rule("sign-majority", "Ozdayi, Kantarcioglu and Gel 2021, Defending against Backdoors in Federated Learning with Robust Learning Rate, section 4",
+@rule("sign-majority", "Ozdayi, Kantarcioglu and Gel 2021, Defending against Backdoors in Federated Learning with Robust Learning Rate",
       "The mean update, each coordinate turned around where |sum of the signs of the updates| is below `threshold`, f + 1 by default; 0 has "
       "no sign.")
 def sign_majority(round, settings, byzantine, state):
@@ -217,7 +217,7 @@ def sign_majority(round, settings, byzantine, state):
     return np.where(np.abs(votes) < threshold, -1.0, 1.0) * mean(round.updates)
 
 
-@rule("foolsgold", "Fung, Yoon and Beschastnikh 2018, Mitigating Sybils in Federated Learning Poisoning, algorithm 1",
+@rule("foolsgold", "Fung, Yoon and Beschastnikh 2018, Mitigating Sybils in Federated Learning Poisoning",
       "Compares the sums H of the updates of each device so far. cs = cosines of the H; v_i = max over j != i of cs_ij; where v_i < v_j, "
       "cs_ij is multiplied by v_i / v_j; a_i = 1 - max over j != i of cs_ij, cut to [0, 1], divided by the largest a; weight = confidence "
       "(ln(a / (1 - a)) + 1/2), cut to [0, 1], 1 where a = 1. The result is the weighted mean of this round's updates, and zero where no "
@@ -258,7 +258,7 @@ def foolsgold_weights(sums, confidence):
     return weights
 
 
-@rule("fltrust", "Cao et al. 2021, FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping, algorithm 2",
+@rule("fltrust", "Cao et al. 2021, FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping",
       "With u_0, the update that the aggregator trained itself (`root` is its model): trust_i = max(0, cos(u_i, u_0)); each update is "
       "rescaled to the length of u_0; the result is the mean weighted by trust, and u_0 where all trusts are 0.")
 def fltrust(round, settings, byzantine, state):

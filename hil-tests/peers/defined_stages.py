@@ -1,4 +1,4 @@
-"""What each stage before the rule is, worked out from the definition in its paper: float64, loops over vectors, no shortcuts.
+"""What each stage before the rule is, worked out from its definition: float64, loops over vectors, no shortcuts.
 
 A stage returns whose rows are left, and the rows, as updates.
 """
@@ -13,13 +13,13 @@ from defined import Undefined, collect, cosine, distance, length, mean, shortene
 STAGES, stage = collect("stage")
 
 
-@stage("clip", "Sun et al. 2019, Can You Really Backdoor Federated Learning?, section 4 (norm thresholding)",
+@stage("clip", "Sun et al. 2019, Can You Really Backdoor Federated Learning? (norm thresholding)",
        "Each update u becomes u min(1, norm / |u|). Without noise.")
 def clip(round, settings, byzantine, state):
     return round.devices, [shortened(update, settings["norm"]) for update in round.updates]
 
 
-@stage("arc", "Allouah et al. 2024, Adaptive Gradient Clipping for Robust Federated Learning, algorithm 2 (adaptive robust clipping)",
+@stage("arc", "Allouah et al. 2024, Adaptive Gradient Clipping for Robust Federated Learning (adaptive robust clipping)",
        "The k = floor(2 (f / m) (m - f)) longest updates are shortened to the length of the next longest.")
 def arc(round, settings, byzantine, state):
     count = len(round.updates)
@@ -28,7 +28,7 @@ def arc(round, settings, byzantine, state):
     return round.devices, [shortened(update, limit) for update in round.updates]
 
 
-@stage("nnm", "Allouah et al. 2023, Fixing by Mixing, algorithm 2 (nearest neighbour mixing)",
+@stage("nnm", "Allouah et al. 2023, Fixing by Mixing (nearest neighbour mixing)",
        "Each update becomes the mean of the m - f updates nearest to it, itself first among them; of equally far ones the lowest index is nearer.")
 def nnm(round, settings, byzantine, state):
     updates, mixed = round.updates, []
@@ -38,7 +38,7 @@ def nnm(round, settings, byzantine, state):
     return round.devices, mixed
 
 
-@stage("bucketing", "Karimireddy, He and Jaggi 2022, Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing, algorithm 1",
+@stage("bucketing", "Karimireddy, He and Jaggi 2022, Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing",
        "The means of groups of `size` updates (2 by default), which follow each other in a random order; the last group may be smaller. A "
        "program draws the order; here the round gives it, as a list of devices. The devices of a row that is left are those of its group.")
 def bucketing(round, settings, byzantine, state):
@@ -48,7 +48,7 @@ def bucketing(round, settings, byzantine, state):
     return groups, [mean([round.updates[round.devices.index(device)] for device in group]) for group in groups]
 
 
-@stage("dnc", "Shejwalkar and Houmansadr 2021, Manipulating the Byzantine, algorithm 2 (divide and conquer)",
+@stage("dnc", "Shejwalkar and Houmansadr 2021, Manipulating the Byzantine (divide and conquer)",
        "For each list of coordinates, `iterations` lists in all: of the updates at these coordinates less their mean, squares of the "
        "projections on the top right singular vector; the `filter` x f largest are marked, of equals the highest index first. Updates that "
        "are marked in no iteration are left; if none is, those that the last iteration did not mark. A program draws the coordinates; here "
@@ -70,7 +70,7 @@ def rows(round, indices):
     return [round.devices[i] for i in indices], [round.updates[i] for i in indices]
 
 
-@stage("norm-sign", "Xu et al. 2022, Byzantine-robust Federated Learning through Collaborative Malicious Gradient Filtering, algorithm 2 (SignGuard)",
+@stage("norm-sign", "Xu et al. 2022, Byzantine-robust Federated Learning through Collaborative Malicious Gradient Filtering (SignGuard)",
        "Keeps updates with a length from `lower` to `upper` times the median length (0.1 and 3), and of the shares of positive, zero and "
        "negative values at the given coordinates the largest mean-shift cluster; what both keep is shortened to the median length, which is "
        "that of all updates. Mean shift: a flat kernel, the bandwidth as scikit-learn estimates it (the mean, over all points, of the "
@@ -135,7 +135,7 @@ def clipped_clustering(round, settings, byzantine, state):
     return devices, [shortened(update, float(np.median(lengths))) for update in updates]
 
 
-@stage("flame", "Nguyen et al. 2022, FLAME: Taming Backdoors in Federated Learning, algorithm 1, without noise",
+@stage("flame", "Nguyen et al. 2022, FLAME: Taming Backdoors in Federated Learning, without noise",
        "Keeps the cluster that HDBSCAN (smallest cluster floor(m / 2) + 1, one sample) finds by cosine distance: with one sample it is "
        "single linkage, and no two clusters of more than half can be, so it is the first connected set of more than m / 2 updates as the "
        "distance up to which two are connected grows. The rest is shortened to the median length of all updates. Distances that differ by "
@@ -158,7 +158,7 @@ def flame(round, settings, byzantine, state):
     raise AssertionError("all are connected at the largest distance")
 
 
-@stage("fldetector", "Zhang et al. 2022, FLDetector, algorithms 1 (L-BFGS) to 3, section 4",
+@stage("fldetector", "Zhang et al. 2022, FLDetector",
        "With w_t the global model of round t, g_t = w_(t+1) - w_t and u_i,t a device's update: the distance in round t is |u_i,(t-1) + H "
        "(w_t - w_(t-1)) - u_i,t|, H v by L-BFGS from the last `window` pairs w_r - w_(r-1), g_r - g_(r-1) with r < t; distances begin with the "
        "third round, are divided by their sum, and their mean over the last `window` rounds is the score, once there are so many. Scores are "

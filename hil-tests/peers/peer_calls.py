@@ -24,9 +24,9 @@ NOTES = """## What is not asked
 - byzpy's rules have a second implementation, in parts, for its pool of processes. It was not asked.
 
 ## Why CAF's maximum is over updates that still have weight
-ByzFL's documentation, by authors of the paper, writes c_i <- c_i (1 - t_i / max_j t_j) over all j. With exact eigenvectors and that maximum, the filter has not ended
-after 1,000 steps in {endless} of the {cases} vectors of `caf`: an update of weight 0 stays the farthest, and the others hardly lose any. The vectors take the maximum over
-updates with weight above 0, so that each step takes all weight from one of them.
+ByzFL's documentation of `CAF` has c_i <- c_i (1 - t_i / max_j t_j), over all j. With exact eigenvectors and that maximum, the filter has not ended after
+1,000 steps in {endless} of the {cases} vectors of `caf`: an update of weight 0 stays the farthest, so that no other loses all of its weight. The vectors take the
+maximum over updates with weight above 0, so that each step takes all weight from one of them.
 """
 
 
@@ -123,20 +123,21 @@ def byzfl():
          "`SMEA` estimates the largest eigenvalue of each subset by one power iteration from a vector drawn anew, so that it may choose another subset, and "
          "another one in the next call. Where all updates are equal it divides 0 by 0, and finds no subset.", None),
         ("caf", lambda r, s, f, _: peer.CAF(f)(rows(r)), every,
-         "`CAF` takes for the top eigenvector one power iteration from a random vector; the largest projection is taken over all updates, those of weight 0 among "
-         "them, so that weights may shrink without an end; with f = 0, and where all updates are equal, it returns nothing.", None),
+         "`CAF` takes for the top eigenvector one power iteration from a random vector; the largest projection is taken over all updates, "
+         "those of weight 0 among them, so that weights may shrink without an end; with f = 0, and where all updates are equal, it returns nothing.", None),
     ]) + table("ByzFL", "stage", [
         ("clip", lambda r, s, f, _: peer.Clipping(float(s["norm"]))(rows(r)), every, same, None),
         ("arc", lambda r, s, f, _: peer.ARC(f)(rows(r)), every, same, None),
         ("nnm", lambda r, s, f, _: peer.NNM(f)(rows(r)), every, "The definition, but of updates equally far away, `argpartition` takes any.", None),
         ("bucketing", bucketing, every, "The definition, once its random order is replaced by that of the vectors.", None),
     ]) + table("ByzFL", "attack", [
-        ("sign-flip", lambda r, s, f, _: peer.SignFlipping()(np.array(r.known(s))), both(has(of="mean"), lacks("scale")), "`SignFlipping` is that of the mean.", None),
+        ("sign-flip", lambda r, s, f, _: peer.SignFlipping()(np.array(r.known(s))), both(has(of="mean"), lacks("scale")),
+         "`SignFlipping` is that of the mean.", None),
         ("inner-product", lambda r, s, f, _: peer.InnerProductManipulation(float(s.get("epsilon", 0.1)))(np.array(r.known(s))), every,
          "The definition; epsilon is called `tau`, and 2 by default.", None),
         ("little-is-enough", lambda r, s, f, _: peer.ALittleIsEnough(-deviations(r, s))(np.array(r.known(s))), every,
-         "`ALittleIsEnough` adds `tau` standard deviations of the *sample* (divided by n - 1; the definition divides by n), which one vector has not, and has no formula for `tau` "
-         "(1.5 by default): here it is minus the definition's z.", little_of_sample),
+         "`ALittleIsEnough` adds `tau` standard deviations of the *sample* (divided by n - 1; the definition divides by n), which one vector has "
+         "not, and has no formula for `tau` (1.5 by default): here it is minus the definition's z.", little_of_sample),
     ])
 
 
@@ -169,6 +170,10 @@ def byzpy():
     def mixed(make):
         return lambda r, s, f, _: np.array([row.numpy() for row in make(r, s, f).pre_aggregate(vectors(r.updates))])
 
+    def flipped(round, settings, byzantine, _):
+        peer = SignFlipAttack(-settings.get("scale", 1.0))
+        return np.array([peer.apply(base_grad=update).numpy() for update in vectors(round.colluders)])
+
     def order(round):
         return [round.devices.index(device) for device in round.fields["permutation"]]
 
@@ -182,8 +187,8 @@ def byzpy():
         return GeometricMedian(tol=1e-12, max_iter=settings.get("steps", 1000), eps=settings.get("smoothing", 1e-6), init="mean")
 
     same = "The definition."
-    krum_why = ("`Krum`, squared distances, sums those to the m - f - 1 nearest others; Blanchard et al. sum m - f - 2. Distances come from inner products, in the "
-                "precision of the updates.")
+    krum_why = ("`Krum`, squared distances, sums those to the m - f - 1 nearest others; Blanchard et al. sum m - f - 2. Distances come from "
+                "inner products, in the precision of the updates.")
     lower = "The median of an even number of values is the lower of the two middle ones (`torch.median`)."
     return table("byzpy", "rule", [
         ("median", aggregate(lambda s, f: CoordinateWiseMedian()), every, lower, lower_median),
@@ -191,17 +196,19 @@ def byzpy():
         ("krum", aggregate(krum), squared, krum_why, krum_of_more),
         ("multi-krum", select, squared, krum_why, multi_krum_of_more),
         ("meamed", aggregate(lambda s, f: MeanOfMedians(f)), every,
-         "`MeanOfMedians`, with the lower of the two middle values for the median of an even number; of two values equally far from it, either.", meamed_of_lower),
+         "`MeanOfMedians`, with the lower of the two middle values for the median of an even number; of two values equally far from it, either.",
+         meamed_of_lower),
         ("geometric-median", aggregate(steps), every,
          "The definition, asked for a tolerance of 1e-12 and the mean to begin with; its defaults are 1e-6 and the median.", None),
-        ("centered-clipping", lambda r, s, f, _: CenteredClipping(c_tau=s.get("radius", 10.0), M=s.get("steps", 3), init="zero").aggregate(vectors(r.updates)).numpy(), every,
+        ("centered-clipping", aggregate(lambda s, f: CenteredClipping(c_tau=s.get("radius", 10.0), M=s.get("steps", 3), init="zero")), every,
          "`CenteredClipping` has no memory: each round begins anew, here with zero, by default with the mean, which an outlier moves.", clipping_from_zero),
-        ("cge", aggregate(lambda s, f: ComparativeGradientElimination(f)), every, "The definition; its sort does not keep the order of equally long updates.", None),
+        ("cge", aggregate(lambda s, f: ComparativeGradientElimination(f)), every,
+         "The definition; its sort does not keep the order of equally long updates.", None),
         ("mda", aggregate(lambda s, f: MinimumDiameterAveraging(f)), every, "The definition. Distances come from inner products.", None),
         ("smea", aggregate(lambda s, f: SMEA(f)), every, "The definition. Eigenvalues come from inner products.", None),
         ("caf", aggregate(lambda s, f: CAF(f)), every,
-         "`CAF` takes for the top eigenvector three power iterations from a fixed vector (`power_iters`); the largest projection is taken over all updates, those of weight 0 among "
-         "them, so that weights may shrink without an end.", None),
+         "`CAF` takes for the top eigenvector three power iterations from a fixed vector (`power_iters`); the largest projection is taken over all "
+         "updates, those of weight 0 among them, so that weights may shrink without an end.", None),
     ]) + table("byzpy, float32", "rule", [
         ("krum", aggregate(krum, torch.float32), squared,
          "As above; in 32 bits, inner products of updates serve as well here.", krum_of_more),
@@ -212,13 +219,14 @@ def byzpy():
          "The definition, but of updates equally far away it takes any. Distances come from inner products.", None),
         ("bucketing", mixed(lambda r, s, f: Bucketing(s.get("size", 2), perm=order(r))), every, same, None),
     ]) + table("byzpy", "attack", [
-        ("sign-flip", lambda r, s, f, _: np.array([SignFlipAttack(-s.get("scale", 1.0)).apply(base_grad=one).numpy() for one in vectors(r.colluders)]), has(of="own"),
+        ("sign-flip", flipped, has(of="own"),
          "`SignFlipAttack` is that of the own update.", None),
         ("inner-product", lambda r, s, f, _: EmpireAttack(-s.get("epsilon", 0.1)).apply(honest_grads=vectors(r.known(s))).numpy(), every,
          "The definition; minus epsilon is called `scale`, and -1 by default.", None),
         ("little-is-enough",
          lambda r, s, f, _: LittleAttack(len(r.colluders), len(r.colluders) + len(r.benign)).apply(honest_grads=vectors(r.known(s))).numpy(), lacks("z"),
-         "`LittleAttack` takes the quantile of (m - s) / m, where Baruch et al. have (m - f - s) / (m - f), and adds z deviations where they subtract them.", little_of_all),
+         "`LittleAttack` takes the quantile of (m - s) / m, where Baruch et al. have (m - f - s) / (m - f), and adds z deviations where they "
+         "subtract them.", little_of_all),
     ])
 
 
@@ -271,17 +279,20 @@ def flower():
         ("multi-krum", from_origin(lambda r, s, f: older.aggregate_krum(results(r), f, keep(r, s, f))[0]), squared,
          "The definition with squared distances; of equal scores numpy's sort takes any. The mean is weighted by examples, here one each.", None),
         ("bulyan", from_origin(lambda r, s, f: older.aggregate_bulyan(results(r), f, older.aggregate_krum, to_keep=0)[0]), lacks("theta"),
-         "Krum with squared distances, where Outpost's Bulyan has Euclidean ones; of two values equally far from the median, `argpartition` takes either.", bulyan_squared),
+         "Krum with squared distances, where Outpost's Bulyan has Euclidean ones; of two values equally far from the median, `argpartition` takes "
+         "either.", bulyan_squared),
     ]) + table("Flower, `serverapp.strategy`", "rule", [
         ("trimmed-mean", from_origin(lambda r, s, f: fedtrimmedavg.trim_mean(np.array(models(r)), trim(s, f) / len(r.updates))), every,
          "The definition; it asks for a share, and trims the share times m, rounded down.", None),
         ("krum", from_origin(selected(one)), squared, inner, None),
-        ("multi-krum", from_origin(selected(keep)), squared, inner + " Of equal scores numpy's sort takes any. The mean is weighted by examples, here one each.", None),
+        ("multi-krum", from_origin(selected(keep)), squared,
+         inner + " Of equal scores numpy's sort takes any. The mean is weighted by examples, here one each.", None),
         ("bulyan", from_origin(newer_bulyan), lacks("theta"),
-         "The selection takes the theta updates of least Krum score at once, where the paper takes one, and scores those left anew; squared distances. Asked by the functions "
-         "that `Bulyan` calls.", bulyan_at_once),
+         "The selection takes the theta updates of least Krum score at once, where the paper takes one, and scores those left anew; squared "
+         "distances; of two values equally far from the median, `argpartition` takes either. Asked by the functions that `Bulyan` calls.", bulyan_at_once),
     ]) + table("Flower, `serverapp.strategy`, float32", "rule", [
-        ("krum", from_origin(selected(one, np.float32)), squared, "As above; in 32 bits, where the model is far longer than its updates, the rounding of inner products is longer than the distances.", None),
+        ("krum", from_origin(selected(one, np.float32)), squared,
+         "As above; in 32 bits, where the model is far longer than its updates, the rounding of inner products is longer than the distances.", None),
     ])
 
 

@@ -50,7 +50,8 @@ def page(folder, with_cases):
             lines.append(f"| `{call.name}` | {call.package} | {outcome(call, vectors, with_cases)} |\n")
         names = {path.stem for path in (folder / f"{kind}s").glob("*.json")} - {call.name for call in asked}
         if names:
-            lines.append(f"\nNone of these packages has, or has as a function that can be called by itself: {', '.join(f'`{name}`' for name in sorted(names))}.\n")
+            listed = ", ".join(f"`{name}`" for name in sorted(names))
+            lines.append(f"\nNone of these packages has, or has as a function that can be called by itself: {listed}.\n")
         lines.append("\n")
     cases = json.loads((folder / "rules/caf.json").read_text())["cases"]
     endless = sum(peer_calls.steps_of_caf_over_all(Round(case["rounds"][0]), case["byzantine"]) is None for case in cases)
@@ -88,7 +89,7 @@ def outcome(call, vectors, with_cases):
         if difference > SAME:
             worst = max(worst, difference)
             report(with_cases, call, case, f"differs by {difference:.2g}")
-    words = f"same in {same} of {asked}" if same < asked else f"same in all {asked}"
+    words = f"same in all {asked}" if same == asked else f"same in {same} of {asked}"
     if worst:
         words += f", else up to {worst:.2g}"
     words += "".join(f"; {count} {word}" for word, count in failed.items())
