@@ -55,13 +55,25 @@ impl Stage for DivideAndConquer {
     }
 
     fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
-        let (devices, dimension) = (gate.devices.len(), gate.updates.dimension());
-        let marks = self.marks(devices, gate.updates.byzantine());
+        let dimension = gate.updates.dimension();
         let mut random = stream(gate.seed, Purpose::Coordinates, None, gate.round);
+        let mut draw =
+            || sample(&mut random, dimension, (self.coordinates as usize).min(dimension)).into_vec();
+        self.by_columns(gate, (0..self.iterations).map(|_| draw()))
+    }
+}
+
+impl DivideAndConquer {
+    /// What passes, where these coordinates are looked at, one list after the other.
+    pub(super) fn by_columns(
+        &self,
+        gate: &Gate<'_>,
+        lists: impl Iterator<Item = Vec<usize>>,
+    ) -> Result<Passed, DefenseError> {
+        let devices = gate.devices.len();
+        let marks = self.marks(devices, gate.updates.byzantine());
         let (mut ever, mut last) = (BTreeSet::new(), BTreeSet::new());
-        for _ in 0..self.iterations {
-            let columns =
-                sample(&mut random, dimension, (self.coordinates as usize).min(dimension)).into_vec();
+        for columns in lists {
             last = farthest(&gate.updates.sample(&columns)?, marks)?;
             ever.extend(&last);
         }

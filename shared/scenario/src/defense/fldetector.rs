@@ -9,7 +9,6 @@ use rand::Rng as _;
 use robust::{Byzantine, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wire::identity::DeviceId;
 
 use super::clusters::{are_two_by_gaps, clusters_of_numbers};
 use super::{DefenseError, Gate, Passed, Stage};
