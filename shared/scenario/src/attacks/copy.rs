@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::statistics::finite;
 use super::{Attack, AttackError, Conditions, Needs, View};
 
-/// A free rider: compromised devices send the global model back as it came, or with a little noise (Fraboni et al. 2021).
+/// A free rider: compromised devices send the global model back as it came, or with a little noise (Fraboni
+/// et al. 2021).
 ///
-/// The update is zero, and so this is also the attack that elsewhere is called `zero`. With a `deviation`, it is the same as
-/// `noise` that is sent alone: a disguise against a check for updates of zeros.
+/// The update is zero, and so this is also the attack that elsewhere is called `zero`. With a `deviation`, it
+/// is the same as `noise` that is sent alone: a disguise against a check for updates of zeros.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct GlobalCopy {

@@ -10,15 +10,17 @@ use super::search::farthest_factor;
 use super::statistics::{finite, mean};
 use super::{Attack, AttackError, Conditions, Knowledge, Needs, View};
 
-/// Against the mean update that the attacker knows, so that the aggregate's inner product with it may turn negative (IPM; Xie
-/// et al. 2019).
+/// Against the mean update that the attacker knows, so that the aggregate's inner product with it may turn
+/// negative (IPM; Xie et al. 2019).
 ///
-/// Each compromised device sends the global model minus `epsilon` times that mean. With full knowledge the mean is that of all
-/// honest updates, those of the accomplices among them; the paper takes those of benign devices alone. With a small `epsilon`
-/// the update is shorter than those of honest devices, and near enough to be taken by a rule that goes by distances.
+/// Each compromised device sends the global model minus `epsilon` times that mean. With full knowledge the
+/// mean is that of all honest updates, those of the accomplices among them; the paper takes those of benign
+/// devices alone. With a small `epsilon` the update is shorter than those of honest devices, and near enough
+/// to be taken by a rule that goes by distances.
 ///
-/// With `optimise`, the attacker tries 26 factors from a 256th to 1,024 out on the rule, and takes the one whose aggregate lies
-/// farthest from that mean; as in `tailored`, its accomplices' updates stand for those of benign devices that it does not know.
+/// With `optimise`, the attacker tries 26 factors from a 256th to 1,024 out on the rule, and takes the one
+/// whose aggregate lies farthest from that mean; as in `tailored`, its accomplices' updates stand for those
+/// of benign devices that it does not know.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct InnerProduct {
@@ -26,7 +28,8 @@ pub struct InnerProduct {
     pub knowledge: Knowledge,
     /// How many times as long as the mean update, and the other way (the paper's epsilon).
     pub epsilon: f64,
-    /// Whether `epsilon` is found by trying the rule under attack out; what is set then counts only if the rule refuses that.
+    /// Whether `epsilon` is found by trying the rule under attack out; what is set then counts only if the
+    /// rule refuses that.
     pub optimise: bool,
 }
 

@@ -11,27 +11,30 @@ use super::search::farthest_factor;
 use super::statistics::{finite, mean_and_deviation};
 use super::{Attack, AttackError, Conditions, Knowledge, Needs, View};
 
-/// The mean update less a few of its standard deviations, near enough that some honest updates lie farther out (ALIE; Baruch et
-/// al. 2019).
+/// The mean update less a few of its standard deviations, near enough that some honest updates lie farther
+/// out (ALIE; Baruch et al. 2019).
 ///
-/// Each compromised device sends μ - zσ, where μ and σ are the mean and the population standard deviation of each coordinate of
-/// the updates that the attacker knows. Of m devices in the round f are compromised, and s = ⌊m/2 + 1⌋ - f honest ones have to
-/// lie farther out for a majority: z = Φ⁻¹((m - f - s) / (m - f)). With one compromised device, or two of an even number, that
-/// is not above 0, and a `z` of one's own is needed for an attack. In a round in which compromised devices are a majority by
-/// themselves there is no z either, and they send what they trained.
+/// Each compromised device sends μ - zσ, where μ and σ are the mean and the population standard deviation of
+/// each coordinate of the updates that the attacker knows. Of m devices in the round f are compromised, and s
+/// = ⌊m/2 + 1⌋ - f honest ones have to lie farther out for a majority: z = Φ⁻¹((m - f - s) / (m - f)). With
+/// one compromised device, or two of an even number, that is not above 0, and a `z` of one's own is needed
+/// for an attack. In a round in which compromised devices are a majority by themselves there is no z either,
+/// and they send what they trained.
 ///
-/// With `optimise`, the attacker tries 26 values of z from a 256th to 1,024 out on the rule, and takes the one whose aggregate
-/// lies farthest from μ; as in `tailored`, its accomplices' updates stand for those of benign devices that it does not know.
+/// With `optimise`, the attacker tries 26 values of z from a 256th to 1,024 out on the rule, and takes the
+/// one whose aggregate lies farthest from μ; as in `tailored`, its accomplices' updates stand for those of
+/// benign devices that it does not know.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct LittleIsEnough {
     /// What the attacker knows.
     pub knowledge: Knowledge,
-    /// How many standard deviations; without, the number that follows from those of the devices and the compromised ones in the
-    /// round.
+    /// How many standard deviations; without, the number that follows from those of the devices and the
+    /// compromised ones in the round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub z: Option<f64>,
-    /// Whether `z` is found by trying the rule under attack out; what it is otherwise then counts only if the rule refuses that.
+    /// Whether `z` is found by trying the rule under attack out; what it is otherwise then counts only if the
+    /// rule refuses that.
     pub optimise: bool,
 }
 
@@ -49,8 +52,8 @@ impl Attack for LittleIsEnough {
         let is_there = self.optimise || deviations(selected as usize, fewest as usize).is_some();
         require(is_there, "attack.z", || {
             format!(
-                "none follows from {fewest} compromised of the {selected} devices of a round: that takes 3 devices, and a \
-                 majority of benign ones; set it"
+                "none follows from {fewest} compromised of the {selected} devices of a round: that takes 3 \
+                 devices, and fewer compromised ones than a majority; set it"
             )
         })
     }
@@ -71,8 +74,8 @@ impl Attack for LittleIsEnough {
     }
 }
 
-/// The paper's z for a round of so many devices, so many of them compromised; `None` where they need no honest one for a
-/// majority, or there are too few devices for one.
+/// The paper's z for a round of so many devices, so many of them compromised; `None` where they need no
+/// honest one for a majority, or there are too few devices for one.
 fn deviations(devices: usize, compromised: usize) -> Option<f64> {
     let nearer = devices.checked_sub(devices / 2 + 1)?;
     let honest = devices.checked_sub(compromised)?;
@@ -167,7 +170,8 @@ mod tests {
 
     #[test]
     fn the_optimised_number_is_tried_out_on_the_rule() {
-        // Honest devices spread from -3 to 3, and the mean of all honest models is 0; trimming 3 of 10 cuts what lies beyond.
+        // Honest devices spread from -3 to 3, and the mean of all honest models is 0; trimming 3 of 10 cuts
+        // what lies beyond.
         let models: Vec<Vec<f32>> = (0..10).map(|i| vec![(i as f32 - 4.5) / 1.5]).collect();
         let sent = |settings: &[&str]| {
             let fleet = ["attack.kind=little-is-enough", "fleet.devices=10", "fleet.compromised=3"];

@@ -11,17 +11,19 @@ use serde::{Deserialize, Serialize};
 use super::statistics::mean;
 use super::{Attack, AttackError, Conditions, Needs, View};
 
-/// All compromised devices copy one benign device, whose share of what is learnt then grows at the cost of the others
-/// (Karimireddy et al. 2022).
+/// All compromised devices copy one benign device, whose share of what is learnt then grows at the cost of
+/// the others (Karimireddy et al. 2022).
 ///
-/// No copy can be told from an honest update. During the warm-up the attacker looks for the direction z in which the updates of
-/// benign devices vary most around their mean over the rounds so far, by one step of power iteration in each round, and adds up
-/// the products z·u of each device's updates. It copies the device whose sum is the largest in size so far. After the warm-up
-/// nothing changes any more: it copies that device, or in a round without it the one of the next largest sum; where no device
-/// of the round was there during the warm-up, the one of the largest product in this round.
+/// No copy can be told from an honest update. During the warm-up the attacker looks for the direction z in
+/// which the updates of benign devices vary most around their mean over the rounds so far, by one step of
+/// power iteration in each round, and adds up the products z·u of each device's updates. It copies the device
+/// whose sum is the largest in size so far. After the warm-up nothing changes any more: it copies that
+/// device, or in a round without it the one of the next largest sum; where no device of the round was there
+/// during the warm-up, the one of the largest product in this round.
 ///
-/// The first step starts from the update that is farthest from the mean. The paper's sums are taken with the last z, which
-/// would take all updates of the warm-up to be kept; the authors' code goes by the last round of the warm-up alone.
+/// The first step starts from the update that is farthest from the mean. The paper's sums are taken with the
+/// last z, which would take all updates of the warm-up to be kept; the authors' code goes by the last round
+/// of the warm-up alone.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Mimic {
@@ -184,6 +186,7 @@ fn unit(values: &Tensor) -> Computed<Tensor> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::array::uniform3;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -291,7 +294,7 @@ mod tests {
     proptest! {
         #[test]
         fn direction_and_sums_are_those_of_the_definition(
-            rounds in vec(vec(proptest::array::uniform3((-400..400_i16).prop_map(|i| f32::from(i) / 4.0)), 4), 1..6),
+            rounds in vec(vec(uniform3((-400..400_i16).prop_map(|i| f32::from(i) / 4.0)), 4), 1..6),
         ) {
             let mut state = State::default();
             let mut sent = Vec::new();

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::shift::{Offset, Shift};
 use super::{Attack, AttackError, Conditions, Knowledge, Needs, Perturbation, View};
 
-/// Away from the mean update as far as no known update is farther than two of them are from each other (Shejwalkar and
-/// Houmansadr 2021).
+/// Away from the mean update as far as no known update is farther than two of them are from each other
+/// (Shejwalkar and Houmansadr 2021).
 ///
-/// Each compromised device sends μ + γp, where μ is the mean of the known honest updates, p is the perturbation and γ is the
-/// largest for which the distance to every known update is at most the largest distance between two of them. The paper
-/// searches for γ; it is the least root of as many quadratic equations as there are known updates. The length of p makes no
-/// difference.
+/// Each compromised device sends μ + γp, where μ is the mean of the known honest updates, p is the
+/// perturbation and γ is the largest for which the distance to every known update is at most the largest
+/// distance between two of them. The paper searches for γ; it is the least root of as many quadratic
+/// equations as there are known updates. The length of p makes no difference.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct MinMax {
@@ -46,7 +46,8 @@ impl Attack for MinMax {
     }
 }
 
-/// The largest γ that leaves the square of the distance to each known update at most at `bound`; 0 where there is no direction.
+/// The largest γ that leaves the square of the distance to each known update at most at `bound`; 0 where
+/// there is no direction.
 fn factor(shift: &Shift, bound: f64) -> f64 {
     if shift.squared <= 0.0 {
         return 0.0;
@@ -134,7 +135,8 @@ mod tests {
             let (mut low, mut high) = (0.0, 1e6);
             for _ in 0..100 {
                 let middle = f64::midpoint(low, high);
-                if is_allowed(&perturbed(&known, &[0.5; 4], direction, middle)) { low = middle } else { high = middle }
+                let model = perturbed(&known, &[0.5; 4], direction, middle);
+                *(if is_allowed(&model) { &mut low } else { &mut high }) = middle;
             }
             let expected = perturbed(&known, &[0.5; 4], direction, low);
             let sent = craft(direction, if is_full { "full" } else { "partial" }, &models, &colluders);

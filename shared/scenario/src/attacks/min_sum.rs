@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::shift::Shift;
 use super::{Attack, AttackError, Conditions, Knowledge, Needs, Perturbation, View};
 
-/// Away from the mean update as far as the squares of its distances to the known updates add up to no more than those of one of
-/// these (Shejwalkar and Houmansadr 2021).
+/// Away from the mean update as far as the squares of its distances to the known updates add up to no more
+/// than those of one of these (Shejwalkar and Houmansadr 2021).
 ///
-/// Each compromised device sends μ + γp, where μ is the mean of the known honest updates, p is the perturbation and γ is the
-/// largest for which the sum is at most the bound. For n known updates, the sum of an update at the distance r from their mean
-/// is n r² and what they add up to around their mean: so γ is that for which the crafted update lies as far from the mean as the
-/// farthest known one, or the nearest. The paper searches for it.
+/// Each compromised device sends μ + γp, where μ is the mean of the known honest updates, p is the
+/// perturbation and γ is the largest for which the sum is at most the bound. For n known updates, the sum of
+/// an update at the distance r from their mean is n r² and what they add up to around their mean: so γ is
+/// that for which the crafted update lies as far from the mean as the farthest known one, or the nearest. The
+/// paper searches for it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct MinSum {
@@ -122,7 +123,8 @@ mod tests {
             let (mut low, mut high) = (0.0, 1e6);
             for _ in 0..100 {
                 let middle = f64::midpoint(low, high);
-                if sum(&perturbed(&known, &[0.5; 4], direction, middle)) <= bound { low = middle } else { high = middle }
+                let model = perturbed(&known, &[0.5; 4], direction, middle);
+                *(if sum(&model) <= bound { &mut low } else { &mut high }) = middle;
             }
             let expected = perturbed(&known, &[0.5; 4], direction, low);
             let (knowledge, bound_of) = (
@@ -131,7 +133,8 @@ mod tests {
             );
             let settings = [knowledge, bound_of, &format!("attack.direction={direction}")];
             for model in craft(&settings, &models, &colluders) {
-                prop_assert!(distance(&model, &expected) <= 1e-3 * bound.sqrt(), "{model:?}, not {expected:?}");
+                let off = distance(&model, &expected);
+                prop_assert!(off <= 1e-3 * bound.sqrt(), "{model:?}, not {expected:?}");
             }
         }
     }

@@ -13,8 +13,8 @@ use super::{Attack, AttackError, Conditions, Needs, View};
 
 /// Each compromised device adds normal noise to every coordinate of its update, or sends noise alone.
 ///
-/// Every device draws its own. A normal that is fitted to honest models is the attack `gaussian`; noise as long as an honest
-/// update is `random`.
+/// Every device draws its own. A normal that is fitted to honest models is the attack `gaussian`; noise as
+/// long as an honest update is `random`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Noise {
@@ -71,7 +71,8 @@ mod tests {
 
     const D: usize = 20_000;
 
-    /// What the second and the third of three devices send, less `from`: mean and deviation over the coordinates.
+    /// What the second and the third of three devices send, less `from`: mean and deviation over the
+    /// coordinates.
     fn moments(settings: &[&str], from: [f32; 2]) -> Vec<(f64, f64)> {
         let models = [-1.0, 3.0, 5.0].map(|value| vec![value; D]);
         let scenario = scenario(&[&["attack.kind=noise"], settings].concat());

@@ -2,8 +2,8 @@
 
 use std::f64::consts::SQRT_2;
 
-/// The number below which a draw lies with this `probability`, between 0 and 1: Φ⁻¹, to 1e-10 where `probability` lies
-/// between 1e-6 and 1 - 1e-6.
+/// The number below which a draw lies with this `probability`, between 0 and 1: Φ⁻¹, to 1e-10 where
+/// `probability` lies between 1e-6 and 1 - 1e-6.
 ///
 /// Bisection of Φ, so that it is as precise as Φ is, and the same on every processor.
 pub(super) fn quantile(probability: f64) -> f64 {

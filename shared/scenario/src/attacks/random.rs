@@ -12,7 +12,8 @@ use super::{Attack, AttackError, Needs, View};
 
 /// Each compromised device sends an update of a random direction that is as long as its honest one.
 ///
-/// A rule or a stage that goes by lengths cannot tell it from work. Every direction is as likely as any other.
+/// A rule or a stage that goes by lengths cannot tell it from work. Every direction is as likely as any
+/// other.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Random {}

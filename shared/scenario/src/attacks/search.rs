@@ -1,7 +1,8 @@
 //! How far a crafted model has to lie to move the rule under attack most.
 //!
-//! The attacker tries the rule out, as in the optimisation of Shejwalkar and Houmansadr (2021, section IV-A): it looks for the
-//! factor γ of what it crafts that takes the aggregate farthest from the mean of the honest updates it knows.
+//! The attacker tries the rule out, as in the optimisation of Shejwalkar and Houmansadr (2021, section IV-A):
+//! it looks for the factor γ of what it crafts that takes the aggregate farthest from the mean of the honest
+//! updates it knows.
 
 use candle_core::{DType, Tensor};
 use robust::RuleError;
@@ -15,13 +16,13 @@ const SMALLEST: i32 = -4;
 /// How many are tried then between the neighbours of the best one.
 const NARROWING: usize = 16;
 
-/// The factor whose crafted model takes the aggregate of the rule under attack farthest from the mean of the honest models
-/// that an attacker with this `knowledge` knows, of 26 that are tried, from `unit` / 256 to 1,024 `unit`. `None` if the rule
-/// refuses to aggregate what it is tried on.
+/// The factor whose crafted model takes the aggregate of the rule under attack farthest from the mean of the
+/// honest models that an attacker with this `knowledge` knows, of 26 that are tried, from `unit` / 256 to
+/// 1,024 `unit`. `None` if the rule refuses to aggregate what it is tried on.
 ///
-/// The rule is tried on the model, `[1, d]`, that `crafted` makes of a factor, once for each compromised device, and on what
-/// benign devices sent. Under partial knowledge the models of the compromised devices stand for those of the benign ones, in
-/// turn, so that the rule aggregates as many as in the round.
+/// The rule is tried on the model, `[1, d]`, that `crafted` makes of a factor, once for each compromised
+/// device, and on what benign devices sent. Under partial knowledge the models of the compromised devices
+/// stand for those of the benign ones, in turn, so that the rule aggregates as many as in the round.
 ///
 /// # Errors
 /// If candle or the GPU fails.
@@ -53,10 +54,11 @@ pub(super) fn farthest_factor(
     }
 }
 
-/// The factor of largest `value` of those that are tried, and of equals the smallest; `None` if no value is finite.
+/// The factor of largest `value` of those that are tried, and of equals the smallest; `None` if no value is
+/// finite.
 ///
-/// Exact in the limit where `value` rises up to one factor and falls beyond it, or drops there, as where a rule begins to see
-/// through what is crafted.
+/// Exact in the limit where `value` rises up to one factor and falls beyond it, or drops there, as where a
+/// rule begins to see through what is crafted.
 fn maximise<E>(unit: f64, mut value: impl FnMut(f64) -> Result<f64, E>) -> Result<Option<f64>, E> {
     let mut tried = Vec::new();
     for power in SMALLEST..SMALLEST + BRACKETING {
@@ -136,7 +138,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_top_of_a_hill_and_the_edge_of_a_cliff_are_found(top in 0.01..900.0_f64, unit in 0.5..2.0_f64) {
+        fn the_top_of_a_hill_and_the_edge_of_a_cliff_are_found(
+            units in 0.01..1000.0_f64,
+            unit in 0.01..100.0_f64,
+        ) {
+            let top = units * unit;
             let hill = maximum(unit, |factor| -(factor / top).ln().abs()).unwrap();
             prop_assert!((hill / top - 1.0).abs() < 0.03, "{hill}, not {top}");
             let cliff = maximum(unit, |factor| if factor <= top { factor } else { 0.0 }).unwrap();

@@ -1,7 +1,9 @@
-//! Models shifted away from the mean of those that the attacker knows (Shejwalkar and Houmansadr, NDSS 2021, section IV).
+//! Models shifted away from the mean of those that the attacker knows (Shejwalkar and Houmansadr, NDSS 2021,
+//! section IV).
 //!
-//! What is crafted is μ + γp: the mean of the honest updates that are known, and γ times a perturbation p. How far that lies
-//! from each of them follows from a few numbers, so that γ is found without a pass over the coordinates.
+//! What is crafted is μ + γp: the mean of the honest updates that are known, and γ times a perturbation p.
+//! How far that lies from each of them follows from a few numbers, so that γ is found without a pass over the
+//! coordinates.
 
 use candle_core::{DType, Result, Tensor};
 use schemars::JsonSchema;

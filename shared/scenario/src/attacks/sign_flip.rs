@@ -14,11 +14,12 @@ use super::{Attack, AttackError, Conditions, Knowledge, Needs, View};
 
 /// Updates turned around: a device's own, the mean of those that are known, or each step of training.
 ///
-/// Three attacks go by this name. Each device turns its own update around (Allen-Zhu et al. 2020, as `of = "own"`), all send the
-/// mean of the updates that they know turned around (as `of = "mean"`, the form of Byzantine-robust benchmarks; the same as
-/// `inner-product` with `epsilon` = `scale`), or a device trains up the gradient of the loss in place of down (`of = "loss"`).
-/// The last is the mirror image of honest training only in its first step: the others start where the step before has led. What
-/// diverges in training is refused by the aggregator, as it is of an honest device.
+/// Three attacks go by this name. Each device turns its own update around (Allen-Zhu et al. 2020, as `of =
+/// "own"`), all send the mean of the updates that they know turned around (as `of = "mean"`, the form of
+/// Byzantine-robust benchmarks; the same as `inner-product` with `epsilon` = `scale`), or a device trains up
+/// the gradient of the loss in place of down (`of = "loss"`). The last is the mirror image of honest training
+/// only in its first step: the others start where the step before has led. What diverges in training is
+/// refused by the aggregator, as it is of an honest device.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct SignFlip {
@@ -103,7 +104,8 @@ mod tests {
         crafted(&scenario, &[1.0, 10.0], &models, &[0, 2]).unwrap()
     }
 
-    /// What is trained from zero in so many steps with the attack, and with the learning rate of an honest device.
+    /// What is trained from zero in so many steps with the attack, and with the learning rate of an honest
+    /// device.
     fn trained(steps: u32, settings: &[&str]) -> (Option<Trained>, Trained) {
         let features =
             Features::Floats((0..60).map(|i| ((i * 37 + i * i % 17) % 29) as f32 / 29.0).collect());

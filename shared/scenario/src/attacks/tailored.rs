@@ -10,17 +10,19 @@ use super::search::farthest_factor;
 use super::shift::Shift;
 use super::{Attack, AttackError, Conditions, Knowledge, Needs, Perturbation, View};
 
-/// Away from the mean update as far as moves the aggregate of the rule under attack most (Shejwalkar and Houmansadr 2021,
-/// attacks with knowledge of the rule).
+/// Away from the mean update as far as moves the aggregate of the rule under attack most (Shejwalkar and
+/// Houmansadr 2021, attacks with knowledge of the rule).
 ///
-/// Each compromised device sends μ + γp, where μ is the mean of the known honest updates and p is the perturbation. The
-/// attacker tries 26 values of γ out on the rule and takes the one whose aggregate lies farthest from μ. It begins where the
-/// crafted update lies as far from μ as the farthest known one, as in `min-sum`, and goes from a 256th of that to 1,024 times as
-/// far. If the rule refuses the updates that it is tried on, what is sent lies where the search begins.
+/// Each compromised device sends μ + γp, where μ is the mean of the known honest updates and p is the
+/// perturbation. The attacker tries 26 values of γ out on the rule and takes the one whose aggregate lies
+/// farthest from μ. It begins where the crafted update lies as far from μ as the farthest known one, as in
+/// `min-sum`, and goes from a 256th of that to 1,024 times as far. If the rule refuses the updates that it is
+/// tried on, what is sent lies where the search begins.
 ///
-/// Under partial knowledge the compromised devices' own updates stand for those of the benign devices, in turn. What a rule
-/// keeps from round to round and the stages before it are not tried. For Multi-Krum the paper takes the largest γ with which all
-/// that is crafted is selected; here the aggregate decides for this rule as for all others.
+/// Under partial knowledge the compromised devices' own updates stand for those of the benign devices, in
+/// turn. What a rule keeps from round to round and the stages before it are not tried. For Multi-Krum the
+/// paper takes the largest γ with which all that is crafted is selected; here the aggregate decides for this
+/// rule as for all others.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Tailored {
@@ -122,7 +124,7 @@ mod tests {
             };
             let best = (-50..70).map(tried).fold(0.0, f64::max);
             // What a rule makes of a factor may have several peaks, of which the search climbs one.
-            prop_assert!(found >= 0.75 * best, "{rule}: {found}, where {best} can be had");
+            prop_assert!(found >= 0.9 * best, "{rule}: {found}, where {best} can be had");
         }
     }
 }
