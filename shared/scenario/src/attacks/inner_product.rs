@@ -18,7 +18,7 @@ use super::{Attack, AttackError, Conditions, Knowledge, Needs, View};
 /// devices alone. With a small `epsilon` the update is shorter than those of honest devices, and near enough
 /// to be taken by a rule that goes by distances.
 ///
-/// With `optimise`, the attacker tries 26 factors from a 256th to 1,024 out on the rule, and takes the one
+/// With `optimise`, the attacker tries 32 factors from a 256th to 1,024 out on the rule, and takes the one
 /// whose aggregate lies farthest from that mean; as in `tailored`, its accomplices' updates stand for those
 /// of benign devices that it does not know.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -208,9 +208,14 @@ mod tests {
         update.iter().zip(GLOBAL).map(|(update, global)| global + update).collect()
     }
 
+    const NEAR: [f32; 3] = [0.5, 0.25, 0.0];
+    const OWN: [f32; 3] = [9.0, 9.0, 9.0];
+    const FAR: [f32; 3] = [8.0, 0.0, 0.25];
+    const OPPOSITE: [f32; 3] = [-6.0, 0.25, 0.0];
+    const LOW: [f32; 3] = [0.5, 0.0, -0.5];
+
     /// Device 7 is far out in the first coordinate, device 9 a little less far on the other side.
-    const UPDATES: [[f32; 3]; 5] =
-        [[0.5, 0.25, 0.0], [9.0, 9.0, 9.0], [8.0, 0.0, 0.25], [-6.0, 0.25, 0.0], [0.5, 0.0, -0.5]];
+    const UPDATES: [[f32; 3]; 5] = [NEAR, OWN, FAR, OPPOSITE, LOW];
     const DEVICES: [u32; 5] = [2, 4, 7, 9, 11];
 
     #[test]
@@ -225,23 +230,32 @@ mod tests {
             craft(&mut state, 2, &DEVICES, &UPDATES);
         }
         let kept = state.clone();
-        let [a, b, c, d, e] = UPDATES;
-        assert_eq!(craft(&mut state, 2, &DEVICES, &[c, b, a, e, d]), model(a));
+        assert_eq!(craft(&mut state, 2, &DEVICES, &[FAR, OWN, NEAR, LOW, OPPOSITE]), model(NEAR));
         assert_eq!(state, kept);
         // During the warm-up it would count.
         let mut others = State::default();
         craft(&mut others, 3, &DEVICES, &UPDATES);
-        assert_eq!(craft(&mut others, 3, &DEVICES, &[[80.0, 0.0, 0.0], b, a, e, d]), model([80.0, 0.0, 0.0]));
+        assert_eq!(
+            craft(&mut others, 3, &DEVICES, &[[80.0, 0.0, 0.0], OWN, NEAR, LOW, OPPOSITE]),
+            model([80.0, 0.0, 0.0])
+        );
     }
 
     #[test]
     fn a_device_is_known_by_its_id_wherever_its_row_is() {
         let mut state = State::default();
         craft(&mut state, 1, &DEVICES, &UPDATES);
-        let [a, b, c, d, e] = UPDATES;
-        assert_eq!(craft(&mut state, 1, &[1, 3, 4, 7, 9], &[c, d, b, e, a]), model(e), "device 7");
-        assert_eq!(craft(&mut state, 1, &[4, 9, 50], &[b, e, c]), model(e), "device 9 in place of 7");
-        assert_eq!(craft(&mut state, 1, &[4, 50, 60], &[b, a, c]), model(c), "the largest of strangers");
+        assert_eq!(
+            craft(&mut state, 1, &[1, 3, 4, 7, 9], &[FAR, OPPOSITE, OWN, LOW, NEAR]),
+            model(LOW),
+            "device 7"
+        );
+        assert_eq!(craft(&mut state, 1, &[4, 9, 50], &[OWN, LOW, FAR]), model(LOW), "device 9 in place of 7");
+        assert_eq!(
+            craft(&mut state, 1, &[4, 50, 60], &[OWN, NEAR, FAR]),
+            model(FAR),
+            "the largest of strangers"
+        );
     }
 
     #[test]

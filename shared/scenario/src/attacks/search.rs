@@ -10,14 +10,14 @@ use robust::RuleError;
 use super::statistics::mean;
 use super::{AttackError, Knowledge, View};
 
-/// How many factors are tried to bracket the best one: the unit times 4^-4, 4^-3, ... 4^5.
-const BRACKETING: i32 = 10;
-const SMALLEST: i32 = -4;
-/// How many are tried then between the neighbours of the best one.
-const NARROWING: usize = 16;
+/// The best factor is bracketed among the unit times 2^-8, 2^-7, ... 2^10.
+const SMALLEST: i32 = -8;
+const LARGEST: i32 = 10;
+/// How many factors are tried then between the neighbours of the best one.
+const NARROWING: usize = 13;
 
 /// The factor whose crafted model takes the aggregate of the rule under attack farthest from the mean of the
-/// honest models that an attacker with this `knowledge` knows, of 26 that are tried, from `unit` / 256 to
+/// honest models that an attacker with this `knowledge` knows, of 32 that are tried, from `unit` / 256 to
 /// 1,024 `unit`. `None` if the rule refuses to aggregate what it is tried on.
 ///
 /// The rule is tried on the model, `[1, d]`, that `crafted` makes of a factor, once for each compromised
@@ -54,28 +54,26 @@ pub(super) fn farthest_factor(
     }
 }
 
-/// The factor of largest `value` of those that are tried, and of equals the smallest; `None` if no value is
-/// finite.
+/// The factor of largest `value` of those that are tried, and of equals in the bracket the smallest; `None` if no
+/// value is finite.
 ///
-/// Exact in the limit where `value` rises up to one factor and falls beyond it, or drops there, as where a
-/// rule begins to see through what is crafted.
+/// It comes near the best of all factors where `value` rises up to one factor and falls beyond it, or drops there,
+/// as where a rule begins to see through what is crafted. Of several peaks it finds the one that is highest in the
+/// bracket.
 fn maximise<E>(unit: f64, mut value: impl FnMut(f64) -> Result<f64, E>) -> Result<Option<f64>, E> {
-    let mut tried = Vec::new();
-    for power in SMALLEST..SMALLEST + BRACKETING {
-        let factor = unit * 4_f64.powi(power);
-        tried.push((factor, value(factor)?));
-    }
-    let is_better = |value: f64, best: f64| value.is_finite() && !(value <= best);
-    let mut best: Option<usize> = None;
-    for (place, (_, value)) in tried.iter().enumerate() {
-        if is_better(*value, best.map_or(f64::NAN, |best| tried[best].1)) {
-            best = Some(place);
+    let is_better = |value: f64, best: f64| value.is_finite() && value > best;
+    let factor = |power: i32| unit * 2_f64.powi(power);
+    let (mut best_power, mut largest) = (None, f64::NEG_INFINITY);
+    for power in SMALLEST..=LARGEST {
+        let height = value(factor(power))?;
+        if is_better(height, largest) {
+            (best_power, largest) = (Some(power), height);
         }
     }
-    let Some(place) = best else { return Ok(None) };
-    let (mut best, mut largest) = tried[place];
-    let mut low = place.checked_sub(1).map_or(0.0, |place| tried[place].0);
-    let mut high = tried.get(place + 1).map_or(best, |(factor, _)| *factor);
+    let Some(power) = best_power else { return Ok(None) };
+    let mut best = factor(power);
+    let mut low = if power > SMALLEST { factor(power - 1) } else { 0.0 };
+    let mut high = if power < LARGEST { factor(power + 1) } else { best };
     for _ in 0..NARROWING {
         let is_above = high - best > best - low;
         let between = f64::midpoint(best, if is_above { high } else { low });
@@ -109,8 +107,8 @@ mod tests {
             tried.push(factor);
             Ok(factor)
         });
-        assert_eq!((tried.len(), best.unwrap()), (26, Some(2048.0)));
-        assert_eq!((tried[0], tried[9]), (2.0 / 256.0, 2048.0));
+        assert_eq!((tried.len(), best.unwrap()), (32, Some(2048.0)));
+        assert_eq!((tried[0], tried[18]), (2.0 / 256.0, 2048.0));
     }
 
     #[test]
