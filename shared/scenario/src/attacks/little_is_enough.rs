@@ -16,10 +16,10 @@ use super::{Attack, AttackError, Conditions, Knowledge, Needs, View};
 ///
 /// Each compromised device sends μ - zσ, where μ and σ are the mean and the population standard deviation of
 /// each coordinate of the updates that the attacker knows. If f of the m devices of a round are compromised,
-/// s = ⌊m/2 + 1⌋ - f honest ones have to lie farther out to make a majority with them, and
-/// z = Φ⁻¹((m - f - s) / (m - f)). With one compromised device, or two of an even number of devices, that z is
-/// not above 0: only a `z` that is set makes an attack then. In a round in which the compromised devices are a
-/// majority by themselves there is no such z, and without one that is set they send what they trained.
+/// s = ⌊m/2 + 1⌋ - f honest ones have to lie farther out to make a majority with them, and z = Φ⁻¹((m - f -
+/// s) / (m - f)). With one compromised device, or two of an even number of devices, that z is not above 0:
+/// only a `z` that is set makes an attack then. In a round in which the compromised devices are a majority by
+/// themselves there is no such z, and without one that is set they send what they trained.
 ///
 /// With `optimise`, the attacker tries 32 values of z from a 256th to 1,024 out on the rule, and takes the
 /// one whose aggregate lies farthest from μ; as in `tailored`, its accomplices' updates stand for those of

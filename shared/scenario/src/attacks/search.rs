@@ -54,12 +54,12 @@ pub(super) fn farthest_factor(
     }
 }
 
-/// The factor of largest `value` of those that are tried, and of equals in the bracket the smallest; `None` if no
-/// value is finite.
+/// The factor of largest `value` of those that are tried, and of equals in the bracket the smallest; `None`
+/// if no value is finite.
 ///
-/// It comes near the best of all factors where `value` rises up to one factor and falls beyond it, or drops there,
-/// as where a rule begins to see through what is crafted. Of several peaks it finds the one that is highest in the
-/// bracket.
+/// It comes near the best of all factors where `value` rises up to one factor and falls beyond it, or drops
+/// there, as where a rule begins to see through what is crafted. Of several peaks it finds the one that is
+/// highest in the bracket.
 fn maximise<E>(unit: f64, mut value: impl FnMut(f64) -> Result<f64, E>) -> Result<Option<f64>, E> {
     let is_better = |value: f64, best: f64| value.is_finite() && value > best;
     let factor = |power: i32| unit * 2_f64.powi(power);

@@ -64,7 +64,8 @@ pub(super) fn distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>().sqrt()
 }
 
-/// The mean of `known` models, shifted `factor` times in a direction by its name: the definition, value by value.
+/// The mean of `known` models, shifted `factor` times in a direction by its name: the definition, value by
+/// value.
 pub(super) fn perturbed(known: &[Vec<f32>], global: &[f32], direction: &str, factor: f64) -> Vec<f32> {
     let count = known.len() as f64;
     let column = |j: usize| known.iter().map(move |model| f64::from(model[j]));
