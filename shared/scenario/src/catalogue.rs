@@ -78,6 +78,15 @@ impl Catalogue {
         attacks.add::<attacks::Krum>("krum");
         attacks.add::<attacks::BackGradient>("back-gradient");
         attacks.add::<attacks::InnerProduct>("inner-product");
+        attacks.add::<attacks::LittleIsEnough>("little-is-enough");
+        attacks.add::<attacks::MinMax>("min-max");
+        attacks.add::<attacks::MinSum>("min-sum");
+        attacks.add::<attacks::Tailored>("tailored");
+        attacks.add::<attacks::Mimic>("mimic");
+        attacks.add::<attacks::SignFlip>("sign-flip");
+        attacks.add::<attacks::Noise>("noise");
+        attacks.add::<attacks::GlobalCopy>("copy");
+        attacks.add::<attacks::Random>("random");
 
         let mut datasets = Registry::<dyn data::Source>::new("data set", "kind", &["kind"]);
         datasets.add::<data::Mnist>("mnist");

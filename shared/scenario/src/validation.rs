@@ -54,6 +54,7 @@ impl Scenario {
         })?;
         let conditions = Conditions {
             shape: &self.dataset.spec().shape,
+            devices: fleet.devices,
             compromised: fleet.compromised,
             selected: self.selected(),
             byzantine: self.byzantine(),

@@ -18,6 +18,8 @@ pub struct Attacked<'a> {
     pub seed: u64,
     /// Its rule.
     pub rule: &'a dyn Rule,
+    /// How many devices take part in a round.
+    pub selected: usize,
     /// How many devices the rule assumes to be Byzantine.
     pub byzantine: usize,
 }
@@ -92,10 +94,12 @@ impl<'a> Crafting<'a> {
             global,
             global_values: &global_values,
             models,
+            devices: &self.devices,
             colluders: &self.colluders,
             benign: &self.benign,
             drawn,
             rule: self.attacked.rule,
+            selected: self.attacked.selected,
             byzantine: self.attacked.byzantine,
             executor,
         };

@@ -9,17 +9,30 @@
 //! - One file for each attack, or a folder: settings, defaults, condition, hooks and tests.
 //! - [`View`]: what an attack that crafts sees of a round; `crafting`: how a bench provides it.
 //! - `settings`: settings that several attacks have; `statistics`: of models, coordinate by coordinate.
+//! - `shift`: models away from the mean of those that are known; `search`: how far the rule under attack is moved most.
 
 pub mod back_gradient;
+mod copy;
 mod crafting;
 mod gaussian;
 mod inner_product;
 mod krum;
 mod krum_search;
 mod label_flip;
+mod little_is_enough;
+mod mimic;
+mod min_max;
+mod min_sum;
+mod noise;
+mod normal;
 mod planting;
+mod random;
+mod search;
 mod settings;
+mod shift;
+mod sign_flip;
 mod statistics;
+mod tailored;
 #[cfg(test)]
 mod testing;
 mod trimmed_mean;
@@ -31,13 +44,23 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use back_gradient::BackGradient;
+pub use copy::GlobalCopy;
 pub use crafting::{Attacked, Crafting};
 pub use gaussian::Gaussian;
 pub use inner_product::InnerProduct;
 pub use krum::Krum;
 pub use label_flip::LabelFlip;
+pub use little_is_enough::LittleIsEnough;
+pub use mimic::Mimic;
+pub use min_max::MinMax;
+pub use min_sum::{MinSum, SumBound};
+pub use noise::Noise;
 pub use planting::{Memory, Planted, Planting};
+pub use random::Random;
 pub use settings::{Direction, Goal, Knowledge};
+pub use shift::Perturbation;
+pub use sign_flip::{Flipped, SignFlip};
+pub use tailored::Tailored;
 pub use trimmed_mean::TrimmedMean;
 pub use view::View;
 
@@ -115,6 +138,8 @@ pub trait Attack: Debug + Send + Sync {
 pub struct Conditions<'a> {
     /// The shape of an example.
     pub shape: &'a [usize],
+    /// Number of devices.
+    pub devices: u32,
     /// Number of compromised devices.
     pub compromised: u32,
     /// Devices that take part in a round.

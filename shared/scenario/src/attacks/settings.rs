@@ -1,9 +1,10 @@
 //! Settings that several attacks have.
 
+use input::unfit::{Unfit, require};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Needs;
+use super::{Conditions, Needs, View};
 
 /// What the attacker knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +24,28 @@ impl Knowledge {
             Knowledge::Partial => Needs::Colluders,
             Knowledge::Full => Needs::Everyone,
         }
+    }
+
+    /// The rows of the models that an attacker with this knowledge crafts from.
+    pub fn rows(self, view: &View<'_>) -> Vec<u32> {
+        match self {
+            Knowledge::Partial => view.colluders.to_vec(),
+            Knowledge::Full => view.everyone(),
+        }
+    }
+
+    /// That an attacker with this knowledge can tell how updates differ: of one alone it cannot.
+    ///
+    /// # Errors
+    /// As [`Attack::check`](super::Attack::check).
+    pub(super) fn check_spread(self, conditions: &Conditions<'_>) -> Result<(), Unfit> {
+        let compromised = conditions.compromised;
+        require(self == Knowledge::Full || compromised >= 2, "fleet.compromised", || {
+            format!(
+                "{compromised} is less than the 2 devices from whose updates the attack takes, under partial \
+                 knowledge, how far updates differ"
+            )
+        })
     }
 }
 

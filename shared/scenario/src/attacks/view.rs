@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 use robust::{Byzantine, Rule};
+use wire::identity::DeviceId;
 
 use super::{AttackError, Direction, statistics};
 use crate::tensor_executor::{TensorExecutor, TensorUpdates};
@@ -16,6 +17,8 @@ pub struct View<'a> {
     /// trained, of benign ones what they sent. The latter are there only if the attack
     /// [needs everyone](super::Needs::Everyone).
     pub models: &'a Tensor,
+    /// Whose models they are, row by row.
+    pub devices: &'a [DeviceId],
     /// The rows of the compromised devices, at least one.
     pub colluders: &'a [u32],
     /// The rows of the others.
@@ -24,6 +27,8 @@ pub struct View<'a> {
     pub drawn: &'a Tensor,
     /// The rule under attack.
     pub rule: &'a dyn Rule,
+    /// How many devices the round was announced to, whether or not their models are known.
+    pub selected: usize,
     /// How many Byzantine devices the aggregator assumes.
     pub byzantine: usize,
     /// What evaluates rules where the models are.
