@@ -38,6 +38,8 @@ pub enum Purpose {
     TrainingSubset = 12,
     /// When a compromised device sends its update.
     Delivery = 13,
+    /// How a compromised device poisons the examples that it holds.
+    Poison = 14,
 }
 
 /// The stream of `purpose` for one device in one round; `None` and round 0 where these mean nothing.

@@ -59,6 +59,15 @@ impl Catalogue {
         attacks.add::<attacks::Krum>("krum");
         attacks.add::<attacks::BackGradient>("back-gradient");
         attacks.add::<attacks::InnerProduct>("inner-product");
+        attacks.add::<attacks::Trigger>("trigger");
+        attacks.add::<attacks::SplitTrigger>("split-trigger");
+        attacks.add::<attacks::ModelReplacement>("model-replacement");
+        attacks.add::<attacks::Alternating>("alternating");
+        attacks.add::<attacks::Neurotoxin>("neurotoxin");
+        attacks.add::<attacks::PoisonedFl>("poisoned-fl");
+        attacks.add::<attacks::Delay>("delay");
+        attacks.add::<attacks::Silence>("drop");
+        attacks.add::<attacks::Replay>("replay");
 
         let mut datasets = Registry::<dyn data::Source>::new("data set", "kind", &["kind"]);
         datasets.add::<data::Mnist>("mnist");
