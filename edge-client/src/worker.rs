@@ -175,9 +175,9 @@ impl Worker {
         }
         let (shard, mut random) = self.source(round);
         let training = self.training(shard, global.clone());
-        attack.train(&training, &mut random).or_else(|| {
-            self.is_of_another(shard).then(|| training.honestly(&mut self.source(round).1))
-        })
+        attack
+            .train(&training, &mut random)
+            .or_else(|| self.is_of_another(shard).then(|| training.honestly(&mut self.source(round).1)))
     }
 
     fn training<'a>(&'a self, shard: &'a Shard, global: Arc<[f32]>) -> Training<'a> {

@@ -14,7 +14,7 @@ use super::{Attack, Conditions, LabelFlip, Poison, Trigger};
 ///
 /// Each cycle begins with `targeted-steps` on the examples that the attack is after, under the labels that it wants. The way
 /// of these steps alone is multiplied by `boost`. Then `honest-steps` follow on all examples of the device, on their loss plus
-/// ρ ‖v - v_honest‖. v_honest is what the device would honestly have sent; the paper takes the mean update of the benign
+/// ρ `‖v - v_honest‖`. `v_honest` is what the device would honestly have sent; the paper takes the mean update of the benign
 /// devices in the last round. Minibatches and learning rate are those of honest training.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]

@@ -15,8 +15,8 @@ pub(super) fn quantile_of_half(n: u64, probability: f64) -> u64 {
         let weights = std::iter::successors(Some((1.0, 0)), next).map(|(weight, _)| weight);
         weights.take_while(counts).skip(1).collect::<Vec<f64>>()
     };
-    let below = outwards(&|step| (middle - step) as f64 / (n - middle + step + 1) as f64);
-    let above = outwards(&|step| (n - middle - step) as f64 / (middle + step + 1) as f64);
+    let below = outwards(&|step| middle.saturating_sub(step) as f64 / (n - middle + step + 1) as f64);
+    let above = outwards(&|step| (n - middle).saturating_sub(step) as f64 / (middle + step + 1) as f64);
     let weights = below.iter().rev().chain([&1.0]).chain(&above);
     let total: f64 = weights.clone().sum();
     let mut sum = 0.0;

@@ -55,28 +55,24 @@ impl Attack for Replay {
         for &row in view.colluders {
             let device = view.devices[row as usize];
             let (what, since) = (format!("what {device} sent"), format!("since when {device} sent it"));
-            let is_fresh =
-                state.get(&since).is_none_or(|kept| kept[0] + self.every as f32 <= view.round as f32);
+            let is_recent = |kept: &[f32]| (view.round as f32) < kept[0] + self.every as f32;
+            let kept = state.get(&what).filter(|_| state.get(&since).is_some_and(is_recent));
+            if let Some(kept) = kept {
+                let kept = Tensor::new(kept, origin.device())?.unsqueeze(0)?;
+                sent.push(match self.of {
+                    Replayed::Update => finite(&(kept.to_dtype(DType::F64)? + &origin)?)?,
+                    Replayed::Model => kept,
+                });
+                continue;
+            }
             let trained = view.models.narrow(0, row as usize, 1)?;
-            let kept = state.get(&what).filter(|_| !is_fresh);
-            sent.push(match kept {
-                Some(kept) => {
-                    let kept = Tensor::new(kept, origin.device())?.unsqueeze(0)?;
-                    match self.of {
-                        Replayed::Update => finite(&(kept.to_dtype(DType::F64)? + &origin)?)?,
-                        Replayed::Model => kept,
-                    }
-                }
-                None => {
-                    let kept = match self.of {
-                        Replayed::Update => finite(&(trained.to_dtype(DType::F64)? - &origin)?)?,
-                        Replayed::Model => trained.clone(),
-                    };
-                    state.set(what, kept.squeeze(0)?.to_vec1::<f32>()?);
-                    state.set(since, [view.round as f32]);
-                    trained
-                }
-            });
+            let kept = match self.of {
+                Replayed::Update => finite(&(trained.to_dtype(DType::F64)? - &origin)?)?,
+                Replayed::Model => trained.clone(),
+            };
+            state.set(what, kept.squeeze(0)?.to_vec1::<f32>()?);
+            state.set(since, [view.round as f32]);
+            sent.push(trained);
         }
         Ok(Some(Tensor::cat(&sent, 0)?))
     }

@@ -57,6 +57,7 @@ mod tests {
     use super::super::testing::{conditions, scenario};
     use super::super::trigger::Pattern;
     use super::*;
+    use crate::Scenario;
 
     fn black(count: usize) -> Dataset {
         Dataset::new(vec![4, 4], 10, Features::Bytes(vec![0; 16 * count]), vec![1; count]).unwrap()
@@ -90,6 +91,18 @@ mod tests {
         let attack = scenario(&settings).attack.kind.unwrap();
         let test = Dataset::new(vec![3, 3], 10, Features::Bytes(vec![0; 9]), vec![1]).unwrap();
         assert_eq!(attack.stamped(&test).unwrap().batch(&[0]).features, Features::Bytes(vec![255; 9]));
+    }
+
+    #[test]
+    fn a_setting_of_the_trigger_that_cannot_be_read_is_named() {
+        let text = "name = \"t\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 9\n";
+        for (key, value) in [("target", "300"), ("pattern", "star"), ("values", "3"), ("parts", "x")] {
+            let setting = format!("attack.{key}={value}");
+            let settings =
+                ["attack.kind=split-trigger".to_owned(), setting.clone(), "attack.size=5".to_owned()];
+            let refused = Scenario::parse("t.toml", text, &settings).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("--set {setting}: ")), "{refused}");
+        }
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Trigger {
             let column = if self.corner.is_right() { width - 1 - column } else { column };
             row * width + column
         };
-        let pixels: BTreeSet<usize> = self.pattern.from_corner(self.size).into_iter().map(pixel).collect();
+        let pixels: BTreeSet<usize> = self.pattern.offsets(self.size).into_iter().map(pixel).collect();
         let places = pixels.into_iter().map(|pixel| (pixel * channels..(pixel + 1) * channels, 1.0));
         Stamp::new(places.collect(), self.blend)
     }
@@ -205,8 +205,13 @@ impl Trigger {
         require(self.pattern != Pattern::Square || [3, 5].contains(&self.size), "attack.size", || {
             format!("{} must be 3 or 5", self.size)
         })?;
-        let offsets = self.pattern.from_corner(self.size);
-        let side = offsets.into_iter().map(|(row, column)| row.max(column) + 1).max().unwrap_or(0);
+        let side = self
+            .pattern
+            .offsets(self.size)
+            .into_iter()
+            .map(|(row, column)| row.max(column) + 1)
+            .max()
+            .unwrap_or(0);
         require(height.min(width) >= side, "attack.pattern", || {
             format!("takes {side} pixels either way, and an image has {height} x {width}")
         })
@@ -215,13 +220,13 @@ impl Trigger {
 
 impl Pattern {
     /// How many rows and columns its pixels are from the corner.
-    fn from_corner(self, size: u32) -> Vec<(usize, usize)> {
+    fn offsets(self, size: u32) -> Vec<(usize, usize)> {
         match self {
             Pattern::Pixel => vec![(0, 0)],
             Pattern::FourPixels => vec![(1, 1), (1, 3), (2, 2), (3, 1)],
             Pattern::Square => {
-                let side = size as usize;
-                (0..side * side).map(|pixel| (pixel / side, pixel % side)).collect()
+                let length = size as usize;
+                (0..length * length).map(|pixel| (pixel / length, pixel % length)).collect()
             }
         }
     }
@@ -323,9 +328,9 @@ mod tests {
     fn the_examples_of_a_shard_keep_the_labels_that_the_shard_has() {
         let shard = Shard::whole(images(&[4, 4], 10).into()).with_labels(|_| 2);
         let trigger = Trigger { labels: Labels::Next, share: 0.5, ..Trigger::default() };
-        let labels = poisoned(&trigger, shard, 0).labels().to_vec();
-        let count = |label| labels.iter().filter(|other| **other == label).count();
-        assert_eq!((count(2), count(3)), (5, 5));
+        let mut labels = poisoned(&trigger, shard, 0).labels().to_vec();
+        labels.sort_unstable();
+        assert_eq!(labels, [2, 2, 2, 2, 2, 3, 3, 3, 3, 3]);
     }
 
     #[test]
