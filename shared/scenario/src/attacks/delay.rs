@@ -15,7 +15,7 @@ use super::{Attack, Conditions, Delivery};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Delay {
-    /// The share of the round's time, 0 to 2. Devices count in hundredths of it.
+    /// The share of the round's time, 0 to 2, rounded to hundredths, in which devices count.
     pub share: f64,
 }
 
@@ -33,7 +33,7 @@ impl Attack for Delay {
     }
 
     fn deliver(&self, _: u32, _: &mut Stream) -> Delivery {
-        Delivery::After(self.share)
+        Delivery::After((100.0 * self.share).round() / 100.0)
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
         let delivery = |share| Delay { share }.deliver(1, &mut stream(1, Purpose::Delivery, None, 1));
         assert_eq!(delivery(0.4), Delivery::After(0.4));
         assert_eq!(
-            [0.0, 0.99, 1.0, 1.01].map(|share| delivery(share).is_in_time()),
+            [0.0, 0.994, 0.996, 1.0].map(|share| delivery(share).is_in_time()),
             [true, true, false, false]
         );
     }
