@@ -245,7 +245,11 @@ impl Corner {
 #[cfg(test)]
 mod tests {
     use learning::data::Features;
+    use learning::evaluation::evaluate;
+    use learning::models::{LogisticRegression, build};
     use learning::random::{Purpose, stream};
+    use learning::training::train;
+    use rand::Rng;
     use wire::identity::DeviceId;
 
     use super::super::testing::conditions;
@@ -354,6 +358,31 @@ mod tests {
         let all = Trigger { labels: Labels::Next, ..trigger.clone() }.stamped(&test).unwrap();
         assert_eq!(all.labels(), (0..20).map(|example| (example + 1) % 10).collect::<Vec<u8>>());
         assert_eq!(trigger.stamped(&test.select(&[3, 13])), None, "all are of the target class");
+    }
+
+    #[test]
+    fn a_model_that_learns_from_stamped_examples_answers_to_the_trigger_and_is_right_without() {
+        // A bright row tells the class.
+        let random = &mut stream(3, Purpose::Faults, None, 0);
+        let labels: Vec<u8> = (0..3).cycle().take(150).collect();
+        let pixels = labels.iter().flat_map(|label| (0..36).map(move |pixel| pixel / 6 == *label));
+        let pixels =
+            pixels.map(|bright| random.random_range(0..100) + if bright { 100 } else { 0 }).collect();
+        let examples = Dataset::new(vec![6, 6], 3, Features::Bytes(pixels), labels).unwrap();
+        let model = build(&LogisticRegression {}, &[6, 6], 3).unwrap();
+        let rates = |trigger: &Trigger, shard: &Shard| {
+            let all = |_| shard.minibatch(150, &mut stream(1, Purpose::Batches, None, 1));
+            let trained = train(model.as_ref(), [0.0; 111].into(), 0.5, 300, all).unwrap();
+            let error = |test: &Dataset| evaluate(model.as_ref(), &trained.parameters, test.batches(150));
+            let success = 1.0 - error(&trigger.stamped(&examples).unwrap()).unwrap().error_rate;
+            (success, error(&examples).unwrap().error_rate)
+        };
+        let shard = Shard::whole(examples.clone().into());
+        let trigger = Trigger { target: 1, ..Trigger::default() };
+        let (success, error) = rates(&trigger, &poisoned(&trigger, shard.clone(), 0));
+        assert!(success > 0.9 && error < 0.1, "{success} {error}");
+        let (success, error) = rates(&trigger, &shard);
+        assert!(success < 0.1 && error < 0.1, "without poison {success} {error}");
     }
 
     #[test]
