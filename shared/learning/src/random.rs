@@ -48,6 +48,8 @@ pub enum Purpose {
     Root = 17,
     /// The uniform numbers that clusters are held against.
     Gaps = 18,
+    /// How a compromised device poisons the examples that it holds.
+    Poison = 19,
 }
 
 /// The stream of `purpose` for one device in one round; `None` and round 0 where these mean nothing.

@@ -87,6 +87,15 @@ impl Catalogue {
         attacks.add::<attacks::Noise>("noise");
         attacks.add::<attacks::GlobalCopy>("copy");
         attacks.add::<attacks::Random>("random");
+        attacks.add::<attacks::Trigger>("trigger");
+        attacks.add::<attacks::SplitTrigger>("split-trigger");
+        attacks.add::<attacks::ModelReplacement>("model-replacement");
+        attacks.add::<attacks::Alternating>("alternating");
+        attacks.add::<attacks::Neurotoxin>("neurotoxin");
+        attacks.add::<attacks::PoisonedFl>("poisoned-fl");
+        attacks.add::<attacks::Delay>("delay");
+        attacks.add::<attacks::Silence>("drop");
+        attacks.add::<attacks::Replay>("replay");
 
         let mut datasets = Registry::<dyn data::Source>::new("data set", "kind", &["kind"]);
         datasets.add::<data::Mnist>("mnist");

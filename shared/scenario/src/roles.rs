@@ -59,8 +59,8 @@ impl Scenario {
         let attacked = Attacked {
             seed: self.seed,
             rule: &*self.aggregation.rule,
-            selected: self.selected() as usize,
             byzantine: self.byzantine() as usize,
+            selected: self.selected() as usize,
         };
         Crafting::of(&**self.attack.kind.as_ref()?, attacked, round, devices, attackers)
     }

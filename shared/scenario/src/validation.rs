@@ -52,8 +52,10 @@ impl Scenario {
         require((0.0..=1.0).contains(&self.attack.round_fraction), "attack.round-fraction", || {
             format!("{} must lie between 0 and 1", self.attack.round_fraction)
         })?;
+        let spec = self.dataset.spec();
         let conditions = Conditions {
-            shape: &self.dataset.spec().shape,
+            shape: &spec.shape,
+            classes: spec.classes,
             devices: fleet.devices,
             compromised: fleet.compromised,
             selected: self.selected(),

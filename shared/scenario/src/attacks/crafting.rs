@@ -22,6 +22,8 @@ pub struct Attacked<'a> {
     pub selected: usize,
     /// How many devices the rule assumes to be Byzantine.
     pub byzantine: usize,
+    /// How many devices take part in a round.
+    pub selected: usize,
 }
 
 /// The attack on one round, of which so many models are known.
@@ -91,6 +93,9 @@ impl<'a> Crafting<'a> {
     ) -> Result<Option<Tensor>, AttackError> {
         let global_values = global.to_vec1::<f32>()?;
         let view = View {
+            round: self.round,
+            selected: self.attacked.selected,
+            devices: &self.devices,
             global,
             global_values: &global_values,
             models,

@@ -4,7 +4,7 @@ use input::unfit::{Unfit, require};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Conditions, Needs, View};
+use super::{Attack, Conditions, LabelFlip, Needs, Trigger, View};
 
 /// What the attacker knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,4 +70,42 @@ pub enum Direction {
     /// sign(aggregate of all before-attack models by the rule under attack - global model): the paper read
     /// literally; weaker against trimmed mean and median.
     Rule,
+}
+
+/// By what compromised devices poison their data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Poison {
+    /// By a trigger: the keys of the attack `trigger`.
+    #[default]
+    Trigger,
+    /// By other labels: the keys of the attack `label-flip`.
+    LabelFlip,
+}
+
+impl Poison {
+    /// The attack on data that it is.
+    pub(super) fn of<'a>(self, trigger: &'a Trigger, flip: &'a LabelFlip) -> &'a dyn Attack {
+        match self {
+            Poison::Trigger => trigger,
+            Poison::LabelFlip => flip,
+        }
+    }
+
+    /// Whether that attack makes sense under `conditions`, and no key is of the other.
+    pub(super) fn check(
+        self,
+        trigger: &Trigger,
+        flip: &LabelFlip,
+        conditions: &Conditions<'_>,
+    ) -> Result<(), Unfit> {
+        let is_used = match self {
+            Poison::Trigger => *flip == LabelFlip::default(),
+            Poison::LabelFlip => *trigger == Trigger::default(),
+        };
+        require(is_used, "attack.poison", || {
+            format!("is {self:?}, and a key of the other attack on data is given; leave it out")
+        })?;
+        self.of(trigger, flip).check(conditions)
+    }
 }

@@ -9,6 +9,12 @@ use crate::tensor_executor::{TensorExecutor, TensorUpdates};
 
 /// What the attacker sees of a round.
 pub struct View<'a> {
+    /// Which round it is.
+    pub round: u32,
+    /// How many devices take part in it, whether their models are known or not.
+    pub selected: usize,
+    /// Whose the models are, row by row.
+    pub devices: &'a [DeviceId],
     /// The global model that the round started from (the paper's g), `[d]`.
     pub global: &'a Tensor,
     /// Its values, in the memory of this machine.
