@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use learning::data::Dataset;
 use learning::evaluation::ClassEvaluation;
-use learning::models::Model;
+use learning::models::{Model, ModelError};
 use rayon::prelude::*;
 use robust::{Context, InContext, Local as _, Measured, Round, Rule, RuleError};
 use scenario::Scenario;
@@ -96,6 +96,8 @@ pub struct Worker {
     screening: Screening,
     engine: Box<dyn Engine>,
     test: Evaluator,
+    /// What judges by the examples that the attack is after.
+    stamped: Option<Evaluator>,
     root: Option<Root>,
 }
 
@@ -112,6 +114,8 @@ impl Worker {
     ) -> Result<Self, DefenseError> {
         let screening = Screening::new(scenario, model, &test)?;
         let trial = Trial::new(model.clone(), &test);
+        let stamped = scenario.attack.kind.as_ref().and_then(|attack| attack.stamped(&test));
+        let stamped = stamped.map(|examples| Evaluator::new(model.clone(), Examples::All(examples.into())));
         let test = Evaluator::new(model.clone(), Examples::All(test));
         Ok(Worker {
             scenario: scenario.clone(),
@@ -119,6 +123,7 @@ impl Worker {
             screening,
             engine: backend.engine(),
             test,
+            stamped,
             root: None,
         })
     }
@@ -170,10 +175,20 @@ impl Worker {
                 }
             }
             Job::Evaluate { round, global } => {
-                let result = self.test.evaluate_classes(&global);
+                let result = self.judged(&global);
                 Outcome::Evaluated { round, result: result.map_err(|error| error.to_string()) }
             }
         }
+    }
+
+    /// How good the global model is, and how far the attack has come with it.
+    fn judged(&self, global: &[f32]) -> Result<ClassEvaluation, ModelError> {
+        let mut judged = self.test.evaluate_classes(global)?;
+        if let Some(stamped) = &self.stamped {
+            judged.attack_success =
+                stamped.evaluate(&[global])?.first().map(|evaluation| 1.0 - evaluation.error_rate);
+        }
+        Ok(judged)
     }
 
     fn aggregate(

@@ -62,8 +62,8 @@ fn every_rule_gives_what_its_definition_does() {
 
 /// By how much a case is missed, if it is.
 fn off(name: &str, case: &Case) -> Option<String> {
-    let resolve = |rule: &mut dyn robust::Rule| rule.resolve(case.byzantine);
-    let rule = Catalogue::standard().rules.choose(name, case.settings.clone(), &resolve).unwrap();
+    let rules = Catalogue::standard().rules;
+    let rule = rules.choose(name, case.settings.clone(), &|rule| rule.resolve(case.byzantine)).unwrap();
     let mut state = State::default();
     for (number, round) in (1..).zip(&case.rounds) {
         let rows: Vec<&[f32]> = round.models.iter().map(Vec::as_slice).collect();

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use candle_core::Tensor;
 use edge_client::worker::Worker;
 use learning::data::Shard;
-use learning::evaluation::Evaluation;
+use learning::evaluation::{ClassEvaluation, Evaluation};
 use learning::models::{Model, ModelError, many_devices};
 use learning::parameters::first_not_finite;
 use learning::random::{Purpose, stream};
@@ -50,6 +50,8 @@ pub(super) struct Simulation {
     /// By their number: what evaluates on so many validation examples.
     validation: BTreeMap<usize, Evaluator>,
     test: Evaluator,
+    /// What judges by the examples that the attack is after.
+    stamped: Option<Evaluator>,
     /// The global model, `[d]`.
     global: Tensor,
     /// Its values.
@@ -92,6 +94,13 @@ impl Simulation {
             trial: Trial::new(model.clone(), &data.test),
             root: data.root.clone().map(|examples| Root::new(scenario, model.clone(), examples)),
             test: evaluator(data.test.batches(BATCH).collect())?,
+            stamped: scenario
+                .attack
+                .kind
+                .as_ref()
+                .and_then(|attack| attack.stamped(&data.test))
+                .map(|examples| evaluator(examples.batches(BATCH).collect()))
+                .transpose()?,
             global: Tensor::new(&global[..], device)?,
             values: global,
             remembered,
@@ -145,10 +154,19 @@ impl Simulation {
             ..RoundRecord::default()
         };
         if self.scenario.evaluates(round) {
-            let evaluation = self.test.evaluate_classes(&self.global);
-            record.enter(evaluation.context("the global model cannot be evaluated")?);
+            record.enter(self.judged().context("the global model cannot be evaluated")?);
         }
         Ok((record, self.values.clone(), self.remembered.clone()))
+    }
+
+    /// How good the global model is, and how far the attack has come with it.
+    fn judged(&self) -> Result<ClassEvaluation, ModelError> {
+        let mut judged = self.test.evaluate_classes(&self.global)?;
+        if let Some(stamped) = &self.stamped {
+            let evaluations = stamped.evaluate(&self.global.unsqueeze(0)?)?;
+            judged.attack_success = evaluations.first().map(|evaluation| 1.0 - evaluation.error_rate);
+        }
+        Ok(judged)
     }
 
     /// Whether each of the rows is finite, and one that training can go on from.

@@ -134,7 +134,12 @@ fn figure(metric: &Metric, arms: &[Arm]) -> Option<Result<Markup, RecordError>> 
         let points = arm.records.iter().filter_map(|record| Some((record.round, read(record)?)));
         Series { label: arm.label.clone(), points: points.collect() }
     };
-    let plot = over_rounds(title, arms.iter().map(line).collect());
+    let lines: Vec<Series> = arms.iter().map(line).collect();
+    // An attack need not have a target.
+    if lines.iter().all(|line| line.points.is_empty()) {
+        return None;
+    }
+    let plot = over_rounds(title, lines);
     Some(plot.map(|plot| section(title, &html! { p.note { (metric.help) } (plot) })))
 }
 

@@ -22,8 +22,6 @@ pub struct Attacked<'a> {
     pub selected: usize,
     /// How many devices the rule assumes to be Byzantine.
     pub byzantine: usize,
-    /// How many devices take part in a round.
-    pub selected: usize,
 }
 
 /// The attack on one round, of which so many models are known.
@@ -99,12 +97,10 @@ impl<'a> Crafting<'a> {
             global,
             global_values: &global_values,
             models,
-            devices: &self.devices,
             colluders: &self.colluders,
             benign: &self.benign,
             drawn,
             rule: self.attacked.rule,
-            selected: self.attacked.selected,
             byzantine: self.attacked.byzantine,
             executor,
         };

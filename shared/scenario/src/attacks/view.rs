@@ -23,8 +23,6 @@ pub struct View<'a> {
     /// trained, of benign ones what they sent. The latter are there only if the attack
     /// [needs everyone](super::Needs::Everyone).
     pub models: &'a Tensor,
-    /// Whose models they are, row by row.
-    pub devices: &'a [DeviceId],
     /// The rows of the compromised devices, at least one.
     pub colluders: &'a [u32],
     /// The rows of the others.
@@ -33,8 +31,6 @@ pub struct View<'a> {
     pub drawn: &'a Tensor,
     /// The rule under attack.
     pub rule: &'a dyn Rule,
-    /// How many devices the round was announced to, whether or not their models are known.
-    pub selected: usize,
     /// How many Byzantine devices the aggregator assumes.
     pub byzantine: usize,
     /// What evaluates rules where the models are.
