@@ -29,10 +29,10 @@ impl Root {
     ///
     /// # Errors
     /// As [`Training::honestly`].
-    pub fn update(&self, round: u32, global: Arc<[f32]>) -> Result<Arc<[f32]>, ModelError> {
+    pub fn update(&self, round: u32, global: &Arc<[f32]>) -> Result<Arc<[f32]>, ModelError> {
         let (model, shard, settings) = (&*self.model, &self.shard, &self.settings);
         let training = Training { model, global: global.clone(), shard, settings };
         let trained = training.honestly(&mut stream(self.seed, Purpose::Root, None, round))?;
-        Ok(zip(&*trained.parameters, &*global).map(|(value, origin)| value - origin).collect())
+        Ok(zip(&*trained.parameters, &**global).map(|(value, origin)| value - origin).collect())
     }
 }

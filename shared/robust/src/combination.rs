@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-/// A combination of the updates of a round, and of other vectors: g + Σ w_i u_i + Σ a_k o_k, where g is the model that the
-/// round started from, and u_i = v_i - g the update of row i.
+/// A combination of the updates of a round, and of other vectors: the model that the round started from, plus the sum of all
+/// updates, which are taken from that model, and of the other vectors, each times its coefficient.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Combination {
-    /// The coefficient w_i of each update.
+    /// The coefficient of each update.
     pub weights: Vec<f64>,
-    /// Other vectors o_k, d values each, with their coefficients a_k.
+    /// Other vectors, d values each, with their coefficients.
     pub others: Vec<(Arc<[f32]>, f64)>,
 }
 

@@ -291,7 +291,7 @@ impl Simulation {
         let (scenario, byzantine) = (&*self.scenario, self.scenario.assumed(fewer));
         let mut remembered = Remembered::clone(&self.remembered);
         let (state, seed) = (Some(&self.remembered.rule), scenario.seed);
-        let root = self.root.as_ref().map(|root| root.update(round, self.values.clone())).transpose()?;
+        let root = self.root.as_ref().map(|root| root.update(round, &self.values)).transpose()?;
         let context = Known { state, seed, round, root: root.as_ref(), ..Known::default() };
         let rule = InContext { rule: &*scenario.aggregation.rule, context };
         let (stages, attackers) = (&scenario.defense, &self.attackers);

@@ -101,7 +101,7 @@ pub const ROUNDS: &[Metric] = &[
         "Share of the examples of an attack with a target that get the label which it wants for them.",
         |record| record.attack_success,
     )
-    .shown(Plot::Alone("Attack success rate")),
+    .shown(Plot::AloneIfAny("Attack success rate")),
 ];
 
 /// One number a round, in `metrics.csv` only.

@@ -15,14 +15,8 @@ use simd::{Kernel, LANES, padded, vectorized};
 /// difference of two updates, keeps the digits that its length has; and nobody who is far away takes digits from others.
 pub(crate) fn gram(updates: &Updates<'_>) -> Gram {
     let devices = updates.len();
-    let zeros;
-    let origin = match updates.origin() {
-        Some(origin) => origin,
-        None => {
-            zeros = vec![0.0; updates.dimension()];
-            &zeros
-        }
-    };
+    let zeros = updates.origin().is_none().then(|| vec![0.0; updates.dimension()]);
+    let origin = updates.origin().or(zeros.as_deref()).unwrap_or_default();
     // The last of the points is the origin.
     let points: Vec<&[f32]> = updates.rows().iter().copied().chain([origin]).collect();
     let pivot = updates.rows()[pivot_row(updates.rows())];

@@ -29,6 +29,7 @@ pub enum Distance {
 }
 
 impl Distance {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
     pub(super) fn is_default(&self) -> bool {
         *self == Distance::default()
     }

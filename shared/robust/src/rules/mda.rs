@@ -24,13 +24,8 @@ impl Rule for Mda {
 
     fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {
         let (devices, byzantine) = (round.devices(), round.byzantine().left());
-        let mut distances = vec![vec![0.0; devices]; devices];
-        for a in 0..devices {
-            for b in 0..a {
-                let distance = round.distance(a, b)?;
-                (distances[a][b], distances[b][a]) = (distance, distance);
-            }
-        }
+        let from = |a| (0..devices).map(|b| round.distance(a, b)).collect::<Result<Vec<_>, _>>();
+        let distances = (0..devices).map(from).collect::<Result<_, _>>()?;
         Ok(mean_of(&Search { distances, steps: 0 }.nearest(byzantine)?, devices))
     }
 }

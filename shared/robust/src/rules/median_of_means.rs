@@ -103,7 +103,7 @@ mod tests {
         let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
         let rule = MedianOfMeans { groups: Some(4), ..MedianOfMeans::default() };
         let of = |seed, devices: &[u32], round| {
-            let context = Context { seed, devices, round, ..Context::default() };
+            let context = Context { devices, seed, round, ..Context::default() };
             let updates = Updates::new(&rows, None).unwrap();
             Processors
                 .aggregate(&InContext { rule: &rule, context }, &updates, Byzantine::of(1))

@@ -47,12 +47,12 @@ impl Stage for Clip {
     fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
         let gram = gate.updates.gram(&[])?;
         let shares = (0..gate.devices.len()).map(|row| (self.norm / gram.norm(row)).min(1.0)).collect();
-        Ok(scaled(shares, noise(gate, self.noise)))
+        Ok(scaled(shares, noise(gate, self.noise).as_ref()))
     }
 }
 
 /// Each row times its share, with the same noise.
-pub(super) fn scaled(shares: Vec<f64>, noise: Option<Arc<[f32]>>) -> Passed {
+pub(super) fn scaled(shares: Vec<f64>, noise: Option<&Arc<[f32]>>) -> Passed {
     let devices = shares.len();
     if noise.is_none() && shares.iter().all(|share| *share == 1.0) {
         return Passed::AllBut(BTreeSet::new());
@@ -60,7 +60,7 @@ pub(super) fn scaled(shares: Vec<f64>, noise: Option<Arc<[f32]>>) -> Passed {
     let mixture = |(place, share): (usize, f64)| {
         let mut of = Combination::row(place, devices);
         of.weights[place] = share;
-        of.others.extend(noise.iter().map(|noise| (noise.clone(), 1.0)));
+        of.others.extend(noise.map(|noise| (noise.clone(), 1.0)));
         Mixture { place, of }
     };
     Passed::Mixed(shares.into_iter().enumerate().map(mixture).collect())

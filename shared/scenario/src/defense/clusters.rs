@@ -192,8 +192,8 @@ fn spreads(sorted: &[f64], most: usize) -> (Vec<f64>, Vec<usize>) {
     for clusters in 1..most {
         let (mut best, mut begin) = (vec![f64::INFINITY; count + 1], vec![0; count + 1]);
         for end in clusters + 1..=count {
-            for start in clusters..end {
-                let total = least[clusters - 1][start] + spread(start, end);
+            for (start, before) in least[clusters - 1].iter().enumerate().take(end).skip(clusters) {
+                let total = before + spread(start, end);
                 if total < best[end] {
                     (best[end], begin[end]) = (total, start);
                 }

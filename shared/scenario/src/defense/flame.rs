@@ -44,7 +44,7 @@ impl Stage for Flame {
         let norms: Vec<f64> = (0..devices).map(|row| gram.norm(row)).collect();
         let median = median(&norms);
         let kept = densest(devices, devices / 2 + 1, |a, b| 1.0 - gram.cosine(a, b));
-        Ok(clipped(&kept, &norms, median, noise(gate, self.noise * median)))
+        Ok(clipped(&kept, &norms, median, noise(gate, self.noise * median).as_ref()))
     }
 }
 

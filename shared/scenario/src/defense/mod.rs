@@ -22,8 +22,6 @@ mod bucketing;
 mod clip;
 mod clipped_clustering;
 mod clusters;
-#[cfg(test)]
-mod conformance;
 mod dnc;
 mod err;
 mod flame;
@@ -36,6 +34,8 @@ mod norm_sign;
 mod pipeline;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod union;
 
 use std::collections::BTreeSet;

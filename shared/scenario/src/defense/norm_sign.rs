@@ -1,6 +1,7 @@
 //! SignGuard: updates of an unusual length, or with unusual signs, are removed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use input::unfit::{Unfit, require};
 use learning::random::{Purpose, stream};
@@ -94,18 +95,13 @@ pub(super) fn median(values: &[f64]) -> f64 {
 }
 
 /// Some rows of those with these norms, none of which is longer than `limit` then, with the same noise.
-pub(super) fn clipped(
-    kept: &[usize],
-    norms: &[f64],
-    limit: f64,
-    noise: Option<std::sync::Arc<[f32]>>,
-) -> Passed {
+pub(super) fn clipped(kept: &[usize], norms: &[f64], limit: f64, noise: Option<&Arc<[f32]>>) -> Passed {
     let mixture = |&place: &usize| {
         let mut of = robust::Combination::row(place, norms.len());
         if norms[place] > limit {
             of.weights[place] = limit / norms[place];
         }
-        of.others.extend(noise.iter().map(|noise| (noise.clone(), 1.0)));
+        of.others.extend(noise.map(|noise| (noise.clone(), 1.0)));
         super::Mixture { place, of }
     };
     Passed::Mixed(kept.iter().map(mixture).collect())

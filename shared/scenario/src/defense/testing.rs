@@ -51,9 +51,9 @@ impl Passing {
         self.by_keeping(stage, &mut State::default())
     }
 
-    /// The same, by a stage that has kept `state`.
-    pub(super) fn by_keeping(&self, stage: &dyn Stage, state: &mut State) -> PassedOn {
-        let passed = self.through(|gate| stage.pass(gate, state));
+    /// The same, by a stage that has kept this.
+    pub(super) fn by_keeping(&self, stage: &dyn Stage, kept: &mut State) -> PassedOn {
+        let passed = self.through(|gate| stage.pass(gate, kept));
         let (left, all) = (passed.devices.len(), self.models.len());
         assert!(left >= stage.leaves(all, Byzantine::of(self.byzantine)), "{left} rows of {all} are left");
         passed

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::testing::{PassedOn, Passing};
 use super::{Bucketing, DivideAndConquer, FlDetector, Flame, NormSign};
 use crate::catalogue::Catalogue;
+use crate::registry::Entry;
 
 #[derive(Deserialize)]
 struct File {
@@ -67,7 +68,7 @@ fn every_stage_gives_what_its_definition_does() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let catalogue = Catalogue::standard();
-    let known = catalogue.stages.entries().map(|entry| entry.name()).filter(|name| !JUDGING.contains(name));
+    let known = catalogue.stages.entries().map(Entry::name).filter(|name| !JUDGING.contains(name));
     let mut known: Vec<&str> = known.collect();
     known.sort_unstable();
     assert_eq!(names, known, "every stage has vectors");
@@ -110,7 +111,7 @@ fn off(name: &str, case: &Case) -> Option<String> {
 }
 
 /// What is left of a round, with what is drawn elsewhere as the case has it.
-fn passed(name: &str, case: &Case, round: &OneRound, passing: &Passing, state: &mut State) -> PassedOn {
+fn passed(name: &str, case: &Case, round: &OneRound, passing: &Passing, kept: &mut State) -> PassedOn {
     let place = |device: &usize| round.devices.iter().position(|it| it == device).unwrap();
     let table = || toml::Value::Table(case.settings.clone());
     let columns = || round.coordinates.clone().unwrap();
@@ -133,12 +134,12 @@ fn passed(name: &str, case: &Case, round: &OneRound, passing: &Passing, state: &
         "fldetector" => {
             let stage: FlDetector = table().try_into().unwrap();
             let references = round.references.clone().unwrap_or_default();
-            passing.through(|gate| stage.detect(gate, state, |_| references))
+            passing.through(|gate| stage.detect(gate, kept, |_| references))
         }
         "flame" => passing.by(&Flame { noise: 0.0 }),
         _ => {
             let stage = Catalogue::standard().stages.choose(name, case.settings.clone(), &|_| {}).unwrap();
-            passing.by_keeping(&*stage, state)
+            passing.by_keeping(&*stage, kept)
         }
     }
 }
