@@ -65,7 +65,7 @@ fn check(cuda: &Cuda, devices: usize) -> Result<(), RuleError> {
     let updates = Updates::new(&rows, None)?;
     let byzantine = Byzantine::of(byzantine(devices));
     let trimmed_mean = TrimmedMean { trim: Some((devices / 5) as u32) };
-    for rule in [&Median {} as &dyn Rule, &trimmed_mean, &Krum {}, &Bulyan::default()] {
+    for rule in [&Median {} as &dyn Rule, &trimmed_mean, &Krum::default(), &Bulyan::default()] {
         let there = cuda.engine().aggregate(rule, &updates, byzantine)?;
         let here = Processors.aggregate(rule, &updates, byzantine)?;
         assert!(there == here, "{rule:?} differs from the processors'");

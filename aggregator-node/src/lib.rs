@@ -27,6 +27,7 @@ mod examples;
 pub mod machine;
 pub mod node;
 mod program;
+pub mod root;
 
 pub mod run;
 pub mod screening;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use learning::data::{ShardEntry, ShardList};
+use learning::data::{Dataset, ShardEntry, ShardList, Split};
 use learning::{data, models};
 use link::{Act, BrokerAccess, Command, Driven, Link, LinkError, PARTING, random_id, tell_supervisor};
 use scenario::Scenario;
@@ -49,7 +49,7 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
     let scenario = Arc::new(catalogue.load(&cli.scenario, &cli.settings)?);
     let load = |path: &Path| ShardList::load(path, scenario.fleet.devices, &scenario.shard_settings());
     let list = cli.shards.as_deref().map(load).transpose()?;
-    let test = Arc::new(data::load_test(&scenario.dataset, &cli.datasets, scenario.seed)?);
+    let (test, root) = load_data(&scenario, &cli.datasets)?;
     let model: Arc<dyn models::Model> = models::build(&*scenario.model, test.shape(), test.classes())?.into();
     let mut run = match open_run(&cli, &scenario, model.as_ref(), test.digest(), list.as_ref())? {
         Opened::Unfinished(run) => run,
@@ -58,7 +58,8 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
     let listed = list.map(|list| list.shards());
     let start = checked(Start { listed, ..run.start()? }, &cli)?;
     let silence = access.silence();
-    let worker = Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?);
+    let worker =
+        Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?.with_root(&model, root));
     let (mut link, broker_ended) = open_link(&cli, access, scenario.fleet.devices)?;
     let mut aggregator = Aggregator {
         machine: machine(&cli, &scenario, start, silence),
@@ -160,6 +161,15 @@ fn machine(cli: &Cli, scenario: &Arc<Scenario>, start: Start, silence: Duration)
 }
 
 /// How the broker is reached, whether it is another one or the one that this process brings.
+/// The test examples, and those that the aggregator trains on itself, if its rule wants that.
+fn load_data(scenario: &Scenario, datasets: &Path) -> anyhow::Result<(Arc<Dataset>, Option<Arc<Dataset>>)> {
+    if scenario.aggregation.rule.root_examples() == 0 {
+        return Ok((Arc::new(data::load_test(&scenario.dataset, datasets, scenario.seed)?), None));
+    }
+    let Split { train, test } = data::load(&scenario.dataset, datasets, scenario.seed)?;
+    Ok((Arc::new(test), scenario.training_examples(train)?.root.map(Arc::new)))
+}
+
 fn load_access(cli: &Cli) -> anyhow::Result<BrokerAccess> {
     #[cfg(feature = "embedded-broker")]
     if cli.broker.is_none() {

@@ -11,10 +11,11 @@ use learning::models::Model;
 use learning::random::{Purpose, stream};
 use rand::seq::index::sample;
 use robust::{
-    Aggregate, Byzantine, Distances, Executor, Geometry, Rule, RuleError, Settled, State, Updates, different,
+    Byzantine, Context, Executor, Geometry, InContext, Local, Measured, RuleError, State, Updates, combine,
+    different,
 };
 use scenario::Scenario;
-use scenario::defense::{Arriving, Defense, DefenseError, Mixture, Screened};
+use scenario::defense::{Arriving, Defense, DefenseError, Mixtures, Screened};
 use wire::identity::DeviceId;
 
 use crate::evaluator::{BATCH, Evaluator, Examples};
@@ -80,23 +81,38 @@ pub struct Received<'a> {
     pub weights: Vec<f64>,
     /// What is assumed of the senders.
     pub byzantine: Byzantine,
-    /// The rule that they go to.
-    pub rule: &'a dyn Rule,
+    /// The model that they were trained from.
+    pub origin: &'a [f32],
+    /// What has been measured of them.
+    pub measured: Measured,
+    /// The rule that they go to, and what is known of the round; of its devices, here.
+    pub rule: InContext<'a>,
     /// What carries it out.
     pub executor: &'a dyn Executor,
 }
 
 impl Received<'_> {
-    /// Their aggregate.
-    ///
-    /// # Errors
-    /// As [`Executor::aggregate`].
-    pub fn aggregate(&self) -> Result<Aggregate, RuleError> {
-        self.executor.aggregate(self.rule, &Updates::new(&self.rows(), Some(&self.weights))?, self.byzantine)
+    /// What `compute` makes of the rule among `devices`, of whom its rows are.
+    pub fn ruled<T>(&self, devices: &[DeviceId], compute: impl FnOnce(&InContext<'_>) -> T) -> T {
+        let devices: Vec<u32> = devices.iter().map(|device| device.0).collect();
+        let InContext { rule, context } = self.rule;
+        compute(&InContext { rule, context: Context { devices: &devices, ..context } })
+    }
+}
+
+impl Local for &Received<'_> {
+    fn updates<T>(&self, compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>) -> Result<T, RuleError> {
+        let rows: Vec<&[f32]> = self.rows.iter().map(AsRef::as_ref).collect();
+        let updates = Updates::new(&rows, Some(&self.weights))?.from_origin(self.origin)?;
+        compute(&updates.knowing(&self.measured))
     }
 
-    fn rows(&self) -> Vec<&[f32]> {
-        self.rows.iter().map(AsRef::as_ref).collect()
+    fn origin(&self) -> Option<&[f32]> {
+        Some(self.origin)
+    }
+
+    fn dimension(&self) -> usize {
+        self.origin.len()
     }
 }
 
@@ -105,19 +121,26 @@ impl Arriving for Received<'_> {
         &self.devices
     }
 
+    fn examples(&self) -> &[f64] {
+        &self.weights
+    }
+
     fn geometry(&self) -> Geometry<'_> {
-        let measure = || Ok(Distances::of(&Updates::new(&self.rows(), None)?));
-        Geometry::new(self.rows.len(), Some(&self.weights), measure)
+        Geometry::new(self.rows.len(), Some(&self.weights), Box::new(self))
+            .knowing(Some(self.measured.clone()))
     }
 
     fn evaluate(&self, examples: usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError> {
-        let Received { screening, rule, executor, byzantine, .. } = *self;
+        let Received { screening, executor, byzantine, .. } = *self;
         let aggregates = || screening.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
         let mut memory = mem::take(&mut *aggregates());
-        let with_all = self.aggregate()?.values;
-        let updates = self.rows();
-        let updates = Updates::new(&updates, Some(&self.weights))?;
-        executor.leave_one_out(rule, &updates, byzantine, &mut memory)?;
+        let with_all = self.ruled(&self.devices, |rule| {
+            self.updates(|updates| {
+                executor.leave_one_out(rule, updates, byzantine, &mut memory)?;
+                executor.aggregate(rule, updates, byzantine)
+            })
+        });
+        let with_all = with_all?.values;
         // A rule that selects has few different ones, which are evaluated once each.
         let all: Vec<&[f32]> = [&with_all].into_iter().chain(&memory).map(Vec::as_slice).collect();
         let (firsts, places) = different(&all);
@@ -132,21 +155,16 @@ impl Arriving for Received<'_> {
             devices: rows.iter().map(|&row| self.devices[row]).collect(),
             rows: rows.iter().map(|&row| self.rows[row].clone()).collect(),
             weights: rows.iter().map(|&row| self.weights[row]).collect(),
+            measured: self.measured.select(rows),
             ..self
         })
     }
 
-    fn mix(self, mixtures: &[Mixture]) -> Result<Self, DefenseError> {
-        let rows = self.rows();
-        let updates = Updates::new(&rows, None)?;
-        let mixed = |Mixture { plan, .. }: &Mixture| {
-            let mixed = self.executor.aggregate(&Settled(plan), &updates, self.byzantine)?;
-            Ok(Cow::Owned(mixed.values))
-        };
-        let rows = mixtures.iter().map(mixed).collect::<Result<_, RuleError>>()?;
-        let devices = mixtures.iter().map(|mixture| self.devices[mixture.place]).collect();
-        let weights = mixtures.iter().map(|mixture| mixture.examples(&self.weights)).collect();
-        Ok(Received { devices, rows, weights, ..self })
+    fn mix(self, mixtures: &Mixtures) -> Result<Self, DefenseError> {
+        let rows = (&self).updates(|updates| combine(&mixtures.of, updates))?;
+        let (devices, weights) = (mixtures.devices.clone(), mixtures.examples.clone());
+        let rows = rows.into_iter().map(Cow::Owned).collect();
+        Ok(Received { devices, rows, weights, measured: Measured::default(), ..self })
     }
 }
 
@@ -216,7 +234,9 @@ mod tests {
             rows: updates.iter().map(|(_, row)| row.into()).collect(),
             weights: vec![1.0; updates.len()],
             byzantine: Byzantine::of(1),
-            rule: &*scenario.aggregation.rule,
+            origin: &vec![0.0; updates[0].1.len()],
+            measured: Measured::default(),
+            rule: InContext { rule: &*scenario.aggregation.rule, context: Context::default() },
             executor: &Processors,
         };
         Ok(screening.screen(scenario, round, received, &mut Vec::new())?.removed.into_iter().collect())

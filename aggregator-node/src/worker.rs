@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use learning::data::Dataset;
 use learning::evaluation::ClassEvaluation;
-use learning::models::Model;
+use learning::models::{Model, ModelError};
 use rayon::prelude::*;
-use robust::{Remembering, RuleError};
+use robust::{Context, InContext, Local as _, Measured, Round, Rule, RuleError};
 use scenario::Scenario;
-use scenario::defense::DefenseError;
+use scenario::defense::{Arriving as _, DefenseError};
 use scenario::remembered::Remembered;
 use wire::identity::DeviceId;
 
 use crate::backend::{Backend, Engine};
 use crate::evaluator::{Evaluator, Examples};
+use crate::root::Root;
 use crate::screening::{Received, Screening};
 use crate::trial::Trial;
 
@@ -33,6 +34,8 @@ pub enum Job {
         weights: Vec<f64>,
         /// Selected devices that have shown themselves Byzantine and have no update.
         known_byzantine: usize,
+        /// The global model that they were trained from, length d.
+        global: Arc<[f32]>,
         /// What rule and stages have kept of earlier rounds.
         remembered: Arc<Remembered>,
     },
@@ -93,6 +96,9 @@ pub struct Worker {
     screening: Screening,
     engine: Box<dyn Engine>,
     test: Evaluator,
+    /// What judges by the examples that the attack is after.
+    stamped: Option<Evaluator>,
+    root: Option<Root>,
 }
 
 impl Worker {
@@ -108,8 +114,25 @@ impl Worker {
     ) -> Result<Self, DefenseError> {
         let screening = Screening::new(scenario, model, &test)?;
         let trial = Trial::new(model.clone(), &test);
+        let stamped = scenario.attack.kind.as_ref().and_then(|attack| attack.stamped(&test));
+        let stamped = stamped.map(|examples| Evaluator::new(model.clone(), Examples::All(examples.into())));
         let test = Evaluator::new(model.clone(), Examples::All(test));
-        Ok(Worker { scenario: scenario.clone(), trial, screening, engine: backend.engine(), test })
+        Ok(Worker {
+            scenario: scenario.clone(),
+            trial,
+            screening,
+            engine: backend.engine(),
+            test,
+            stamped,
+            root: None,
+        })
+    }
+
+    /// The same, that trains on `examples` of its own where the rule wants it to.
+    #[must_use]
+    pub fn with_root(self, model: &Arc<dyn Model>, examples: Option<Arc<Dataset>>) -> Self {
+        let root = examples.map(|examples| Root::new(&self.scenario, model.clone(), examples));
+        Worker { root, ..self }
     }
 
     /// Whether [`Worker::take`] does anything.
@@ -125,7 +148,7 @@ impl Worker {
     /// Does a job.
     pub fn perform(&self, job: Job) -> Outcome {
         match job {
-            Job::Aggregate { round, devices, updates, weights, known_byzantine, remembered } => {
+            Job::Aggregate { round, devices, updates, weights, known_byzantine, global, remembered } => {
                 let usable: Vec<bool> =
                     updates.par_iter().map(|update| self.trial.is_usable(update)).collect();
                 let unusable: Vec<_> = select(&devices, usable.iter().map(|usable| !usable));
@@ -134,7 +157,8 @@ impl Worker {
                 let (devices, updates) = (select(&devices, kept()), select(&updates, kept()));
                 let weights = select(&weights, kept());
                 let rows = updates.iter().map(|update| Cow::Borrowed(&update[..])).collect();
-                let result = self.aggregate(round, devices, rows, weights, known, &remembered);
+                let from = (&*global, &*remembered);
+                let result = self.aggregate(round, devices, rows, weights, known, from);
                 self.engine.release(round);
                 match result {
                     Err(DefenseError::Rule(RuleError::Backend(what))) => {
@@ -151,10 +175,20 @@ impl Worker {
                 }
             }
             Job::Evaluate { round, global } => {
-                let result = self.test.evaluate_classes(&global);
+                let result = self.judged(&global);
                 Outcome::Evaluated { round, result: result.map_err(|error| error.to_string()) }
             }
         }
+    }
+
+    /// How good the global model is, and how far the attack has come with it.
+    fn judged(&self, global: &[f32]) -> Result<ClassEvaluation, ModelError> {
+        let mut judged = self.test.evaluate_classes(global)?;
+        if let Some(stamped) = &self.stamped {
+            judged.attack_success =
+                stamped.evaluate(&[global])?.first().map(|evaluation| 1.0 - evaluation.error_rate);
+        }
+        Ok(judged)
     }
 
     fn aggregate(
@@ -164,17 +198,33 @@ impl Worker {
         rows: Vec<Cow<'_, [f32]>>,
         weights: Vec<f64>,
         known_byzantine: usize,
-        remembered: &Remembered,
+        (global, remembered): (&[f32], &Remembered),
     ) -> Result<Aggregate, DefenseError> {
         let fewer = self.scenario.fewer_byzantine(rows.len(), known_byzantine)?;
         let (byzantine, executor) = (self.scenario.assumed(fewer), &*self.engine);
         let mut after = remembered.clone();
-        let rule = Remembering { rule: &*self.scenario.aggregation.rule, state: &remembered.rule };
-        let screening = &self.screening;
-        let received = Received { screening, devices, rows, weights, byzantine, rule: &rule, executor };
-        let left = screening.screen(&self.scenario, round, received, &mut after.stages)?;
-        let aggregate = left.updates.aggregate()?;
-        self.scenario.aggregation.rule.remember(&aggregate.values, &mut after.rule);
+        let (state, seed) = (Some(&remembered.rule), self.scenario.seed);
+        let root = self.root.as_ref().map(|root| root.update(round, &global.into())).transpose()?;
+        let context = Context { state, seed, round, root: root.as_ref(), ..Context::default() };
+        let received = Received {
+            screening: &self.screening,
+            devices,
+            rows,
+            weights,
+            byzantine,
+            origin: global,
+            measured: Measured::default(),
+            rule: InContext { rule: &*self.scenario.aggregation.rule, context },
+            executor,
+        };
+        let left = self.screening.screen(&self.scenario, round, received, &mut after.stages)?;
+        let aggregate = |rule: &dyn Rule| {
+            let updates = &left.updates;
+            let aggregate = updates.updates(|updates| executor.aggregate(rule, updates, byzantine))?;
+            rule.remember(&Round::new(&updates.geometry(), byzantine), &aggregate.values, &mut after.rule)?;
+            Ok::<_, RuleError>(aggregate)
+        };
+        let aggregate = left.updates.ruled(left.devices(), |rule| left.ruled(rule, aggregate))?;
         let used = left.used(&aggregate.used);
         Ok(Aggregate { parameters: aggregate.values, removed: left.removed, used, remembered: after })
     }
@@ -202,6 +252,7 @@ mod tests {
             updates: rows_of_bias(&[3.0, -10.0, 1.0]).into_iter().map(Arc::from).collect(),
             weights: vec![1.0, 1.0, 3.0],
             known_byzantine: 0,
+            global: vec![0.0; 4].into(),
             remembered: Arc::default(),
         };
         let outcome = Worker::new(&scenario, &model(), Arc::new(test_set()), &Cpu).unwrap().perform(job);
@@ -270,6 +321,7 @@ mod tests {
             updates,
             weights: vec![1.0],
             known_byzantine: 0,
+            global: vec![0.0; 4].into(),
             remembered: Arc::default(),
         };
         let outcome = worker.perform(job);
@@ -293,6 +345,7 @@ mod tests {
             updates,
             weights,
             known_byzantine: 0,
+            global: vec![0.0].into(),
             remembered: Arc::default(),
         };
         let outcome = worker.perform(job);
@@ -312,6 +365,7 @@ mod tests {
             updates: rows_of_bias(biases).into_iter().map(Arc::from).collect(),
             weights: vec![1.0; biases.len()],
             known_byzantine: known,
+            global: vec![0.0; 4].into(),
             remembered: Arc::default(),
         };
         let worker = Worker::new(&scenario, &model(), Arc::new(test_set()), &Cpu).unwrap();

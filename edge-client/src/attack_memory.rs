@@ -203,7 +203,7 @@ impl Kept {
                 Some((after.get_mut(&round.parse().ok()?)?, name)).filter(|_| view.dtype() == Dtype::F32)
             });
             let (state, name) = state.ok_or(Cause::Content("a tensor of it is of no round"))?;
-            state.set(name, from_le_bytes(view.data()).collect());
+            state.set(name, from_le_bytes(view.data()).collect::<Vec<_>>());
         }
         Ok(Kept { run: Some(run), after })
     }

@@ -115,8 +115,10 @@ pub struct Worker {
 impl Worker {
     /// The worker of `device`, which the scenario may make poison its own data in the rounds that are attacked.
     pub fn new(scenario: Arc<Scenario>, device: DeviceId, model: Arc<dyn Model>, shard: Shard) -> Self {
-        let attack = scenario.attack.kind.as_ref().filter(|_| scenario.attackers().contains(&device));
-        let poisoned = attack.map(|attack| attack.poison(shard.clone()));
+        let rank = scenario.attackers().iter().position(|attacker| *attacker == device);
+        let poisoned = scenario.attack.kind.as_ref().zip(rank).map(|(attack, rank)| {
+            attack.poison(shard.clone(), rank, &mut stream(scenario.seed, Purpose::Poison, Some(device), 0))
+        });
         Worker { scenario, device, model, shard, poisoned, memory: Arc::default() }
     }
 
@@ -135,8 +137,11 @@ impl Worker {
     }
 
     /// Which examples the steps of `round` take, one minibatch for each: for a bench that trains in place of this device.
+    /// They are of the data set that its shard is a view of; where it trains on another, see
+    /// [`Worker::trained_otherwise`].
     pub fn drawn(&self, round: u32) -> Vec<Drawn> {
         let (shard, mut random) = self.source(round);
+        let shard = if self.is_of_another(shard) { &self.shard } else { shard };
         let training = &self.scenario.training;
         (0..training.local_steps).map(|_| shard.draw(training.batch_size as usize, &mut random)).collect()
     }
@@ -148,7 +153,13 @@ impl Worker {
         (shard, stream(self.scenario.seed, Purpose::Batches, Some(self.device), round))
     }
 
-    /// What this device trains in `round` in place of what an honest one would, if the attack has it do so.
+    /// Whether `shard` is a view of another data set than what this device holds.
+    fn is_of_another(&self, shard: &Shard) -> bool {
+        !std::ptr::eq(shard.dataset(), self.shard.dataset())
+    }
+
+    /// What this device trains in `round` in place of what an honest one would, if the attack has it do so, or has it
+    /// train on another data set.
     ///
     /// # Errors
     /// As [`Training::honestly`].
@@ -159,9 +170,14 @@ impl Worker {
     ) -> Option<Result<training::Trained, ModelError>> {
         self.poisoned.as_ref()?;
         let attack = self.scenario.attack.kind.as_ref()?;
+        if !self.scenario.attack_rounds().contains(round) {
+            return None;
+        }
         let (shard, mut random) = self.source(round);
-        let attacked = self.scenario.attack_rounds().contains(round);
-        attacked.then(|| attack.train(&self.training(shard, global.clone()), &mut random)).flatten()
+        let training = self.training(shard, global.clone());
+        attack
+            .train(&training, &mut random)
+            .or_else(|| self.is_of_another(shard).then(|| training.honestly(&mut self.source(round).1)))
     }
 
     fn training<'a>(&'a self, shard: &'a Shard, global: Arc<[f32]>) -> Training<'a> {

@@ -55,7 +55,7 @@ pub(super) struct Guest {
     pub(super) number: u64,
     /// Whether it has subscribed or published.
     pub(super) spoke: AtomicBool,
-    /// DeviceDescription when it must go.
+    /// Notified when it must go.
     pub(super) leave: Notify,
 }
 

@@ -7,10 +7,10 @@ use robust::{
 };
 use tracing::warn;
 
-use super::distances::distances;
 use super::error::CudaError;
 use super::gpu::Gpu;
 use super::matrix::{Matrix, Resident};
+use super::on_gpu::OnGpu;
 use super::plan::{AllButEach, Work};
 use crate::backend::Engine;
 
@@ -32,12 +32,11 @@ impl CudaEngine {
     }
 }
 
-/// What a rule may ask of `updates`, which are the rows of `matrix`. Whichever thread asks may use the GPU.
+/// What a rule may ask of `updates`, which are the rows of `matrix`.
 fn geometry<'a>(matrix: &'a Matrix<'a>, updates: &'a Updates<'a>) -> Geometry<'a> {
-    Geometry::new(updates.len(), updates.weights(), || {
-        matrix.gpu().enter()?;
-        Ok(distances(matrix)?)
-    })
+    let measured = updates.measured().cloned();
+    let measure = Box::new(OnGpu { matrix, local: *updates });
+    Geometry::new(updates.len(), updates.weights(), measure).knowing(measured)
 }
 
 /// What `plan` makes of `matrix`, whose rows are those of `updates`.
@@ -46,6 +45,7 @@ fn carry_out(plan: &Plan, matrix: &Matrix<'_>, updates: &Updates<'_>) -> Result<
         Work::Row(row) => updates.rows()[row].to_vec(),
         Work::Columns(columns, None) => columns.here(matrix)?.pop().unwrap_or_default(),
         Work::Columns(columns, Some(rows)) => columns.here(&matrix.select(&rows))?.pop().unwrap_or_default(),
+        Work::OnProcessors => robust::carry_out(plan, updates)?,
     })
 }
 

@@ -23,6 +23,7 @@ mod gpu;
 mod launch;
 mod matrix;
 mod measure;
+mod on_gpu;
 mod plan;
 mod program;
 mod resident;

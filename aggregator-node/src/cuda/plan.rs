@@ -11,6 +11,8 @@ pub(super) enum Work {
     Row(usize),
     /// A statistic of each column, of some of the rows if not of all.
     Columns(Columns, Option<Vec<usize>>),
+    /// No kernel makes it: the processors do.
+    OnProcessors,
 }
 
 impl Work {
@@ -24,10 +26,14 @@ impl Work {
                 let weights: Vec<f64> = used.iter().map(|row| weights[*row]).collect();
                 Work::Columns(mean(MeanWeights::new(used.len(), Some(&weights))?), Some(used))
             }
-            Plan::Columns { statistic, rows } => {
-                let columns = Columns { statistic: (*statistic).into(), mean: None, leave_one_out: false };
-                Work::Columns(columns, rows.clone())
-            }
+            Plan::Columns { statistic, rows } => match Statistic::of(*statistic) {
+                Some(statistic) => {
+                    let columns = Columns { statistic, mean: None, leave_one_out: false };
+                    Work::Columns(columns, rows.clone())
+                }
+                None => Work::OnProcessors,
+            },
+            Plan::Combination(_) | Plan::ColumnsOf { .. } => Work::OnProcessors,
         })
     }
 }

@@ -35,12 +35,14 @@ pub enum Statistic {
     Distances,
 }
 
-impl From<robust::Statistic> for Statistic {
-    fn from(statistic: robust::Statistic) -> Self {
+impl Statistic {
+    /// That of a plan, if there is a kernel for it.
+    pub(super) fn of(statistic: robust::Statistic) -> Option<Self> {
         match statistic {
-            robust::Statistic::Median => Statistic::Median,
-            robust::Statistic::TrimmedMean { trim } => Statistic::TrimmedMean { trim },
-            robust::Statistic::MeanNearMedian { count } => Statistic::MeanAroundMedian { count },
+            robust::Statistic::Median => Some(Statistic::Median),
+            robust::Statistic::TrimmedMean { trim } => Some(Statistic::TrimmedMean { trim }),
+            robust::Statistic::MeanNearMedian { count } => Some(Statistic::MeanAroundMedian { count }),
+            robust::Statistic::MeanByMajority { .. } => None,
         }
     }
 }

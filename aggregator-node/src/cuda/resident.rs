@@ -2,14 +2,15 @@
 
 use cudarc::driver::{CudaSlice, CudaView, CudaViewMut};
 use robust::{
-    Byzantine, Distances, Geometry, LeaveOneOutPlan as Plans, MeanWeights, Plan, Rule, RuleError, different,
+    Byzantine, Combination, Geometry, LeaveOneOutPlan as Plans, Local, MeanWeights, Measure, Measured, Plan,
+    Rule, RuleError, Updates, different,
 };
 
-use super::distances::distances;
 use super::error::CudaError;
 use super::gpu::Gpu;
 use super::launch::allocate;
 use super::matrix::Matrix;
+use super::on_gpu::OnGpu;
 use super::plan::{AllButEach, Work};
 
 /// A matrix of m updates of d values each, one after the other in the memory of a GPU.
@@ -17,11 +18,14 @@ pub struct ResidentUpdates<'a> {
     values: CudaView<'a, f32>,
     devices: usize,
     examples: Option<Vec<f64>>,
+    origin: &'a [f32],
+    measured: Option<&'a Measured>,
 }
 
 impl<'a> ResidentUpdates<'a> {
-    /// The updates of `devices` devices in `values`, and the number of examples behind each, if they are weighted. Their
-    /// values must be finite, and written by the stream that the rule computes on.
+    /// The updates of `devices` devices in `values`, the number of examples behind each, if they are weighted, and the model
+    /// that they were trained from, in the memory of this machine. Their values must be finite, and written by the stream
+    /// that the rule computes on.
     ///
     /// # Errors
     /// If there is no device, the values do not divide into that many, or as [`Updates::new`](robust::Updates::new)
@@ -30,14 +34,25 @@ impl<'a> ResidentUpdates<'a> {
         values: CudaView<'a, f32>,
         devices: usize,
         weights: Option<&[f64]>,
+        origin: &'a [f32],
     ) -> Result<Self, RuleError> {
         let expected = values.len().checked_div(devices).ok_or(RuleError::NoUpdates)?;
         if expected * devices != values.len() {
             let actual = values.len() - expected * (devices - 1);
             return Err(RuleError::Dimension { row: devices - 1, expected, actual });
         }
+        if origin.len() != expected {
+            return Err(RuleError::Origin { expected, actual: origin.len() });
+        }
         MeanWeights::new(devices, weights)?;
-        Ok(ResidentUpdates { values, devices, examples: weights.map(<[f64]>::to_vec) })
+        let examples = weights.map(<[f64]>::to_vec);
+        Ok(ResidentUpdates { values, devices, examples, origin, measured: None })
+    }
+
+    /// The same, of which this has been measured; and what is measured from now on is known there.
+    #[must_use]
+    pub fn knowing(self, measured: Option<&'a Measured>) -> Self {
+        ResidentUpdates { measured, ..self }
     }
 
     /// Number of values of each (the paper's d).
@@ -109,12 +124,32 @@ impl ResidentEngine {
         }
     }
 
-    /// The distances between all pairs of `updates`.
+    /// What combinations of the updates are: vectors of d values, one after the other on the GPU.
     ///
     /// # Errors
-    /// [`RuleError::Backend`] if the GPU fails.
-    pub fn distances(&self, updates: &ResidentUpdates<'_>) -> Result<Distances, RuleError> {
-        Ok(distances(&self.matrix(updates)?)?)
+    /// If they are of other updates, or the GPU fails.
+    pub fn combine(
+        &self,
+        combinations: &[Combination],
+        updates: &ResidentUpdates<'_>,
+    ) -> Result<CudaSlice<f32>, RuleError> {
+        let matrix = self.matrix(updates)?;
+        let copied = Copied { matrix: &matrix, updates };
+        let vectors = copied.updates(|updates| robust::combine(combinations, updates))?;
+        Ok(self.0.stream.clone_htod(&vectors.concat()).map_err(CudaError::from)?)
+    }
+
+    /// What `compute` makes of what measures the updates.
+    ///
+    /// # Errors
+    /// As `compute`, or if the GPU fails.
+    pub fn measure<T>(
+        &self,
+        updates: &ResidentUpdates<'_>,
+        compute: impl FnOnce(&dyn Measure) -> Result<T, RuleError>,
+    ) -> Result<T, RuleError> {
+        let matrix = self.matrix(updates)?;
+        compute(&OnGpu { matrix: &matrix, local: Copied { matrix: &matrix, updates } })
     }
 
     fn matrix<'a>(&'a self, updates: &ResidentUpdates<'a>) -> Result<Matrix<'a>, CudaError> {
@@ -138,15 +173,41 @@ impl ResidentEngine {
             }
             Work::Columns(columns, None) => columns.there(matrix, result)?,
             Work::Columns(columns, Some(rows)) => columns.there(&matrix.select(&rows), result)?,
+            Work::OnProcessors => {
+                let made = Copied { matrix, updates }.updates(|updates| robust::carry_out(plan, updates))?;
+                self.0.stream.memcpy_htod(&made, result).map_err(CudaError::from)?;
+            }
         }
         Ok(())
     }
 }
 
-/// What a rule may ask of the updates. Whichever thread asks may use the GPU.
+/// What a rule may ask of the updates.
 fn geometry<'a>(matrix: &'a Matrix<'a>, updates: &'a ResidentUpdates<'a>) -> Geometry<'a> {
-    Geometry::new(updates.devices, updates.examples.as_deref(), || {
-        matrix.gpu().enter()?;
-        Ok(distances(matrix)?)
-    })
+    let measure = Box::new(OnGpu { matrix, local: Copied { matrix, updates } });
+    Geometry::new(updates.devices, updates.examples.as_deref(), measure).knowing(updates.measured.cloned())
+}
+
+/// Updates on the GPU, which are copied to the memory of this machine for what no kernel computes.
+struct Copied<'a> {
+    matrix: &'a Matrix<'a>,
+    updates: &'a ResidentUpdates<'a>,
+}
+
+impl Local for Copied<'_> {
+    fn updates<T>(&self, compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>) -> Result<T, RuleError> {
+        self.matrix.gpu().enter()?;
+        let row = |row| self.matrix.values(row, self.matrix.dimension());
+        let rows = (0..self.updates.devices).map(row).collect::<Result<Vec<_>, _>>()?;
+        let rows: Vec<&[f32]> = rows.iter().map(AsRef::as_ref).collect();
+        compute(&Updates::new(&rows, self.updates.examples.as_deref())?.from_origin(self.updates.origin)?)
+    }
+
+    fn origin(&self) -> Option<&[f32]> {
+        Some(self.updates.origin)
+    }
+
+    fn dimension(&self) -> usize {
+        self.matrix.dimension()
+    }
 }

@@ -28,8 +28,8 @@ impl Aggregate {
         let (devices, updates) =
             updates.into_iter().map(|(device, update)| (device, update.parameters)).unzip();
         let (round, known_byzantine) = (common.round, closed.known_byzantine);
-        let remembered = common.remembered.clone();
-        let job = Job::Aggregate { round, devices, updates, weights, known_byzantine, remembered };
+        let (global, remembered) = (common.global.clone(), common.remembered.clone());
+        let job = Job::Aggregate { round, devices, updates, weights, known_byzantine, global, remembered };
         out.push(Action::Compute(job));
         Aggregate { closed }
     }

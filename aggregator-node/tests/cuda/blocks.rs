@@ -20,7 +20,7 @@ fn blocks_of_columns_give_the_same() {
     let trimmed_mean = TrimmedMean { trim: Some(2) };
     let (mean, bulyan, multi_krum) = (Mean::default(), Bulyan::default(), MultiKrum::default());
     let rules: [&dyn Rule; 7] =
-        [&mean, &Median {}, &trimmed_mean, &Krum {}, &bulyan, &multi_krum, &Meamed {}];
+        [&mean, &Median {}, &trimmed_mean, &Krum::default(), &bulyan, &multi_krum, &Meamed {}];
     for rule in rules {
         assert_same(rule, 1, &updates);
     }
@@ -31,7 +31,7 @@ fn rows_that_are_there_and_blocks_of_others_give_the_same() {
     let Some(gpu) = gpu() else { return };
     let rows: Vec<Arc<[f32]>> = attacked(9, 20_001).into_iter().map(Into::into).collect();
     let byzantine = Byzantine::of(2);
-    for rule in [&Median {} as &dyn Rule, &Krum {}] {
+    for rule in [&Median {} as &dyn Rule, &Krum::default()] {
         let there = gpu.engine();
         rows.iter().for_each(|row| there.take(1, row));
         let rows: Vec<&[f32]> = rows.iter().map(|row| &row[..]).collect();

@@ -54,7 +54,9 @@ fn all_and_leave_one_out(
 fn resident(gpu: &Cuda, rule: &dyn Rule, updates: &Updates<'_>, byzantine: Byzantine) -> [Aggregates; 2] {
     let engine = gpu.resident();
     let values = gpu.stream().clone_htod(&updates.rows().concat()).unwrap();
-    let there = ResidentUpdates::new(values.as_view(), updates.len(), updates.weights()).unwrap();
+    let zeros = vec![0.0; updates.dimension()];
+    let origin = updates.origin().unwrap_or(&zeros);
+    let there = ResidentUpdates::new(values.as_view(), updates.len(), updates.weights(), origin).unwrap();
     let vectors = |values| -> Vec<Vec<f32>> {
         let values = gpu.stream().clone_dtoh(&values).unwrap();
         values.chunks(updates.dimension()).map(<[f32]>::to_vec).collect()
@@ -157,7 +159,11 @@ fn krum_selects_the_same() {
             .into_iter()
             .chain([attacked(devices, 2_500)])
         {
-            assert_same_wherever(&Krum {}, (devices - 3) / 3, &Updates::new(&slices(&rows), None).unwrap());
+            assert_same_wherever(
+                &Krum::default(),
+                (devices - 3) / 3,
+                &Updates::new(&slices(&rows), None).unwrap(),
+            );
         }
     }
 }
@@ -220,8 +226,10 @@ fn distances_are_the_same() {
             let updates = Updates::new(&rows, None).unwrap();
             let (there, here) = (gpu.distances(&updates).unwrap(), Distances::of(&updates));
             let values = gpu.stream().clone_htod(&updates.rows().concat()).unwrap();
-            let lying = ResidentUpdates::new(values.as_view(), devices, None).unwrap();
-            assert_eq!(gpu.resident().distances(&lying).unwrap(), there, "{devices} x {dimension}");
+            let zeros = vec![0.0; dimension];
+            let lying = ResidentUpdates::new(values.as_view(), devices, None, &zeros).unwrap();
+            let measured = gpu.resident().measure(&lying, |updates| updates.distances());
+            assert_eq!(measured.unwrap(), there, "{devices} x {dimension}");
             for device in 0..devices {
                 let of = |distances: &Distances| -> Vec<(usize, u64)> {
                     distances.nearest_first(device).iter().map(|(other, d)| (*other, d.to_bits())).collect()
@@ -283,7 +291,7 @@ fn a_condition_that_fails_is_the_same_error() {
     let rows = matrix("normal", 4, 10);
     let rows = slices(&rows);
     let updates = Updates::new(&rows, None).unwrap();
-    for rule in [&Krum {} as &dyn Rule, &Bulyan::default(), &TrimmedMean::default()] {
+    for rule in [&Krum::default() as &dyn Rule, &Bulyan::default(), &TrimmedMean::default()] {
         let refused =
             |executor: &dyn Executor| executor.aggregate(rule, &updates, Byzantine::of(3)).unwrap_err();
         assert_eq!(refused(&*gpu.engine()), refused(&Processors));
@@ -294,8 +302,10 @@ fn a_condition_that_fails_is_the_same_error() {
 fn resident_updates_that_are_none_are_refused() {
     let Some(gpu) = gpu() else { return };
     let values = gpu.stream().clone_htod(&[1.0_f32; 7]).unwrap();
-    let refused = |devices, weights| ResidentUpdates::new(values.as_view(), devices, weights).err().unwrap();
+    let refused =
+        |devices, weights| ResidentUpdates::new(values.as_view(), devices, weights, &[0.0; 7]).err().unwrap();
     assert_eq!(refused(0, None), RuleError::NoUpdates);
     assert_eq!(refused(3, None), RuleError::Dimension { row: 2, expected: 2, actual: 3 });
-    assert_eq!(refused(7, Some(&[1.0])), RuleError::WeightCount { rows: 7, weights: 1 });
+    assert_eq!(refused(1, Some(&[1.0; 2])), RuleError::WeightCount { rows: 1, weights: 2 });
+    assert_eq!(refused(7, None), RuleError::Origin { expected: 1, actual: 7 });
 }

@@ -41,9 +41,10 @@ impl Rule for ClosestPair {
         Ok(Plan::Mean { weights: Some(weights) })
     }
 
-    fn remember(&self, _: &[f32], state: &mut State) {
+    fn remember(&self, _: &Round<'_>, _: &[f32], state: &mut State) -> Result<(), RuleError> {
         let rounds = state.get("rounds").map_or(0.0, |kept| kept[0]) + 1.0;
         let is_over = self.all_every.is_some_and(|every| rounds >= every as f32);
-        state.set("rounds", vec![if is_over { 0.0 } else { rounds }]);
+        state.set("rounds", [if is_over { 0.0 } else { rounds }]);
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 use learning::models::ModelError;
 use learning::random::Stream;
 use learning::training::{Trained, Training};
-use robust::{Byzantine, Plan, State};
+use robust::{Byzantine, Combination, State};
 use scenario::attacks::{Attack, Delivery};
 use scenario::catalogue::Catalogue;
 use scenario::defense::{DefenseError, Gate, Mixture, Passed, Stage};
@@ -45,8 +45,9 @@ impl Stage for Pairs {
     fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
         let devices = gate.devices.len();
         let pair = |place| {
-            let is_in_it = |row| f64::from((place..place + 2).contains(&row));
-            Mixture { place, plan: Plan::Mean { weights: Some((0..devices).map(is_in_it).collect()) } }
+            let pair = place..devices.min(place + 2);
+            let share = |row| if pair.contains(&row) { 1.0 / pair.len() as f64 } else { 0.0 };
+            Mixture { place, of: Combination::of((0..devices).map(share).collect()) }
         };
         Ok(Passed::Mixed((0..devices).step_by(2).map(pair).collect()))
     }

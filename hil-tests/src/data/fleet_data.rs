@@ -11,9 +11,9 @@ use aggregator_node::run;
 use anyhow::Context;
 use learning::data::{self, DataError, Dataset, Shard, ShardEntry, ShardInfo, ShardList, ShardSource};
 use learning::random::{Purpose, stream};
-use rand::seq::index;
 use scenario::Scenario;
 use scenario::attacks::{Attack, Memory, Planted, Planting};
+use scenario::data::{TooFewExamples, TrainingExamples};
 use wire::identity::{DeviceId, Digest};
 
 /// Training and test data, held once however many devices share them.
@@ -25,6 +25,8 @@ pub struct FleetData {
     pub train: Arc<Dataset>,
     /// What the global model is evaluated on.
     pub test: Arc<Dataset>,
+    /// What the aggregator trains on itself, if its rule wants that.
+    pub root: Option<Arc<Dataset>>,
     memory: Memory,
     digests: Arc<OnceLock<(Digest, Digest)>>,
     /// Digest of the whole data set, whatever is drawn of it and however it is split.
@@ -38,17 +40,8 @@ pub enum FleetDataError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// Fewer training examples than the scenario asks for.
-    #[error(
-        "data.train-examples: {asked} is more than the {available} training examples of {dataset}; lower it"
-    )]
-    TooFew {
-        /// How many it asks for.
-        asked: usize,
-        /// How many there are.
-        available: usize,
-        /// The data set.
-        dataset: String,
-    },
+    #[error(transparent)]
+    TooFew(#[from] TooFewExamples),
     /// Fewer training examples than devices.
     #[error(
         "fleet.devices: {devices} is more than the {examples} training examples of {dataset} that there are, so that \
@@ -69,6 +62,7 @@ pub enum FleetDataError {
 pub struct DataKey {
     dataset: String,
     train_examples: Option<u32>,
+    root_examples: usize,
     /// Where the seed decides which examples are for training.
     seed: Option<u64>,
 }
@@ -77,8 +71,10 @@ impl DataKey {
     /// The key of `scenario`.
     pub fn of(scenario: &Scenario) -> Self {
         let train_examples = scenario.data.train_examples;
-        let drawn = train_examples.is_some() || !scenario.dataset.comes_split();
-        DataKey { dataset: scenario.dataset.spelled(), train_examples, seed: drawn.then_some(scenario.seed) }
+        let root_examples = scenario.aggregation.rule.root_examples();
+        let drawn = train_examples.is_some() || root_examples > 0 || !scenario.dataset.comes_split();
+        let (dataset, seed) = (scenario.dataset.spelled(), drawn.then_some(scenario.seed));
+        DataKey { dataset, train_examples, root_examples, seed }
     }
 }
 
@@ -95,8 +91,8 @@ impl FleetData {
         } else {
             data::load(&scenario.dataset, datasets, 0)?.digest()
         };
-        let train = training_subset(scenario, split.train)?;
-        let data = FleetData::new(train, split.test, whole);
+        let TrainingExamples { devices, root } = scenario.training_examples(split.train)?;
+        let data = FleetData { root: root.map(Arc::new), ..FleetData::new(devices, split.test, whole) };
         data.check(scenario)?;
         Ok(data)
     }
@@ -105,6 +101,7 @@ impl FleetData {
         FleetData {
             train: Arc::new(train),
             test: Arc::new(test),
+            root: None,
             memory: Memory::default(),
             digests: Arc::default(),
             whole,
@@ -212,20 +209,6 @@ impl FleetData {
     }
 }
 
-/// As many of the training examples as the scenario asks for, in their order.
-fn training_subset(scenario: &Scenario, train: Dataset) -> Result<Dataset, FleetDataError> {
-    let Some(asked) = scenario.data.train_examples.map(|count| count as usize) else { return Ok(train) };
-    let available = train.len();
-    if asked > available {
-        let dataset = scenario.dataset.spelled();
-        return Err(FleetDataError::TooFew { asked, available, dataset });
-    }
-    let random = &mut stream(scenario.seed, Purpose::TrainingSubset, None, 0);
-    let mut drawn: Vec<u32> = index::sample(random, available, asked).iter().map(|i| i as u32).collect();
-    drawn.sort_unstable();
-    Ok(train.select(&drawn))
-}
-
 #[cfg(test)]
 #[path = "../../extension/src/by_label.rs"]
 #[allow(unreachable_pub, reason = "it is part of a crate of its own, which docs/extending.md shows")]
@@ -302,7 +285,7 @@ mod tests {
     #[test]
     fn a_subset_of_the_training_data_is_a_seeded_draw() {
         let train = || data().train.as_ref().clone();
-        let drawn = |settings: &[&str]| training_subset(&scenario(settings), train()).unwrap();
+        let drawn = |settings: &[&str]| scenario(settings).training_examples(train()).unwrap().devices;
         let subset = drawn(&["data.train-examples=100"]);
         assert_eq!(subset.len(), 100);
         assert_eq!(subset, drawn(&["data.train-examples=100"]));
@@ -326,7 +309,7 @@ mod tests {
 
     #[test]
     fn more_training_examples_than_there_are_are_refused() {
-        let error = training_subset(&scenario(&["data.train-examples=251"]), data().train.as_ref().clone());
+        let error = scenario(&["data.train-examples=251"]).training_examples(data().train.as_ref().clone());
         let error = error.unwrap_err().to_string();
         assert_eq!(
             error,

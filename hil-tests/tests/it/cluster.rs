@@ -228,7 +228,7 @@ fn a_cell_that_comes_to_nothing_is_an_error_and_the_others_are_in_the_table() {
         let table = fs::read_to_string(lab.path(out).join("results.csv")).unwrap();
         let lines: Vec<_> = table.lines().map(ToOwned::to_owned).collect();
         let [_, good, bad] = &lines[..] else { panic!("{table}") };
-        assert!(good.starts_with("0.1,1,0.") && bad.ends_with(",1,,,,,,"), "{table}");
+        assert!(good.starts_with("0.1,1,0.") && bad.ends_with(",1,,,,,,,"), "{table}");
     };
     let words = ["1 of 2 cells failed", "none of the 3 rounds"];
     let mut sweep = lab.sweep("results/1");

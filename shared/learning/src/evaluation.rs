@@ -33,6 +33,8 @@ pub struct ClassEvaluation {
     /// The number of examples of each class (a row) that are taken for each class (a column); empty if there are more
     /// than [`MOST_CLASSES`]. Examples that have a NaN among their logits are taken for no class.
     pub confusion: Vec<Vec<u32>>,
+    /// Share of the examples of an attack that get the label which it wants for them; `None` where it wants none.
+    pub attack_success: Option<f64>,
 }
 
 /// How a model does on the examples of one class. It is written as a pair: `[errors, examples]`.
@@ -178,7 +180,7 @@ impl ClassTally {
     /// [`ModelError::Empty`] if none was.
     pub fn evaluation(self) -> Result<ClassEvaluation, ModelError> {
         let ClassTally { overall, classes, confusion } = self;
-        Ok(ClassEvaluation { overall: overall.evaluation()?, classes, confusion })
+        Ok(ClassEvaluation { overall: overall.evaluation()?, classes, confusion, attack_success: None })
     }
 }
 
@@ -277,7 +279,7 @@ mod tests {
         for (count, counted) in [(MOST_CLASSES, MOST_CLASSES), (MOST_CLASSES + 1, 0)] {
             let mut tally = ClassTally::default();
             tally.add(&vec![0.0; count], &[0]).unwrap();
-            let ClassEvaluation { overall, classes, confusion } = tally.evaluation().unwrap();
+            let ClassEvaluation { overall, classes, confusion, .. } = tally.evaluation().unwrap();
             assert_eq!((overall.errors, classes.len(), confusion.len()), (0, counted, counted));
         }
     }

@@ -38,6 +38,18 @@ pub enum Purpose {
     TrainingSubset = 12,
     /// When a compromised device sends its update.
     Delivery = 13,
+    /// What a defense adds to the aggregate.
+    Noise = 14,
+    /// Which updates a defense puts into one group.
+    Bucketing = 15,
+    /// Which coordinates of the updates a defense looks at.
+    Coordinates = 16,
+    /// Which training examples the aggregator keeps to itself, and in which minibatches it trains on them.
+    Root = 17,
+    /// The uniform numbers that clusters are held against.
+    Gaps = 18,
+    /// How a compromised device poisons the examples that it holds.
+    Poison = 19,
 }
 
 /// The stream of `purpose` for one device in one round; `None` and round 0 where these mean nothing.

@@ -55,7 +55,15 @@ impl Training<'_> {
     /// # Errors
     /// As [`train`].
     pub fn honestly(&self, random: &mut Stream) -> Result<Trained, ModelError> {
-        let Settings { learning_rate, batch_size, local_steps } = *self.settings;
+        self.at_rate(self.settings.learning_rate, random)
+    }
+
+    /// The same with another learning rate; with one below 0, each step goes up the gradient.
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub fn at_rate(&self, learning_rate: f64, random: &mut Stream) -> Result<Trained, ModelError> {
+        let Settings { batch_size, local_steps, .. } = *self.settings;
         let minibatch = |_step| self.shard.minibatch(batch_size as usize, random);
         train(self.model, self.global.clone(), learning_rate as f32, local_steps as usize, minibatch)
     }

@@ -61,6 +61,10 @@ pub struct RoundRecord {
     /// where [`RoundRecord::classes`] is, and in all rounds but the last of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confusion: Vec<Vec<u32>>,
+    /// Share of the examples of an attack with a target that get the label which it wants for them; `None` in rounds without
+    /// evaluation, and where the attack has no target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attack_success: Option<f64>,
     /// Bytes from the devices to the aggregator.
     pub bytes_up: u64,
     /// Bytes from the aggregator to the devices.
@@ -107,6 +111,7 @@ impl RoundRecord {
         self.test_loss = Some(evaluation.overall.loss);
         self.classes = evaluation.classes;
         self.confusion = evaluation.confusion;
+        self.attack_success = evaluation.attack_success;
     }
 }
 

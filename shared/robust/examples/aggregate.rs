@@ -18,7 +18,7 @@ fn main() -> Result<(), RuleError> {
         ("mean", &Mean::default()),
         ("median", &Median {}),
         ("trimmed mean", &TrimmedMean::default()),
-        ("Krum", &Krum {}),
+        ("Krum", &Krum::default()),
     ];
     for (name, rule) in rules {
         // A rule whose condition does not hold refuses: Krum withstands 2 of 8, and the trimmed mean 3.

@@ -18,6 +18,16 @@ pub enum RuleError {
         /// Length of this row.
         actual: usize,
     },
+    /// A model that the updates cannot have been trained from.
+    #[error(
+        "the global model has {actual} values where the updates have {expected}: both must be of one model"
+    )]
+    Origin {
+        /// Length of the rows.
+        expected: usize,
+        /// Length of the model.
+        actual: usize,
+    },
     /// Not one weight for each row.
     #[error("{weights} weights for {rows} updates: give each update one weight, or none at all")]
     WeightCount {
@@ -57,6 +67,33 @@ pub enum RuleError {
         /// Number of updates (the paper's m).
         devices: usize,
     },
+    /// A setting that cannot be.
+    #[error("{rule} needs {parameter} to be {condition}, and not {value}: change aggregation.{parameter}")]
+    Setting {
+        /// Name of the rule.
+        rule: &'static str,
+        /// Key of the setting in the scenario's `[aggregation]` table.
+        parameter: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        condition: &'static str,
+    },
+    /// An exact search that would take too long.
+    #[error(
+        "{rule} looks among too many subsets of {devices} updates without {byzantine} of them: after {steps} steps it \
+         gives up; lower aggregation.byzantine or the number of devices"
+    )]
+    TooHard {
+        /// Name of the rule.
+        rule: &'static str,
+        /// Steps after which it gives up.
+        steps: u64,
+        /// Number of updates (the paper's m).
+        devices: usize,
+        /// How many are left out.
+        byzantine: usize,
+    },
     /// Bulyan's guarantee does not hold for these numbers, of which each condition takes several.
     #[error(
         "bulyan needs {condition}, but byzantine = {byzantine}, devices = {devices}, theta = {theta} and \
@@ -73,6 +110,14 @@ pub enum RuleError {
         byzantine: usize,
         /// Number of updates (the paper's m).
         devices: usize,
+    },
+    /// What the rule needs to know of a round is not known where it is to aggregate.
+    #[error("{rule} needs {needs}, which is not known here")]
+    Unknown {
+        /// Name of the rule.
+        rule: &'static str,
+        /// What it needs.
+        needs: &'static str,
     },
     /// What the rule is computed on failed; the updates and the rule's parameters are fine.
     #[error("{0}")]

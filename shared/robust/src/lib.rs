@@ -16,7 +16,9 @@
 //! # Layout
 //! - `rules/`: the rules, one in each file: settings, condition, plan and tests.
 //! - [`Rule`], [`Round`], [`Plan`]: a rule looks at a round and returns what is to be computed of its updates.
-//! - [`State`]: what a rule keeps from round to round; [`Remembering`] joins it to the rule for one round.
+//! - [`State`]: what a rule keeps from round to round; [`InContext`] joins it to the rule for one round.
+//! - [`Gram`], [`Combination`]: rules that go by inner products work on m x m numbers and name m coefficients; [`Mixing`] has a
+//!   rule see combinations of updates as updates, without computing them.
 //! - [`LeaveOneOutPlan`]: the plans for all updates but one, for each of them.
 //! - [`Executor`]: carries plans out; here [`Processors`], elsewhere a GPU. It knows plans and no rules.
 //! - `kernels/`: the arithmetic of the processors.
@@ -32,9 +34,13 @@
 //! # Ok::<(), robust::RuleError>(())
 //! ```
 
+mod combination;
 mod different;
+mod draws;
 mod error;
+mod gram;
 mod kernels;
+mod mixing;
 mod plan;
 mod processors;
 #[cfg(test)]
@@ -42,20 +48,25 @@ mod properties;
 mod round;
 mod rule;
 mod rules;
+mod spectrum;
 mod state;
 mod updates;
 
+pub use combination::Combination;
 pub use different::different;
 pub use error::RuleError;
+pub use gram::Gram;
 pub use kernels::distances::{Distances, PIVOT_VALUES, distance_of_square, euclidean, pivot_row};
 pub use kernels::mean::MeanWeights;
 pub use kernels::selection::Selection;
 pub use kernels::sorting::SortingNetwork;
 pub use kernels::trimmed_mean::adds_up_in_order;
+pub use mixing::Mixing;
 pub use plan::{LeaveOneOutPlan, Plan, Statistic};
-pub use processors::{Aggregate, Executor, Processors};
-pub use round::{Geometry, Round};
-pub use rule::{Byzantine, Remembering, Rule, Settled};
+pub use processors::{Aggregate, Executor, Processors, carry_out, combine};
+pub use round::{Context, Geometry, Local, Measure, Measured, Round};
+pub use rule::{Byzantine, InContext, Rule};
 pub use rules::*;
+pub use spectrum::largest_eigenpair;
 pub use state::State;
 pub use updates::Updates;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Byzantine, Geometry, Round, Rule, RuleError};
+use super::{Byzantine, Combination, Geometry, Round, Rule, RuleError};
 
 /// How the aggregate follows from the m updates of a round. Rows are counted from 0.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,15 @@ pub enum Plan {
         /// The rows that it is taken of, in whatever order; all if there are none.
         rows: Option<Vec<usize>>,
     },
+    /// A combination of them.
+    Combination(Combination),
+    /// A statistic of each column of combinations of them.
+    ColumnsOf {
+        /// The statistic.
+        statistic: Statistic,
+        /// What it is taken of: at least one.
+        combinations: Vec<Combination>,
+    },
 }
 
 /// A statistic of the values of a column.
@@ -37,6 +46,11 @@ pub enum Statistic {
     MeanNearMedian {
         /// How many.
         count: usize,
+    },
+    /// The mean, taken from the model that the round started from; turned around where too few updates agree on its sign.
+    MeanByMajority {
+        /// How many more updates must go up than down, or down than up.
+        threshold: usize,
     },
 }
 
@@ -59,14 +73,47 @@ impl Plan {
             }
             Plan::Columns { rows: Some(rows), .. } => rows.clone(),
             Plan::Mean { weights: None } | Plan::Columns { rows: None, .. } => (0..devices).collect(),
+            Plan::Combination(combination) => combination.used().collect(),
+            Plan::ColumnsOf { combinations, .. } => combinations.iter().flat_map(Combination::used).collect(),
         };
         used.sort_unstable();
+        used.dedup();
         used
+    }
+
+    /// A plan for combinations of rows as one for these rows.
+    pub(super) fn of_parts(self, parts: &[Combination]) -> Plan {
+        match self {
+            Plan::Row(row) => Plan::Combination(parts[row].clone()),
+            Plan::Mean { weights } => {
+                let weights = weights.unwrap_or_else(|| vec![1.0; parts.len()]);
+                let total: f64 = weights.iter().sum();
+                let shares = weights.iter().map(|weight| weight / total).collect();
+                Plan::Combination(Combination::of(shares).of_parts(parts))
+            }
+            Plan::Combination(combination) => Plan::Combination(combination.of_parts(parts)),
+            Plan::Columns { statistic, rows: None } => {
+                Plan::ColumnsOf { statistic, combinations: parts.to_vec() }
+            }
+            Plan::Columns { statistic, rows: Some(rows) } => Plan::ColumnsOf {
+                statistic,
+                combinations: rows.iter().map(|row| parts[*row].clone()).collect(),
+            },
+            Plan::ColumnsOf { statistic, combinations } => {
+                let combinations =
+                    combinations.iter().map(|combination| combination.of_parts(parts)).collect();
+                Plan::ColumnsOf { statistic, combinations }
+            }
+        }
     }
 
     /// A plan for all rows but `left_out` as one for all `devices`.
     fn among_all(self, left_out: usize, devices: usize) -> Plan {
         let among_all = |row: usize| if row < left_out { row } else { row + 1 };
+        let with_it = |mut combination: Combination| {
+            combination.weights.insert(left_out, 0.0);
+            combination
+        };
         match self {
             Plan::Row(row) => Plan::Row(among_all(row)),
             Plan::Mean { weights } => {
@@ -79,6 +126,10 @@ impl Plan {
                 let mut rows: Vec<usize> = rows.into_iter().map(among_all).collect();
                 rows.sort_unstable();
                 Plan::Columns { statistic, rows: Some(rows) }
+            }
+            Plan::Combination(combination) => Plan::Combination(with_it(combination)),
+            Plan::ColumnsOf { statistic, combinations } => {
+                Plan::ColumnsOf { statistic, combinations: combinations.into_iter().map(with_it).collect() }
             }
         }
     }

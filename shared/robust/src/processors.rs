@@ -3,13 +3,16 @@
 use rayon::prelude::*;
 
 use super::kernels::columns::give_shape;
+use super::kernels::combine::{self, combinations};
 use super::kernels::mean::weighted_mean;
 use super::kernels::means::leave_one_out_means;
 use super::kernels::near_median::mean_near_median;
 use super::kernels::near_medians::means_near_medians;
+use super::kernels::signs::mean_by_majority;
 use super::kernels::{median, trimmed_mean};
 use super::{
-    Byzantine, Geometry, LeaveOneOutPlan, MeanWeights, Plan, Rule, RuleError, Statistic, Updates, different,
+    Byzantine, Combination, Geometry, LeaveOneOutPlan, MeanWeights, Plan, Rule, RuleError, Statistic,
+    Updates, different,
 };
 
 /// What carries the plans of rules out: the processors, or a GPU.
@@ -90,8 +93,21 @@ impl Executor for Processors {
     }
 }
 
-/// What `plan` makes of `updates`.
-fn carry_out(plan: &Plan, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
+/// What combinations of `updates` are on the processors, d values each.
+///
+/// # Errors
+/// If they are of other updates.
+pub fn combine(all: &[Combination], updates: &Updates<'_>) -> Result<Vec<Vec<f32>>, RuleError> {
+    let mut vectors = Vec::new();
+    combinations(updates, all, &mut vectors)?;
+    Ok(vectors)
+}
+
+/// What `plan` makes of `updates` on the processors, d values.
+///
+/// # Errors
+/// If it is for other updates.
+pub fn carry_out(plan: &Plan, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> {
     match plan {
         Plan::Row(row) => Ok(updates.rows()[*row].to_vec()),
         Plan::Mean { weights: None } => Ok(weighted_mean(updates, &MeanWeights::new(updates.len(), None)?)),
@@ -106,6 +122,14 @@ fn carry_out(plan: &Plan, updates: &Updates<'_>) -> Result<Vec<f32>, RuleError> 
         Plan::Columns { statistic, rows: Some(rows) } => {
             updates.of_rows(rows, |updates| Ok(statistic_of(*statistic, updates)))
         }
+        Plan::Combination(combination) => combine::combine(updates, combination),
+        Plan::ColumnsOf { statistic, combinations: parts } => {
+            let parts = combine(parts, updates)?;
+            let rows: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
+            let mixed = Updates::new(&rows, None)?;
+            let mixed = updates.origin().map_or(Ok(mixed), |origin| mixed.from_origin(origin))?;
+            Ok(statistic_of(*statistic, &mixed))
+        }
     }
 }
 
@@ -114,6 +138,7 @@ fn statistic_of(statistic: Statistic, updates: &Updates<'_>) -> Vec<f32> {
         Statistic::Median => median::of(updates),
         Statistic::TrimmedMean { trim } => trimmed_mean::of(updates, trim),
         Statistic::MeanNearMedian { count } => mean_near_median(updates, count),
+        Statistic::MeanByMajority { threshold } => mean_by_majority(updates, threshold),
     }
 }
 
@@ -122,6 +147,10 @@ fn each(plans: &[Plan], updates: &Updates<'_>, aggregates: &mut Vec<Vec<f32>>) -
     if let Some((selections, count)) = selections(plans) {
         means_near_medians(updates, &selections, count, aggregates);
         return Ok(());
+    }
+    let combined = |plan: &Plan| if let Plan::Combination(it) = plan { Some(it.clone()) } else { None };
+    if let Some(all) = plans.iter().map(combined).collect::<Option<Vec<_>>>() {
+        return combinations(updates, &all, aggregates);
     }
     // A rule that selects has few different ones.
     let (firsts, places) = different(plans);

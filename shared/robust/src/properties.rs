@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::kernels::columns::BLOCK;
 use super::{
-    Bulyan, Byzantine, Distances, Executor as _, Geometry, Krum, Meamed, Mean, Median, MultiKrum, Plan,
-    Processors, Rule, TrimmedMean, Updates,
+    Bulyan, Byzantine, CenteredClipping, Cge, Distances, Executor as _, GeometricMedian, Geometry, Krum,
+    Meamed, Mean, Median, MultiKrum, Plan, Processors, Rule, TrimmedMean, Updates,
 };
 
 /// The aggregate of owned rows that are known to be fine.
@@ -34,7 +34,7 @@ pub(super) fn leave_one_out(rule: &dyn Rule, updates: &Updates<'_>) -> Vec<Vec<f
 pub(super) fn select(byzantine: usize, rows: &[Vec<f32>]) -> usize {
     let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
     let updates = Updates::new(&rows, None).unwrap();
-    match Plan::of(&Krum {}, &Geometry::of(&updates), Byzantine::of(byzantine)).unwrap() {
+    match Plan::of(&Krum::default(), &Geometry::of(&updates), Byzantine::of(byzantine)).unwrap() {
         Plan::Row(row) => row,
         other => panic!("{other:?}"),
     }
@@ -70,7 +70,7 @@ fn attacked(largest_c: usize, spare: usize) -> impl Strategy<Value = (Vec<Vec<f3
 }
 
 /// A rule, with a number of Byzantine devices that suits it.
-type Suited = (Box<dyn Rule>, usize);
+pub(super) type Suited = (Box<dyn Rule>, usize);
 
 /// The rules that make something of each column, for `devices` >= 3.
 fn of_columns(devices: usize) -> Vec<Suited> {
@@ -86,11 +86,11 @@ fn of_columns(devices: usize) -> Vec<Suited> {
 /// The rules that select rows by their distances, for `devices` >= 3.
 fn of_distances(devices: usize) -> Vec<Suited> {
     let byzantine = (devices - 3) / 2;
-    let (krum, multi_krum) = (Box::new(Krum {}), Box::new(MultiKrum::default()));
+    let (krum, multi_krum) = (Box::new(Krum::default()), Box::new(MultiKrum::default()));
     vec![(krum, byzantine), (multi_krum, byzantine), (Box::new(Bulyan::default()), (devices - 3) / 4)]
 }
 
-fn rules(devices: usize) -> impl Iterator<Item = Suited> {
+pub(super) fn rules(devices: usize) -> impl Iterator<Item = Suited> {
     of_columns(devices).into_iter().chain(of_distances(devices))
 }
 
@@ -212,6 +212,29 @@ proptest! {
         let all = [byzantine, rows].concat();
         for (rule, byzantine) in of_distances(all.len() - 1) {
             assert_leave_one_out((&*rule, byzantine), &all, &weights)?;
+        }
+    }
+
+    /// Whose sums are rounded in another order.
+    #[test]
+    fn combining_with_one_left_out_is_combining_the_others(rows in matrix(6..12)) {
+        let rules: [&dyn Rule; 3] = [
+            &GeometricMedian { smoothing: 0.1, steps: Some(4) },
+            &CenteredClipping::default(),
+            &Cge {},
+        ];
+        for rule in rules {
+            let slices: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            let updates = Updates::new(&slices, None).unwrap();
+            let byzantine = Byzantine::of(1);
+            let mut aggregates = Vec::new();
+            Processors.leave_one_out(rule, &updates, byzantine, &mut aggregates).unwrap();
+            for (left_out, quick) in aggregates.iter().enumerate() {
+                let others = [&rows[..left_out], &rows[left_out + 1..]].concat();
+                let expected = aggregate_byzantine(rule, 1, &others);
+                let off = |(quick, expected): (&f32, &f32)| (quick - expected).abs() > 0.01;
+                prop_assert!(!quick.iter().zip(&expected).any(off), "{rule:?}: {quick:?} {expected:?}");
+            }
         }
     }
 

@@ -1,44 +1,156 @@
-//! What a rule may ask of a round: distances, neighbours, and what it has kept.
+//! What a rule may ask of a round: distances, inner products, neighbours, who sent what, and what it has kept.
 
-use std::sync::OnceLock;
+use std::iter::zip;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
+use super::kernels::products::{self, product};
 use super::kernels::selection::{Neighbours, Selection};
-use super::{Byzantine, Distances, RuleError, State, Updates};
+use super::{Byzantine, Distances, Gram, RuleError, State, Updates};
 
-/// What is known of the updates of a round, measured when it is first asked for, and then once for all rules and for all
-/// rounds that leave one of them out.
+/// Measures updates, wherever they are: m models of d values, trained from one model, the origin.
+pub trait Measure: Send + Sync {
+    /// The distances between all pairs.
+    ///
+    /// # Errors
+    /// [`RuleError::Backend`] if what measures fails, as for all of these.
+    fn distances(&self) -> Result<Distances, RuleError>;
+
+    /// The inner products of all pairs, each taken from the origin.
+    ///
+    /// # Errors
+    /// As [`Measure::distances`].
+    fn gram(&self) -> Result<Gram, RuleError>;
+
+    /// The inner product of each with another vector of d values.
+    ///
+    /// # Errors
+    /// As [`Measure::distances`].
+    fn products_with(&self, other: &[f32]) -> Result<Vec<f64>, RuleError>;
+
+    /// Some coordinates of one of them, taken from the origin.
+    ///
+    /// # Errors
+    /// As [`Measure::distances`].
+    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError>;
+
+    /// One of them, taken from the origin: d values.
+    ///
+    /// # Errors
+    /// As [`Measure::distances`].
+    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError>;
+
+    /// The origin; `None` if updates are taken from zero.
+    fn origin(&self) -> Option<&[f32]>;
+
+    /// Number of values of each.
+    fn dimension(&self) -> usize;
+}
+
+/// Updates that are in the memory of this machine, whoever keeps them there: the processors measure them.
+pub trait Local: Send + Sync {
+    /// What `compute` makes of them.
+    ///
+    /// # Errors
+    /// If they are no matrix, or what `compute` fails with.
+    fn updates<T>(&self, compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>) -> Result<T, RuleError>;
+
+    /// As [`Measure::origin`].
+    fn origin(&self) -> Option<&[f32]>;
+
+    /// As [`Measure::dimension`].
+    fn dimension(&self) -> usize;
+}
+
+impl<L: Local> Measure for L {
+    fn distances(&self) -> Result<Distances, RuleError> {
+        self.updates(|updates| Ok(Distances::of(updates)))
+    }
+
+    fn gram(&self) -> Result<Gram, RuleError> {
+        self.updates(|updates| Ok(products::gram(updates)))
+    }
+
+    fn products_with(&self, other: &[f32]) -> Result<Vec<f64>, RuleError> {
+        self.updates(|updates| Ok(products::products_with(updates, other)))
+    }
+
+    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError> {
+        self.updates(|updates| {
+            let origin = |column: usize| updates.origin().map_or(0.0, |origin| origin[column]);
+            Ok(columns.iter().map(|&column| updates.rows()[row][column] - origin(column)).collect())
+        })
+    }
+
+    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
+        self.updates(|updates| {
+            let row = updates.rows()[row];
+            let from = |origin: &[f32]| zip(row, origin).map(|(value, origin)| value - origin).collect();
+            Ok(updates.origin().map_or_else(|| row.to_vec(), from))
+        })
+    }
+
+    fn origin(&self) -> Option<&[f32]> {
+        Local::origin(self)
+    }
+
+    fn dimension(&self) -> usize {
+        Local::dimension(self)
+    }
+}
+
+/// What has been measured of the updates of a round; what is cloned from it knows the same, and what it learns later.
+#[derive(Clone, Debug, Default)]
+pub struct Measured(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    distances: OnceLock<Result<Distances, RuleError>>,
+    gram: OnceLock<Result<Gram, RuleError>>,
+    nearest: OnceLock<Vec<Vec<(usize, f64)>>>,
+    neighbours: OnceLock<Neighbours>,
+}
+
+impl Measured {
+    /// What is known of some of the updates by that.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let known = Known::default();
+        if let Some(Ok(gram)) = self.0.gram.get() {
+            let gram = gram.select(rows);
+            known.gram.get_or_init(|| Ok(gram));
+        }
+        Measured(Arc::new(known))
+    }
+}
+
+/// What is known of the updates of a round, measured when it is first asked for, and then once for all stages, for the rule,
+/// and for all rounds that leave one of them out.
 pub struct Geometry<'a> {
     devices: usize,
     examples: Option<&'a [f64]>,
-    measure: Box<dyn Fn() -> Result<Distances, RuleError> + Send + Sync + 'a>,
-    distances: OnceLock<Result<Distances, RuleError>>,
-    nearest: OnceLock<Vec<Vec<(usize, f64)>>>,
-    neighbours: OnceLock<Neighbours>,
+    measure: Box<dyn Measure + 'a>,
+    measured: Measured,
 }
 
 impl<'a> Geometry<'a> {
     /// That of `updates` in this machine's memory.
     pub fn of(updates: &'a Updates<'a>) -> Self {
-        Geometry::new(updates.len(), updates.weights(), || Ok(Distances::of(updates)))
+        Geometry::new(updates.len(), updates.weights(), Box::new(*updates))
+            .knowing(updates.measured().cloned())
     }
 
     /// That of the updates of `devices` devices, wherever they are: with the number of examples behind each, if that is
-    /// known, and what measures the distances between them.
-    pub fn new(
-        devices: usize,
-        examples: Option<&'a [f64]>,
-        measure: impl Fn() -> Result<Distances, RuleError> + Send + Sync + 'a,
-    ) -> Self {
-        Geometry {
-            devices,
-            examples,
-            measure: Box::new(measure),
-            distances: OnceLock::new(),
-            nearest: OnceLock::new(),
-            neighbours: OnceLock::new(),
-        }
+    /// known, and what measures them.
+    pub fn new(devices: usize, examples: Option<&'a [f64]>, measure: Box<dyn Measure + 'a>) -> Self {
+        Geometry { devices, examples, measure, measured: Measured::default() }
+    }
+
+    /// The same, with what has been measured of these updates.
+    #[must_use]
+    pub fn knowing(self, measured: Option<Measured>) -> Self {
+        Geometry { measured: measured.unwrap_or_default(), ..self }
     }
 
     /// Number of updates (the paper's m).
@@ -46,15 +158,44 @@ impl<'a> Geometry<'a> {
         self.devices
     }
 
+    pub(super) fn measure(&self) -> &dyn Measure {
+        &*self.measure
+    }
+
     fn distances(&self) -> Result<&Distances, RuleError> {
-        self.distances.get_or_init(|| (self.measure)()).as_ref().map_err(Clone::clone)
+        self.measured.0.distances.get_or_init(|| self.measure.distances()).as_ref().map_err(Clone::clone)
+    }
+
+    fn gram(&self) -> Result<&Gram, RuleError> {
+        self.measured.0.gram.get_or_init(|| self.measure.gram()).as_ref().map_err(Clone::clone)
     }
 
     /// Of each row all others, nearest first.
     fn nearest(&self) -> Result<&[Vec<(usize, f64)>], RuleError> {
         let distances = self.distances()?;
-        Ok(self.nearest.get_or_init(|| distances.each_nearest_first()))
+        Ok(self.measured.0.nearest.get_or_init(|| distances.each_nearest_first()))
     }
+
+    /// The nearest of each row, of which `count` make up a score at first.
+    fn neighbours(&self, count: usize) -> Result<&Neighbours, RuleError> {
+        let nearest = self.nearest()?;
+        Ok(self.measured.0.neighbours.get_or_init(|| Neighbours::of(nearest, count)))
+    }
+}
+
+/// What is known of a round beside its updates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
+    /// What the rule has kept of earlier rounds.
+    pub state: Option<&'a State>,
+    /// Who sent each of the updates, in ascending order.
+    pub devices: &'a [u32],
+    /// The seed of the run.
+    pub seed: u64,
+    /// The round, from 1.
+    pub round: u32,
+    /// What the aggregator has trained itself, on its [root examples](super::Rule::root_examples), as an update: d values.
+    pub root: Option<&'a Arc<[f32]>>,
 }
 
 /// The updates that a rule is to aggregate: m rows, counted from 0 in ascending order of their devices.
@@ -63,31 +204,46 @@ pub struct Round<'a> {
     byzantine: Byzantine,
     /// A row of the geometry that is not among them.
     left_out: Option<usize>,
-    /// What the rule has kept of earlier rounds.
-    state: Option<&'a State>,
+    context: Context<'a>,
 }
 
 impl<'a> Round<'a> {
     /// All updates that `geometry` is of.
     pub fn new(geometry: &'a Geometry<'a>, byzantine: Byzantine) -> Self {
-        Round { geometry, byzantine, left_out: None, state: None }
+        Round { geometry, byzantine, left_out: None, context: Context::default() }
     }
 
     pub(super) fn without(geometry: &'a Geometry<'a>, byzantine: Byzantine, left_out: usize) -> Self {
-        Round { geometry, byzantine, left_out: Some(left_out), state: None }
+        Round { left_out: Some(left_out), ..Round::new(geometry, byzantine) }
     }
 
-    /// The same, for a rule that has kept `state` of earlier rounds.
-    pub(super) fn remembering<'b>(&self, state: &'b State) -> Round<'b>
+    /// The same, of which this is known beside its updates.
+    #[must_use]
+    pub fn in_context<'b>(&self, context: Context<'b>) -> Round<'b>
     where
         'a: 'b,
     {
-        Round { state: Some(state), ..*self }
+        Round { context, ..*self }
     }
 
     /// The vector called `name` that the rule has kept of earlier rounds, if it has.
-    pub fn state(&self, name: &str) -> Option<&[f32]> {
-        self.state?.get(name)
+    pub fn state(&self, name: &str) -> Option<&'a [f32]> {
+        self.context.state?.get(name)
+    }
+
+    /// What its updates are among.
+    pub(super) fn geometry(&self) -> &'a Geometry<'a> {
+        self.geometry
+    }
+
+    /// The same, to be held.
+    pub fn shared_state(&self, name: &str) -> Option<Arc<[f32]>> {
+        self.context.state?.shared(name).cloned()
+    }
+
+    /// What is known of the round beside its updates.
+    pub(super) fn context(&self) -> &Context<'a> {
+        &self.context
     }
 
     /// Number of updates (the paper's m).
@@ -100,6 +256,21 @@ impl<'a> Round<'a> {
         self.byzantine
     }
 
+    /// The seed of the run; 0 where nobody runs anything.
+    pub fn seed(&self) -> u64 {
+        self.context.seed
+    }
+
+    /// Who sent an update, if that is known.
+    pub fn sender(&self, row: usize) -> Option<u32> {
+        self.context.devices.get(self.in_geometry(row)).copied()
+    }
+
+    /// What the aggregator has trained itself, as an update of d values, if the rule wants it to.
+    pub fn root(&self) -> Option<&'a Arc<[f32]>> {
+        self.context.root
+    }
+
     /// The number of examples behind each update, if that is known. A device states it itself: a robust rule does not go
     /// by it.
     pub fn examples(&self) -> Option<Vec<f64>> {
@@ -108,6 +279,54 @@ impl<'a> Round<'a> {
             examples.remove(left_out);
         }
         Some(examples)
+    }
+
+    /// The inner products of all pairs of updates, each taken from the model that the round started from; then those with
+    /// `others`, d values each.
+    ///
+    /// Each is precise to a millionth of the product of both lengths. The length of a combination whose coefficients add up to 0
+    /// is precise to a millionth of the distances between the updates that it is of, and that of the difference of two to a
+    /// millionth of itself.
+    ///
+    /// # Errors
+    /// As [`Round::distance`].
+    pub fn gram(&self, others: &[&[f32]]) -> Result<Gram, RuleError> {
+        let (gram, devices) = (self.geometry.gram()?, self.devices());
+        let products = others.iter().map(|other| self.geometry.measure.products_with(other));
+        let products = products.collect::<Result<Vec<_>, _>>()?;
+        Ok(Gram::new(devices + others.len(), |a, b| match (a.checked_sub(devices), b.checked_sub(devices)) {
+            (None, None) => gram.product(self.in_geometry(a), self.in_geometry(b)),
+            (None, Some(other)) => products[other][self.in_geometry(a)],
+            (Some(other), None) => products[other][self.in_geometry(b)],
+            (Some(a), Some(b)) => product(others[a], others[b]),
+        }))
+    }
+
+    /// Some coordinates of each update, taken from the model that the round started from.
+    ///
+    /// # Errors
+    /// As [`Round::distance`].
+    pub fn sample(&self, columns: &[usize]) -> Result<Vec<Vec<f32>>, RuleError> {
+        let rows = (0..self.devices()).into_par_iter();
+        rows.map(|row| self.geometry.measure.sample(self.in_geometry(row), columns)).collect()
+    }
+
+    /// An update, taken from the model that the round started from: d values.
+    ///
+    /// # Errors
+    /// As [`Round::distance`].
+    pub fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
+        self.geometry.measure.update(self.in_geometry(row))
+    }
+
+    /// The model that the round started from, d values; `None` if updates are taken from zero.
+    pub fn origin(&self) -> Option<&'a [f32]> {
+        self.geometry.measure.origin()
+    }
+
+    /// Number of values of an update (the paper's d).
+    pub fn dimension(&self) -> usize {
+        self.geometry.measure.dimension()
     }
 
     /// Euclidean distance between two of the updates, to a millionth of itself.
@@ -126,7 +345,9 @@ impl<'a> Round<'a> {
         let row = self.in_geometry(row);
         match self.left_out {
             None => Ok(self.geometry.distances()?.sum_to_nearest(row, count)),
-            Some(left_out) => Ok(sum_without(left_out, &self.geometry.nearest()?[row], count)),
+            Some(left_out) => {
+                Ok(sum_without(left_out, &self.geometry.nearest()?[row], count, |distance| distance))
+            }
         }
     }
 
@@ -135,14 +356,26 @@ impl<'a> Round<'a> {
     /// # Errors
     /// As [`Round::distance`].
     pub fn sums_to_nearest(&self, count: usize) -> Result<Vec<f64>, RuleError> {
+        self.sums_of_nearest(count, |distance| distance)
+    }
+
+    /// The same of the squares of the distances.
+    ///
+    /// # Errors
+    /// As [`Round::distance`].
+    pub fn squares_to_nearest(&self, count: usize) -> Result<Vec<f64>, RuleError> {
+        self.sums_of_nearest(count, |distance| distance * distance)
+    }
+
+    fn sums_of_nearest(&self, count: usize, of: impl Fn(f64) -> f64 + Sync) -> Result<Vec<f64>, RuleError> {
         let Some(left_out) = self.left_out else {
             let distances = self.geometry.distances()?;
             let rows = (0..self.devices()).into_par_iter();
-            return Ok(rows.map(|row| distances.sum_to_nearest(row, count)).collect());
+            return Ok(rows.map(|row| distances.sum_of_nearest(row, count, &of)).collect());
         };
         // One after the other: other threads are at the rounds without other updates.
         let (before, after) = self.geometry.nearest()?.split_at(left_out);
-        Ok(before.iter().chain(&after[1..]).map(|others| sum_without(left_out, others, count)).collect())
+        Ok(before.iter().chain(&after[1..]).map(|others| sum_without(left_out, others, count, &of)).collect())
     }
 
     /// All updates, to take out one after the other by their distances to those that are left; `count` is how many of the
@@ -152,8 +385,7 @@ impl<'a> Round<'a> {
     /// As [`Round::distance`].
     pub fn selection(&self, count: usize) -> Result<Selection<'a>, RuleError> {
         let (distances, nearest) = (self.geometry.distances()?, self.geometry.nearest()?);
-        let neighbours = self.geometry.neighbours.get_or_init(|| Neighbours::of(nearest, count));
-        Ok(Selection::new(distances, nearest, neighbours, self.left_out))
+        Ok(Selection::new(distances, nearest, self.geometry.neighbours(count)?, self.left_out))
     }
 
     fn in_geometry(&self, row: usize) -> usize {
@@ -161,7 +393,8 @@ impl<'a> Round<'a> {
     }
 }
 
-/// Sum of the first `count` distances but that of `left_out`.
-fn sum_without(left_out: usize, others: &[(usize, f64)], count: usize) -> f64 {
-    others.iter().filter(|(other, _)| *other != left_out).take(count).map(|(_, distance)| distance).sum()
+/// Sum of what `of` makes of the first `count` distances but that of `left_out`.
+fn sum_without(left_out: usize, others: &[(usize, f64)], count: usize, of: impl Fn(f64) -> f64) -> f64 {
+    let others = others.iter().filter(|(other, _)| *other != left_out);
+    others.take(count).map(|(_, distance)| of(*distance)).sum()
 }

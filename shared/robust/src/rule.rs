@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::{Plan, Round, RuleError, State};
+use super::{Context, Plan, Round, RuleError, State};
 
 /// One way to aggregate the updates of a round. It says what is to be computed of them, and an
 /// [`Executor`](super::Executor) does so, wherever the updates are.
@@ -33,37 +33,42 @@ pub trait Rule: Debug + Send + Sync {
 
     /// Keeps in `state` what later rounds need to know of this one, in which the global model has become `aggregate`, d
     /// values; by default nothing. They find it in [`Round::state`].
-    fn remember(&self, _aggregate: &[f32], _state: &mut State) {}
+    ///
+    /// # Errors
+    /// Those of what it asks of the round.
+    fn remember(&self, _round: &Round<'_>, _aggregate: &[f32], _state: &mut State) -> Result<(), RuleError> {
+        Ok(())
+    }
+
+    /// How many training examples the aggregator keeps to itself, to train on them in each round as a device does; the rule
+    /// finds what came of it in [`Round::root`].
+    fn root_examples(&self) -> usize {
+        0
+    }
 }
 
-/// A rule that remembers earlier rounds, as it aggregates in one.
+/// A rule in a round of a run, of which more is known than its updates.
 ///
-/// An attacker that tries a rule out does not know what it remembers: it has the rule without.
+/// An attacker that tries a rule out does not know that: it has the rule without.
 #[derive(Clone, Copy, Debug)]
-pub struct Remembering<'a> {
+pub struct InContext<'a> {
     /// The rule.
     pub rule: &'a dyn Rule,
-    /// What it has kept.
-    pub state: &'a State,
+    /// What is known.
+    pub context: Context<'a>,
 }
 
-impl Rule for Remembering<'_> {
+impl Rule for InContext<'_> {
     fn check(&self, devices: usize, byzantine: Byzantine) -> Result<(), RuleError> {
         self.rule.check(devices, byzantine)
     }
 
     fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {
-        self.rule.plan(&round.remembering(self.state))
+        self.rule.plan(&round.in_context(self.context))
     }
-}
 
-/// A plan that is settled without the round, as a rule: what carries rules out carries it out.
-#[derive(Clone, Copy, Debug)]
-pub struct Settled<'a>(pub &'a Plan);
-
-impl Rule for Settled<'_> {
-    fn plan(&self, _: &Round<'_>) -> Result<Plan, RuleError> {
-        Ok(self.0.clone())
+    fn remember(&self, round: &Round<'_>, aggregate: &[f32], state: &mut State) -> Result<(), RuleError> {
+        self.rule.remember(&round.in_context(self.context), aggregate, state)
     }
 }
 

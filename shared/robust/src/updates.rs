@@ -1,6 +1,6 @@
 //! The updates of one round, borrowed from wherever they were received.
 
-use super::RuleError;
+use super::{Local, Measured, RuleError};
 
 /// A matrix of m updates of d values each, in ascending order of their devices, and optionally the number
 /// of examples that each was trained on.
@@ -11,6 +11,8 @@ use super::RuleError;
 pub struct Updates<'a> {
     rows: &'a [&'a [f32]],
     weights: Option<&'a [f64]>,
+    origin: Option<&'a [f32]>,
+    measured: Option<&'a Measured>,
 }
 
 impl<'a> Updates<'a> {
@@ -27,7 +29,30 @@ impl<'a> Updates<'a> {
         if let Some(weights) = weights {
             check_weights(rows.len(), weights)?;
         }
-        Ok(Updates { rows, weights })
+        Ok(Updates { rows, weights, origin: None, measured: None })
+    }
+
+    /// The same, as models that were trained from the model `origin`: what rules know of an update is how far it is from there.
+    /// Without one, updates are taken from zero.
+    ///
+    /// # Errors
+    /// If it is not as long as the rows.
+    pub fn from_origin(self, origin: &'a [f32]) -> Result<Self, RuleError> {
+        if origin.len() != self.dimension() {
+            return Err(RuleError::Origin { expected: self.dimension(), actual: origin.len() });
+        }
+        Ok(Updates { origin: Some(origin), ..self })
+    }
+
+    /// The same, of which this has been measured; and what is measured from now on is known there.
+    #[must_use]
+    pub fn knowing(self, measured: &'a Measured) -> Self {
+        Updates { measured: Some(measured), ..self }
+    }
+
+    /// What has been measured of them.
+    pub fn measured(&self) -> Option<&'a Measured> {
+        self.measured
     }
 
     /// What `compute` makes of some of the rows, in this order and without their number of examples.
@@ -40,7 +65,10 @@ impl<'a> Updates<'a> {
         compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>,
     ) -> Result<T, RuleError> {
         let rows: Vec<&[f32]> = rows.iter().map(|row| self.rows[*row]).collect();
-        compute(&Updates::new(&rows, None)?)
+        if rows.is_empty() {
+            return Err(RuleError::NoUpdates);
+        }
+        compute(&Updates { rows: &rows, weights: None, measured: None, ..*self })
     }
 
     /// The updates; at least one.
@@ -59,9 +87,28 @@ impl<'a> Updates<'a> {
         self.rows[0].len()
     }
 
+    /// The model that they were trained from, if it is known: d values.
+    pub fn origin(&self) -> Option<&'a [f32]> {
+        self.origin
+    }
+
     /// Examples of each update, if given: finite, not negative, not all zero.
     pub fn weights(&self) -> Option<&'a [f64]> {
         self.weights
+    }
+}
+
+impl Local for Updates<'_> {
+    fn updates<T>(&self, compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>) -> Result<T, RuleError> {
+        compute(self)
+    }
+
+    fn origin(&self) -> Option<&[f32]> {
+        self.origin
+    }
+
+    fn dimension(&self) -> usize {
+        Updates::dimension(self)
     }
 }
 

@@ -191,7 +191,7 @@ fn named_rules() -> [(&'static str, Box<dyn Rule>); 5] {
         ("mean", Box::new(Mean::default())),
         ("median", Box::new(Median {})),
         ("trimmed-mean", Box::new(TrimmedMean::default())),
-        ("krum", Box::new(Krum {})),
+        ("krum", Box::new(Krum::default())),
         ("bulyan", Box::new(Bulyan::default())),
     ]
 }

@@ -46,11 +46,30 @@ impl Catalogue {
         rules.add::<robust::TrimmedMean>("trimmed-mean");
         rules.add::<robust::Median>("median");
         rules.add::<robust::Meamed>("meamed");
+        rules.add::<robust::GeometricMedian>("geometric-median");
+        rules.add::<robust::MedianOfMeans>("median-of-means");
+        rules.add::<robust::CenteredClipping>("centered-clipping");
+        rules.add::<robust::Cge>("cge");
+        rules.add::<robust::Mda>("mda");
+        rules.add::<robust::Smea>("smea");
+        rules.add::<robust::Caf>("caf");
+        rules.add::<robust::SignMajority>("sign-majority");
+        rules.add::<robust::FoolsGold>("foolsgold");
+        rules.add::<robust::FlTrust>("fltrust");
 
         let mut stages = Registry::<dyn Stage>::new("defense", "kind", &["kind"]);
         stages.add::<defense::ErrorRateRejection>("err");
         stages.add::<defense::LossRejection>("lfr");
         stages.add::<defense::Union>("union");
+        stages.add::<defense::Clip>("clip");
+        stages.add::<defense::AdaptiveClipping>("arc");
+        stages.add::<defense::NearestNeighbourMixing>("nnm");
+        stages.add::<defense::Bucketing>("bucketing");
+        stages.add::<defense::DivideAndConquer>("dnc");
+        stages.add::<defense::NormSign>("norm-sign");
+        stages.add::<defense::ClippedClustering>("clipped-clustering");
+        stages.add::<defense::Flame>("flame");
+        stages.add::<defense::FlDetector>("fldetector");
 
         let mut attacks = Registry::<dyn Attack>::new("attack", "kind", &["kind", "round-fraction"]);
         attacks.add::<attacks::Gaussian>("gaussian");
@@ -59,6 +78,24 @@ impl Catalogue {
         attacks.add::<attacks::Krum>("krum");
         attacks.add::<attacks::BackGradient>("back-gradient");
         attacks.add::<attacks::InnerProduct>("inner-product");
+        attacks.add::<attacks::LittleIsEnough>("little-is-enough");
+        attacks.add::<attacks::MinMax>("min-max");
+        attacks.add::<attacks::MinSum>("min-sum");
+        attacks.add::<attacks::Tailored>("tailored");
+        attacks.add::<attacks::Mimic>("mimic");
+        attacks.add::<attacks::SignFlip>("sign-flip");
+        attacks.add::<attacks::Noise>("noise");
+        attacks.add::<attacks::GlobalCopy>("copy");
+        attacks.add::<attacks::Random>("random");
+        attacks.add::<attacks::Trigger>("trigger");
+        attacks.add::<attacks::SplitTrigger>("split-trigger");
+        attacks.add::<attacks::ModelReplacement>("model-replacement");
+        attacks.add::<attacks::Alternating>("alternating");
+        attacks.add::<attacks::Neurotoxin>("neurotoxin");
+        attacks.add::<attacks::PoisonedFl>("poisoned-fl");
+        attacks.add::<attacks::Delay>("delay");
+        attacks.add::<attacks::Silence>("drop");
+        attacks.add::<attacks::Replay>("replay");
 
         let mut datasets = Registry::<dyn data::Source>::new("data set", "kind", &["kind"]);
         datasets.add::<data::Mnist>("mnist");

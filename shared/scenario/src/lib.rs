@@ -40,7 +40,7 @@
 pub mod attack_record;
 pub mod attacks;
 pub mod catalogue;
-mod data;
+pub mod data;
 pub mod defense;
 mod enough;
 mod error;

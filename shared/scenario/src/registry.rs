@@ -68,10 +68,9 @@ impl<T: ?Sized + 'static> Registry<T> {
         as_mut: fn(&mut S) -> &mut T,
         into: fn(S) -> Arc<T>,
     ) {
-        let read = move |table, resolve: &dyn Fn(&mut T)| {
-            let mut settings: S = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
-                Misfit { key: error.path().to_string(), message: plain(error.inner().message()) }
-            })?;
+        let read = move |table: Table, resolve: &dyn Fn(&mut T)| {
+            let mut settings =
+                settings_in::<S>(table.clone()).map_err(|misfit| named(misfit, &table, settings_in::<S>))?;
             resolve(as_mut(&mut settings));
             let table = Table::try_from(&settings).expect("settings are plain TOML");
             Ok((table, into(settings)))
@@ -142,6 +141,27 @@ impl<T: ?Sized + 'static> Registry<T> {
         let extension = (!entry.is_ours).then_some((self.what, entry.origin));
         Ok(Chosen::new(self.tag(), name, settings, value, extension))
     }
+}
+
+/// The settings in `table`.
+fn settings_in<S: Settings>(table: Table) -> Result<S, Misfit> {
+    serde_path_to_error::deserialize(Value::Table(table))
+        .map_err(|error| Misfit { key: error.path().to_string(), message: plain(error.inner().message()) })
+}
+
+/// The `misfit` of `table` with its key: where settings are part of others that are flattened, nobody says it. It is the one
+/// without which the misfit is another, or none.
+fn named<S>(misfit: Misfit, table: &Table, read: fn(Table) -> Result<S, Misfit>) -> Misfit {
+    if misfit.key != "." {
+        return misfit;
+    }
+    let is_to_blame = |key: &&String| {
+        let mut others = table.clone();
+        others.remove(*key);
+        read(others).err().as_ref() != Some(&misfit)
+    };
+    let key = table.keys().find(is_to_blame).cloned();
+    Misfit { key: key.unwrap_or(misfit.key), ..misfit }
 }
 
 pub(crate) fn listed(names: impl IntoIterator<Item: fmt::Display>) -> String {

@@ -56,8 +56,12 @@ impl Scenario {
         devices: Vec<DeviceId>,
         attackers: &BTreeSet<DeviceId>,
     ) -> Option<Crafting<'_>> {
-        let attacked =
-            Attacked { seed: self.seed, rule: &*self.aggregation.rule, byzantine: self.byzantine() as usize };
+        let attacked = Attacked {
+            seed: self.seed,
+            rule: &*self.aggregation.rule,
+            byzantine: self.byzantine() as usize,
+            selected: self.selected() as usize,
+        };
         Crafting::of(&**self.attack.kind.as_ref()?, attacked, round, devices, attackers)
     }
 

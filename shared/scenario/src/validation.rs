@@ -32,7 +32,7 @@ impl Scenario {
             format!("{} must lie between 1 and fleet.devices = {}", self.selected(), fleet.devices)
         })?;
 
-        self.data.check(&self.dataset, fleet.devices)?;
+        self.data.check(&self.dataset, fleet.devices, self.aggregation.rule.root_examples())?;
 
         require(self.byzantine() <= fleet.devices, "aggregation.byzantine", || {
             format!("{} is more than fleet.devices = {}", self.byzantine(), fleet.devices)
@@ -52,8 +52,11 @@ impl Scenario {
         require((0.0..=1.0).contains(&self.attack.round_fraction), "attack.round-fraction", || {
             format!("{} must lie between 0 and 1", self.attack.round_fraction)
         })?;
+        let spec = self.dataset.spec();
         let conditions = Conditions {
-            shape: &self.dataset.spec().shape,
+            shape: &spec.shape,
+            classes: spec.classes,
+            devices: fleet.devices,
             compromised: fleet.compromised,
             selected: self.selected(),
             byzantine: self.byzantine(),

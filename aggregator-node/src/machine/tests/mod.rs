@@ -199,7 +199,8 @@ impl Script {
     fn evaluates(&mut self) {
         let round = self.job_round();
         let overall = Evaluation { loss: 0.5, errors: 1, examples: 4, error_rate: 0.25 };
-        let evaluation = ClassEvaluation { overall, classes: Vec::new(), confusion: Vec::new() };
+        let evaluation =
+            ClassEvaluation { overall, classes: Vec::new(), confusion: Vec::new(), attack_success: None };
         self.handle(Event::Done(Outcome::Evaluated { round, result: Ok(evaluation) }));
     }
 

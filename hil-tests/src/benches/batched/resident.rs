@@ -4,8 +4,8 @@ use aggregator_node::cuda::{self, ResidentEngine, ResidentUpdates};
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, Layout, Storage, Tensor, bail};
-use robust::{Byzantine, Distances, Rule};
-use scenario::tensor_executor::{LeaveOneOutAggregates, TensorError, TensorExecutor};
+use robust::{Byzantine, Combination, Distances, Gram, Measure, Rule, RuleError};
+use scenario::tensor_executor::{LeaveOneOutAggregates, TensorError, TensorExecutor, TensorUpdates};
 
 /// For tensors in the memory of a GPU.
 pub(super) struct OnGpu(pub(super) ResidentEngine);
@@ -14,12 +14,11 @@ impl TensorExecutor for OnGpu {
     fn aggregate(
         &self,
         rule: &dyn Rule,
-        updates: &Tensor,
-        examples: Option<&[f64]>,
+        updates: TensorUpdates<'_>,
         byzantine: Byzantine,
     ) -> Result<(Tensor, Vec<usize>), TensorError> {
-        on_gpu(updates, |values, layout| {
-            let updates = rows(values, layout, examples)?;
+        on_gpu(updates.values, |values, layout| {
+            let updates = rows(values, layout, &updates)?;
             let (aggregate, used) = self.0.aggregate(rule, &updates, byzantine)?;
             Ok((vectors(aggregate, values, layout)?.squeeze(0)?, used))
         })
@@ -28,20 +27,75 @@ impl TensorExecutor for OnGpu {
     fn leave_one_out(
         &self,
         rule: &dyn Rule,
-        updates: &Tensor,
-        examples: Option<&[f64]>,
+        updates: TensorUpdates<'_>,
         byzantine: Byzantine,
     ) -> Result<LeaveOneOutAggregates, TensorError> {
-        on_gpu(updates, |values, layout| {
-            let updates = rows(values, layout, examples)?;
+        on_gpu(updates.values, |values, layout| {
+            let updates = rows(values, layout, &updates)?;
             let cuda::LeaveOneOutAggregates { different, places } =
                 self.0.leave_one_out(rule, &updates, byzantine)?;
             Ok(LeaveOneOutAggregates { different: vectors(different, values, layout)?, places })
         })
     }
 
-    fn distances(&self, updates: &Tensor) -> Result<Distances, TensorError> {
-        on_gpu(updates, |values, layout| Ok(self.0.distances(&rows(values, layout, None)?)?))
+    fn combine(
+        &self,
+        combinations: &[Combination],
+        updates: TensorUpdates<'_>,
+    ) -> Result<Tensor, TensorError> {
+        on_gpu(updates.values, |values, layout| {
+            let combined = self.0.combine(combinations, &rows(values, layout, &updates)?)?;
+            vectors(combined, values, layout)
+        })
+    }
+
+    fn measure<'a>(&'a self, updates: TensorUpdates<'a>) -> Box<dyn Measure + 'a> {
+        Box::new(Measured { engine: &self.0, updates })
+    }
+}
+
+/// Updates in the memory of a GPU, to be measured.
+struct Measured<'a> {
+    engine: &'a ResidentEngine,
+    updates: TensorUpdates<'a>,
+}
+
+impl Measured<'_> {
+    fn with<T>(&self, compute: impl FnOnce(&dyn Measure) -> Result<T, RuleError>) -> Result<T, RuleError> {
+        let measured = on_gpu(self.updates.values, |values, layout| {
+            Ok(self.engine.measure(&rows(values, layout, &self.updates)?, compute)?)
+        });
+        Ok(measured?)
+    }
+}
+
+impl Measure for Measured<'_> {
+    fn distances(&self) -> Result<Distances, RuleError> {
+        self.with(|updates| updates.distances())
+    }
+
+    fn gram(&self) -> Result<Gram, RuleError> {
+        self.with(|updates| updates.gram())
+    }
+
+    fn products_with(&self, other: &[f32]) -> Result<Vec<f64>, RuleError> {
+        self.with(|updates| updates.products_with(other))
+    }
+
+    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError> {
+        self.with(|updates| updates.sample(row, columns))
+    }
+
+    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
+        self.with(|updates| updates.update(row))
+    }
+
+    fn origin(&self) -> Option<&[f32]> {
+        Some(self.updates.origin)
+    }
+
+    fn dimension(&self) -> usize {
+        self.updates.origin.len()
     }
 }
 
@@ -71,10 +125,11 @@ fn vectors(vectors: CudaSlice<f32>, matrix: &CudaStorage, layout: &Layout) -> Re
 fn rows<'a>(
     values: &'a CudaStorage,
     layout: &Layout,
-    examples: Option<&[f64]>,
+    updates: &TensorUpdates<'a>,
 ) -> Result<ResidentUpdates<'a>, TensorError> {
     let (devices, dimension) = layout.shape().dims2()?;
     let start = layout.start_offset();
     let values = values.as_cuda_slice::<f32>()?.slice(start..start + devices * dimension);
-    Ok(ResidentUpdates::new(values, devices, examples)?)
+    let TensorUpdates { examples, origin, measured, .. } = *updates;
+    Ok(ResidentUpdates::new(values, devices, examples, origin)?.knowing(measured))
 }

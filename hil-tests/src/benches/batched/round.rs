@@ -4,24 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aggregator_node::evaluator::BATCH;
+use aggregator_node::root::Root;
 use aggregator_node::screening::{validation_examples, validation_sizes};
 use aggregator_node::trial::{LARGE, Trial};
 use anyhow::{Context, bail};
 use candle_core::Tensor;
 use edge_client::worker::Worker;
 use learning::data::Shard;
-use learning::evaluation::Evaluation;
+use learning::evaluation::{ClassEvaluation, Evaluation};
 use learning::models::{Model, ModelError, many_devices};
 use learning::parameters::first_not_finite;
 use learning::random::{Purpose, stream};
 use rayon::prelude::*;
 use record::{RefusedDevice, RoundRecord};
-use robust::{Byzantine, Geometry, Remembering, Rule, RuleError, Settled};
+use robust::{Byzantine, Context as Known, Geometry, InContext, Measured, Round, Rule, RuleError};
 use scenario::Scenario;
 use scenario::attack_record::{AttackEvent, AttackRecord, AttackStep};
-use scenario::defense::{Arriving, Defense, DefenseError, Mixture};
+use scenario::defense::{Arriving, Defense, DefenseError, Mixtures};
 use scenario::remembered::Remembered;
-use scenario::tensor_executor::{LeaveOneOutAggregates, TensorExecutor};
+use scenario::tensor_executor::{LeaveOneOutAggregates, TensorExecutor, TensorUpdates};
 use tracing::warn;
 use wire::Refusal;
 use wire::identity::DeviceId;
@@ -45,9 +46,12 @@ pub(super) struct Simulation {
     trainer: Trainer,
     place: Place,
     trial: Trial,
+    root: Option<Root>,
     /// By their number: what evaluates on so many validation examples.
     validation: BTreeMap<usize, Evaluator>,
     test: Evaluator,
+    /// What judges by the examples that the attack is after.
+    stamped: Option<Evaluator>,
     /// The global model, `[d]`.
     global: Tensor,
     /// Its values.
@@ -88,7 +92,15 @@ impl Simulation {
             place: place.clone(),
             validation: validation_sizes(scenario).map(validation).collect::<anyhow::Result<_>>()?,
             trial: Trial::new(model.clone(), &data.test),
+            root: data.root.clone().map(|examples| Root::new(scenario, model.clone(), examples)),
             test: evaluator(data.test.batches(BATCH).collect())?,
+            stamped: scenario
+                .attack
+                .kind
+                .as_ref()
+                .and_then(|attack| attack.stamped(&data.test))
+                .map(|examples| evaluator(examples.batches(BATCH).collect()))
+                .transpose()?,
             global: Tensor::new(&global[..], device)?,
             values: global,
             remembered,
@@ -142,10 +154,19 @@ impl Simulation {
             ..RoundRecord::default()
         };
         if self.scenario.evaluates(round) {
-            let evaluation = self.test.evaluate_classes(&self.global);
-            record.enter(evaluation.context("the global model cannot be evaluated")?);
+            record.enter(self.judged().context("the global model cannot be evaluated")?);
         }
         Ok((record, self.values.clone(), self.remembered.clone()))
+    }
+
+    /// How good the global model is, and how far the attack has come with it.
+    fn judged(&self) -> Result<ClassEvaluation, ModelError> {
+        let mut judged = self.test.evaluate_classes(&self.global)?;
+        if let Some(stamped) = &self.stamped {
+            let evaluations = stamped.evaluate(&self.global.unsqueeze(0)?)?;
+            judged.attack_success = evaluations.first().map(|evaluation| 1.0 - evaluation.error_rate);
+        }
+        Ok(judged)
     }
 
     /// Whether each of the rows is finite, and one that training can go on from.
@@ -247,11 +268,9 @@ impl Simulation {
         fewer: u32,
     ) -> anyhow::Result<(bool, Vec<DeviceId>, Vec<DeviceId>)> {
         let what = match self.defended(round, accepted, fewer) {
-            Ok(Defended { removed, used, aggregate, mut remembered }) => {
-                let values: Arc<[f32]> = aggregate.to_vec1::<f32>()?.into();
+            Ok(Defended { removed, used, aggregate, values, remembered }) => {
                 let is_finite = first_not_finite(&values).is_none();
                 if is_finite {
-                    self.scenario.aggregation.rule.remember(&values, &mut remembered.rule);
                     (self.global, self.values) = (aggregate, values);
                     self.remembered = remembered.into();
                 } else {
@@ -271,14 +290,26 @@ impl Simulation {
     fn defended(&self, round: u32, accepted: Updates, fewer: u32) -> Result<Defended, DefenseError> {
         let (scenario, byzantine) = (&*self.scenario, self.scenario.assumed(fewer));
         let mut remembered = Remembered::clone(&self.remembered);
-        let rule = Remembering { rule: &*scenario.aggregation.rule, state: &self.remembered.rule };
-        let (stages, seed, attackers) = (&scenario.defense, scenario.seed, &self.attackers);
+        let (state, seed) = (Some(&self.remembered.rule), scenario.seed);
+        let root = self.root.as_ref().map(|root| root.update(round, &self.values)).transpose()?;
+        let context = Known { state, seed, round, root: root.as_ref(), ..Known::default() };
+        let rule = InContext { rule: &*scenario.aggregation.rule, context };
+        let (stages, attackers) = (&scenario.defense, &self.attackers);
         let defense = Defense { stages, seed, attackers, round, byzantine };
-        let arrived = Arrived { updates: accepted, simulation: self, rule: &rule, byzantine };
+        let measured = Measured::default();
+        let arrived = Arrived { updates: accepted, measured, simulation: self, rule, byzantine };
         let left = defense.screen(arrived, &mut remembered.stages)?;
-        let (aggregate, used) = left.updates.aggregate()?;
+        let aggregate = |rule: &dyn Rule| {
+            let (aggregate, used) = left.updates.aggregate(rule)?;
+            let values: Arc<[f32]> = aggregate.to_vec1::<f32>().map_err(ModelError::from)?.into();
+            let geometry = left.updates.geometry();
+            rule.remember(&Round::new(&geometry, byzantine), &values, &mut remembered.rule)?;
+            Ok::<_, DefenseError>((aggregate, values, used))
+        };
+        let (aggregate, values, used) =
+            left.updates.ruled(left.devices(), |rule| left.ruled(rule, aggregate))?;
         let used = left.used(&used);
-        Ok(Defended { removed: left.removed, used, aggregate, remembered })
+        Ok(Defended { removed: left.removed, used, aggregate, values, remembered })
     }
 }
 
@@ -287,14 +318,17 @@ struct Defended {
     removed: Vec<DeviceId>,
     used: Vec<DeviceId>,
     aggregate: Tensor,
+    /// Those of the aggregate.
+    values: Arc<[f32]>,
     remembered: Remembered,
 }
 
 /// The updates of a round on their way through the defense.
 struct Arrived<'a> {
     updates: Updates,
+    measured: Measured,
     simulation: &'a Simulation,
-    rule: &'a dyn Rule,
+    rule: InContext<'a>,
     byzantine: Byzantine,
 }
 
@@ -303,10 +337,25 @@ impl Arrived<'_> {
         &*self.simulation.place.executor
     }
 
+    /// What `compute` makes of the rule among `devices`, of whom its rows are.
+    fn ruled<T>(&self, devices: &[DeviceId], compute: impl FnOnce(&InContext<'_>) -> T) -> T {
+        let devices: Vec<u32> = devices.iter().map(|device| device.0).collect();
+        let InContext { rule, context } = self.rule;
+        compute(&InContext { rule, context: Known { devices: &devices, ..context } })
+    }
+
+    fn rows(&self) -> TensorUpdates<'_> {
+        TensorUpdates {
+            values: &self.updates.values,
+            examples: Some(&self.updates.weights),
+            origin: &self.simulation.values,
+            measured: Some(&self.measured),
+        }
+    }
+
     /// The aggregate, `[d]`, and the rows that have a part in it.
-    fn aggregate(&self) -> Result<(Tensor, Vec<usize>), DefenseError> {
-        let Updates { values, weights, .. } = &self.updates;
-        Ok(self.executor().aggregate(self.rule, values, Some(weights), self.byzantine)?)
+    fn aggregate(&self, rule: &dyn Rule) -> Result<(Tensor, Vec<usize>), DefenseError> {
+        Ok(self.executor().aggregate(rule, self.rows(), self.byzantine)?)
     }
 }
 
@@ -315,17 +364,26 @@ impl Arriving for Arrived<'_> {
         &self.updates.devices
     }
 
+    fn examples(&self) -> &[f64] {
+        &self.updates.weights
+    }
+
     fn geometry(&self) -> Geometry<'_> {
-        let measure = || Ok(self.executor().distances(&self.updates.values)?);
+        let measure = self.executor().measure(self.rows());
         Geometry::new(self.updates.devices.len(), Some(&self.updates.weights), measure)
+            .knowing(Some(self.measured.clone()))
     }
 
     fn evaluate(&self, examples: usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError> {
         let validation = &self.simulation.validation[&examples];
-        let Updates { values, weights, .. } = &self.updates;
-        let (with_all, _) = self.aggregate()?;
-        let LeaveOneOutAggregates { different, places } =
-            self.executor().leave_one_out(self.rule, values, Some(weights), self.byzantine)?;
+        let (with_all, without) = self.ruled(&self.updates.devices, |rule| {
+            let (with_all, _) = self.aggregate(rule)?;
+            Ok::<_, DefenseError>((
+                with_all,
+                self.executor().leave_one_out(rule, self.rows(), self.byzantine)?,
+            ))
+        })?;
+        let LeaveOneOutAggregates { different, places } = without;
         let evaluate = || -> Result<_, ModelError> {
             let with_all = with_all.unsqueeze(0)?;
             // What equals the aggregate with all is as good as that, to the last bit.
@@ -339,21 +397,20 @@ impl Arriving for Arrived<'_> {
 
     fn keep(self, rows: &[usize]) -> Result<Self, DefenseError> {
         let kept = self.updates.select(|row| rows.binary_search(&row).is_ok()).map_err(ModelError::from)?;
-        Ok(Arrived { updates: kept.ok_or(RuleError::NoUpdates)?, ..self })
+        let measured = self.measured.select(rows);
+        Ok(Arrived { updates: kept.ok_or(RuleError::NoUpdates)?, measured, ..self })
     }
 
-    fn mix(self, mixtures: &[Mixture]) -> Result<Self, DefenseError> {
-        let Updates { devices, values, weights, losses } = &self.updates;
-        let mixed = |Mixture { plan, .. }: &Mixture| {
-            Ok(self.executor().aggregate(&Settled(plan), values, None, self.byzantine)?.0)
-        };
-        let rows = mixtures.iter().map(mixed).collect::<Result<Vec<_>, DefenseError>>()?;
+    fn mix(self, mixtures: &Mixtures) -> Result<Self, DefenseError> {
+        let values = self.executor().combine(&mixtures.of, self.rows())?;
+        let Updates { devices, losses, .. } = &self.updates;
+        let loss = |device| devices.iter().position(|it| it == device).map_or(0.0, |row| losses[row]);
         let updates = Updates {
-            devices: mixtures.iter().map(|mixture| devices[mixture.place]).collect(),
-            values: Tensor::stack(&rows, 0).map_err(ModelError::from)?,
-            weights: mixtures.iter().map(|mixture| mixture.examples(weights)).collect(),
-            losses: mixtures.iter().map(|mixture| losses[mixture.place]).collect(),
+            values,
+            losses: mixtures.devices.iter().map(loss).collect(),
+            devices: mixtures.devices.clone(),
+            weights: mixtures.examples.clone(),
         };
-        Ok(Arrived { updates, ..self })
+        Ok(Arrived { updates, measured: Measured::default(), ..self })
     }
 }

@@ -134,6 +134,31 @@ fn rounds_go_as_on_devices_whatever_the_rule_and_the_defense() {
 }
 
 #[test]
+fn rounds_go_as_on_devices_by_every_rule_that_combines_updates() {
+    let attacked = |others: &[&str]| assert_as_on_devices(&[&["attack.kind=gaussian"], others].concat());
+    for rule in ["geometric-median", "cge", "caf", "sign-majority", "centered-clipping", "foolsgold", "mda"] {
+        attacked(&[&format!("aggregation.rule={rule}"), "rounds=6"]);
+    }
+    attacked(&["aggregation.rule=median-of-means", "aggregation.byzantine=1", "rounds=6"]);
+    attacked(&["aggregation.rule=smea", "aggregation.byzantine=2", "rounds=6"]);
+    attacked(&["aggregation.rule=fltrust", "aggregation.root-examples=20", "rounds=6"]);
+    attacked(&["aggregation.rule=krum", "aggregation.distance=squared", "rounds=6"]);
+}
+
+#[test]
+fn rounds_go_as_on_devices_by_every_stage_that_mixes_or_clusters() {
+    let attacked = |others: &[&str]| assert_as_on_devices(&[&["attack.kind=gaussian"], others].concat());
+    for stage in ["clip", "arc", "nnm", "bucketing", "norm-sign", "clipped-clustering", "flame"] {
+        attacked(&["aggregation.rule=median", &format!("defense.kind={stage}"), "rounds=6"]);
+    }
+    attacked(&["aggregation.rule=mean", "defense.kind=dnc", "aggregation.byzantine=2", "rounds=6"]);
+    let pipeline = "defense=[{ kind = \"clip\", norm = 0.5 }, { kind = \"nnm\" }, { kind = \"arc\" }]";
+    attacked(&["aggregation.rule=geometric-median", pipeline, "rounds=6"]);
+    let judged = "defense=[{ kind = \"nnm\" }, { kind = \"lfr\", remove = 1, validation-examples = 20 }]";
+    attacked(&["aggregation.rule=trimmed-mean", "aggregation.trim=1", judged, "rounds=6"]);
+}
+
+#[test]
 fn the_dnn_goes_as_on_devices() {
     assert_as_on_devices(&["model=dnn", "rounds=6", "attack.kind=trimmed-mean"]);
 }

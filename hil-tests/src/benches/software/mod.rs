@@ -56,10 +56,11 @@ impl Bench for Software {
         let start = run.start()?;
         let memory = AttackMemory::after(start.run, start.finished, start.remembered.attack.clone());
         let memory = Arc::new(memory);
-        let devices = seat_devices(task, &model, &topics, &memory);
+        let devices = devices_of(task, &model, &topics, &memory);
         let attack = AttackSoFar { run: start.run, memory, told: Vec::new() };
         let machine = Machine::new(scenario.clone(), topics, start, Millis(0));
         let worker = Worker::new(scenario, &model, data.test.clone(), self.rules.backend.as_ref())?;
+        let worker = worker.with_root(&model, data.root.clone());
         let mut simulation = Simulation {
             network: Network::new(&self.faults),
             aggregator: AggregatorNode::new(machine, worker),
@@ -86,7 +87,7 @@ impl Bench for Software {
     }
 }
 
-fn seat_devices(
+fn devices_of(
     task: &Task,
     model: &Arc<dyn Model>,
     topics: &Topics,

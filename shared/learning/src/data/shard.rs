@@ -57,13 +57,13 @@ impl Shard {
         self.indices.is_empty()
     }
 
-    /// The same examples with each label replaced by `relabel` of it, as label flipping does. Neither
+    /// The same examples with each label replaced by `relabel` of it, in order, as label flipping does. Neither
     /// features nor the data set are copied or changed.
     ///
     /// # Panics
     /// If `relabel` gives a label that is no class.
     #[must_use]
-    pub fn with_labels(mut self, relabel: impl Fn(u8) -> u8) -> Self {
+    pub fn with_labels(mut self, mut relabel: impl FnMut(u8) -> u8) -> Self {
         for label in &mut self.labels {
             *label = relabel(*label);
             assert!(usize::from(*label) < self.dataset.classes(), "{label} is no class");

@@ -45,6 +45,8 @@ pub enum Read {
 pub enum Plot {
     /// It has a figure of its own, with this title.
     Alone(&'static str),
+    /// In a figure of its own with this title, if it is known of any round.
+    AloneIfAny(&'static str),
     /// It is a line of the figure that counts updates.
     Updates,
     /// It is in `metrics.csv` only.
@@ -159,11 +161,11 @@ mod tests {
         let (header, line) = csv.split_once('\n').unwrap();
         assert_eq!(
             header.strip_prefix(FIRST),
-            Some("worst_class_error,used,class_error_0,class_error_1,class_error_2")
+            Some("worst_class_error,used,class_error_0,class_error_1,class_error_2,attack_success")
         );
         assert_eq!(
             line,
-            "3,0.25,0.5,0.1,7,10,1,2,2,7000,10000,0.5,1.25,6400,85.3,1,1,2,1,0,0.25,1,0.25,,0.25\n"
+            "3,0.25,0.5,0.1,7,10,1,2,2,7000,10000,0.5,1.25,6400,85.3,1,1,2,1,0,0.25,1,0.25,,0.25,\n"
         );
     }
 
@@ -172,10 +174,10 @@ mod tests {
         let mut record = examples::record(1);
         record.classes.clear();
         record.devices.remove(0);
-        assert!(to_csv(&[record.clone()]).ends_with(",0.5,0.25,,,,1,2,1,0,,1\n"));
+        assert!(to_csv(&[record.clone()]).ends_with(",0.5,0.25,,,,1,2,1,0,,1,\n"));
         record.devices.clear();
         record.attack = None;
-        assert!(to_csv(&[record]).ends_with(",0.5,,,,,,,,,,1\n"));
+        assert!(to_csv(&[record]).ends_with(",0.5,,,,,,,,,,1,\n"));
     }
 
     #[test]

@@ -95,6 +95,13 @@ pub const ROUNDS: &[Metric] = &[
         read: Read::Class(ClassErrors::rate),
         plot: Plot::Nowhere,
     },
+    round(
+        "attack_success",
+        Unit::Share,
+        "Share of the examples of an attack with a target that get the label which it wants for them.",
+        |record| record.attack_success,
+    )
+    .shown(Plot::AloneIfAny("Attack success rate")),
 ];
 
 /// One number a round, in `metrics.csv` only.

@@ -234,6 +234,14 @@ pub const RUNS: &[RunMetric] = &[
         }),
         tables: &[Table::ReportIfAny, Table::Sweep],
     },
+    RunMetric {
+        name: "attack_success",
+        title: "Attack success",
+        unit: Unit::Share,
+        help: "Share of the examples of an attack with a target that get the label which it wants for them, in the last evaluation.",
+        read: Source::Rounds(|records| records.iter().rev().find_map(|record| record.attack_success)),
+        tables: &[Table::ReportIfAny, Table::Sweep],
+    },
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "what a source of a field gives")]

@@ -129,12 +129,21 @@ fn summary_table(arms: &[Arm]) -> Markup {
 
 /// The figure of `metric`, if it has one: a line for each of `arms`, of the rounds in which it was measured.
 fn figure(metric: &Metric, arms: &[Arm]) -> Option<Result<Markup, RecordError>> {
-    let (Plot::Alone(title), Read::Round(read)) = (metric.plot, &metric.read) else { return None };
+    let (title, always) = match metric.plot {
+        Plot::Alone(title) => (title, true),
+        Plot::AloneIfAny(title) => (title, false),
+        _ => return None,
+    };
+    let Read::Round(read) = &metric.read else { return None };
     let line = |arm: &Arm| {
         let points = arm.records.iter().filter_map(|record| Some((record.round, read(record)?)));
         Series { label: arm.label.clone(), points: points.collect() }
     };
-    let plot = over_rounds(title, arms.iter().map(line).collect());
+    let lines: Vec<Series> = arms.iter().map(line).collect();
+    if !always && lines.iter().all(|line| line.points.is_empty()) {
+        return None;
+    }
+    let plot = over_rounds(title, lines);
     Some(plot.map(|plot| section(title, &html! { p.note { (metric.help) } (plot) })))
 }
 

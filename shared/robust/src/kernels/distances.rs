@@ -5,17 +5,17 @@ use std::convert::Infallible;
 use rayon::prelude::*;
 
 use super::gram::upper_gram;
-use crate::Updates;
+use crate::{Gram, Updates};
 use simd::{Kernel, LANES, padded, vectorized};
 
 /// Values after which partial sums in `f32` are added to one in `f64`.
 const BLOCK: usize = 16 * LANES;
 
 /// Where a sum of squares in `f32` may have lost nothing to overflow or underflow.
-const SAFE: std::ops::Range<f64> = 1e-24..1e30;
+pub(crate) const SAFE: std::ops::Range<f64> = 1e-24..1e30;
 
 /// A squared distance below so much of what it is the difference of has lost too many digits.
-const CLOSE: f64 = 0.25;
+pub(crate) const CLOSE: f64 = 0.25;
 
 /// The distances between all pairs of m updates: Euclidean and not squared (the paper's D).
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +88,14 @@ impl Distances {
         Ok(Distances { devices, matrix })
     }
 
+    /// The distances between vectors whose inner products are known.
+    pub fn of_gram(gram: &Gram) -> Self {
+        let devices = gram.size();
+        let pairs = (0..devices).flat_map(|i| (0..devices).map(move |j| (i, j)));
+        let distance = |(i, j)| if i == j { 0.0 } else { gram.squared_distance(i, j).sqrt() };
+        Distances { devices, matrix: pairs.map(distance).collect() }
+    }
+
     /// Number of updates.
     pub fn devices(&self) -> usize {
         self.devices
@@ -117,10 +125,15 @@ impl Distances {
     /// Sum of the distances from update `device` to its `count` nearest others, ties included once each; to
     /// all others if there are fewer.
     pub(crate) fn sum_to_nearest(&self, device: usize, count: usize) -> f64 {
+        self.sum_of_nearest(device, count, |distance| distance)
+    }
+
+    /// The same of what `of` makes of each distance.
+    pub(crate) fn sum_of_nearest(&self, device: usize, count: usize, of: impl Fn(f64) -> f64) -> f64 {
         let mut others: Vec<u64> = self.from(device).iter().map(|distance| order(*distance)).collect();
         others.swap_remove(device);
         others.sort_unstable();
-        others.iter().take(count).map(|distance| f64::from_bits(*distance)).sum()
+        others.iter().take(count).map(|distance| of(f64::from_bits(*distance))).sum()
     }
 }
 
@@ -144,7 +157,7 @@ pub fn pivot_row(rows: &[impl AsRef<[f32]>]) -> usize {
 
 /// Euclidean distance of two vectors of one length: from differences in `f32` and, where their squares leave its range,
 /// in `f64`.
-fn distance(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn distance(a: &[f32], b: &[f32]) -> f64 {
     distance_of_square(vectorized(SquaredDistance(a, b))).unwrap_or_else(|| euclidean(a, b))
 }
 

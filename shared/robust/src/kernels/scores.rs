@@ -9,7 +9,7 @@ const ROUNDING: f64 = f64::EPSILON;
 const LANES: usize = 8;
 
 /// What is known of the scores of all rows, side by side.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scores {
     /// Whether a row is left.
     left: Vec<bool>,

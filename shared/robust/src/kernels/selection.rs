@@ -5,6 +5,7 @@ use super::scores::Scores;
 use crate::RuleError;
 
 /// Where each row stands among the others of all rows, and what it scores while none has been chosen.
+#[derive(Debug)]
 pub(crate) struct Neighbours {
     /// Row-major, for each row its places among the others of all rows, and for itself what is none.
     places: Vec<u32>,

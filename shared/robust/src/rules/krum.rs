@@ -8,11 +8,40 @@ use crate::{Byzantine, Plan, Round, Rule, RuleError};
 
 /// The update whose m - c - 2 nearest others are least far away in sum (Blanchard et al. 2017).
 ///
-/// Distances are Euclidean and not squared, as in Fang et al. (2020, section 2.2). Needs c < (m - 2) / 2. Ties go to the
-/// lowest index. The number of examples is ignored.
+/// Needs c < (m - 2) / 2. Ties go to the lowest index. The number of examples is ignored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Krum {}
+#[serde(deny_unknown_fields, default)]
+pub struct Krum {
+    /// What is summed.
+    #[serde(skip_serializing_if = "Distance::is_default")]
+    pub distance: Distance,
+}
+
+/// What Krum sums of each distance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distance {
+    /// The distance itself, as in Fang et al. (2020, section 2.2).
+    #[default]
+    Euclidean,
+    /// Its square, as in Blanchard et al. (2017).
+    Squared,
+}
+
+impl Distance {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+    pub(super) fn is_default(&self) -> bool {
+        *self == Distance::default()
+    }
+
+    /// For each update, the sum over its `count` nearest.
+    pub(super) fn sums(self, round: &Round<'_>, count: usize) -> Result<Vec<f64>, RuleError> {
+        match self {
+            Distance::Euclidean => round.sums_to_nearest(count),
+            Distance::Squared => round.squares_to_nearest(count),
+        }
+    }
+}
 
 impl Rule for Krum {
     fn check(&self, devices: usize, byzantine: Byzantine) -> Result<(), RuleError> {
@@ -31,7 +60,7 @@ impl Rule for Krum {
 
     fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {
         let neighbours = round.devices() - round.byzantine().left() - 2;
-        let scores = round.sums_to_nearest(neighbours)?;
+        let scores = self.distance.sums(round, neighbours)?;
         Ok(Plan::Row(least(scores.into_iter().enumerate())?))
     }
 }
@@ -49,13 +78,20 @@ mod tests {
     }
 
     fn check(byzantine: usize, devices: usize) -> Result<(), RuleError> {
-        Krum {}.check(devices, Byzantine::of(byzantine))
+        Krum::default().check(devices, Byzantine::of(byzantine))
     }
 
     #[test]
     fn distances_are_summed_not_their_squares() {
         // m - c - 2 = 2. The first scores 0 + 3 = 3 and the fourth 2 + 2 = 4; squared it would be 9 and 8.
         assert_eq!(select_scalar(1, &[0.0, 0.0, 3.0, 5.0, 7.0]), 0);
+    }
+
+    #[test]
+    fn squares_are_summed_where_the_scenario_says_so() {
+        let rows = column(&[0.0, 0.0, 3.0, 5.0, 7.0]);
+        assert_eq!(aggregate_byzantine(&Krum { distance: Distance::Squared }, 1, &rows), [5.0]);
+        assert_eq!(aggregate_byzantine(&Krum::default(), 1, &rows), [0.0]);
     }
 
     #[test]
@@ -74,7 +110,7 @@ mod tests {
     #[test]
     fn the_output_is_the_selected_row_itself() {
         let rows = [vec![9.0, 9.0], vec![0.5, 0.25], vec![0.5, 0.5]];
-        assert_eq!(aggregate_byzantine(&Krum {}, 0, &rows), rows[1]);
+        assert_eq!(aggregate_byzantine(&Krum::default(), 0, &rows), rows[1]);
     }
 
     #[test]
@@ -87,7 +123,7 @@ mod tests {
         }
         let rows: [&[f32]; 4] = [&[1.0]; 4];
         let updates = Updates::new(&rows, None).unwrap();
-        let refused = Processors.aggregate(&Krum {}, &updates, Byzantine::of(1));
+        let refused = Processors.aggregate(&Krum::default(), &updates, Byzantine::of(1));
         assert_eq!(
             refused.unwrap_err().to_string(),
             "krum needs byzantine < (devices - 2) / 2, but byzantine = 1 and devices = 4: \

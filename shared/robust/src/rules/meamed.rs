@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::at_most_half;
 use crate::{Byzantine, Plan, Round, Rule, RuleError, Statistic};
 
 /// Of each coordinate the mean of the m - c values nearest their median (Xie et al. 2018, "mean around median").
@@ -15,12 +16,7 @@ pub struct Meamed {}
 
 impl Rule for Meamed {
     fn check(&self, devices: usize, byzantine: Byzantine) -> Result<(), RuleError> {
-        let byzantine = byzantine.left();
-        if byzantine.saturating_mul(2) < devices {
-            return Ok(());
-        }
-        let (rule, condition, parameter) = ("meamed", "byzantine < devices / 2", "byzantine");
-        Err(RuleError::Condition { rule, condition, parameter, value: byzantine, devices })
+        at_most_half("meamed", devices, byzantine)
     }
 
     fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {

@@ -3,19 +3,22 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Byzantine, Krum, Plan, Round, Rule, RuleError};
+use super::mean_of;
+use crate::{Byzantine, Distance, Krum, Plan, Round, Rule, RuleError};
 
 /// The mean of the updates of least score, which is that of the rule `krum` (Blanchard et al. 2017).
 ///
-/// Distances are Euclidean and not squared, as in the rule `krum`; the paper squares them. By default the mean is of m - c
-/// updates, as many as are not assumed to be Byzantine; of one, it is Krum. Needs c < (m - 2) / 2. Ties go to the lowest
-/// index. The number of examples is ignored.
+/// By default the mean is of m - c updates, as many as are not assumed to be Byzantine; of one, it is Krum. Needs
+/// c < (m - 2) / 2. Ties go to the lowest index. The number of examples is ignored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct MultiKrum {
     /// Updates that the mean is taken of; by default m - `byzantine` of the m updates of the round.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub select: Option<u32>,
+    /// What is summed for a score.
+    #[serde(skip_serializing_if = "Distance::is_default")]
+    pub distance: Distance,
 }
 
 impl MultiKrum {
@@ -29,7 +32,7 @@ impl Rule for MultiKrum {
         let refused = |condition, parameter, value| {
             Err(RuleError::Condition { rule: "multi-krum", condition, parameter, value, devices })
         };
-        if (Krum {}).check(devices, byzantine).is_err() {
+        if Krum::default().check(devices, byzantine).is_err() {
             return refused("byzantine < (devices - 2) / 2", "byzantine", byzantine.left());
         }
         match self.selects(devices, byzantine) {
@@ -41,13 +44,11 @@ impl Rule for MultiKrum {
     fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {
         let (devices, byzantine) = (round.devices(), round.byzantine());
         let neighbours = devices - byzantine.left() - 2;
-        let scores = round.sums_to_nearest(neighbours)?;
+        let scores = self.distance.sums(round, neighbours)?;
         let mut order: Vec<usize> = (0..devices).collect();
         // Stable: of equals the first stays ahead.
         order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-        let mut weights = vec![0.0; devices];
-        order[..self.selects(devices, byzantine)].iter().for_each(|row| weights[*row] = 1.0);
-        Ok(Plan::Mean { weights: Some(weights) })
+        Ok(mean_of(&order[..self.selects(devices, byzantine)], devices))
     }
 }
 
@@ -58,7 +59,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(select: Option<u32>, byzantine: usize, devices: usize) -> Result<(), String> {
-        MultiKrum { select }.check(devices, Byzantine::of(byzantine)).map_err(|error| error.to_string())
+        MultiKrum { select, ..MultiKrum::default() }
+            .check(devices, Byzantine::of(byzantine))
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -67,7 +70,7 @@ mod tests {
         let rows = column(&[0.0, 1.0, 2.0, 4.0, 90.0]);
         assert_eq!(aggregate_byzantine(&MultiKrum::default(), 1, &rows), [1.75]);
         assert_eq!(
-            aggregate_byzantine(&MultiKrum { select: Some(2) }, 1, &rows),
+            aggregate_byzantine(&MultiKrum { select: Some(2), ..MultiKrum::default() }, 1, &rows),
             [0.5],
             "the first of equals"
         );
@@ -113,7 +116,7 @@ mod tests {
         fn agrees_with_the_definition(rows in matrix(3..12), c in 0..5_usize, q in prop::option::of(1..12_usize)) {
             let c = c.min((rows.len() - 3) / 2);
             let q = q.map(|q| q.min(rows.len()));
-            let rule = MultiKrum { select: q.map(|q| q as u32) };
+            let rule = MultiKrum { select: q.map(|q| q as u32), ..MultiKrum::default() };
             let expected = by_definition(&rows, c, q.unwrap_or(rows.len() - c));
             prop_assert_eq!(aggregate_byzantine(&rule, c, &rows), expected);
         }
@@ -121,7 +124,7 @@ mod tests {
         #[test]
         fn of_one_it_is_krum(rows in matrix(3..12), c in 0..5_usize) {
             let c = c.min((rows.len() - 3) / 2);
-            let one = MultiKrum { select: Some(1) };
+            let one = MultiKrum { select: Some(1), ..MultiKrum::default() };
             prop_assert_eq!(aggregate_byzantine(&one, c, &rows), rows[select(c, &rows)].clone());
         }
     }

@@ -18,6 +18,8 @@ pub struct Attacked<'a> {
     pub seed: u64,
     /// Its rule.
     pub rule: &'a dyn Rule,
+    /// How many devices take part in a round.
+    pub selected: usize,
     /// How many devices the rule assumes to be Byzantine.
     pub byzantine: usize,
 }
@@ -87,8 +89,13 @@ impl<'a> Crafting<'a> {
         executor: &dyn TensorExecutor,
         state: &mut State,
     ) -> Result<Option<Tensor>, AttackError> {
+        let global_values = global.to_vec1::<f32>()?;
         let view = View {
+            round: self.round,
+            selected: self.attacked.selected,
+            devices: &self.devices,
             global,
+            global_values: &global_values,
             models,
             colluders: &self.colluders,
             benign: &self.benign,

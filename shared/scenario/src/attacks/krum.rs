@@ -72,7 +72,7 @@ impl Attack for Krum {
         }
         at_least_one("fleet.compromised", compromised)?;
         // It tries its models out on a Krum of its own, whatever the rule is.
-        let fits = robust::Krum {}.check(selected as usize, Byzantine::of(byzantine as usize));
+        let fits = robust::Krum::default().check(selected as usize, Byzantine::of(byzantine as usize));
         fits.map_err(|error| ("attack.kind", error.to_string()))
     }
 
@@ -126,7 +126,7 @@ impl Krum {
             return Ok((1..=neighbours).find_map(|copies| search.lambda(copies, self.threshold)));
         }
         let devices = colluders + view.benign.len();
-        robust::Krum {}.check(devices, Byzantine::of(view.byzantine))?;
+        robust::Krum::default().check(devices, Byzantine::of(view.byzantine))?;
         let benign = Measures::of(view, view.benign, origin, signs)?;
         let search = Search::new(&benign, devices - view.byzantine - 2);
         Ok(search.lambda(colluders, self.threshold))

@@ -47,7 +47,8 @@ impl Measures {
             Ok(Offset { squared, along: (offset * signs)?.sum_all()?.to_scalar()? })
         };
         let offsets = (0..known.len()).map(offset).collect::<candle_core::Result<_>>()?;
-        Ok(Measures { distances: view.executor.distances(&models)?, offsets, dimension: origin.dim(1)? })
+        let distances = view.executor.measure(view.updates(&models)).distances()?;
+        Ok(Measures { distances, offsets, dimension: origin.dim(1)? })
     }
 }
 
@@ -206,7 +207,7 @@ mod tests {
             rows.extend(known.iter().map(Vec::as_slice));
             let byzantine = byzantine.min((rows.len() - 3) / 2);
             let updates = Updates::new(&rows, None).unwrap();
-            let plan = Plan::of(&Krum {}, &Geometry::of(&updates), Byzantine::of(byzantine)).unwrap();
+            let plan = Plan::of(&Krum::default(), &Geometry::of(&updates), Byzantine::of(byzantine)).unwrap();
             let Plan::Row(selected) = plan else { panic!("{plan:?}") };
             let search = search(&known, &signs, rows.len() - byzantine - 2);
             prop_assert_eq!(search.succeeds(f64::from(lambda), copies), selected < copies);

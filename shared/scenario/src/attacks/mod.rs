@@ -8,20 +8,45 @@
 //! - This file: [`Attack`], with its hooks, each of which has an honest default.
 //! - One file for each attack, or a folder: settings, defaults, condition, hooks and tests.
 //! - [`View`]: what an attack that crafts sees of a round; `crafting`: how a bench provides it.
-//! - `settings`: settings that several attacks have; `statistics`: of models, coordinate by coordinate.
+//! - `settings`: settings that several attacks have; `statistics`: of models, coordinate by coordinate; `stamp`: what a
+//!   trigger does to an example; `binomial`, `normal`: quantiles.
+//! - `shift`: models away from the mean of those that are known; `search`: how far the rule under attack is moved most.
 
+mod alternating;
 pub mod back_gradient;
+mod binomial;
+mod copy;
 mod crafting;
+mod delay;
 mod gaussian;
 mod inner_product;
 mod krum;
 mod krum_search;
 mod label_flip;
+mod little_is_enough;
+mod mimic;
+mod min_max;
+mod min_sum;
+mod model_replacement;
+mod neurotoxin;
+mod noise;
+mod normal;
 mod planting;
+mod poisoned_fl;
+mod random;
+mod replay;
+mod search;
 mod settings;
+mod shift;
+mod sign_flip;
+mod silence;
+mod split_trigger;
+mod stamp;
 mod statistics;
+mod tailored;
 #[cfg(test)]
 mod testing;
+mod trigger;
 mod trimmed_mean;
 mod view;
 
@@ -30,19 +55,38 @@ use std::fmt::Debug;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+pub use alternating::Alternating;
 pub use back_gradient::BackGradient;
+pub use copy::GlobalCopy;
 pub use crafting::{Attacked, Crafting};
+pub use delay::Delay;
 pub use gaussian::Gaussian;
 pub use inner_product::InnerProduct;
 pub use krum::Krum;
 pub use label_flip::LabelFlip;
+pub use little_is_enough::LittleIsEnough;
+pub use mimic::Mimic;
+pub use min_max::MinMax;
+pub use min_sum::{MinSum, SumBound};
+pub use model_replacement::ModelReplacement;
+pub use neurotoxin::Neurotoxin;
+pub use noise::Noise;
 pub use planting::{Memory, Planted, Planting};
-pub use settings::{Direction, Goal, Knowledge};
+pub use poisoned_fl::PoisonedFl;
+pub use random::Random;
+pub use replay::{Replay, Replayed};
+pub use settings::{Direction, Goal, Knowledge, Poison};
+pub use shift::Perturbation;
+pub use sign_flip::{Flipped, SignFlip};
+pub use silence::Silence;
+pub use split_trigger::SplitTrigger;
+pub use tailored::Tailored;
+pub use trigger::{Corner, Labels, Pattern, Trigger};
 pub use trimmed_mean::TrimmedMean;
 pub use view::View;
 
 use input::unfit::Unfit;
-use learning::data::Shard;
+use learning::data::{Dataset, Shard};
 use learning::models::ModelError;
 use learning::random::Stream;
 use learning::training::{Trained, Training};
@@ -79,9 +123,18 @@ pub trait Attack: Debug + Send + Sync {
         Planted::default()
     }
 
-    /// What a compromised device trains on in a round that is attacked, in place of its `shard`.
-    fn poison(&self, shard: Shard) -> Shard {
+    /// What a compromised device trains on in the rounds that are attacked, in place of its `shard`. It may be a view of
+    /// another data set. `rank` is the place of the device among the compromised ones of the run, from 0; `random` is the
+    /// same whenever the device starts.
+    fn poison(&self, shard: Shard, _rank: usize, _random: &mut Stream) -> Shard {
         shard
+    }
+
+    /// Of an attack that is after a class of its own: examples of `test` as it presents them to the global model, each
+    /// under the label that it wants for it. Those that have this label anyway are left out. The share of them that gets
+    /// this label is the attack success rate, which is one less the error rate. `None` if no example is left.
+    fn stamped(&self, _test: &Dataset) -> Option<Dataset> {
+        None
     }
 
     /// What a compromised device trains in a round that is attacked, if not what an honest one would: `random` is what
@@ -115,6 +168,10 @@ pub trait Attack: Debug + Send + Sync {
 pub struct Conditions<'a> {
     /// The shape of an example.
     pub shape: &'a [usize],
+    /// Number of devices.
+    pub devices: u32,
+    /// Number of classes.
+    pub classes: usize,
     /// Number of compromised devices.
     pub compromised: u32,
     /// Devices that take part in a round.

@@ -2,14 +2,23 @@
 
 use candle_core::{DType, Result, Tensor};
 use robust::{Byzantine, Rule};
+use wire::identity::DeviceId;
 
 use super::{AttackError, Direction, statistics};
-use crate::tensor_executor::TensorExecutor;
+use crate::tensor_executor::{TensorExecutor, TensorUpdates};
 
 /// What the attacker sees of a round.
 pub struct View<'a> {
+    /// Which round it is.
+    pub round: u32,
+    /// How many devices take part in it, whether their models are known or not.
+    pub selected: usize,
+    /// Whose the models are, row by row.
+    pub devices: &'a [DeviceId],
     /// The global model that the round started from (the paper's g), `[d]`.
     pub global: &'a Tensor,
+    /// Its values, in the memory of this machine.
+    pub global_values: &'a [f32],
     /// What devices would honestly send, `[m, d]`, in ascending order of device: of compromised devices what they
     /// trained, of benign ones what they sent. The latter are there only if the attack
     /// [needs everyone](super::Needs::Everyone).
@@ -66,7 +75,12 @@ impl View<'_> {
     /// What the rule says against the models, and as [`View::rows`].
     pub fn aggregate(&self, models: &Tensor) -> std::result::Result<Tensor, AttackError> {
         let byzantine = Byzantine::of(self.byzantine);
-        Ok(self.executor.aggregate(self.rule, models, None, byzantine)?.0)
+        Ok(self.executor.aggregate(self.rule, self.updates(models), byzantine)?.0)
+    }
+
+    /// `models`, `[k, d]`, as updates of the round.
+    pub fn updates<'b>(&'b self, models: &'b Tensor) -> TensorUpdates<'b> {
+        TensorUpdates { values: models, examples: None, origin: self.global_values, measured: None }
     }
 
     /// What the global model would be without attack, `[1, d]`, in 64 bits.

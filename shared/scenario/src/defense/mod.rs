@@ -17,13 +17,25 @@
 //! is refused ([`TooFewUpdates`]). For the same reason the round machine leaves the model as it is in a round where too few
 //! devices answer.
 
+mod arc;
+mod bucketing;
+mod clip;
+mod clipped_clustering;
+mod clusters;
+mod dnc;
 mod err;
+mod flame;
+mod fldetector;
 mod judging;
 mod leave_one_out;
 mod lfr;
+mod nnm;
+mod norm_sign;
 mod pipeline;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod union;
 
 use std::collections::BTreeSet;
@@ -32,14 +44,23 @@ use std::fmt::Debug;
 use input::unfit::Unfit;
 use learning::evaluation::Evaluation;
 use learning::models::ModelError;
-use robust::{Byzantine, Plan, Round, RuleError, State};
+use robust::{Byzantine, Combination, Round, RuleError, State};
 use wire::identity::DeviceId;
 
+pub use arc::AdaptiveClipping;
+pub use bucketing::Bucketing;
+pub use clip::Clip;
+pub use clipped_clustering::ClippedClustering;
+pub use dnc::DivideAndConquer;
 pub use err::ErrorRateRejection;
+pub use flame::Flame;
+pub use fldetector::FlDetector;
 pub use judging::{Judging, Ties};
 pub use leave_one_out::{LeaveOneOut, TieBreaker};
 pub use lfr::LossRejection;
-pub use pipeline::{Arriving, Defense, Screened};
+pub use nnm::NearestNeighbourMixing;
+pub use norm_sign::NormSign;
+pub use pipeline::{Arriving, Defense, Mixtures, Screened};
 pub use union::Union;
 
 use crate::tensor_executor::TensorError;
@@ -78,7 +99,7 @@ pub trait Stage: Debug + Send + Sync {
 pub enum Passed {
     /// All rows but these.
     AllBut(BTreeSet<usize>),
-    /// Other rows, at least one.
+    /// Other rows, at least one. What no row is made of has been removed.
     Mixed(Vec<Mixture>),
 }
 
@@ -88,8 +109,8 @@ pub struct Mixture {
     /// The row in whose place it comes, and by whose device it goes from then on. Mixtures are in the order of these rows,
     /// of which each is there once.
     pub place: usize,
-    /// How it is made.
-    pub plan: Plan,
+    /// What it is.
+    pub of: Combination,
 }
 
 /// The updates that a stage is to judge, in ascending order of device.

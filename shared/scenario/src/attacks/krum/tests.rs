@@ -110,7 +110,7 @@ proptest! {
         let received = [crafted.clone(), rows[colluders..].to_vec()].concat();
         let received: Vec<&[f32]> = received.iter().map(Vec::as_slice).collect();
         let updates = Updates::new(&received, None).unwrap();
-        let output = Processors.aggregate(&Krum {}, &updates, Byzantine::of(colluders)).unwrap().values;
+        let output = Processors.aggregate(&Krum::default(), &updates, Byzantine::of(colluders)).unwrap().values;
         prop_assert_eq!(&output, &crafted[0]);
         let lambda = output[0].abs();
         for (j, value) in output.into_iter().enumerate() {

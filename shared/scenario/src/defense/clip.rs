@@ -1,0 +1,110 @@
+//! Clipping: no update is longer than a limit.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use input::unfit::{Unfit, fits_f32, require};
+use learning::random::{Purpose, stream};
+use rand_distr::{Distribution as _, StandardNormal};
+use robust::{Byzantine, Combination, State};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{DefenseError, Gate, Mixture, Passed, Stage};
+
+/// Cuts updates that are longer than `norm` to that length (Sun et al. 2019); with `noise`, adds some to the aggregate ("weak
+/// differential privacy").
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Clip {
+    /// The greatest length.
+    pub norm: f64,
+    /// The standard deviation of what is added to each coordinate of the aggregate: of what a rule makes of the updates, each
+    /// with the same noise.
+    pub noise: f64,
+}
+
+impl Default for Clip {
+    fn default() -> Self {
+        Clip { norm: 2.0, noise: 0.0 }
+    }
+}
+
+impl Stage for Clip {
+    fn check(&self) -> Result<(), Unfit> {
+        require(fits_f32(self.norm) && self.norm > 0.0, "defense.norm", || {
+            format!("{} must be a number above 0 that a 32-bit float holds", self.norm)
+        })?;
+        require(fits_f32(self.noise) && self.noise >= 0.0, "defense.noise", || {
+            format!("{} must be a number that is not negative, and that a 32-bit float holds", self.noise)
+        })
+    }
+
+    fn leaves(&self, devices: usize, _: Byzantine) -> usize {
+        devices
+    }
+
+    fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
+        let gram = gate.updates.gram(&[])?;
+        let shares = (0..gate.devices.len()).map(|row| (self.norm / gram.norm(row)).min(1.0)).collect();
+        Ok(scaled(shares, noise(gate, self.noise).as_ref()))
+    }
+}
+
+/// Each row times its share, with the same noise.
+pub(super) fn scaled(shares: Vec<f64>, noise: Option<&Arc<[f32]>>) -> Passed {
+    let devices = shares.len();
+    if noise.is_none() && shares.iter().all(|share| *share == 1.0) {
+        return Passed::AllBut(BTreeSet::new());
+    }
+    let mixture = |(place, share): (usize, f64)| {
+        let mut of = Combination::row(place, devices);
+        of.weights[place] = share;
+        of.others.extend(noise.map(|noise| (noise.clone(), 1.0)));
+        Mixture { place, of }
+    };
+    Passed::Mixed(shares.into_iter().enumerate().map(mixture).collect())
+}
+
+/// Draws of a normal distribution for the round, one for each coordinate; none where they would all be 0.
+pub(super) fn noise(gate: &Gate<'_>, deviation: f64) -> Option<Arc<[f32]>> {
+    let mut random = stream(gate.seed, Purpose::Noise, None, gate.round);
+    let mut draw = || -> f64 { StandardNormal.sample(&mut random) };
+    (deviation > 0.0).then(|| (0..gate.updates.dimension()).map(|_| (deviation * draw()) as f32).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Passing, refused};
+    use super::*;
+
+    #[test]
+    fn longer_updates_are_cut_and_others_stay_as_they_are() {
+        let models = [[1.0, 2.0], [5.0, 1.0], [1.0, 1.0]];
+        let passed = Passing::of(&models).from(&[1.0, 1.0]).by(&Clip { norm: 2.0, noise: 0.0 });
+        assert_eq!(passed.models, [[1.0, 2.0], [3.0, 1.0], [1.0, 1.0]]);
+        let passed = Passing::of(&models).from(&[1.0, 1.0]).by(&Clip { norm: 4.0, noise: 0.0 });
+        assert_eq!(passed.models, models);
+    }
+
+    #[test]
+    fn all_have_the_same_noise_and_every_round_has_its_own() {
+        let models = [[1.0, 0.0, 0.0], [0.0, 0.5, 0.0]];
+        let of = |round| Passing::of(&models).in_round(round).by(&Clip { norm: 2.0, noise: 0.5 }).models;
+        let (first, second) = (of(1), of(2));
+        for column in 0..3 {
+            let noise = first[0][column] - models[0][column];
+            assert!((first[1][column] - models[1][column] - noise).abs() < 1e-6);
+        }
+        assert_eq!(of(1), first);
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_refused() {
+        for (setting, key) in [("norm=0.0", "norm"), ("norm=nan", "norm"), ("noise=-1.0", "noise")] {
+            let refused = refused("clip", setting);
+            assert!(refused.contains(&format!("defense.{key}: ")), "{refused}");
+        }
+    }
+}
