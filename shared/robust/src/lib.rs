@@ -12,6 +12,15 @@
 //! | [`TrimmedMean`] | coordinate-wise mean without the β largest and β smallest values | β < m / 2 |
 //! | [`Median`] | coordinate-wise median | - |
 //! | [`Meamed`] | coordinate-wise mean of the m - c values nearest the median | c < m / 2 |
+//! | [`GeometricMedian`] | the point from which the updates are least far away in sum | c < m / 2 |
+//! | [`MedianOfMeans`] | geometric median of the means of k groups of devices | 2c < k <= m |
+//! | [`CenteredClipping`] | a few steps of limited length from the last aggregate | - |
+//! | [`Cge`] | mean of the m - c shortest updates | c < m / 2 |
+//! | [`Mda`], [`Smea`] | mean of the m - c updates of least diameter, or least largest variance | c < m / 2 |
+//! | [`Caf`] | weighted mean without what spreads the updates most | c < m / 2 |
+//! | [`SignMajority`] | mean, turned around where too few updates agree on the sign | - |
+//! | [`FoolsGold`] | mean in which devices that send alike count for less | - |
+//! | [`FlTrust`] | mean by the angle with an update that the aggregator has trained | - |
 //!
 //! # Layout
 //! - `rules/`: the rules, one in each file: settings, condition, plan and tests.

@@ -8,22 +8,57 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is all that it does")]
 
+use std::collections::BTreeSet;
 use std::env;
 use std::hint::black_box;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use input::chosen::Chosen;
 use learning::data::{Batch, Features};
 use learning::models;
 use learning::random::Stream;
 use rand::{Rng, SeedableRng};
 use rayon::ThreadPoolBuilder;
-use robust::{Bulyan, Byzantine, Executor as _, Krum, Mean, Median, Processors, Rule, TrimmedMean, Updates};
+use robust::{
+    Byzantine, Combination, Context, Executor as _, Mixing, Plan, Processors, Round, Rule, RuleError, State,
+    Updates,
+};
 use rustix::time::{ClockId, clock_gettime};
 use scenario::catalogue::Catalogue;
+use scenario::defense::{DefenseError, Gate, Passed, Stage};
+use wire::identity::DeviceId;
 
 /// Devices and parameters: those of the paper's logistic regression and DNN on MNIST, and a larger fleet.
 const SHAPES: [[usize; 2]; 3] = [[100, 7_850], [1_000, 7_850], [100, 266_060]];
+/// Rules whose aggregates without each device are timed.
+const OF_THE_PAPER: [&str; 5] = ["mean", "median", "trimmed-mean", "krum", "bulyan"];
+/// Those of the others that need no more than updates. (SMEA looks at all subsets.)
+const OTHERS: [&str; 10] = [
+    "multi-krum",
+    "meamed",
+    "geometric-median",
+    "median-of-means",
+    "centered-clipping",
+    "cge",
+    "mda",
+    "caf",
+    "sign-majority",
+    "foolsgold",
+];
+/// A stage, and the rule after it.
+const STAGED: [(&str, &str); 10] = [
+    ("clip", "mean"),
+    ("arc", "mean"),
+    ("nnm", "mean"),
+    ("nnm", "geometric-median"),
+    ("nnm", "trimmed-mean"),
+    ("bucketing", "median"),
+    ("dnc", "mean"),
+    ("norm-sign", "mean"),
+    ("clipped-clustering", "mean"),
+    ("flame", "mean"),
+];
 /// Of a fleet of more devices, the aggregates of m - 1 are not timed.
 const LEAVE_ONE_OUT: usize = 100;
 /// Model, shape of an example, number of classes. A batch has 32 examples.
@@ -107,8 +142,19 @@ fn wall_time(work: impl FnOnce()) -> f64 {
 
 /// The rows of one matrix.
 fn rules(selection: &Selection<'_>, [devices, parameters]: [usize; 2]) {
-    let name = |rule, what| selection.label(&format!("{devices}x{parameters} {rule} {what}"));
-    let asked = named_rules().map(|(rule, it)| (it, name(rule, "aggregate"), name(rule, "leave-one-out")));
+    let name = |rule: &str, what| selection.label(&format!("{devices}x{parameters} {rule} {what}"));
+    let asked: Vec<_> = named_rules()
+        .into_iter()
+        .map(|(rule, it)| {
+            let all = if OF_THE_PAPER.contains(&&*rule) { name(&rule, "leave-one-out") } else { None };
+            let one = if devices > LEAVE_ONE_OUT && !OF_THE_PAPER.contains(&&*rule) {
+                None
+            } else {
+                name(&rule, "aggregate")
+            };
+            (it, one, all)
+        })
+        .collect();
     if asked.iter().all(|(_, one, all)| one.is_none() && all.is_none()) {
         return;
     }
@@ -140,15 +186,15 @@ fn rules(selection: &Selection<'_>, [devices, parameters]: [usize; 2]) {
         };
         let one = row(
             one,
-            &|| drop(black_box(Processors.aggregate(&*rule, &updates, byzantine).expect("enough devices"))),
+            &|| drop(black_box(Processors.aggregate(&rule, &updates, byzantine).expect("enough devices"))),
             None,
         );
-        if devices <= LEAVE_ONE_OUT {
+        if devices <= LEAVE_ONE_OUT && all.is_some() {
             let aggregates = Mutex::default();
             let leave_one_out = || {
                 let mut aggregates = aggregates.lock().expect("nothing has panicked");
                 let aggregates = black_box(&mut aggregates);
-                Processors.leave_one_out(&*rule, &updates, byzantine, aggregates).expect("enough devices");
+                Processors.leave_one_out(&rule, &updates, byzantine, aggregates).expect("enough devices");
             };
             row(all, &leave_one_out, one);
         }
@@ -186,14 +232,53 @@ fn noise(random: &mut Stream, count: usize) -> Vec<f32> {
     (0..count).map(|_| random.random_range(-0.1..0.1)).collect()
 }
 
-fn named_rules() -> [(&'static str, Box<dyn Rule>); 5] {
-    [
-        ("mean", Box::new(Mean::default())),
-        ("median", Box::new(Median {})),
-        ("trimmed-mean", Box::new(TrimmedMean::default())),
-        ("krum", Box::new(Krum::default())),
-        ("bulyan", Box::new(Bulyan::default())),
-    ]
+/// The rules with their defaults, and stages before a rule; those of the paper first, whose aggregates without each device
+/// are timed as well.
+fn named_rules() -> Vec<(String, Staged)> {
+    let catalogue = Catalogue::standard();
+    let rule = |name: &str| catalogue.rules.with_defaults(name).expect("a rule");
+    let alone = OF_THE_PAPER.into_iter().chain(OTHERS);
+    let alone = alone.map(|name| (name.to_owned(), Staged { before: None, after: rule(name) }));
+    let staged = STAGED.into_iter().map(|(stage, after)| {
+        let before = Some(catalogue.stages.with_defaults(stage).expect("a stage"));
+        (format!("{stage}+{after}"), Staged { before, after: rule(after) })
+    });
+    alone.chain(staged).collect()
+}
+
+/// A rule, perhaps with a stage before it, as one rule.
+#[derive(Debug)]
+struct Staged {
+    before: Option<Chosen<dyn Stage>>,
+    after: Chosen<dyn Rule>,
+}
+
+impl Rule for Staged {
+    fn check(&self, devices: usize, byzantine: Byzantine) -> Result<(), RuleError> {
+        self.after.check(devices, byzantine)
+    }
+
+    fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {
+        let Some(before) = &self.before else { return self.after.plan(round) };
+        let devices: Vec<DeviceId> = (0..round.devices() as u32).map(DeviceId).collect();
+        let gate = Gate {
+            seed: 1,
+            attackers: &BTreeSet::new(),
+            round: 1,
+            devices: &devices,
+            updates: round.in_context(Context::default()),
+            evaluate: &|| Err(DefenseError::NoExamples),
+        };
+        let passed = before.pass(&gate, &mut State::default()).expect("a stage that needs no examples");
+        let mixtures: Vec<Combination> = match passed {
+            Passed::Mixed(mixtures) => mixtures.into_iter().map(|mixture| mixture.of).collect(),
+            Passed::AllBut(removed) => {
+                let left = (0..devices.len()).filter(|row| !removed.contains(row));
+                left.map(|row| Combination::row(row, devices.len())).collect()
+            }
+        };
+        Mixing { rule: &*self.after, mixtures: &mixtures, examples: None }.plan(round)
+    }
 }
 
 /// Milliseconds of CPU time that this process has taken.

@@ -10,7 +10,8 @@
 //! | [`LossRejection`] (LFR) | cross-entropy(A) - cross-entropy(Bi) | the c updates of largest impact |
 //! | [`Union`] | - | what either of the two removes |
 //!
-//! Other stages may replace the updates with mixtures of them ([`Mixture`]).
+//! The other stages go by lengths, angles, distances and signs of the updates. Some remove updates; others put combinations of
+//! updates in their place ([`Mixture`]), which are not computed before a stage judges by examples, or the rule needs them.
 //!
 //! The rule then aggregates the rest. It assumes as many Byzantine devices as before, although there are fewer updates and,
 //! one hopes, fewer Byzantine ones: the aggregator does not know how many of them it caught. A scenario where that cannot work
