@@ -3,8 +3,8 @@
 use aggregator_node::backend::Backend as _;
 use aggregator_node::cuda::{Cuda, LeaveOneOutAggregates, ResidentUpdates};
 use robust::{
-    Bulyan, Byzantine, Distances, Executor, Krum, Meamed, Mean, Median, MultiKrum, Processors, Rule,
-    RuleError, TrimmedMean, Updates,
+    Bulyan, Byzantine, CenteredClipping, Cge, Distances, Executor, GeometricMedian, Krum, Mda, Meamed, Mean,
+    Median, MultiKrum, Processors, Rule, RuleError, SignMajority, TrimmedMean, Updates,
 };
 
 use super::gpu;
@@ -177,7 +177,28 @@ fn multi_krum_and_meamed_average_the_same() {
             let updates = Updates::new(&rows, None).unwrap();
             assert_same_wherever(&Meamed {}, byzantine, &updates);
             for select in [None, Some(2)] {
-                assert_same_wherever(&MultiKrum { select }, byzantine, &updates);
+                assert_same_wherever(&MultiKrum { select, ..MultiKrum::default() }, byzantine, &updates);
+            }
+        }
+    }
+}
+
+#[test]
+fn rules_that_combine_updates_do_so_wherever_these_are() {
+    let rules: [&dyn Rule; 5] = [
+        &GeometricMedian { smoothing: 0.1, steps: Some(3) },
+        &CenteredClipping::default(),
+        &Cge {},
+        &Mda {},
+        &SignMajority { threshold: Some(2) },
+    ];
+    for devices in [5, 33] {
+        for kind in ["ties", "any"] {
+            let rows = matrix(kind, devices, 301);
+            let (rows, origin) = (slices(&rows), vec![0.25; 301]);
+            let updates = Updates::new(&rows, None).unwrap().from_origin(&origin).unwrap();
+            for rule in rules {
+                assert_same_wherever(rule, 1, &updates);
             }
         }
     }
