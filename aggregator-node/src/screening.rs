@@ -11,11 +11,10 @@ use learning::models::Model;
 use learning::random::{Purpose, stream};
 use rand::seq::index::sample;
 use robust::{
-    Byzantine, Context, Executor, Geometry, InContext, Local, Measured, RuleError, State, Updates, combine,
-    different,
+    Byzantine, Executor, Geometry, InContext, Local, Measured, RuleError, State, Updates, combine, different,
 };
 use scenario::Scenario;
-use scenario::defense::{Arriving, Defense, DefenseError, Mixtures, Screened};
+use scenario::defense::{Arriving, Defense, DefenseError, Mixtures, Screened, among};
 use wire::identity::DeviceId;
 
 use crate::evaluator::{BATCH, Evaluator, Examples};
@@ -91,15 +90,6 @@ pub struct Received<'a> {
     pub executor: &'a dyn Executor,
 }
 
-impl Received<'_> {
-    /// What `compute` makes of the rule among `devices`, of whom its rows are.
-    pub fn ruled<T>(&self, devices: &[DeviceId], compute: impl FnOnce(&InContext<'_>) -> T) -> T {
-        let devices: Vec<u32> = devices.iter().map(|device| device.0).collect();
-        let InContext { rule, context } = self.rule;
-        compute(&InContext { rule, context: Context { devices: &devices, ..context } })
-    }
-}
-
 impl Local for &Received<'_> {
     fn updates<T>(&self, compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>) -> Result<T, RuleError> {
         let rows: Vec<&[f32]> = self.rows.iter().map(AsRef::as_ref).collect();
@@ -134,7 +124,7 @@ impl Arriving for Received<'_> {
         let Received { screening, executor, byzantine, .. } = *self;
         let aggregates = || screening.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
         let mut memory = mem::take(&mut *aggregates());
-        let with_all = self.ruled(&self.devices, |rule| {
+        let with_all = among(&self.rule, &self.devices, |rule| {
             self.updates(|updates| {
                 executor.leave_one_out(rule, updates, byzantine, &mut memory)?;
                 executor.aggregate(rule, updates, byzantine)
@@ -198,7 +188,7 @@ mod tests {
     use crate::examples::{model, rows_of_bias, test_set};
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use robust::Processors;
+    use robust::{Context, Processors};
 
     fn scenario(settings: &[&str]) -> Scenario {
         let text = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 1\n\

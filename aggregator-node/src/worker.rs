@@ -157,7 +157,7 @@ impl Worker {
                 let (devices, updates) = (select(&devices, kept()), select(&updates, kept()));
                 let weights = select(&weights, kept());
                 let rows = updates.iter().map(|update| Cow::Borrowed(&update[..])).collect();
-                let from = (&*global, &*remembered);
+                let from = (&global, &*remembered);
                 let result = self.aggregate(round, devices, rows, weights, known, from);
                 self.engine.release(round);
                 match result {
@@ -198,13 +198,13 @@ impl Worker {
         rows: Vec<Cow<'_, [f32]>>,
         weights: Vec<f64>,
         known_byzantine: usize,
-        (global, remembered): (&[f32], &Remembered),
+        (global, remembered): (&Arc<[f32]>, &Remembered),
     ) -> Result<Aggregate, DefenseError> {
         let fewer = self.scenario.fewer_byzantine(rows.len(), known_byzantine)?;
         let (byzantine, executor) = (self.scenario.assumed(fewer), &*self.engine);
         let mut after = remembered.clone();
         let (state, seed) = (Some(&remembered.rule), self.scenario.seed);
-        let root = self.root.as_ref().map(|root| root.update(round, &global.into())).transpose()?;
+        let root = self.root.as_ref().map(|root| root.update(round, global)).transpose()?;
         let context = Context { state, seed, round, root: root.as_ref(), ..Context::default() };
         let received = Received {
             screening: &self.screening,
@@ -224,7 +224,7 @@ impl Worker {
             rule.remember(&Round::new(&updates.geometry(), byzantine), &aggregate.values, &mut after.rule)?;
             Ok::<_, RuleError>(aggregate)
         };
-        let aggregate = left.updates.ruled(left.devices(), |rule| left.ruled(rule, aggregate))?;
+        let aggregate = left.ruled(&left.updates.rule, aggregate)?;
         let used = left.used(&aggregate.used);
         Ok(Aggregate { parameters: aggregate.values, removed: left.removed, used, remembered: after })
     }

@@ -28,12 +28,12 @@ impl<L: Local> Measure for OnGpu<'_, L> {
         self.local.products_with(other)
     }
 
-    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError> {
-        self.local.sample(row, columns)
+    fn sample(&self, columns: &[usize]) -> Result<Vec<Vec<f32>>, RuleError> {
+        self.local.sample(columns)
     }
 
-    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
-        self.local.update(row)
+    fn offsets(&self) -> Result<Vec<Vec<f32>>, RuleError> {
+        self.local.offsets()
     }
 
     fn origin(&self) -> Option<&[f32]> {

@@ -14,10 +14,16 @@ pub struct Gram {
 }
 
 impl Gram {
-    /// That of `size` vectors, whose products `product` knows.
+    /// That of `size` vectors, whose products `product` knows: of each pair once, the one that comes first in front.
     pub fn new(size: usize, product: impl Fn(usize, usize) -> f64) -> Self {
-        let values = (0..size).flat_map(|i| (0..size).map(move |j| (i.min(j), i.max(j))));
-        Gram { size, values: values.map(|(i, j)| product(i, j)).collect() }
+        let mut values = vec![0.0; size * size];
+        for i in 0..size {
+            for j in i..size {
+                values[i * size + j] = product(i, j);
+                values[j * size + i] = values[i * size + j];
+            }
+        }
+        Gram { size, values }
     }
 
     /// Number of vectors.
@@ -38,6 +44,11 @@ impl Gram {
     /// The Euclidean length of a vector.
     pub fn norm(&self, vector: usize) -> f64 {
         self.product(vector, vector).max(0.0).sqrt()
+    }
+
+    /// The Euclidean length of each vector.
+    pub fn norms(&self) -> Vec<f64> {
+        (0..self.size).map(|vector| self.norm(vector)).collect()
     }
 
     /// The cosine of the angle between two vectors, -1 to 1; 0 where one of them is zero, and has no direction.

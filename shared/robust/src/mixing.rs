@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::combination::others_of;
 use super::kernels::products::product;
 use super::{
-    Byzantine, Combination, Distances, Geometry, Gram, Measure, Plan, Round, Rule, RuleError, State,
+    Byzantine, Combination, Distances, Geometry, Gram, Measure, Plan, Round, Rule, RuleError, State, Updates,
+    combine,
 };
 
 /// A rule, of combinations of the updates of a round: a rule of these updates.
@@ -60,29 +61,23 @@ struct Mixed<'a> {
 }
 
 impl Mixed<'_> {
-    /// The sum of what `part` is of each update and each other vector in a mixture, times its coefficient.
-    fn sum(
+    /// The mixtures of `parts` of the updates, where `of_other` is that part of another vector.
+    fn of_parts(
         &self,
-        row: usize,
-        length: usize,
-        of_update: impl Fn(usize) -> Result<Vec<f32>, RuleError>,
-        of_other: impl Fn(&[f32], usize) -> f32,
-    ) -> Result<Vec<f32>, RuleError> {
-        let mixture = &self.mixtures[row];
-        if let Some(row) = mixture.only() {
-            return of_update(row);
-        }
-        let mut sums = vec![0.0; length];
-        for update in mixture.used() {
-            let weight = mixture.weights[update];
-            zip(&mut sums, of_update(update)?).for_each(|(sum, value)| *sum += weight * f64::from(value));
-        }
-        for (other, share) in &mixture.others {
-            for (place, sum) in sums.iter_mut().enumerate() {
-                *sum += share * f64::from(of_other(other, place));
+        parts: &[Vec<f32>],
+        of_other: impl Fn(&Arc<[f32]>) -> Arc<[f32]>,
+    ) -> Result<Vec<Vec<f32>>, RuleError> {
+        let others: Vec<Arc<[f32]>> = self.others.iter().map(|other| of_other(other)).collect();
+        let of_part = |mixture: &Combination| {
+            let shares = self.others.iter().map(|other| mixture.share(other));
+            let others = zip(&others, shares).filter(|(_, share)| *share != 0.0);
+            Combination {
+                weights: mixture.weights.clone(),
+                others: others.map(|(other, share)| (other.clone(), share)).collect(),
             }
-        }
-        Ok(sums.into_iter().map(|sum| sum as f32).collect())
+        };
+        let rows: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
+        combine(&self.mixtures.iter().map(of_part).collect::<Vec<_>>(), &Updates::new(&rows, None)?)
     }
 }
 
@@ -110,14 +105,13 @@ impl Measure for Mixed<'_> {
         Ok(self.mixtures.iter().map(of_mixture).collect())
     }
 
-    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError> {
-        let sample = |row| self.updates.measure().sample(row, columns);
-        self.sum(row, columns.len(), sample, |other, place| other[columns[place]])
+    fn sample(&self, columns: &[usize]) -> Result<Vec<Vec<f32>>, RuleError> {
+        let part = |other: &Arc<[f32]>| columns.iter().map(|&column| other[column]).collect();
+        self.of_parts(&self.updates.measure().sample(columns)?, part)
     }
 
-    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
-        let update = |row| self.updates.measure().update(row);
-        self.sum(row, self.dimension(), update, |other, place| other[place])
+    fn offsets(&self) -> Result<Vec<Vec<f32>>, RuleError> {
+        self.of_parts(&self.updates.measure().offsets()?, Arc::clone)
     }
 
     fn origin(&self) -> Option<&[f32]> {
@@ -136,7 +130,7 @@ mod tests {
     use super::*;
     use crate::kernels::combine::combinations;
     use crate::properties::{matrix, rules};
-    use crate::{Executor as _, Processors, Updates};
+    use crate::{Executor as _, Processors};
 
     proptest! {
         /// Mixtures of whole numbers, times powers of two, are exact, and so are the distances between them.
@@ -181,7 +175,7 @@ mod tests {
         let geometry = Geometry::of(&updates);
         let geometry = geometry.mixed(&mixtures, None);
         let round = Round::new(&geometry, Byzantine::default());
-        assert_eq!((round.devices(), round.update(0).unwrap()), (1, vec![5.0, 5.0]));
+        assert_eq!((round.devices(), round.updates().unwrap()), (1, vec![vec![5.0, 5.0]]));
         assert_eq!(round.sample(&[1]).unwrap(), [[5.0]]);
         let gram = round.gram(&[&[1.0, 2.0]]).unwrap();
         assert_eq!([gram.product(0, 0), gram.product(0, 1), gram.product(1, 1)], [50.0, 15.0, 5.0]);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::kernels::columns::BLOCK;
 use super::{
     Bulyan, Byzantine, CenteredClipping, Cge, Distances, Executor as _, GeometricMedian, Geometry, Krum,
-    Meamed, Mean, Median, MultiKrum, Plan, Processors, Rule, TrimmedMean, Updates,
+    Meamed, Mean, Measured, Median, MultiKrum, Plan, Processors, Rule, TrimmedMean, Updates,
 };
 
 /// The aggregate of owned rows that are known to be fine.
@@ -263,6 +263,25 @@ proptest! {
         }
         let selected = select(byzantine.len(), &[byzantine.clone(), benign].concat());
         prop_assert!(selected >= byzantine.len());
+    }
+}
+
+/// What the rounds that leave one out have looked at does not change what is known of all.
+#[test]
+fn what_has_been_measured_serves_rounds_of_other_sizes() {
+    let value = |i: usize, j: usize| ((i * 37 + j * 101 + i * i * j) % 83) as f32 - 41.0;
+    let rows: Vec<Vec<f32>> = (0..24).map(|i| (0..19).map(|j| value(i, j)).collect()).collect();
+    let slices: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+    let updates = Updates::new(&slices, None).unwrap();
+    for (rule, byzantine) in rules(rows.len() - 1) {
+        let (measured, byzantine) = (Measured::default(), Byzantine::of(byzantine));
+        let (known, mut aggregates) = (updates.knowing(&measured), Vec::new());
+        Processors.leave_one_out(&*rule, &known, byzantine, &mut aggregates).unwrap();
+        let of_all = Processors.aggregate(&*rule, &known, byzantine).unwrap();
+        assert_eq!(of_all, Processors.aggregate(&*rule, &updates, byzantine).unwrap(), "{rule:?}");
+        let mut fresh = Vec::new();
+        Processors.leave_one_out(&*rule, &updates, byzantine, &mut fresh).unwrap();
+        assert_eq!(aggregates, fresh, "{rule:?}");
     }
 }
 

@@ -29,17 +29,17 @@ pub trait Measure: Send + Sync {
     /// As [`Measure::distances`].
     fn products_with(&self, other: &[f32]) -> Result<Vec<f64>, RuleError>;
 
-    /// Some coordinates of one of them, taken from the origin.
+    /// Some coordinates of each, taken from the origin.
     ///
     /// # Errors
     /// As [`Measure::distances`].
-    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError>;
+    fn sample(&self, columns: &[usize]) -> Result<Vec<Vec<f32>>, RuleError>;
 
-    /// One of them, taken from the origin: d values.
+    /// Each as a whole, taken from the origin: d values.
     ///
     /// # Errors
     /// As [`Measure::distances`].
-    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError>;
+    fn offsets(&self) -> Result<Vec<Vec<f32>>, RuleError>;
 
     /// The origin; `None` if updates are taken from zero.
     fn origin(&self) -> Option<&[f32]>;
@@ -76,18 +76,21 @@ impl<L: Local> Measure for L {
         self.updates(|updates| Ok(products::products_with(updates, other)))
     }
 
-    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError> {
+    fn sample(&self, columns: &[usize]) -> Result<Vec<Vec<f32>>, RuleError> {
         self.updates(|updates| {
             let origin = |column: usize| updates.origin().map_or(0.0, |origin| origin[column]);
-            Ok(columns.iter().map(|&column| updates.rows()[row][column] - origin(column)).collect())
+            let sample = |row: &&[f32]| columns.iter().map(|&column| row[column] - origin(column)).collect();
+            Ok(updates.rows().par_iter().map(sample).collect())
         })
     }
 
-    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
+    fn offsets(&self) -> Result<Vec<Vec<f32>>, RuleError> {
         self.updates(|updates| {
-            let row = updates.rows()[row];
-            let from = |origin: &[f32]| zip(row, origin).map(|(value, origin)| value - origin).collect();
-            Ok(updates.origin().map_or_else(|| row.to_vec(), from))
+            let offset = |row: &&[f32]| match updates.origin() {
+                Some(origin) => zip(*row, origin).map(|(value, origin)| value - origin).collect(),
+                None => row.to_vec(),
+            };
+            Ok(updates.rows().par_iter().map(offset).collect())
         })
     }
 
@@ -176,7 +179,7 @@ impl<'a> Geometry<'a> {
         Ok(self.measured.0.nearest.get_or_init(|| distances.each_nearest_first()))
     }
 
-    /// The nearest of each row, of which `count` make up a score at first.
+    /// The nearest of each row. That `count` of them make up a score at first is for speed: one known for another number serves.
     fn neighbours(&self, count: usize) -> Result<&Neighbours, RuleError> {
         let nearest = self.nearest()?;
         Ok(self.measured.0.neighbours.get_or_init(|| Neighbours::of(nearest, count)))
@@ -261,6 +264,11 @@ impl<'a> Round<'a> {
         self.context.seed
     }
 
+    /// The round, from 1; 0 where nobody runs anything.
+    pub fn number(&self) -> u32 {
+        self.context.round
+    }
+
     /// Who sent an update, if that is known.
     pub fn sender(&self, row: usize) -> Option<u32> {
         self.context.devices.get(self.in_geometry(row)).copied()
@@ -274,11 +282,7 @@ impl<'a> Round<'a> {
     /// The number of examples behind each update, if that is known. A device states it itself: a robust rule does not go
     /// by it.
     pub fn examples(&self) -> Option<Vec<f64>> {
-        let mut examples = self.geometry.examples?.to_vec();
-        if let Some(left_out) = self.left_out {
-            examples.remove(left_out);
-        }
-        Some(examples)
+        Some(self.of_round(self.geometry.examples?.to_vec()))
     }
 
     /// The inner products of all pairs of updates, each taken from the model that the round started from; then those with
@@ -307,16 +311,21 @@ impl<'a> Round<'a> {
     /// # Errors
     /// As [`Round::distance`].
     pub fn sample(&self, columns: &[usize]) -> Result<Vec<Vec<f32>>, RuleError> {
-        let rows = (0..self.devices()).into_par_iter();
-        rows.map(|row| self.geometry.measure.sample(self.in_geometry(row), columns)).collect()
+        Ok(self.of_round(self.geometry.measure.sample(columns)?))
     }
 
-    /// An update, taken from the model that the round started from: d values.
+    /// The updates themselves, each taken from the model that the round started from: d values.
     ///
     /// # Errors
     /// As [`Round::distance`].
-    pub fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
-        self.geometry.measure.update(self.in_geometry(row))
+    pub fn updates(&self) -> Result<Vec<Vec<f32>>, RuleError> {
+        Ok(self.of_round(self.geometry.measure.offsets()?))
+    }
+
+    /// What there is for each row of the geometry, without that of a row that is left out.
+    fn of_round<T>(&self, mut all: Vec<T>) -> Vec<T> {
+        self.left_out.map(|left_out| all.remove(left_out));
+        all
     }
 
     /// The model that the round started from, d values; `None` if updates are taken from zero.

@@ -82,12 +82,12 @@ impl Measure for Measured<'_> {
         self.with(|updates| updates.products_with(other))
     }
 
-    fn sample(&self, row: usize, columns: &[usize]) -> Result<Vec<f32>, RuleError> {
-        self.with(|updates| updates.sample(row, columns))
+    fn sample(&self, columns: &[usize]) -> Result<Vec<Vec<f32>>, RuleError> {
+        self.with(|updates| updates.sample(columns))
     }
 
-    fn update(&self, row: usize) -> Result<Vec<f32>, RuleError> {
-        self.with(|updates| updates.update(row))
+    fn offsets(&self) -> Result<Vec<Vec<f32>>, RuleError> {
+        self.with(|updates| updates.offsets())
     }
 
     fn origin(&self) -> Option<&[f32]> {

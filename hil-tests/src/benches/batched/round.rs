@@ -20,7 +20,7 @@ use record::{RefusedDevice, RoundRecord};
 use robust::{Byzantine, Context as Known, Geometry, InContext, Measured, Round, Rule, RuleError};
 use scenario::Scenario;
 use scenario::attack_record::{AttackEvent, AttackRecord, AttackStep};
-use scenario::defense::{Arriving, Defense, DefenseError, Mixtures};
+use scenario::defense::{Arriving, Defense, DefenseError, Mixtures, among};
 use scenario::remembered::Remembered;
 use scenario::tensor_executor::{LeaveOneOutAggregates, TensorExecutor, TensorUpdates};
 use tracing::warn;
@@ -306,8 +306,7 @@ impl Simulation {
             rule.remember(&Round::new(&geometry, byzantine), &values, &mut remembered.rule)?;
             Ok::<_, DefenseError>((aggregate, values, used))
         };
-        let (aggregate, values, used) =
-            left.updates.ruled(left.devices(), |rule| left.ruled(rule, aggregate))?;
+        let (aggregate, values, used) = left.ruled(&left.updates.rule, aggregate)?;
         let used = left.used(&used);
         Ok(Defended { removed: left.removed, used, aggregate, values, remembered })
     }
@@ -335,13 +334,6 @@ struct Arrived<'a> {
 impl Arrived<'_> {
     fn executor(&self) -> &dyn TensorExecutor {
         &*self.simulation.place.executor
-    }
-
-    /// What `compute` makes of the rule among `devices`, of whom its rows are.
-    fn ruled<T>(&self, devices: &[DeviceId], compute: impl FnOnce(&InContext<'_>) -> T) -> T {
-        let devices: Vec<u32> = devices.iter().map(|device| device.0).collect();
-        let InContext { rule, context } = self.rule;
-        compute(&InContext { rule, context: Known { devices: &devices, ..context } })
     }
 
     fn rows(&self) -> TensorUpdates<'_> {
@@ -376,7 +368,7 @@ impl Arriving for Arrived<'_> {
 
     fn evaluate(&self, examples: usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError> {
         let validation = &self.simulation.validation[&examples];
-        let (with_all, without) = self.ruled(&self.updates.devices, |rule| {
+        let (with_all, without) = among(&self.rule, &self.updates.devices, |rule| {
             let (with_all, _) = self.aggregate(rule)?;
             Ok::<_, DefenseError>((
                 with_all,

@@ -61,8 +61,8 @@ impl Rule for FoolsGold {
     }
 
     fn plan(&self, round: &Round<'_>) -> Result<Plan, RuleError> {
-        let sums = (0..round.devices()).map(|row| Ok(sum(round, row)?.1)).collect::<Result<Vec<_>, _>>()?;
-        let rows: Vec<&[f32]> = sums.iter().map(Vec::as_slice).collect();
+        let sums = sums(round)?;
+        let rows: Vec<&[f32]> = sums.iter().map(|(_, sum)| &sum[..]).collect();
         let updates = Updates::new(&rows, None)?;
         let geometry = Geometry::of(&updates);
         let mut weights = self.trust(&Round::new(&geometry, round.byzantine()).gram(&[])?);
@@ -74,22 +74,21 @@ impl Rule for FoolsGold {
     }
 
     fn remember(&self, round: &Round<'_>, _: &[f32], state: &mut State) -> Result<(), RuleError> {
-        for row in 0..round.devices() {
-            let (name, sum) = sum(round, row)?;
-            state.set(name, sum);
-        }
+        sums(round)?.into_iter().for_each(|(name, sum)| state.set(name, sum));
         Ok(())
     }
 }
 
-/// The sum of all updates of the sender of one, with this one, and what it is kept as.
-fn sum(round: &Round<'_>, row: usize) -> Result<(String, Vec<f32>), RuleError> {
-    let name = format!("sum of {:03}", round.sender(row).unwrap_or(row as u32));
-    let mut sum = round.update(row)?;
-    if let Some(before) = round.state(&name) {
-        sum.iter_mut().zip(before).for_each(|(sum, before)| *sum += before);
-    }
-    Ok((name, sum))
+/// The sum of all updates of each sender, with those of this round, and what it is kept as.
+fn sums(round: &Round<'_>) -> Result<Vec<(String, Vec<f32>)>, RuleError> {
+    let with_those_before = |(row, mut sum): (usize, Vec<f32>)| {
+        let name = format!("sum of {:03}", round.sender(row).unwrap_or(row as u32));
+        if let Some(before) = round.state(&name) {
+            sum.iter_mut().zip(before).for_each(|(sum, before)| *sum += before);
+        }
+        (name, sum)
+    };
+    Ok(round.updates()?.into_iter().enumerate().map(with_those_before).collect())
 }
 
 #[cfg(test)]

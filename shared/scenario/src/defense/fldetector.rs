@@ -65,8 +65,7 @@ impl FlDetector {
         let window = self.window as usize;
         let zeros = vec![0.0; gate.updates.dimension()];
         let model = gate.updates.origin().unwrap_or(&zeros);
-        let updates = (0..gate.devices.len()).map(|row| gate.updates.update(row));
-        let updates = updates.collect::<Result<Vec<_>, _>>()?;
+        let updates = gate.updates.updates()?;
         let moves = moves(state, model, window);
         if let [.., last] = &moves[..]
             && moves.len() > 1

@@ -61,7 +61,7 @@ pub use leave_one_out::{LeaveOneOut, TieBreaker};
 pub use lfr::LossRejection;
 pub use nnm::NearestNeighbourMixing;
 pub use norm_sign::NormSign;
-pub use pipeline::{Arriving, Defense, Mixtures, Screened};
+pub use pipeline::{Arriving, Defense, Mixtures, Screened, among};
 pub use union::Union;
 
 use crate::tensor_executor::TensorError;

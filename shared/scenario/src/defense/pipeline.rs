@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use learning::evaluation::Evaluation;
-use robust::{Byzantine, Combination, Geometry, Mixing, Round, Rule, RuleError, State};
+use robust::{Byzantine, Combination, Context, Geometry, InContext, Mixing, Round, Rule, RuleError, State};
 use wire::identity::DeviceId;
 
 use super::{DefenseError, Gate, Mixture, Passed, Stage};
@@ -83,13 +83,13 @@ impl<U: Arriving> Screened<U> {
     }
 
     /// What `compute` makes of `rule`, as a rule of the rows.
-    pub fn ruled<T>(&self, rule: &dyn Rule, compute: impl FnOnce(&dyn Rule) -> T) -> T {
-        match &self.mixtures {
+    pub fn ruled<T>(&self, rule: &InContext<'_>, compute: impl FnOnce(&dyn Rule) -> T) -> T {
+        among(rule, self.devices(), |rule| match &self.mixtures {
             None => compute(rule),
             Some(mixtures) => {
                 compute(&Mixing { rule, mixtures: &mixtures.of, examples: Some(&mixtures.examples) })
             }
-        }
+        })
     }
 
     /// Whose updates have a part in the rows `used`, in ascending order, unless they are all that were not removed.
@@ -155,6 +155,13 @@ impl<U: Arriving> Screened<U> {
         }
         Ok(self)
     }
+}
+
+/// What `compute` makes of `rule` where updates are of `devices`, row by row.
+pub fn among<T>(rule: &InContext<'_>, devices: &[DeviceId], compute: impl FnOnce(&dyn Rule) -> T) -> T {
+    let devices: Vec<u32> = devices.iter().map(|device| device.0).collect();
+    let InContext { rule, context } = *rule;
+    compute(&InContext { rule, context: Context { devices: &devices, ..context } })
 }
 
 impl Defense<'_> {
