@@ -53,6 +53,10 @@ mod schema;
 mod sections;
 mod settings;
 pub mod tensor_executor;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod validation;
 
 use std::sync::Arc;

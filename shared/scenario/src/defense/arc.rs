@@ -6,7 +6,7 @@ use robust::{Byzantine, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::clip::scaled;
+use super::lengths::{scaled, shares};
 use super::{DefenseError, Gate, Passed, Stage};
 
 /// Cuts the 2 (c / m) (m - c) longest of m updates, rounded down, to the length of the next longest (ARC; Allouah et al. 2024).
@@ -27,11 +27,11 @@ impl Stage for AdaptiveClipping {
             return Ok(Passed::AllBut(BTreeSet::new()));
         }
         let gram = gate.updates.gram(&[])?;
-        let norms: Vec<f64> = (0..devices).map(|row| gram.norm(row)).collect();
+        let norms = gram.norms();
         let mut descending = norms.clone();
         descending.sort_by(|a, b| b.total_cmp(a));
         let limit = descending[longest];
-        Ok(scaled(norms.iter().map(|norm| if *norm > limit { limit / norm } else { 1.0 }).collect(), None))
+        Ok(scaled(&shares(&norms, limit), None))
     }
 }
 

@@ -1,16 +1,12 @@
 //! Clipping: no update is longer than a limit.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use input::unfit::{Unfit, fits_f32, require};
-use learning::random::{Purpose, stream};
-use rand_distr::{Distribution as _, StandardNormal};
-use robust::{Byzantine, Combination, State};
+use robust::{Byzantine, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DefenseError, Gate, Mixture, Passed, Stage};
+use super::lengths::{noise, scaled, shares};
+use super::{DefenseError, Gate, Passed, Stage};
 
 /// Cuts updates that are longer than `norm` to that length (Sun et al. 2019); with `noise`, adds some to the aggregate ("weak
 /// differential privacy").
@@ -45,32 +41,9 @@ impl Stage for Clip {
     }
 
     fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
-        let gram = gate.updates.gram(&[])?;
-        let shares = (0..gate.devices.len()).map(|row| (self.norm / gram.norm(row)).min(1.0)).collect();
-        Ok(scaled(shares, noise(gate, self.noise).as_ref()))
+        let shares = shares(&gate.updates.gram(&[])?.norms(), self.norm);
+        Ok(scaled(&shares, noise(gate, self.noise).as_ref()))
     }
-}
-
-/// Each row times its share, with the same noise.
-pub(super) fn scaled(shares: Vec<f64>, noise: Option<&Arc<[f32]>>) -> Passed {
-    let devices = shares.len();
-    if noise.is_none() && shares.iter().all(|share| *share == 1.0) {
-        return Passed::AllBut(BTreeSet::new());
-    }
-    let mixture = |(place, share): (usize, f64)| {
-        let mut of = Combination::row(place, devices);
-        of.weights[place] = share;
-        of.others.extend(noise.map(|noise| (noise.clone(), 1.0)));
-        Mixture { place, of }
-    };
-    Passed::Mixed(shares.into_iter().enumerate().map(mixture).collect())
-}
-
-/// Draws of a normal distribution for the round, one for each coordinate; none where they would all be 0.
-pub(super) fn noise(gate: &Gate<'_>, deviation: f64) -> Option<Arc<[f32]>> {
-    let mut random = stream(gate.seed, Purpose::Noise, None, gate.round);
-    let mut draw = || -> f64 { StandardNormal.sample(&mut random) };
-    (deviation > 0.0).then(|| (0..gate.updates.dimension()).map(|_| (deviation * draw()) as f32).collect())
 }
 
 #[cfg(test)]

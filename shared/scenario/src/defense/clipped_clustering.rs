@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::clusters::larger_by_average_linkage;
-use super::norm_sign::{clipped, median};
+use super::lengths::{clipped, median};
 use super::{DefenseError, Gate, Passed, Stage};
 
 /// What is kept: the lengths of all updates so far.
@@ -25,7 +25,7 @@ impl Stage for ClippedClustering {
 
     fn pass(&self, gate: &Gate<'_>, state: &mut State) -> Result<Passed, DefenseError> {
         let (gram, devices) = (gate.updates.gram(&[])?, gate.devices.len());
-        let norms: Vec<f64> = (0..devices).map(|row| gram.norm(row)).collect();
+        let norms = gram.norms();
         let mut so_far = state.get(NORMS).unwrap_or_default().to_vec();
         so_far.extend(norms.iter().map(|norm| *norm as f32));
         let limit = median(&so_far.iter().map(|norm| f64::from(*norm)).collect::<Vec<_>>());

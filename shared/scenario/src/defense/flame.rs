@@ -5,9 +5,8 @@ use robust::{Byzantine, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::clip::noise;
 use super::clusters::densest;
-use super::norm_sign::{clipped, median};
+use super::lengths::{clipped, median, noise};
 use super::{DefenseError, Gate, Passed, Stage};
 
 /// Keeps the densest cluster of more than half of the updates by their angles, cuts these to the median length of all, and adds
@@ -41,7 +40,7 @@ impl Stage for Flame {
 
     fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
         let (gram, devices) = (gate.updates.gram(&[])?, gate.devices.len());
-        let norms: Vec<f64> = (0..devices).map(|row| gram.norm(row)).collect();
+        let norms = gram.norms();
         let median = median(&norms);
         let kept = densest(devices, devices / 2 + 1, |a, b| 1.0 - gram.cosine(a, b));
         Ok(clipped(&kept, &norms, median, noise(gate, self.noise * median).as_ref()))

@@ -29,6 +29,7 @@ mod flame;
 mod fldetector;
 mod judging;
 mod leave_one_out;
+mod lengths;
 mod lfr;
 mod nnm;
 mod norm_sign;

@@ -1,7 +1,6 @@
 //! SignGuard: updates of an unusual length, or with unusual signs, are removed.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use input::unfit::{Unfit, require};
 use learning::random::{Purpose, stream};
@@ -11,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::clusters::largest_by_mean_shift;
+use super::lengths::{clipped, median};
 use super::{DefenseError, Gate, Passed, Stage};
 
 /// Removes updates whose length is unusual, or whose shares of signs are, and cuts the others to the median length (SignGuard; Xu
@@ -64,7 +64,7 @@ impl NormSign {
     /// What passes, where the signs of these coordinates are counted.
     pub(super) fn by_columns(&self, gate: &Gate<'_>, columns: &[usize]) -> Result<Passed, DefenseError> {
         let (gram, devices) = (gate.updates.gram(&[])?, gate.devices.len());
-        let norms: Vec<f64> = (0..devices).map(|row| gram.norm(row)).collect();
+        let norms = gram.norms();
         let median = median(&norms);
         let usual = |row: &usize| (self.lower * median..=self.upper * median).contains(&norms[*row]);
         let usual_lengths: BTreeSet<usize> = (0..devices).filter(usual).collect();
@@ -85,26 +85,6 @@ fn signs(gate: &Gate<'_>, columns: &[usize]) -> Result<Vec<[f64; 3]>, DefenseErr
         [share(row, |value| value > 0.0), share(row, |value| value == 0.0), share(row, |value| value < 0.0)]
     };
     Ok(gate.updates.sample(columns)?.iter().map(shares).collect())
-}
-
-/// The middle one of some numbers, at least one, or the mean of the two in the middle.
-pub(super) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
-}
-
-/// Some rows of those with these norms, none of which is longer than `limit` then, with the same noise.
-pub(super) fn clipped(kept: &[usize], norms: &[f64], limit: f64, noise: Option<&Arc<[f32]>>) -> Passed {
-    let mixture = |&place: &usize| {
-        let mut of = robust::Combination::row(place, norms.len());
-        if norms[place] > limit {
-            of.weights[place] = limit / norms[place];
-        }
-        of.others.extend(noise.map(|noise| (noise.clone(), 1.0)));
-        super::Mixture { place, of }
-    };
-    Passed::Mixed(kept.iter().map(mixture).collect())
 }
 
 #[cfg(test)]

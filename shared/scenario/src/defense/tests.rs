@@ -1,8 +1,4 @@
-//! Stages give what `docs/conformance/stages` says that they are to give: worked out from their definitions by a program that
-//! shares no code with this one.
-
-use std::fs;
-use std::path::{Path, PathBuf};
+//! Stages give what `docs/conformance/stages` says that they are to give.
 
 use robust::State;
 use serde::Deserialize;
@@ -11,20 +7,7 @@ use super::testing::{PassedOn, Passing};
 use super::{Bucketing, DivideAndConquer, FlDetector, Flame, NormSign};
 use crate::catalogue::Catalogue;
 use crate::registry::Entry;
-
-#[derive(Deserialize)]
-struct File {
-    name: String,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    about: String,
-    settings: toml::Table,
-    byzantine: usize,
-    rounds: Vec<OneRound>,
-}
+use crate::testing::{Case, assert_conforms};
 
 #[derive(Deserialize)]
 struct OneRound {
@@ -55,27 +38,13 @@ const JUDGING: [&str; 3] = ["err", "lfr", "union"];
 
 #[test]
 fn every_stage_gives_what_its_definition_does() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/conformance/stages");
-    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let (mut wrong, mut names) = (Vec::new(), Vec::new());
-    for path in files {
-        let File { name, cases } = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-        wrong.extend(
-            cases.iter().filter_map(|case| Some(format!("{name}: {}: {}", case.about, off(&name, case)?))),
-        );
-        names.push(name);
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let catalogue = Catalogue::standard();
     let known = catalogue.stages.entries().map(Entry::name).filter(|name| !JUDGING.contains(name));
-    let mut known: Vec<&str> = known.collect();
-    known.sort_unstable();
-    assert_eq!(names, known, "every stage has vectors");
+    assert_conforms("stages", known, off);
 }
 
 /// How a case is missed, if it is.
-fn off(name: &str, case: &Case) -> Option<String> {
+fn off(name: &str, case: &Case<OneRound>) -> Option<String> {
     let mut state = State::default();
     for (number, round) in (1..).zip(&case.rounds) {
         let passing =
@@ -111,7 +80,13 @@ fn off(name: &str, case: &Case) -> Option<String> {
 }
 
 /// What is left of a round, with what is drawn elsewhere as the case has it.
-fn passed(name: &str, case: &Case, round: &OneRound, passing: &Passing, kept: &mut State) -> PassedOn {
+fn passed(
+    name: &str,
+    case: &Case<OneRound>,
+    round: &OneRound,
+    passing: &Passing,
+    kept: &mut State,
+) -> PassedOn {
     let place = |device: &usize| round.devices.iter().position(|it| it == device).unwrap();
     let table = || toml::Value::Table(case.settings.clone());
     let columns = || round.coordinates.clone().unwrap();
