@@ -93,16 +93,16 @@ def min_sum(round, settings, byzantine, state):
     def squares(point):
         return sum(float(np.sum((point - update) ** 2)) for update in known)
 
-    limit = (min if settings.get("bound", "most") == "least" else max)(squares(update) for update in known)
+    limit = (min if settings.get("bound", "largest") == "least" else max)(squares(update) for update in known)
     return alike(farthest(known, settings, lambda sent: squares(sent) <= limit), round)
 
 
 @attack("model-replacement", "Bagdasaryan et al. 2018, How To Backdoor Federated Learning",
-        "scale times what the device trained on its data, poisoned as they are; unless set, scale = m / (learning-rate f), m all devices of the "
-        "round, f the colluders, the learning rate the aggregator's, 1 by default. With `clip` then shortened to that length.")
+        "scale times what the device trained on its data, poisoned as they are; unless set, scale = m / f, m all devices of the round, f the "
+        "colluders. With `clip` then shortened to that length.")
 def model_replacement(round, settings, byzantine, state):
     devices, colluders = len(round.colluders) + len(round.benign), len(round.colluders)
-    scale = settings.get("scale", devices / (settings.get("learning-rate", 1.0) * colluders))
+    scale = settings.get("scale", devices / colluders)
     return [shortened(scale * update, settings.get("clip", math.inf)) for update in round.colluders]
 
 
@@ -123,7 +123,7 @@ def neurotoxin(round, settings, byzantine, state):
 
 @attack("poisoned-fl", "Xie, Fang and Gong 2025, Model Poisoning Attacks to Federated Learning via Multi-Round Consistency",
         "With s (`signs` of the round, the same in all), h the global model's last change and a the last update sent: c |h| (v * s) / |v|, v = "
-        "|h - a |h| / |a|| in each coordinate; zeros where v is zero, v = |h| where a is. In the first round colluders send what they trained; a is "
+        "|h - a |h| / |a|| in each coordinate; v = |h| where that or a is zero. In the first round colluders send what they trained; a is "
         "then their mean. c = `scale`, 8 by default. In rounds 51, 101, ...: if fewer coordinates of the change over the last 50 rounds have the "
         "sign of s than the 0.99 quantile of Binomial(d, 1/2), c becomes max(0.7 c, 0.5) before it is used.")
 def poisoned_fl(round, settings, byzantine, state):
@@ -139,6 +139,8 @@ def poisoned_fl(round, settings, byzantine, state):
             state["scale"] = max(0.7 * state.get("scale", settings.get("scale", 8.0)), 0.5)
     change, sent = origins[-1] - origins[-2], state["sent"]
     shape = np.abs(change - sent * (length(change) / length(sent) if length(sent) > 0 else 0.0))
+    if length(shape) == 0:
+        shape = np.abs(change)
     if length(shape) > 0:
         scale = state.get("scale", settings.get("scale", 8.0))
         state["sent"] = scale * length(change) * shape * signs / length(shape)
@@ -159,20 +161,22 @@ def binomial_quantile(count, share):
 @attack("mimic", "Karimireddy, He and Jaggi 2022, Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing",
         "A copy of one benign device's update. For the first `warm-up` rounds (10 by default), t = 0, 1, ...: the mean becomes t / (1 + t) mean + "
         "1 / (1 + t) mean of the benign updates u; q = sum of (u - mean) ((u - mean) . z); z becomes q / |q| in the first round, later t / (1 + t) z "
-        "+ 1 / (1 + t) q / |q|, divided by its length; copied is the device with the largest z . u, of equals the lowest index. From then on the one of "
-        "the last warm-up round. A program draws the first z; here the first round gives it.")
+        "+ 1 / (1 + t) q / |q|, divided by its length; each device's z . u is added to its sum. Copied is the device whose sum so far is the largest "
+        "in size, of equals the lowest index. A program draws the first z; here the first round gives it.")
 def mimic(round, settings, byzantine, state):
     time = state.get("time", 0)
     state["time"] = time + 1
+    sums = state.setdefault("sums", [0.0] * len(round.benign))
     if time < settings.get("warm-up", 10):
         z = np.array(round.fields["z"], float) if time == 0 else state["z"]
         centre = (time * state.get("mean", 0.0) + mean(round.benign)) / (1 + time)
         q = sum((update - centre) * float((update - centre) @ z) for update in round.benign)
         z = (time * z + q / length(q)) / (1 + time) if time > 0 else q
         state["z"], state["mean"] = z / length(z), centre
-        projections = [float(state["z"] @ update) for update in round.benign]
-        state["target"] = projections.index(max(projections))
-    return alike(round.benign[state["target"]], round)
+        for device, update in enumerate(round.benign):
+            sums[device] += float(state["z"] @ update)
+    sizes = [abs(total) for total in sums]
+    return alike(round.benign[sizes.index(max(sizes))], round)
 
 
 def direction_signs(known, settings):
@@ -217,8 +221,8 @@ def search(models, signs, copies, threshold):
 
 @attack("trimmed-mean", "Fang et al. 2020, Local Model Poisoning Attacks to Byzantine-Robust Federated Learning, section 3.3",
         "Models, not updates. s as in krum. Partial knowledge: mean - r deviation where s = 1, mean + r deviation where s = -1, of the colluders' "
-        "own models, population deviation, r in [3, 4]. Full knowledge: where s = 1 from the least benign value `low` towards low / b if low > 0, else "
-        "b low; where s = -1 from the largest `high` towards b high if high > 0, else high / b; by a share r in [0, 1] of the way. b = `spread`, 2 by default. "
+        "own models, population deviation, r in [3, 4]. Full knowledge: with the factor k = 1 + r (b - 1), r in [0, 1], where s = 1 the least benign value "
+        "`low` becomes low / k if low > 0, else k low; where s = -1 the largest `high` becomes k high if high > 0, else high / k. b = `spread`, 2 by default. "
         "`draws` of the round are the r.")
 def trimmed_mean_attack(round, settings, byzantine, state):
     known = round.known(settings)
@@ -229,7 +233,7 @@ def trimmed_mean_attack(round, settings, byzantine, state):
     spread = settings.get("spread", 2.0)
     models = [round.origin + update for update in round.benign]
     low, high = np.min(models, axis=0), np.max(models, axis=0)
-    to_low = np.where(low > 0, low / spread, low * spread)
-    to_high = np.where(high > 0, high * spread, high / spread)
-    sent = [np.where(rising, low + draw * (to_low - low), high + draw * (to_high - high)) for draw in draws]
-    return [model - round.origin for model in sent]
+    factors = [1 + draw * (spread - 1) for draw in draws]
+    below = [np.where(low > 0, low / factor, low * factor) for factor in factors]
+    above = [np.where(high > 0, high * factor, high / factor) for factor in factors]
+    return [np.where(rising, *ways) - round.origin for ways in zip(below, above)]

@@ -1,15 +1,19 @@
 //! The command line of `hil`, one file for each command.
 
+mod aggregate;
 mod agree;
+mod arrays;
 mod board_kernel;
 mod broker;
 mod build;
 mod common;
+mod craft;
 mod data;
 mod demo;
 mod deploy;
 mod fleet;
 mod list;
+mod matrix;
 mod next_steps;
 mod paper;
 mod program;
@@ -20,17 +24,20 @@ mod schema;
 mod shards;
 mod sweep;
 
+use aggregate::AggregateArgs;
 use agree::AgreeArgs;
 use board_kernel::BoardKernelArgs;
 use broker::BrokerCommand;
 use build::BuildArgs;
 use clap::{Parser, Subcommand};
 pub use common::{Ending, UsageError};
+use craft::CraftArgs;
 use data::DataCommand;
 use demo::DemoArgs;
 use deploy::DeployArgs;
 use fleet::FleetCommand;
 use list::ListArgs;
+use matrix::MatrixArgs;
 use paper::PaperArgs;
 pub use program::main;
 use provision::ProvisionArgs;
@@ -81,7 +88,10 @@ enum Command {
     Broker(BrokerCommand),
     Shards(ShardsArgs),
     Sweep(SweepArgs),
+    Matrix(MatrixArgs),
     Paper(PaperArgs),
+    Aggregate(AggregateArgs),
+    Craft(CraftArgs),
     List(ListArgs),
     Schema(SchemaArgs),
     Build(BuildArgs),
@@ -139,7 +149,10 @@ impl Command {
             Command::Broker(command) => command.run(),
             Command::Shards(args) => args.run(catalogue),
             Command::Sweep(args) => args.run(catalogue, stop),
+            Command::Matrix(args) => args.run(catalogue, stop),
             Command::Paper(args) => args.run(stop),
+            Command::Aggregate(args) => args.run(catalogue),
+            Command::Craft(args) => args.run(catalogue),
             Command::List(args) => args.run(catalogue),
             Command::Schema(args) => args.run(catalogue),
             Command::Build(args) => args.run(),

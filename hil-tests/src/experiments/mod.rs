@@ -5,9 +5,11 @@
 //! - [`agreement`]: how far the results of benches differ.
 //! - [`demo`]: the experiment of the README's first command.
 //! - [`sweep`]: many runs, as a grid over scenario keys.
+//! - [`matrix`]: attacks by defenses.
 //! - [`paper`]: the tables and figures of the paper.
 
 pub mod agreement;
 pub mod demo;
+pub mod matrix;
 pub mod paper;
 pub mod sweep;

@@ -13,6 +13,7 @@
 
 mod access;
 mod agreement;
+mod arrays;
 #[path = "../../../shared/learning/tests/arrows.rs"]
 mod arrows;
 mod bad_input;
@@ -33,6 +34,7 @@ mod faults;
 mod flooding;
 mod keys;
 mod lab;
+mod matrix;
 mod misbehaviour;
 mod mosquitto;
 mod parting;

@@ -67,7 +67,7 @@ pub use data::Data;
 pub use error::ScenarioError;
 pub use roles::AttackRounds;
 pub use sections::{Aggregation, Attack, Evaluation, Fleet, ResultModel, Timing};
-pub use settings::key_of;
+pub use settings::{key_of, table_of};
 
 use learning::data::Source;
 use learning::models::Architecture;

@@ -66,7 +66,20 @@ impl Catalogue {
     /// # Errors
     /// As [`Catalogue::load`].
     pub fn parse(&self, file: &str, text: &str, settings: &[String]) -> Result<Scenario, ScenarioError> {
-        let mut table: Table = toml_file::parse(file, text)?;
+        self.read(file, text, toml_file::parse(file, text)?, settings)
+    }
+
+    /// As [`Catalogue::parse`], of a file whose `text` holds more than the scenario, which is in `table`.
+    ///
+    /// # Errors
+    /// As [`Catalogue::load`].
+    pub fn read(
+        &self,
+        file: &str,
+        text: &str,
+        mut table: Table,
+        settings: &[String],
+    ) -> Result<Scenario, ScenarioError> {
         let source = Source { file, text, settings };
         self.resolve(&table).map_err(|misfit| source.locate(misfit))?;
         for key in ["dataset", "model"] {

@@ -43,7 +43,8 @@ pub struct Entry<T: ?Sized> {
 }
 
 /// Settings that are not those of the thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
 pub struct Misfit {
     /// The key, or that of what names the thing.
     pub key: String,

@@ -18,6 +18,20 @@ pub(super) fn unique(setting: &str, earlier: &[String]) -> Result<(), String> {
     }
 }
 
+/// A table of nothing but `settings`, `key=value` each.
+///
+/// # Errors
+/// The setting that is none, or whose key another has.
+pub fn table_of(settings: &[String]) -> Result<Table, String> {
+    let mut table = Table::new();
+    for (position, setting) in settings.iter().enumerate() {
+        let read = unique(setting, &settings[..position]);
+        let read = read.and_then(|()| with_setting(&table, setting, |_| Ok(())));
+        table = read.map_err(|message| format!("`{}`: {message}", one_line(setting)))?;
+    }
+    Ok(table)
+}
+
 /// The dotted key of `key=value`.
 pub fn key_of(setting: &str) -> &str {
     setting.split_once('=').map_or(setting, |(key, _)| key).trim()

@@ -3,6 +3,7 @@
 mod attack;
 mod classes;
 mod devices;
+pub mod heat_map;
 mod html;
 pub mod page;
 mod participation;

@@ -41,7 +41,7 @@ const INK: RGBColor = RGBColor(0x55, 0x55, 0x56);
 /// Stand-in for the colour of the grid.
 const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xde);
 /// What the style sheet's colours are where no page says so: those of the pages.
-const COLOURS: &str = "svg{--muted:#5c6268;--line:#dcdfe2}\
+pub(super) const COLOURS: &str = "svg{--muted:#5c6268;--line:#dcdfe2}\
     @media(prefers-color-scheme:dark){svg{--muted:#a3abb3;--line:#34393f}}";
 
 /// Pixels are integers to the drawing library: drawn at twice the size it is shown at, curves stay smooth.

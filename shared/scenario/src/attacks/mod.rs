@@ -46,6 +46,8 @@ mod statistics;
 mod tailored;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod trigger;
 mod trimmed_mean;
 mod view;

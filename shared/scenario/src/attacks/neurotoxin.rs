@@ -86,14 +86,14 @@ impl Neurotoxin {
         self.poison.of(&self.trigger, &self.flip)
     }
 
-    /// Ones at the coordinates of largest change, `top` d of them, rounded, or as many as have changed; of equal ones at
+    /// Ones at the coordinates of largest change, `top` d of them, rounded down, or as many as have changed; of equal ones at
     /// the lowest.
     fn left_alone(&self, global: &[f32], last: &[f32]) -> Vec<u8> {
         let change = |(now, before): (&f32, &f32)| (f64::from(*now) - f64::from(*before)).abs();
         let changes: Vec<f64> = global.iter().zip(last).map(change).collect();
         let moved = (0_u32..).zip(&changes).filter(|(_, change)| **change > 0.0);
         let mut largest: Vec<u32> = moved.map(|(coordinate, _)| coordinate).collect();
-        let count = (self.top * changes.len() as f64).round() as usize;
+        let count = (self.top * changes.len() as f64 + 1e-9) as usize;
         if count < largest.len() {
             let first =
                 |a: &u32, b: &u32| changes[*b as usize].total_cmp(&changes[*a as usize]).then(a.cmp(b));
@@ -130,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn it_is_a_share_of_the_coordinates_rounded_and_the_lowest_of_equal_ones() {
+    fn it_is_a_share_of_the_coordinates_rounded_down_and_the_lowest_of_equal_ones() {
         let last = vec![0.0; 100];
         let changed: Vec<f32> = (0..100).map(|at| if at % 2 == 0 { 1.0 } else { -1.0 }).collect();
-        for (top, count) in [(0.0, 0), (0.004, 0), (0.005, 1), (0.05, 5), (0.07, 7), (0.99, 99)] {
+        for (top, count) in [(0.0, 0), (0.009, 0), (0.01, 1), (0.05, 5), (0.07, 7), (0.99, 99)] {
             let mask = Neurotoxin { top, ..Neurotoxin::default() }.left_alone(&changed, &last);
             assert_eq!(mask, [vec![1; count], vec![0; 100 - count]].concat());
         }

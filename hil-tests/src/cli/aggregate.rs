@@ -1,0 +1,84 @@
+//! `hil aggregate`.
+
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use input::npy::{self, Array};
+use robust::{Byzantine, Context, Executor as _, InContext, Processors, Updates};
+use scenario::catalogue::Catalogue;
+use scenario::table_of;
+
+use super::arrays::{Models, vector};
+use super::common::{Ending, UsageError};
+
+/// Aggregate updates of your own by one of the rules
+///
+///   cargo hil aggregate krum updates.npy --byzantine 20 --out aggregate.npy
+///   cargo hil aggregate geometric-median updates.npy --byzantine 20 --set smoothing=0.1 --set steps=3 --out aggregate.npy
+///
+/// `hil list rules` lists the rules. What a rule keeps from round to round is as at the beginning of a run.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct AggregateArgs {
+    /// The rule
+    rule: String,
+    #[command(flatten)]
+    models: Models,
+    /// How many of the devices are assumed to be Byzantine
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    byzantine: usize,
+    /// Set one key of the rule, as in --set trim=3; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// How many examples each device has trained on, m numbers, for a rule that weighs by them
+    #[arg(long, value_name = "FILE")]
+    examples: Option<PathBuf>,
+    /// What the aggregator has trained itself, d numbers, for a rule that wants it
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
+    /// The seed of what a rule draws
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Where the aggregate goes, d numbers in numpy's format
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl AggregateArgs {
+    /// Aggregates.
+    ///
+    /// # Errors
+    /// A rule, setting or file that is unusable, and what the rule says against the updates.
+    pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
+        let settings = table_of(&self.settings).map_err(UsageError)?;
+        let rule = catalogue.rules.choose(&self.rule, settings, &|rule| rule.resolve(self.byzantine));
+        let rule = rule.map_err(|misfit| UsageError(misfit.to_string()))?;
+        let matrix = self.models.read()?;
+        let examples = self.examples.as_deref().map(|path| vector(path, matrix.devices())).transpose()?;
+        let examples: Option<Vec<f64>> = examples.map(|counts| counts.into_iter().map(f64::from).collect());
+        let root = self.root.as_deref().map(|path| vector(path, matrix.dimension())).transpose()?;
+        let update = |root: Vec<f32>| -> Arc<[f32]> {
+            root.iter().zip(&matrix.global).map(|(value, origin)| value - origin).collect()
+        };
+        let root = root.map(update);
+        let rows = matrix.rows();
+        let byzantine = Byzantine::of(self.byzantine);
+        rule.check(rows.len(), byzantine).map_err(|unfit| UsageError(unfit.to_string()))?;
+        let updates = Updates::new(&rows, examples.as_deref())?.from_origin(&matrix.global)?;
+        let devices: Vec<u32> = (0..rows.len() as u32).collect();
+        let context =
+            Context { state: None, devices: &devices, seed: self.seed, round: 1, root: root.as_ref() };
+        let rule = InContext { rule: &*rule, context };
+        let aggregate = Processors.aggregate(&rule, &updates, byzantine)?;
+        let used = aggregate.used.len();
+        let array = Array { shape: vec![matrix.dimension()], values: aggregate.values };
+        npy::write(&self.out, &array).with_context(|| self.out.display().to_string())?;
+        let (devices, out) = (rows.len(), self.out.display());
+        link::print(format_args!("{}: {used} of {devices} rows have a part in {out}", self.rule))?;
+        Ok(Ending::Finished)
+    }
+}

@@ -1,0 +1,162 @@
+//! Arrays of numbers in numpy's format (`.npy`).
+
+use std::fs;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+
+use npyz::{NpyFile, Order, WriterBuilder as _};
+
+use crate::files;
+use crate::toml_file::FileError;
+
+/// An array of 32-bit floats, the last dimension innermost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// How long it is in each dimension.
+    pub shape: Vec<usize>,
+    /// Its values, as many as the shape says.
+    pub values: Vec<f32>,
+}
+
+/// Reads the array in the file `path`: of floats or whole numbers, which are rounded to 32-bit floats.
+///
+/// # Errors
+/// [`FileError`]: the file cannot be read, is no such file, or has fewer or more values than its shape says, or one that
+/// a 32-bit float does not hold.
+pub fn read(path: &Path) -> Result<Array, FileError> {
+    let file = path.display().to_string();
+    let bytes = fs::read(path).map_err(|cause| FileError::Unreadable { file: file.clone(), cause })?;
+    parse(&bytes).map_err(|(key, message)| FileError::invalid(&file, key, message))
+}
+
+/// What is wrong with a file: with what of it, and how.
+type Wrong = (&'static str, String);
+
+fn parse(bytes: &[u8]) -> Result<Array, Wrong> {
+    let no_array = |error: io::Error| {
+        ("header", format!("{error}; expected what `numpy.save` writes, one array in a file"))
+    };
+    let mut rest = bytes;
+    let npy = NpyFile::new(&mut rest).map_err(no_array)?;
+    let header = npy.header();
+    let (kind, shape, order) = (header.dtype(), header.shape().to_vec(), header.order());
+    let size = kind.num_bytes().filter(|size| *size > 0);
+    let unusable =
+        || ("dtype", format!("{} is no plain number; save `array.astype('float32')`", kind.descr()));
+    let size = size.ok_or_else(unusable)?;
+    let count = shape.iter().try_fold(size as u64, |bytes, length| bytes.checked_mul(*length));
+    let rest = npy.into_inner();
+    // Before anything is allocated for them.
+    if count != Some(rest.len() as u64) {
+        let announced = count.map_or_else(|| "more than can be".to_owned(), |count| count.to_string());
+        let message =
+            format!("{shape:?} takes {announced} bytes, and the file has {}; save it again", rest.len());
+        return Err(("shape", message));
+    }
+    let npy = NpyFile::new(bytes).map_err(no_array)?;
+    let values = numbers(npy).ok_or_else(unusable)?;
+    let values = values.map_err(|error| ("values", error.to_string()))?;
+    if let Some(place) = values.iter().position(|value| value.is_infinite()) {
+        return Err(("values", format!("the {}. value is beyond what a 32-bit float holds", place + 1)));
+    }
+    let shape: Vec<usize> = shape.into_iter().map(|length| length as usize).collect();
+    match (order, &shape[..]) {
+        (Order::Fortran, &[rows, columns]) => {
+            let at = |place: usize| values[place % columns * rows + place / columns];
+            Ok(Array { values: (0..values.len()).map(at).collect(), shape })
+        }
+        (Order::Fortran, [_, _, ..]) => {
+            Err(("fortran_order", "save `numpy.ascontiguousarray(array)`".to_owned()))
+        }
+        _ => Ok(Array { shape, values }),
+    }
+}
+
+/// The values of a file in the order in which they stand there; `None` if they are no numbers.
+fn numbers(mut npy: NpyFile<&[u8]>) -> Option<io::Result<Vec<f32>>> {
+    macro_rules! try_each {
+        ($($number:ty),+) => {
+            $(npy = match npy.try_data::<$number>() {
+                Ok(values) => return Some(values.map(|value| Ok(value? as f32)).collect()),
+                Err(npy) => npy,
+            };)+
+        };
+    }
+    try_each!(f32, f64, u8, i8, u16, i16, u32, i32, u64, i64);
+    drop(npy);
+    None
+}
+
+/// Replaces the file `path` by `array`, as 32-bit floats.
+///
+/// # Errors
+/// What the operating system says.
+pub fn write(path: &Path, array: &Array) -> io::Result<()> {
+    let shape: Vec<u64> = array.shape.iter().map(|length| *length as u64).collect();
+    files::replace(path, 0o666, |file| {
+        let mut file = BufWriter::new(file);
+        let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
+        let mut writer = options.writer(&mut file).begin_nd()?;
+        writer.extend(array.values.iter().copied())?;
+        writer.finish()?;
+        file.flush()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file as numpy writes it.
+    fn file(header: &str, values: &[u8]) -> Vec<u8> {
+        let text = format!("{header:117}\n");
+        [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), values].concat()
+    }
+
+    fn floats(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        for shape in [vec![2, 3], vec![6], vec![1, 3, 2], vec![0, 4]] {
+            let count = shape.iter().product();
+            let array = Array { shape, values: (0..count).map(|value| value as f32).collect() };
+            write(&path, &array).unwrap();
+            assert_eq!(read(&path).unwrap(), array);
+        }
+    }
+
+    #[test]
+    fn numbers_of_each_kind_and_order_are_read() {
+        let c = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
+        let array = parse(&file(c, &floats(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))).unwrap();
+        assert_eq!(array, Array { shape: vec![2, 3], values: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0] });
+        let fortran = c.replace("False", "True");
+        assert_eq!(parse(&file(&fortran, &floats(&[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]))).unwrap(), array);
+        let bytes = c.replace("<f4", "|u1");
+        assert_eq!(parse(&file(&bytes, &[1, 2, 3, 4, 5, 6])).unwrap(), array);
+        let doubles: Vec<u8> =
+            array.values.iter().flat_map(|value| f64::from(*value).to_be_bytes()).collect();
+        assert_eq!(parse(&file(&c.replace("<f4", ">f8"), &doubles)).unwrap(), array);
+    }
+
+    #[test]
+    fn what_is_no_array_of_numbers_says_why() {
+        let header = |descr: &str, shape: &str| {
+            format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}")
+        };
+        let wrong = |bytes: &[u8]| parse(bytes).unwrap_err().0;
+        assert_eq!(wrong(b"a,b\n1,2\n"), "header");
+        assert_eq!(wrong(&[]), "header");
+        assert_eq!(wrong(&file("{'descr': ", &[])), "header");
+        assert_eq!(wrong(&file(&header("'|O'", "(1,)"), &[0; 8])), "dtype");
+        assert_eq!(wrong(&file(&header("[('a', '<f4'), ('b', '<i4')]", "(1,)"), &[0; 8])), "dtype");
+        assert_eq!(wrong(&file(&header("'<f4'", "(2, 2)"), &[0; 12])), "shape");
+        assert_eq!(wrong(&file(&header("'<f4'", "(2, 2)"), &[0; 20])), "shape");
+        assert_eq!(wrong(&file(&header("'<f4'", "(4294967296, 536870912)"), &[0; 4])), "shape");
+        assert_eq!(wrong(&file(&header("'<f8'", "(1,)"), &1e39_f64.to_le_bytes())), "values");
+    }
+}
