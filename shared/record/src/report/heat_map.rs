@@ -60,10 +60,10 @@ impl HeatMap {
                 @for (place, (share, framed)) in self.cells.iter().enumerate() {
                     @let (x, y) = (x(place % self.columns.len()), y(place / self.columns.len()));
                     @if let Some(share) = share {
-                        rect x=(x + 1) y=(y + 1) width=(CELL.0 - 2) height=(CELL.1 - 2) fill=(colour(*share));
+                        rect x=(x + 1) y=(y + 1) width=(CELL.0 - 2) height=(CELL.1 - 2) fill=(colour(*share)) {}
                         @if *framed {
                             rect x=(x + 2) y=(y + 2) width=(CELL.0 - 4) height=(CELL.1 - 4) fill="none"
-                                style="stroke:var(--muted)" stroke-width="4";
+                                style="stroke:var(--muted)" stroke-width="4" {}
                         }
                         text x=(x + CELL.0 / 2) y=(y + CELL.1 / 2) text-anchor="middle" dominant-baseline="central"
                             font-weight=(if *framed { "700" } else { "400" })
@@ -123,6 +123,7 @@ mod tests {
         }
         assert_eq!(svg.matches("stroke-width").count(), 1);
         assert_eq!(svg.matches("<rect").count(), 4);
+        assert_eq!(svg.matches("</rect>").count(), 4, "what is not closed swallows what follows");
     }
 
     #[test]
