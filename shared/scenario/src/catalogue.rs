@@ -110,6 +110,10 @@ impl Catalogue {
         );
         partitions.add::<data::LabelGroups>("label-groups");
         partitions.add::<data::Iid>("iid");
+        partitions.add::<data::Dirichlet>("dirichlet");
+        partitions.add::<data::LabelShards>("shards");
+        partitions.add::<data::Similarity>("similarity");
+        partitions.add::<data::Quantity>("quantity");
 
         Catalogue {
             models: models.ours(),

@@ -149,8 +149,9 @@ fn a_partition_has_keys_of_its_own_in_the_table_of_the_fleet() {
         "s.toml:7: the partition `iid` has no `non-iid`, nor any other setting"
     );
     assert_eq!(
-        refused("", &["fleet.partition=dirichlet"]),
-        "--set fleet.partition=dirichlet: unknown partition `dirichlet`; known are `label-groups`, `iid`"
+        refused("", &["fleet.partition=zipf"]),
+        "--set fleet.partition=zipf: unknown partition `zipf`; known are `label-groups`, `iid`, `dirichlet`, `shards`, \
+         `similarity`, `quantity`"
     );
     assert_eq!(
         refused("devcies = 3", &[]),
