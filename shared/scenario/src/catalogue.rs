@@ -36,6 +36,9 @@ impl Catalogue {
         models.add::<models::LogisticRegression>("logistic-regression");
         models.add::<models::Dnn>("dnn");
         models.add::<models::ResNet20>("resnet20");
+        models.add::<models::CnnByzfl>("cnn-byzfl");
+        models.add::<models::CnnMcmahan>("cnn-mcmahan");
+        models.add::<models::TwoNn>("2nn");
 
         let mut rules =
             Registry::<dyn Rule>::new("aggregation rule", "rule", &["rule", "byzantine", "round-quorum"]);

@@ -77,7 +77,7 @@ fn a_model_is_named_by_itself_or_in_a_table() {
     ] {
         assert_eq!(scenario.unwrap().digest(), dnn.digest());
     }
-    let known = "unknown model `svm`; known are `logistic-regression`, `dnn`, `resnet20`";
+    let known = "unknown model `svm`; known are `logistic-regression`, `dnn`, `resnet20`, `cnn-byzfl`, `cnn-mcmahan`, `2nn`";
     let refused = |text: &str, settings: &[&str]| read(text, settings).unwrap_err();
     assert_eq!(refused(&MINIMAL.replace("logistic-regression", "svm"), &[]), format!("s.toml:3: {known}"));
     assert_eq!(refused(&table("svm"), &[]), format!("s.toml:3: {known}"));

@@ -81,7 +81,10 @@ impl Evaluator {
 mod tests {
     use learning::data::Features;
     use learning::evaluation::{evaluate, evaluate_classes};
-    use learning::models::{Architecture, Dnn, LogisticRegression, Model, ResNet20, build, many_devices};
+    use learning::models::{
+        Architecture, CnnByzfl, CnnMcmahan, Dnn, LogisticRegression, Model, ResNet20, TwoNn, build,
+        many_devices,
+    };
     use learning::random::{Purpose, stream};
 
     use super::super::testing::device;
@@ -110,11 +113,14 @@ mod tests {
 
     #[test]
     fn models_are_as_good_as_elsewhere() {
-        let cases: [(&dyn Architecture, &[usize]); 4] = [
+        let cases: [(&dyn Architecture, &[usize]); 7] = [
             (&LogisticRegression {}, &[5, 3]),
             (&Dnn {}, &[13, 12]),
             (&Dnn {}, &[7]),
             (&ResNet20 {}, &[9, 8]),
+            (&CnnByzfl {}, &[16, 17]),
+            (&CnnMcmahan {}, &[6, 5]),
+            (&TwoNn {}, &[3, 4]),
         ];
         for (architecture, shape) in cases {
             let batches = || vec![batch(shape, 8), batch(shape, 6)];

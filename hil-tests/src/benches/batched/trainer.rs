@@ -184,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn the_networks_of_other_papers_learn_for_many_devices_what_they_do_for_each() {
+        assert_trained_alike("cnn-byzfl", &[16, 17], &[5, 5, 3], (3, 1e-4));
+        assert_trained_alike("cnn-mcmahan", &[6, 5], &[5, 5, 3], (3, 1e-4));
+        assert_trained_alike("2nn", &[3, 4], &[5, 5, 3], (3, 1e-4));
+    }
+
+    #[test]
     fn resnet20_of_many_devices_learns_what_each_would() {
         // Sides that are halved with a rest, and without. What rounding does in one step, the next multiplies.
         assert_trained_alike("resnet20", &[7, 8], &[5, 5, 3], (1, 1e-3));

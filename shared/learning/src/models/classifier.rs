@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_batch_that_does_not_fit_is_named() {
         for architecture in ALL {
-            let model = build(architecture, &[12, 12], 2).unwrap();
+            let model = build(architecture, &[16, 16], 2).unwrap();
             let parameters = vec![0.0; model.layout().dimension()];
             let refusal = |parameters: &[f32], features: usize, shape: &[usize], labels: &[u32]| {
                 let batch = Batch {
@@ -139,12 +139,12 @@ mod tests {
                 assert_eq!(refused.to_string(), model.logits(parameters, &batch).unwrap_err().to_string());
                 refused
             };
-            let shape = &[12, 12];
-            assert!(matches!(refusal(&parameters[1..], 144, shape, &[0]), ModelError::Parameters(_)));
-            assert!(matches!(refusal(&parameters, 144, &[144], &[0]), ModelError::BatchShape { .. }));
-            assert!(matches!(refusal(&parameters, 145, shape, &[0]), ModelError::BatchLength { .. }));
+            let shape = &[16, 16];
+            assert!(matches!(refusal(&parameters[1..], 256, shape, &[0]), ModelError::Parameters(_)));
+            assert!(matches!(refusal(&parameters, 256, &[256], &[0]), ModelError::BatchShape { .. }));
+            assert!(matches!(refusal(&parameters, 257, shape, &[0]), ModelError::BatchLength { .. }));
             assert!(matches!(refusal(&parameters, 0, shape, &[]), ModelError::Empty));
-            let label = refusal(&parameters, 288, shape, &[1, 2]);
+            let label = refusal(&parameters, 512, shape, &[1, 2]);
             assert!(matches!(label, ModelError::Label { example: 1, label: 2, classes: 2 }), "{label}");
         }
     }
@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn parameters_that_are_not_finite_give_values_that_are_not_finite() {
         for architecture in ALL {
-            let model = build(architecture, &[12, 12], 3).unwrap();
-            let batch = random_batch(&[12, 12], 3, 2);
+            let model = build(architecture, &[16, 16], 3).unwrap();
+            let batch = random_batch(&[16, 16], 3, 2);
             for value in [f32::NAN, f32::INFINITY, f32::MAX] {
                 let parameters = vec![value; model.layout().dimension()];
                 let (loss, gradient) = model.loss_and_gradient(&parameters, &batch).unwrap();

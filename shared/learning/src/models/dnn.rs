@@ -5,118 +5,38 @@
 //! padding. A side of 28 becomes 26, 13, 11, 5. On table rows of shape `[features]`, where a convolution
 //! makes no sense, the fully connected part alone.
 
-use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::classifier::{Classifier, Network};
-use super::convolution::{Convolution, convolution_with_pooling};
-use super::linear::linear;
-use super::many::plain;
-use super::rectifier::relu;
-use super::reversal::channel_by_channel;
-use super::{Architecture, ManyDevices, Model, ModelError, layers};
-use crate::parameters::{Entry, Layout};
-use crate::random::Stream;
+use super::classifier::Classifier;
+use super::feed_forward::FeedForward;
+use super::{Architecture, Model, ModelError};
 
-const CHANNELS: [usize; 2] = [30, 50];
-const HIDDEN: usize = 200;
-const KERNEL: usize = 3;
+const TABLE_7A: FeedForward = FeedForward {
+    name: "dnn",
+    supported: "[features], or [height, width] of at least 10 x 10",
+    channels: &[30, 50],
+    kernel: 3,
+    padding: 0,
+    hidden: &[200],
+};
 
 /// The paper's Table 7a: convolutional on pictures, its fully connected part alone on rows of a table.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Dnn {}
 
 impl Architecture for Dnn {
-    fn build(&self, shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {
+    fn build(&self, shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError> {
         Ok(Box::new(classifier(shape, classes)?))
     }
 }
 
-/// Fully connected, with or without convolutions before.
-struct Layers {
-    convolutional: bool,
-}
-
-impl Network for Layers {
-    fn forward(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
-        let pieces = layers::pieces(input, &parameters[0])?;
-        let logits = pieces.iter().map(|piece| self.logits(parameters, piece)).collect::<Result<Vec<_>>>()?;
-        Tensor::cat(&logits, 0)
-    }
-
-    fn initialize(&self, entry: &Entry, values: &mut [f32], random: &mut Stream) {
-        let is_weight = entry.shape.len() > 1;
-        if is_weight {
-            layers::xavier_uniform(&entry.shape, values, random);
-        }
-    }
-
-    fn many_devices(&self, layout: &Layout, shape: &[usize]) -> Option<Box<dyn ManyDevices>> {
-        Some(plain(layout, shape))
-    }
-}
-
-impl Layers {
-    fn logits(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
-        let (features, head) = match parameters {
-            [weight1, bias1, weight2, bias2, head @ ..] if self.convolutional => {
-                let features = convolution(&input.unsqueeze(3)?, weight1, bias1)?;
-                let features = convolution(&features, weight2, bias2)?;
-                // The weight of the next layer counts channel by channel.
-                (channel_by_channel(&features)?, head)
-            }
-            head => (input.clone(), head),
-        };
-        let hidden = relu(&linear(&features, &head[0], &head[1])?)?;
-        linear(&hidden, &head[2], &head[3])
-    }
-}
-
-fn convolution(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    convolution_with_pooling(Convolution { stride: 1, padding: 0 }, input, weight, bias)
-}
-
-fn classifier(shape: &[usize], classes: usize) -> std::result::Result<Classifier<Layers>, ModelError> {
-    let mut tensors = Vec::new();
-    let features = match *shape {
-        [features] => features,
-        [height, width] => {
-            let sides = pooled_side(height).and_then(|height| Some((height, pooled_side(width)?)));
-            let Some((height, width)) = sides else { return Err(unsupported(shape)) };
-            let [first, second] = CHANNELS;
-            tensors.extend([
-                ("conv1.weight", vec![first, 1, KERNEL, KERNEL]),
-                ("conv1.bias", vec![first]),
-                ("conv2.weight", vec![second, first, KERNEL, KERNEL]),
-                ("conv2.bias", vec![second]),
-            ]);
-            second * height * width
-        }
-        _ => return Err(unsupported(shape)),
+fn classifier(shape: &[usize], classes: usize) -> Result<Classifier<FeedForward>, ModelError> {
+    let network = match shape {
+        [_] => FeedForward { channels: &[], ..TABLE_7A },
+        _ => TABLE_7A,
     };
-    tensors.extend([
-        ("fc1.weight", vec![HIDDEN, features]),
-        ("fc1.bias", vec![HIDDEN]),
-        ("fc2.weight", vec![classes, HIDDEN]),
-        ("fc2.bias", vec![classes]),
-    ]);
-    let network = Layers { convolutional: shape.len() == 2 };
-    Ok(Classifier::new(network, Layout::new(tensors), shape, classes))
-}
-
-/// What both convolutions and poolings leave of one side of an image; `None` if nothing.
-fn pooled_side(side: usize) -> Option<usize> {
-    let left = CHANNELS.iter().try_fold(side, |side, _| Some(side.checked_sub(KERNEL - 1)? / 2));
-    left.filter(|&left| left > 0)
-}
-
-fn unsupported(shape: &[usize]) -> ModelError {
-    ModelError::UnsupportedShape {
-        model: "dnn",
-        shape: shape.to_vec(),
-        supported: "[features], or [height, width] of at least 10 x 10",
-    }
+    network.classifier(shape, classes)
 }
 
 #[cfg(test)]

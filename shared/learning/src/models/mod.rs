@@ -8,7 +8,8 @@
 //!   memory as `[batch, height, width, channels]`.
 //! - `gemm`, `operands`: what those operations share.
 //! - `layers`: what networks share besides: loss, initial weights, evaluation in pieces.
-//! - `dnn`, `resnet20`: the networks, one file each.
+//! - `dnn`, `cnn_byzfl`, `cnn_mcmahan`, `two_nn`, `resnet20`: the networks, one file each; `feed_forward`: what all but the last
+//!   have in common.
 //! - `logistic_regression`: without candle, because simulations of many devices train it all the time.
 //! - `many`: models of many devices at once.
 //! - `input`: the check of parameters and batch that all of them make.
@@ -24,8 +25,11 @@ use crate::parameters::{Layout, Parameters, ParametersError};
 use crate::random::Stream;
 
 mod classifier;
+mod cnn_byzfl;
+mod cnn_mcmahan;
 mod convolution;
 mod dnn;
+mod feed_forward;
 mod gemm;
 #[cfg(test)]
 mod gradient_check;
@@ -39,12 +43,16 @@ mod operands;
 mod rectifier;
 mod resnet20;
 mod reversal;
+mod two_nn;
 
 pub use classifier::{Classifier, Network};
+pub use cnn_byzfl::CnnByzfl;
+pub use cnn_mcmahan::CnnMcmahan;
 pub use dnn::Dnn;
 pub use logistic_regression::LogisticRegression;
 pub use many::{ManyDevices, many_devices};
 pub use resnet20::ResNet20;
+pub use two_nn::TwoNn;
 
 /// The largest example: 512 x 512 pixels. Together with [`MAX_CLASSES`] it keeps the size of every model
 /// countable in 32 bits, on the boards and on the wire.
@@ -178,7 +186,8 @@ pub enum ModelError {
 pub(super) mod tests {
     use super::*;
 
-    pub(super) const ALL: [&dyn Architecture; 3] = [&LogisticRegression {}, &Dnn {}, &ResNet20 {}];
+    pub(super) const ALL: [&dyn Architecture; 6] =
+        [&LogisticRegression {}, &Dnn {}, &ResNet20 {}, &CnnByzfl {}, &CnnMcmahan {}, &TwoNn {}];
 
     #[test]
     fn shapes_and_classes_no_model_can_have_are_refused() {

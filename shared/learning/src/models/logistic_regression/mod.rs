@@ -61,7 +61,7 @@ impl Model for Regression {
     }
 
     fn many_devices(&self) -> Option<Box<dyn ManyDevices>> {
-        Some(plain(&self.layout, &self.input.shape))
+        Some(plain(&self.layout, &self.input.shape, 0))
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn block(blocked: &Tensor, values: &Tensor) -> Result<Tensor> {
     blocked.where_cond(&values.zeros_like()?, values)
 }
 
-/// The weight of a convolution, `[m, out, in, 3, 3]`, as that of its windows.
+/// The weight of a convolution, `[m, out, in, k, k]`, as that of its windows.
 pub(super) fn flat(weight: &Tensor) -> Result<Tensor> {
     weight.flatten_from(2)
 }

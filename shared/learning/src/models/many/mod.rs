@@ -6,7 +6,7 @@
 //! # Layout
 //! - This file: [`ManyDevices`], and networks of layers as such.
 //! - `one_by_one`: any model, one device after the other.
-//! - `plain`: logistic regression and the paper's network; `residual`: `ResNet20`.
+//! - `plain`: networks of layers one after the other, logistic regression among them; `residual`: `ResNet20`.
 //! - `layers`, `windows`, `pooling`: what those are made of.
 //!
 //! The networks differentiate by hand: see `docs/performance.md` for what that saves.
@@ -19,7 +19,6 @@ mod residual;
 mod windows;
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
@@ -76,14 +75,14 @@ trait Layers: Send + Sync {
     type Layer;
 
     /// As [`ManyDevices::values_at_a_time`].
-    const VALUES_AT_A_TIME: usize;
+    fn values_at_a_time(&self) -> usize;
 
     /// The logits, `[m, n, classes]`, for `examples`, `[m, n, ..shape of one example]`, under `weights`, the tensors of
     /// the layout in its order, `[m, ...]` each.
-    fn forward(weights: &[Tensor], examples: &Tensor, tape: &mut Tape<Self::Layer>) -> Result<Tensor>;
+    fn forward(&self, weights: &[Tensor], examples: &Tensor, tape: &mut Tape<Self::Layer>) -> Result<Tensor>;
 
     /// The gradient of each of `weights`, from the `gradient` of the logits.
-    fn back(weights: &[Tensor], tape: Tape<Self::Layer>, gradient: Tensor) -> Result<Vec<Tensor>>;
+    fn back(&self, weights: &[Tensor], tape: Tape<Self::Layer>, gradient: Tensor) -> Result<Vec<Tensor>>;
 }
 
 /// What layers remember for the way back, if there is one.
@@ -101,14 +100,14 @@ impl<T> Tape<T> {
 struct Batched<L> {
     weights: Vec<Vec<usize>>,
     example: Vec<usize>,
-    layers: PhantomData<L>,
+    layers: L,
 }
 
 impl<L: Layers> Batched<L> {
-    /// The network with weights of this `layout`, for examples of `shape`.
-    fn new(layout: &Layout, shape: &[usize]) -> Self {
+    /// The network of these `layers` with weights of this `layout`, for examples of `shape`.
+    fn new(layers: L, layout: &Layout, shape: &[usize]) -> Self {
         let weights = layout.entries().iter().map(|entry| entry.shape.clone()).collect();
-        Batched { weights, example: shape.to_vec(), layers: PhantomData }
+        Batched { weights, example: shape.to_vec(), layers }
     }
 
     /// Examples in their shape, `[m, n, ...]`.
@@ -140,19 +139,19 @@ impl<L: Layers> ManyDevices for Batched<L> {
     ) -> std::result::Result<(Tensor, Tensor), ModelError> {
         let weights = self.weights(parameters)?;
         let mut tape = Tape(Some(Vec::new()));
-        let logits = L::forward(&weights, &self.shaped(examples)?, &mut tape)?;
+        let logits = self.layers.forward(&weights, &self.shaped(examples)?, &mut tape)?;
         let (loss, gradient) = cross_entropy(&logits, right)?;
-        let learnt = L::back(&weights, tape, gradient)?;
+        let learnt = self.layers.back(&weights, tape, gradient)?;
         let learnt = learnt.iter().map(|gradient| gradient.flatten_from(1)).collect::<Result<Vec<_>>>()?;
         Ok((loss, Tensor::cat(&learnt, 1)?))
     }
 
     fn logits(&self, parameters: &Tensor, examples: &Tensor) -> std::result::Result<Tensor, ModelError> {
-        Ok(L::forward(&self.weights(parameters)?, &self.shaped(examples)?, &mut Tape(None))?)
+        Ok(self.layers.forward(&self.weights(parameters)?, &self.shaped(examples)?, &mut Tape(None))?)
     }
 
     fn values_at_a_time(&self) -> usize {
-        L::VALUES_AT_A_TIME
+        self.layers.values_at_a_time()
     }
 }
 

@@ -1,5 +1,5 @@
-//! Convolutions 3 x 3, each pooled and rectified, then fully connected layers, rectified but for the last: logistic
-//! regression is one of those, the paper's network two of each.
+//! Convolutions, each pooled and rectified, then fully connected layers, rectified but for the last: logistic regression is one
+//! of those, the paper's network two of each.
 
 use candle_core::{Result, Tensor};
 
@@ -9,16 +9,25 @@ use super::windows::{Convolution, Windows};
 use super::{Batched, HUNDRED_DEVICES, Layers, ManyDevices, Tape};
 use crate::parameters::Layout;
 
-/// Only where the whole kernel fits.
-const CONVOLUTION: Convolution = Convolution { stride: 1, padding: 0 };
-
-/// Any number of convolutions, and of fully connected layers after them, with parameters of this `layout`, for examples of
-/// `shape`.
-pub(in crate::models) fn plain(layout: &Layout, shape: &[usize]) -> Box<dyn ManyDevices> {
-    Box::new(Batched::<Plain>::new(layout, shape))
+/// Any number of convolutions, with so many rows and columns of zeros around what they take, and of fully connected layers
+/// after them, with parameters of this `layout`, for examples of `shape`.
+pub(in crate::models) fn plain(layout: &Layout, shape: &[usize], padding: usize) -> Box<dyn ManyDevices> {
+    let window = |weight: &[usize]| match *weight {
+        [_, inputs, height, width] => inputs * height * width,
+        _ => 0,
+    };
+    let largest_window = layout.entries().iter().map(|entry| window(&entry.shape)).max().unwrap_or(0);
+    Box::new(Batched::new(Plain { padding, largest_window }, layout, shape))
 }
 
-struct Plain;
+struct Plain {
+    padding: usize,
+    /// Values under a kernel of the convolution that has most.
+    largest_window: usize,
+}
+
+/// Values under the largest kernel of the paper's network.
+const PAPERS_WINDOW: usize = 30 * 3 * 3;
 
 /// What a layer remembers for the way back.
 pub(super) enum Layer {
@@ -38,13 +47,15 @@ pub(super) enum Layer {
 }
 
 /// Takes weights and biases in turn. A minibatch of 32 from MNIST for each of a hundred devices takes 1.5 GB with the
-/// paper's network.
+/// paper's network; networks with larger windows train fewer devices at a time.
 impl Layers for Plain {
     type Layer = Layer;
 
-    const VALUES_AT_A_TIME: usize = HUNDRED_DEVICES;
+    fn values_at_a_time(&self) -> usize {
+        HUNDRED_DEVICES * PAPERS_WINDOW / self.largest_window.max(PAPERS_WINDOW)
+    }
 
-    fn forward(weights: &[Tensor], examples: &Tensor, tape: &mut Tape<Layer>) -> Result<Tensor> {
+    fn forward(&self, weights: &[Tensor], examples: &Tensor, tape: &mut Tape<Layer>) -> Result<Tensor> {
         let (devices, count) = (examples.dim(0)?, examples.dim(1)?);
         let is_convolution = |weight: &Tensor| weight.rank() == 5;
         let convolutions = weights.chunks_exact(2).filter(|layer| is_convolution(&layer[0])).count();
@@ -53,7 +64,8 @@ impl Layers for Plain {
         if convolutions > 0 {
             let mut images = examples.flatten(0, 1)?.unsqueeze(3)?;
             for layer in convolutional.chunks_exact(2) {
-                let windows = CONVOLUTION.windows(&images, devices)?;
+                let convolution = Convolution { kernel: layer[0].dim(4)?, stride: 1, padding: self.padding };
+                let windows = convolution.windows(&images, devices)?;
                 let values = linear(&windows.values, &flat(&layer[0])?, &layer[1])?;
                 let (height, width) = windows.sides;
                 let (pooled, pooling) = pool(&values.reshape((devices * count, height, width, ()))?)?;
@@ -81,7 +93,7 @@ impl Layers for Plain {
         Ok(features)
     }
 
-    fn back(weights: &[Tensor], tape: Tape<Layer>, mut gradient: Tensor) -> Result<Vec<Tensor>> {
+    fn back(&self, weights: &[Tensor], tape: Tape<Layer>, mut gradient: Tensor) -> Result<Vec<Tensor>> {
         let mut pairs = weights.chunks_exact(2).rev();
         let mut learnt = Vec::new();
         for layer in tape.0.into_iter().flatten().rev() {

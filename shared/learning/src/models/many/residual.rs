@@ -12,7 +12,7 @@ const EPSILON: f64 = 1e-5;
 
 /// `ResNet20` with parameters of this `layout`, for examples of `shape`.
 pub(in crate::models) fn residual(layout: &Layout, shape: &[usize]) -> Box<dyn ManyDevices> {
-    Box::new(Batched::<Residual>::new(layout, shape))
+    Box::new(Batched::new(Residual, layout, shape))
 }
 
 struct Residual;
@@ -47,15 +47,17 @@ pub(super) struct Unit {
 impl Layers for Residual {
     type Layer = Layer;
 
-    const VALUES_AT_A_TIME: usize = HUNDRED_DEVICES / 4;
+    fn values_at_a_time(&self) -> usize {
+        HUNDRED_DEVICES / 4
+    }
 
-    fn forward(weights: &[Tensor], examples: &Tensor, tape: &mut Tape<Layer>) -> Result<Tensor> {
+    fn forward(&self, weights: &[Tensor], examples: &Tensor, tape: &mut Tape<Layer>) -> Result<Tensor> {
         let (devices, count) = (examples.dim(0)?, examples.dim(1)?);
         let (body, [weight, bias]) = split(weights)?;
         let mut units = body.chunks_exact(3);
         let mut unit = |images: &Tensor, stride: usize, shortcut: Option<(&Tensor, usize)>| {
             let Some([weight, gamma, beta]) = units.next() else { bail!("ResNet20 lacks weights") };
-            let windows = Convolution { stride, padding: 1 }.windows(images, devices)?;
+            let windows = Convolution { kernel: 3, stride, padding: 1 }.windows(images, devices)?;
             let convolved = windows.values.matmul(&flat(weight)?.transpose(1, 2)?.contiguous()?)?;
             // What rounding left of the mean is taken off again: the scale of a channel that hardly varies is large.
             let roughly = convolved.broadcast_sub(&mean(&convolved, count)?)?;
@@ -91,7 +93,7 @@ impl Layers for Residual {
         Ok(logits)
     }
 
-    fn back(weights: &[Tensor], tape: Tape<Layer>, mut gradient: Tensor) -> Result<Vec<Tensor>> {
+    fn back(&self, weights: &[Tensor], tape: Tape<Layer>, mut gradient: Tensor) -> Result<Vec<Tensor>> {
         let (body, [weight, _]) = split(weights)?;
         let mut units = body.chunks_exact(3).rev();
         let mut learnt = Vec::new();

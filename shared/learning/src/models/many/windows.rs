@@ -1,13 +1,12 @@
-//! The windows of a convolution 3 x 3: forward, and back.
+//! The windows of a convolution: forward, and back.
 
 use candle_core::{Result, Tensor, bail};
-
-/// Sides of a kernel.
-const KERNEL: usize = 3;
 
 /// Where a kernel is put.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Convolution {
+    /// Its sides.
+    pub(super) kernel: usize,
     /// How far it moves on.
     pub(super) stride: usize,
     /// Rows and columns of zeros around the image.
@@ -16,7 +15,7 @@ pub(super) struct Convolution {
 
 /// Windows of a convolution, and what they were of.
 pub(super) struct Windows {
-    /// `[m, n height width, 9 channels]`, of the height and width that the convolution makes.
+    /// `[m, n height width, kernel² channels]`, of the height and width that the convolution makes.
     pub(super) values: Tensor,
     /// `[m n, height, width, channels]` of the images.
     images: (usize, usize, usize, usize),
@@ -28,25 +27,26 @@ pub(super) struct Windows {
 impl Convolution {
     /// What it makes of a side.
     fn side(self, length: usize) -> usize {
-        (length + 2 * self.padding - KERNEL) / self.stride + 1
+        (length + 2 * self.padding - self.kernel) / self.stride + 1
     }
 
     /// Zeros behind a side, so that for each place in the kernel there is a whole number of strides.
     fn behind(self, length: usize) -> usize {
-        KERNEL - 1 + self.stride * self.side(length) - self.padding - length
+        self.kernel - 1 + self.stride * self.side(length) - self.padding - length
     }
 
     /// The windows of images `[m n, height, width, channels]` of so many `devices`.
     pub(super) fn windows(self, images: &Tensor, devices: usize) -> Result<Windows> {
         let shape = images.dims4()?;
         let (_, height, width, channels) = shape;
+        let kernel = self.kernel;
         let sides = (self.side(height), self.side(width));
         let padded = images.pad_with_zeros(1, self.padding, self.behind(height))?;
         let padded = padded.pad_with_zeros(2, self.padding, self.behind(width))?;
-        let rows = (0..KERNEL).map(|top| self.take(&padded, 1, top, sides.0)).collect::<Result<Vec<_>>>()?;
-        let place = |place: usize| self.take(&rows[place / KERNEL], 2, place % KERNEL, sides.1);
-        let places = (0..KERNEL * KERNEL).map(place).collect::<Result<Vec<_>>>()?;
-        let values = Tensor::stack(&places, 4)?.reshape((devices, (), KERNEL * KERNEL * channels))?;
+        let rows = (0..kernel).map(|top| self.take(&padded, 1, top, sides.0)).collect::<Result<Vec<_>>>()?;
+        let place = |place: usize| self.take(&rows[place / kernel], 2, place % kernel, sides.1);
+        let places = (0..kernel * kernel).map(place).collect::<Result<Vec<_>>>()?;
+        let values = Tensor::stack(&places, 4)?.reshape((devices, (), kernel * kernel * channels))?;
         Ok(Windows { values, images: shape, sides, convolution: self })
     }
 
@@ -88,17 +88,18 @@ impl Windows {
     /// The gradient of the images, from that of their windows.
     pub(super) fn back(&self, gradient: &Tensor) -> Result<Tensor> {
         let Windows { images: (count, height, width, channels), sides, convolution, .. } = *self;
+        let kernel = convolution.kernel;
         let padded = |length| convolution.padding + length + convolution.behind(length);
-        let gradient = gradient.reshape((count, sides.0, sides.1, channels, KERNEL * KERNEL))?;
+        let gradient = gradient.reshape((count, sides.0, sides.1, channels, kernel * kernel))?;
         let place = |top: usize, left: usize| {
-            let own = gradient.narrow(4, KERNEL * top + left, 1)?.squeeze(4)?;
+            let own = gradient.narrow(4, kernel * top + left, 1)?.squeeze(4)?;
             convolution.give_back(&own, 2, left, padded(width))
         };
         let row = |top: usize| {
-            let row = sum((0..KERNEL).map(|left| place(top, left)))?;
+            let row = sum((0..kernel).map(|left| place(top, left)))?;
             convolution.give_back(&row, 1, top, padded(height))
         };
-        let images = sum((0..KERNEL).map(row))?;
+        let images = sum((0..kernel).map(row))?;
         images.narrow(1, convolution.padding, height)?.narrow(2, convolution.padding, width)?.contiguous()
     }
 }
