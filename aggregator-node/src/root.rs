@@ -8,6 +8,7 @@ use learning::models::{Model, ModelError};
 use learning::random::{Purpose, stream};
 use learning::training::{Settings, Training};
 use scenario::Scenario;
+use scenario::remembered::{AGGREGATOR, Remembered};
 
 /// The examples of the aggregator, with what it trains on them.
 pub struct Root {
@@ -25,14 +26,21 @@ impl Root {
         Root { model, shard: Shard::new(examples, all), settings, seed }
     }
 
-    /// The update of a round, from the model `global`: d values.
+    /// The update of a round, from the model `global`: d values. Its momentum is `remembered`, if training keeps it.
     ///
     /// # Errors
     /// As [`Training::honestly`].
-    pub fn update(&self, round: u32, global: &Arc<[f32]>) -> Result<Arc<[f32]>, ModelError> {
+    pub fn update(
+        &self,
+        round: u32,
+        global: &Arc<[f32]>,
+        remembered: &mut Remembered,
+    ) -> Result<Arc<[f32]>, ModelError> {
         let (model, shard, settings) = (&*self.model, &self.shard, &self.settings);
-        let training = Training { model, global: global.clone(), shard, settings };
+        let (global, momentum) = (global.clone(), remembered.momentum(AGGREGATOR));
+        let training = Training { model, global: global.clone(), shard, settings, round, momentum };
         let trained = training.honestly(&mut stream(self.seed, Purpose::Root, None, round))?;
-        Ok(zip(&*trained.parameters, &**global).map(|(value, origin)| value - origin).collect())
+        remembered.set_momentum(AGGREGATOR, trained.momentum);
+        Ok(zip(&*trained.parameters, &*global).map(|(value, origin)| value - origin).collect())
     }
 }

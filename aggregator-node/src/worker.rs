@@ -204,7 +204,7 @@ impl Worker {
         let (byzantine, executor) = (self.scenario.assumed(fewer), &*self.engine);
         let mut after = remembered.clone();
         let (state, seed) = (Some(&remembered.rule), self.scenario.seed);
-        let root = self.root.as_ref().map(|root| root.update(round, global)).transpose()?;
+        let root = self.root.as_ref().map(|root| root.update(round, global, &mut after)).transpose()?;
         let context = Context { state, seed, round, root: root.as_ref(), ..Context::default() };
         let received = Received {
             screening: &self.screening,

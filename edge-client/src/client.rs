@@ -1,6 +1,6 @@
 //! The surroundings of an agent: its worker, its board and its link.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
@@ -18,9 +18,9 @@ use wire::{Millis, Topic};
 
 use crate::agent::{Action, Agent, Event, Farewell, Identity};
 use crate::attack_log::AttackLog;
-use crate::attack_memory::AttackMemory;
 use crate::config::Config;
 use crate::echo::Echo;
+use crate::memory::{Memory, Of};
 use crate::telemetry::{Gauge, Sources, hardware};
 use crate::worker::{Job, Outcome, Worker};
 
@@ -62,10 +62,15 @@ pub async fn run(
     let (examples, dimension) = (identity.examples, model.layout().dimension());
     let agent = Agent::new(identity, config.topics.clone(), &scenario, dimension, Millis(0));
     let crafts = scenario.attackers().contains(&device) && scenario.needs() > Needs::Nothing;
-    let memory = config.attack_memory.clone().filter(|_| crafts).map(AttackMemory::at).transpose()?;
-    let memory = Arc::new(memory.unwrap_or_default());
+    let memory = |of: Of, file: &Option<PathBuf>, keeps: bool| {
+        let memory = file.clone().filter(|_| keeps).map(|file| Memory::at(of, file));
+        memory.transpose().map(Option::unwrap_or_default)
+    };
+    let attack = memory(Of::Attack, &config.attack_memory, crafts)?;
+    let training = memory(Of::Training, &config.training_memory, scenario.training.keeps_momentum())?;
+    let worker = Worker::new(scenario, device, model.into(), shard).with_memories(attack.into(), training);
     let mut client = Client {
-        worker: Arc::new(Worker::new(scenario, device, model.into(), shard).with_memory(memory)),
+        worker: Arc::new(worker),
         attack_log: AttackLog::open(config.attack_log.as_deref())?,
         gauge: Gauge::start(Sources::default()),
         echo: Echo::new(config.topics.name(Topic::Status(device))),

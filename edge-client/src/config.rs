@@ -79,6 +79,9 @@ pub struct Settings {
     /// Where an attack that keeps something from round to round keeps it over a restart [default: nowhere]
     #[arg(long, value_name = "FILE")]
     pub attack_memory: Option<PathBuf>,
+    /// Where momentum that goes on from round to round is kept over a restart, of this device alone [default: nowhere]
+    #[arg(long, value_name = "FILE")]
+    pub training_memory: Option<PathBuf>,
 }
 
 /// The settings, complete.
@@ -100,6 +103,8 @@ pub struct Config {
     pub attack_log: Option<PathBuf>,
     /// Where an attack keeps what it keeps from round to round.
     pub attack_memory: Option<PathBuf>,
+    /// Where momentum is kept from round to round.
+    pub training_memory: Option<PathBuf>,
 }
 
 /// A setting that is missing or wrong.
@@ -150,6 +155,7 @@ impl Cli {
             patience: Duration::from_secs(settings.patience.unwrap_or(300)),
             attack_log: settings.attack_log,
             attack_memory: settings.attack_memory,
+            training_memory: settings.training_memory,
         })
     }
 }

@@ -4,17 +4,17 @@
 //! # Layout
 //! - [`agent`]: what the device sends and when, as a state machine without I/O.
 //! - [`worker`]: what the device computes: local training, and the crafting of poisoned models.
-//! - [`attack_memory`]: what an attack keeps from round to round, also over a restart.
+//! - [`memory`]: what attack and training keep from round to round, also over a restart.
 //! - [`telemetry`]: what the board measures of itself.
 //! - [`config`]: the settings, from a file, the environment and flags.
 //! - [`client`]: joins agent, worker and board to [`link::drive()`], the loop of both programs.
 
 pub mod agent;
 mod attack_log;
-pub mod attack_memory;
 pub mod client;
 pub mod config;
 mod echo;
+pub mod memory;
 mod program;
 pub mod telemetry;
 pub mod worker;

@@ -15,7 +15,7 @@ use scenario::tensor_executor::OnProcessors;
 use wire::Telemetry;
 use wire::identity::{DeviceId, RunId};
 
-use crate::attack_memory::{AttackMemory, MemoryError};
+use crate::memory::{Memory, MemoryError};
 
 /// Models of length d by their devices, in ascending order.
 pub type ModelsOf = Vec<(DeviceId, Arc<[f32]>)>;
@@ -25,6 +25,8 @@ pub type ModelsOf = Vec<(DeviceId, Arc<[f32]>)>;
 pub enum Job {
     /// Local training from the global model.
     Train {
+        /// The run.
+        run: RunId,
         /// The round.
         round: u32,
         /// The global model, length d.
@@ -72,7 +74,7 @@ pub enum Outcome {
         /// Why.
         what: String,
     },
-    /// What the attack keeps cannot be kept: the device would go on with another attack than the one that it is to make.
+    /// What attack or training keep cannot be kept: the device would go on with another one than it is to.
     Lost(String),
 }
 
@@ -91,14 +93,28 @@ pub struct Trained {
     pub telemetry: Telemetry,
 }
 
-/// Why nothing was crafted.
+/// Why a job came to nothing.
 #[derive(Debug, thiserror::Error)]
-enum CraftError {
-    #[error(transparent)]
+enum JobError {
+    #[error("nothing crafted: {0}")]
     Attack(#[from] AttackError),
+    #[error("training failed: {0}")]
+    Training(#[from] ModelError),
     #[error(transparent)]
     Memory(#[from] MemoryError),
 }
+
+impl JobError {
+    fn outcome(self, round: u32) -> Outcome {
+        match self {
+            JobError::Memory(error) => Outcome::Lost(error.to_string()),
+            error => Outcome::Failed { round, what: error.to_string() },
+        }
+    }
+}
+
+/// What a device's momentum is called where it is kept.
+const MOMENTUM: &str = "momentum";
 
 /// Computes for one device.
 pub struct Worker {
@@ -109,7 +125,9 @@ pub struct Worker {
     /// What it trains on in rounds that are attacked, if it is compromised.
     poisoned: Option<Shard>,
     /// What the attack keeps from round to round.
-    memory: Arc<AttackMemory>,
+    attack_memory: Arc<Memory>,
+    /// What training keeps.
+    training_memory: Memory,
 }
 
 impl Worker {
@@ -119,19 +137,40 @@ impl Worker {
         let poisoned = scenario.attack.kind.as_ref().zip(rank).map(|(attack, rank)| {
             attack.poison(shard.clone(), rank, &mut stream(scenario.seed, Purpose::Poison, Some(device), 0))
         });
-        Worker { scenario, device, model, shard, poisoned, memory: Arc::default() }
+        let (attack_memory, training_memory) = Default::default();
+        Worker { scenario, device, model, shard, poisoned, attack_memory, training_memory }
     }
 
-    /// With what the attack has kept so far, and with where it keeps more.
+    /// With what `attack` and `training` have kept so far, and with where they keep more.
     #[must_use]
-    pub fn with_memory(self, memory: Arc<AttackMemory>) -> Self {
-        Worker { memory, ..self }
+    pub fn with_memories(self, attack: Arc<Memory>, training: Memory) -> Self {
+        Worker { attack_memory: attack, training_memory: training, ..self }
+    }
+
+    /// The state of training after which `momentum` goes on.
+    pub fn keeping(momentum: Option<Arc<[f32]>>) -> State {
+        let mut state = State::default();
+        if let Some(momentum) = momentum {
+            state.set(MOMENTUM, momentum);
+        }
+        state
+    }
+
+    /// The momentum that `round` begins with, if training keeps it and has any.
+    ///
+    /// # Errors
+    /// [`MemoryError`] if its file cannot be read.
+    pub fn momentum(&self, run: RunId, round: u32) -> Result<Option<Arc<[f32]>>, MemoryError> {
+        if !self.scenario.training.keeps_momentum() {
+            return Ok(None);
+        }
+        Ok(self.training_memory.before(run, round)?.shared(MOMENTUM).cloned())
     }
 
     /// Does a job.
     pub fn perform(&self, job: Job) -> Outcome {
         match job {
-            Job::Train { round, global } => self.train(round, global),
+            Job::Train { run, round, global } => self.train(run, round, global),
             Job::Craft(job) => self.craft(&job),
         }
     }
@@ -142,8 +181,7 @@ impl Worker {
     pub fn drawn(&self, round: u32) -> Vec<Drawn> {
         let (shard, mut random) = self.source(round);
         let shard = if self.is_of_another(shard) { &self.shard } else { shard };
-        let training = &self.scenario.training;
-        (0..training.local_steps).map(|_| shard.draw(training.batch_size as usize, &mut random)).collect()
+        self.scenario.training.minibatches(shard, &mut random).collect()
     }
 
     /// What the minibatches of `round` are drawn from, and by which numbers.
@@ -158,8 +196,8 @@ impl Worker {
         !std::ptr::eq(shard.dataset(), self.shard.dataset())
     }
 
-    /// What this device trains in `round` in place of what an honest one would, if the attack has it do so, or has it
-    /// train on another data set.
+    /// What this device trains in `round`, with the `momentum` of earlier ones, in place of what an honest one would, if the
+    /// attack has it do so, or has it train on another data set.
     ///
     /// # Errors
     /// As [`Training::honestly`].
@@ -167,6 +205,7 @@ impl Worker {
         &self,
         round: u32,
         global: &Arc<[f32]>,
+        momentum: Option<Arc<[f32]>>,
     ) -> Option<Result<training::Trained, ModelError>> {
         self.poisoned.as_ref()?;
         let attack = self.scenario.attack.kind.as_ref()?;
@@ -174,23 +213,26 @@ impl Worker {
             return None;
         }
         let (shard, mut random) = self.source(round);
-        let training = self.training(shard, global.clone());
+        let training = self.training(shard, round, global.clone(), momentum);
         attack
             .train(&training, &mut random)
             .or_else(|| self.is_of_another(shard).then(|| training.honestly(&mut self.source(round).1)))
     }
 
-    fn training<'a>(&'a self, shard: &'a Shard, global: Arc<[f32]>) -> Training<'a> {
-        Training { model: self.model.as_ref(), global, shard, settings: &self.scenario.training }
+    fn training<'a>(
+        &'a self,
+        shard: &'a Shard,
+        round: u32,
+        global: Arc<[f32]>,
+        momentum: Option<Arc<[f32]>>,
+    ) -> Training<'a> {
+        let (model, settings) = (self.model.as_ref(), &self.scenario.training);
+        Training { model, global, shard, settings, round, momentum }
     }
 
-    fn train(&self, round: u32, global: Arc<[f32]>) -> Outcome {
+    fn train(&self, run: RunId, round: u32, global: Arc<[f32]>) -> Outcome {
         let begun = Instant::now();
-        let trained = self.trained_otherwise(round, &global).unwrap_or_else(|| {
-            let (shard, mut random) = self.source(round);
-            self.training(shard, global).honestly(&mut random)
-        });
-        match trained {
+        match self.trained_remembering(run, round, global) {
             Ok(trained) => Outcome::Trained(Trained {
                 round,
                 parameters: trained.parameters,
@@ -198,8 +240,28 @@ impl Worker {
                 train_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
                 telemetry: Telemetry::default(),
             }),
-            Err(error) => Outcome::Failed { round, what: format!("training failed: {error}") },
+            Err(error) => error.outcome(round),
         }
+    }
+
+    fn trained_remembering(
+        &self,
+        run: RunId,
+        round: u32,
+        global: Arc<[f32]>,
+    ) -> Result<training::Trained, JobError> {
+        let momentum = self.momentum(run, round)?;
+        let trained = match self.trained_otherwise(round, &global, momentum.clone()) {
+            Some(otherwise) => otherwise?,
+            None => {
+                let (shard, mut random) = self.source(round);
+                self.training(shard, round, global, momentum).honestly(&mut random)?
+            }
+        };
+        if trained.momentum.is_some() {
+            self.training_memory.keep(run, round, Worker::keeping(trained.momentum.clone()))?;
+        }
+        Ok(trained)
     }
 
     fn craft(&self, job: &CraftJob) -> Outcome {
@@ -212,15 +274,14 @@ impl Worker {
                     Models { colluders: job.before_attack.len() as u32, benign: job.benign.len() as u32 };
                 Outcome::Crafted { round: job.round, models, from, gave_up }
             }
-            Err(CraftError::Memory(error)) => Outcome::Lost(error.to_string()),
-            Err(error) => Outcome::Failed { round: job.round, what: format!("nothing crafted: {error}") },
+            Err(error) => error.outcome(job.round),
         }
     }
 
-    fn crafted_remembering(&self, job: &CraftJob) -> Result<Option<ModelsOf>, CraftError> {
-        let mut state = self.memory.before(job.run, job.round)?;
+    fn crafted_remembering(&self, job: &CraftJob) -> Result<Option<ModelsOf>, JobError> {
+        let mut state = self.attack_memory.before(job.run, job.round)?;
         let crafted = self.crafted(job, &mut state)?;
-        self.memory.keep(job.run, job.round, state)?;
+        self.attack_memory.keep(job.run, job.round, state)?;
         Ok(crafted)
     }
 

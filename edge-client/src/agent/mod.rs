@@ -73,7 +73,7 @@ pub enum Farewell {
     Finished,
     /// Another process of the same device has been up longer.
     DuplicateId,
-    /// What its attack keeps cannot be kept.
+    /// What its attack or its training keeps cannot be kept.
     Lost(String),
 }
 

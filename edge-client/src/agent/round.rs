@@ -156,13 +156,13 @@ impl Agent {
 
     fn model_at_hand(&mut self, now: Millis, out: &mut Vec<Action>) {
         let Some(global) = self.global() else { return };
-        let Some(round) = &mut self.round else { return };
+        let (Some(round), Some(run)) = (&mut self.round, self.run) else { return };
         if !matches!(round.stage, RoundStage::Fetching { .. }) {
             return;
         }
         if round.selected {
             round.stage = RoundStage::Training;
-            out.push(Action::Compute(Job::Train { round: round.call.round, global }));
+            out.push(Action::Compute(Job::Train { run, round: round.call.round, global }));
         } else {
             round.stage = RoundStage::Delivered;
         }

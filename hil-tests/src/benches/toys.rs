@@ -59,12 +59,10 @@ struct Ascent {}
 
 impl Attack for Ascent {
     fn train(&self, training: &Training<'_>, random: &mut Stream) -> Option<Result<Trained, ModelError>> {
-        let turned = |Trained { parameters, loss }: Trained| {
-            let pairs = parameters.iter().zip(&*training.global);
-            Trained {
-                parameters: pairs.map(|(trained, global)| 3.0 * global - 2.0 * trained).collect(),
-                loss,
-            }
+        let turned = |honest: Trained| {
+            let pairs = honest.parameters.iter().zip(&*training.global);
+            let parameters = pairs.map(|(trained, global)| 3.0 * global - 2.0 * trained).collect();
+            Trained { parameters, ..honest }
         };
         Some(training.honestly(random).map(turned))
     }

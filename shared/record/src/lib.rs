@@ -12,6 +12,7 @@
 //! | `term` | grows with every start of the aggregator |
 //! | `metrics.csv`, `summary.json`, `report.html` | written by [`RunDirectory::finish`] |
 //! | `attack-memory.safetensors` | what the attack keeps for later rounds, where clients of this machine craft |
+//! | `training-memory/` | the momentum that each client of this machine keeps for later rounds |
 //! | `logs/` | what the processes of a bench logged; the bench writes it |
 //! | `.lock` | held by the process that writes the directory |
 //! | `.writer` | names that process, where the file system has no locks |
@@ -57,7 +58,7 @@ pub use model_file::Checkpoint;
 pub use report::{Arm, render};
 pub use round_record::{MutedDevice, RefusedDevice, RoundRecord};
 pub use store::RunDirectory;
-pub use stored::{ATTACK_MEMORY, State, StoredRun};
+pub use stored::{ATTACK_MEMORY, State, StoredRun, TRAINING_MEMORY};
 pub use summary::{AttackSummary, Summary};
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::lock::{LOCK, Lock, WRITER};
 use super::rounds_file::{Chain, line};
 use super::stored::{
     BEST, CHECKPOINT, FILES, MANIFEST, METRICS, REPORT, ROUNDS, SCENARIO, SUMMARY, SoFar, StoredRun, TERM,
+    TRAINING_MEMORY,
 };
 use super::{Checkpoint, Manifest, RecordError, RoundRecord, State, Summary, metrics, report};
 
@@ -223,7 +224,8 @@ fn refuse_foreign_files(path: &Path) -> Result<(), RecordError> {
             return Err(RecordError::Missing { path: path.join(MANIFEST) });
         }
     }
-    let unfinished = [LOCK, WRITER, SCENARIO, ROUNDS, CHECKPOINT].map(str::to_owned);
+    // Clients may be there first, and have looked whether they can keep something.
+    let unfinished = [LOCK, WRITER, SCENARIO, ROUNDS, CHECKPOINT, TRAINING_MEMORY].map(str::to_owned);
     let temporary = [SCENARIO, ROUNDS, CHECKPOINT, MANIFEST].map(|name| format!("{name}.tmp"));
     for entry in fs::read_dir(path).map_err(RecordError::io("list", path))? {
         let entry = entry.map_err(RecordError::io("list", path))?;

@@ -27,6 +27,8 @@ pub(super) const SUMMARY: &str = "summary.json";
 pub(super) const REPORT: &str = "report.html";
 /// What the clients of a bench keep of an attack, in safetensors; they write it.
 pub const ATTACK_MEMORY: &str = "attack-memory.safetensors";
+/// The folder in which each client of a bench keeps its momentum, in a file of its own.
+pub const TRAINING_MEMORY: &str = "training-memory";
 
 /// Every file that there may be in a run directory.
 pub(super) const FILES: [&str; 13] = [

@@ -151,7 +151,7 @@ impl Catalogue {
             model: keys.model.choose("model", &self.models)?,
             rounds: keys.rounds,
             data: keys.data,
-            training: keys.training,
+            training: keys.training.resolved(),
             evaluation: keys.evaluation,
             timing: keys.timing,
             catalogue: Arc::new(self.clone()),

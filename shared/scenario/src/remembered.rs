@@ -1,11 +1,21 @@
 //! What a run keeps from round to round beside the global model.
 
+use std::fmt::Display;
+use std::sync::Arc;
+
 use robust::State;
 
 /// The most stages that a scenario may have, which keeps a name in a file from asking for much memory.
 pub(crate) const MAX_STAGES: usize = 1_000;
 
-/// The states of a run's rule, stages and attack after a round. They are part of its checkpoint.
+/// What trains at the aggregator.
+pub const AGGREGATOR: &str = "aggregator";
+
+fn momentum_of(owner: impl Display) -> String {
+    format!("momentum of {owner}")
+}
+
+/// The states of a run's rule, stages, attack and training after a round. They are part of its checkpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remembered {
     /// That of the rule.
@@ -14,13 +24,28 @@ pub struct Remembered {
     pub stages: Vec<State>,
     /// That of the attack, where the bench runs the devices itself: the aggregator of a fleet does not know it.
     pub attack: State,
+    /// The momentum of devices, where the bench runs them itself, and of what the aggregator trains.
+    pub training: State,
 }
 
 impl Remembered {
-    /// All vectors, by names that say whose they are: `rule/...`, `stage-1/...`, `attack/...`.
+    /// The momentum of `owner`, a device or [`AGGREGATOR`].
+    pub fn momentum(&self, owner: impl Display) -> Option<Arc<[f32]>> {
+        self.training.shared(&momentum_of(owner)).cloned()
+    }
+
+    /// Sets the momentum of `owner`, if it has one.
+    pub fn set_momentum(&mut self, owner: impl Display, momentum: Option<Arc<[f32]>>) {
+        if let Some(momentum) = momentum {
+            self.training.set(momentum_of(owner), momentum);
+        }
+    }
+
+    /// All vectors, by names that say whose they are: `rule/...`, `stage-1/...`, `attack/...`, `training/...`.
     pub fn vectors(&self) -> impl Iterator<Item = (String, &[f32])> {
         let stages = (1..).zip(&self.stages).map(|(number, state)| (format!("stage-{number}"), state));
-        let owners = [("rule".to_owned(), &self.rule), ("attack".to_owned(), &self.attack)];
+        let owners = [("rule", &self.rule), ("attack", &self.attack), ("training", &self.training)];
+        let owners = owners.map(|(owner, state)| (owner.to_owned(), state));
         owners.into_iter().chain(stages).flat_map(|(owner, state)| {
             state.vectors().map(move |(name, values)| (format!("{owner}/{name}"), values))
         })
@@ -33,6 +58,7 @@ impl Remembered {
         let state = match (owner, owner.strip_prefix("stage-").map(str::parse::<usize>)) {
             ("rule", _) => &mut self.rule,
             ("attack", _) => &mut self.attack,
+            ("training", _) => &mut self.training,
             (_, Some(Ok(number @ 1..=MAX_STAGES))) if owner == format!("stage-{number}") => {
                 self.stages.resize_with(self.stages.len().max(number), State::default);
                 &mut self.stages[number - 1]
@@ -53,6 +79,8 @@ mod tests {
         let mut all = Remembered::default();
         all.rule.set("last", vec![1.0, 2.0]);
         all.attack.set("a/b", vec![3.0]);
+        all.set_momentum(AGGREGATOR, Some([4.0].into()));
+        all.set_momentum("device-001", None);
         all.stages = vec![State::default(); 2];
         all.stages[1].set("of device-007", vec![]);
         let mut back = Remembered::default();
@@ -60,6 +88,8 @@ mod tests {
             assert!(back.take(&name, values.to_vec()), "{name}");
         }
         assert_eq!(back, all);
+        assert_eq!(back.momentum(AGGREGATOR).as_deref(), Some(&[4.0][..]));
+        assert_eq!(back.momentum("device-001"), None);
     }
 
     #[test]

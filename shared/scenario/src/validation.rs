@@ -1,6 +1,6 @@
 //! The checks of a scenario.
 
-use input::unfit::{Unfit, at_least_one, positive, require};
+use input::unfit::{Unfit, at_least_one, require};
 
 use super::{Scenario, Timing};
 use crate::attacks::Conditions;
@@ -15,9 +15,7 @@ impl Scenario {
         require(named, "name", || format!("`{}` must be 1 to 64 characters of a-z, 0-9 and -", self.name))?;
         at_least_one("rounds", self.rounds)?;
 
-        let training = &self.training;
-        positive("training.learning-rate", training.learning_rate)?;
-        at_least_one("training.batch-size", training.batch_size)?;
+        self.training.check()?;
 
         let fleet = &self.fleet;
         at_least_one("fleet.devices", fleet.devices)?;

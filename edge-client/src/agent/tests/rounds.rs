@@ -7,7 +7,7 @@ fn a_round_is_trained_and_delivered() {
     let mut script = Script::benign(SMALL);
     script.opens(1);
     let jobs = script.jobs();
-    assert!(matches!(&jobs[..], [Job::Train { round: 1, global }] if global[..] == [1.0; SMALL]));
+    assert!(matches!(&jobs[..], [Job::Train { round: 1, global, .. }] if global[..] == [1.0; SMALL]));
     script.trains(1, 5.0);
     assert_eq!(script.updates(), [5.0]);
 }

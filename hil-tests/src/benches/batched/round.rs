@@ -191,45 +191,60 @@ impl Simulation {
         let drawn: Vec<_> =
             devices.par_iter().map(|device| self.devices[device.0 as usize].drawn(round)).collect();
         let collusion = self.collusion(round, devices);
+        let before: Vec<_> = devices.iter().map(|device| self.remembered.momentum(device)).collect();
         // What is drawn for an attack hangs on no model.
         let (trained, drawn) = rayon::join(
-            || self.trainer.train(&self.global, &drawn),
+            || self.trainer.train(round, &self.global, &drawn, &before),
             || collusion.as_ref().map(|collusion| collusion.draw(self.values.len())),
         );
         let trained = trained.context("the devices cannot be trained")?;
-        let trained = self.with_dishonest(round, devices, trained)?;
+        let mut momenta = trained.momenta()?;
+        let Trained { models, losses, .. } =
+            self.with_dishonest(round, devices, before, trained, &mut momenta)?;
         let (values, events) = if let Some((collusion, drawn)) = collusion.zip(drawn) {
             let mut state = self.remembered.attack.clone();
             let (executor, global) = (&*self.place.executor, &self.global);
-            let attacked = collusion.attack(drawn, trained.models, global, executor, &mut state);
+            let attacked = collusion.attack(drawn, models, global, executor, &mut state);
             let attacked = attacked.context("the attack cannot be crafted")?;
             Arc::make_mut(&mut self.remembered).attack = state;
             attacked
         } else {
             let attackers = devices.iter().filter(|device| self.attackers.contains(device));
             let behaves = |&device: &DeviceId| AttackEvent { device, round, what: AttackStep::SentTrained };
-            (trained.models, attackers.map(behaves).collect())
+            (models, attackers.map(behaves).collect())
         };
+        for (device, momentum) in devices.iter().zip(momenta).filter(|(_, momentum)| momentum.is_some()) {
+            Arc::make_mut(&mut self.remembered).set_momentum(device, momentum);
+        }
         let sends = |event: &AttackEvent| {
             matches!(event.what, AttackStep::Crafted { .. }) || !absent.contains(&event.device)
         };
         let events: Vec<_> = events.into_iter().filter(sends).collect();
         let attack = AttackRecord::of(&self.scenario, round, &events);
         let weights = devices.iter().map(|device| self.weights[device.0 as usize]).collect();
-        let sent = Updates { devices: devices.to_vec(), values, weights, losses: trained.losses.to_vec1()? };
+        let sent = Updates { devices: devices.to_vec(), values, weights, losses: losses.to_vec1()? };
         Ok((sent, attack))
     }
 
-    /// What was `trained`, with what compromised devices train otherwise in place of it.
-    fn with_dishonest(&self, round: u32, devices: &[DeviceId], trained: Trained) -> anyhow::Result<Trained> {
+    /// What was `trained`, with what compromised devices train otherwise in place of it, from the momenta of earlier rounds;
+    /// theirs are put in place of the honest `momenta`.
+    fn with_dishonest(
+        &self,
+        round: u32,
+        devices: &[DeviceId],
+        before: Vec<Option<Arc<[f32]>>>,
+        trained: Trained,
+        momenta: &mut [Option<Arc<[f32]>>],
+    ) -> anyhow::Result<Trained> {
         let (mut rows, mut losses) = (Vec::new(), trained.losses.to_vec1::<f32>()?);
         let mut values = Vec::new();
-        for (row, device) in devices.iter().enumerate() {
-            if let Some(otherwise) = self.devices[device.0 as usize].trained_otherwise(round, &self.values) {
+        for (row, (device, momentum)) in devices.iter().zip(before).enumerate() {
+            let worker = &self.devices[device.0 as usize];
+            if let Some(otherwise) = worker.trained_otherwise(round, &self.values, momentum) {
                 let otherwise = otherwise.with_context(|| format!("{device} cannot be trained"))?;
                 rows.push(row as u32);
                 values.extend_from_slice(&otherwise.parameters);
-                losses[row] = otherwise.loss;
+                (losses[row], momenta[row]) = (otherwise.loss, otherwise.momentum);
             }
         }
         if rows.is_empty() {
@@ -237,7 +252,7 @@ impl Simulation {
         }
         let others = Tensor::from_vec(values, (rows.len(), self.values.len()), &self.place.device)?;
         let losses = Tensor::new(losses, &self.place.device)?;
-        Ok(Trained { models: with_rows(trained.models, &rows, others)?, losses })
+        Ok(Trained { models: with_rows(trained.models, &rows, others)?, losses, ..trained })
     }
 
     /// Who of `devices` sends nothing in time, because an attack has it so.
@@ -291,7 +306,8 @@ impl Simulation {
         let (scenario, byzantine) = (&*self.scenario, self.scenario.assumed(fewer));
         let mut remembered = Remembered::clone(&self.remembered);
         let (state, seed) = (Some(&self.remembered.rule), scenario.seed);
-        let root = self.root.as_ref().map(|root| root.update(round, &self.values)).transpose()?;
+        let root = self.root.as_ref();
+        let root = root.map(|root| root.update(round, &self.values, &mut remembered)).transpose()?;
         let context = Known { state, seed, round, root: root.as_ref(), ..Known::default() };
         let rule = InContext { rule: &*scenario.aggregation.rule, context };
         let (stages, attackers) = (&scenario.defense, &self.attackers);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use learning::data::Drawn;
 use learning::models::{ManyDevices, ModelError};
+use learning::training::{Descent, Settings};
 use scenario::Scenario;
 
 use super::examples::Examples;
@@ -15,7 +16,7 @@ use super::together;
 pub(super) struct Trainer {
     model: Arc<dyn ManyDevices>,
     examples: Examples,
-    learning_rate: f64,
+    settings: Settings,
     device: Device,
 }
 
@@ -25,6 +26,16 @@ pub(super) struct Trained {
     pub(super) models: Tensor,
     /// The mean loss of each over its minibatches, `[m]`.
     pub(super) losses: Tensor,
+    /// The momentum of each, `[m, d]`, where training keeps it.
+    pub(super) momenta: Option<Tensor>,
+}
+
+impl Trained {
+    /// The momentum of each, where training keeps it.
+    pub(super) fn momenta(&self) -> Result<Vec<Option<Arc<[f32]>>>, candle_core::Error> {
+        let Some(momenta) = &self.momenta else { return Ok(vec![None; self.models.dim(0)?]) };
+        Ok(momenta.to_vec2::<f32>()?.into_iter().map(|momentum| Some(momentum.into())).collect())
+    }
 }
 
 impl Trainer {
@@ -35,15 +46,21 @@ impl Trainer {
         examples: Examples,
         device: Device,
     ) -> Self {
-        Trainer { model, examples, learning_rate: scenario.training.learning_rate, device }
+        Trainer { model, examples, settings: scenario.training.clone(), device }
     }
 
-    /// Trains from the model `global`, `[d]`, with the minibatches that each of at least one device has `drawn`, as many
-    /// each.
+    /// Trains from the model `global`, `[d]`, with the minibatches that each of at least one device has `drawn`, and with
+    /// the momentum of its earlier rounds, d values, if it has one.
     ///
     /// # Errors
     /// If candle or the GPU fails, as with too little memory.
-    pub(super) fn train(&self, global: &Tensor, drawn: &[Vec<Drawn>]) -> Result<Trained, ModelError> {
+    pub(super) fn train(
+        &self,
+        round: u32,
+        global: &Tensor,
+        drawn: &[Vec<Drawn>],
+        momenta: &[Option<Arc<[f32]>>],
+    ) -> Result<Trained, ModelError> {
         // A device with few examples has minibatches of another size.
         let sizes = |device: &[Drawn]| device.iter().map(|drawn| drawn.indices.len()).collect::<Vec<_>>();
         let mut order: Vec<usize> = (0..drawn.len()).collect();
@@ -52,41 +69,75 @@ impl Trainer {
             let longest = sizes(&drawn[alike[0]]).into_iter().max().unwrap_or(0);
             together(self.model.values_at_a_time(), longest, self.examples.features())
         };
-        let (mut models, mut losses) = (Vec::new(), Vec::new());
+        let (mut models, mut losses, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         let alike = order.chunk_by(|&a, &b| sizes(&drawn[a]) == sizes(&drawn[b]));
         for devices in alike.flat_map(|alike| alike.chunks(at_a_time(alike))) {
+            let before: Vec<_> = devices.iter().map(|&device| momenta[device].as_deref()).collect();
             let devices: Vec<&[Drawn]> = devices.iter().map(|&device| &drawn[device][..]).collect();
-            let trained = self.train_alike(global, &devices)?;
+            let trained = self.train_alike(round, global, &devices, &before)?;
             models.push(trained.models);
             losses.push(trained.losses);
-        }
-        let trained = Trained { models: Tensor::cat(&models, 0)?, losses: Tensor::cat(&losses, 0)? };
-        if order.is_sorted() {
-            return Ok(trained);
+            kept.extend(trained.momenta);
         }
         let mut places = vec![0_u32; order.len()];
         for (place, &device) in (0..).zip(&order) {
             places[device] = place;
         }
         let places = Tensor::new(places, &self.device)?;
+        let in_order = |parts: &[Tensor]| {
+            let joined = Tensor::cat(parts, 0)?;
+            if order.is_sorted() { Ok(joined) } else { joined.index_select(&places, 0) }
+        };
         Ok(Trained {
-            models: trained.models.index_select(&places, 0)?,
-            losses: trained.losses.index_select(&places, 0)?,
+            models: in_order(&models)?,
+            losses: in_order(&losses)?,
+            momenta: if kept.is_empty() { None } else { Some(in_order(&kept)?) },
         })
     }
 
-    fn train_alike(&self, global: &Tensor, devices: &[&[Drawn]]) -> Result<Trained, ModelError> {
+    /// The same for devices with as many minibatches each, of the same sizes. See [`learning::training::train`].
+    fn train_alike(
+        &self,
+        round: u32,
+        global: &Tensor,
+        devices: &[&[Drawn]],
+        momenta: &[Option<&[f32]>],
+    ) -> Result<Trained, ModelError> {
+        let Descent { learning_rate, weight_decay, momentum, gradient: added } =
+            self.settings.descent(self.settings.learning_rate_in(round));
         let mut models = global.unsqueeze(0)?.repeat((devices.len(), 1))?;
+        let mut kept = self.momenta(momenta, global.elem_count())?;
         let steps = devices.first().map_or(0, |steps| steps.len());
         let mut losses = Tensor::zeros(devices.len(), models.dtype(), &self.device)?;
         for step in 0..steps {
             let drawn: Vec<&Drawn> = devices.iter().map(|device| &device[step]).collect();
             let (examples, right) = self.examples.gather(&drawn)?;
-            let (loss, gradient) = self.model.loss_and_gradient(&models, &examples, &right)?;
-            models = (models - (gradient * self.learning_rate)?)?;
+            let (loss, mut direction) = self.model.loss_and_gradient(&models, &examples, &right)?;
+            if weight_decay > 0.0 {
+                direction = (direction + (&models * weight_decay)?)?;
+            }
+            if momentum > 0.0 {
+                direction = (direction * added)?;
+                if let Some(before) = kept {
+                    direction = ((before * momentum)? + direction)?;
+                }
+                kept = Some(direction.clone());
+            }
+            models = (models - (direction * learning_rate)?)?;
             losses = (losses + loss)?;
         }
-        Ok(Trained { models, losses: (losses / steps.max(1) as f64)? })
+        let momenta = kept.filter(|_| self.settings.keeps_momentum());
+        Ok(Trained { models, losses: (losses / steps.max(1) as f64)?, momenta })
+    }
+
+    /// The momenta of devices, `[m, d]`, zeros where there is none; `None` if no device has any.
+    fn momenta(&self, momenta: &[Option<&[f32]>], dimension: usize) -> Result<Option<Tensor>, ModelError> {
+        if momenta.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let nothing = vec![0.0; dimension];
+        let values: Vec<f32> = momenta.iter().flat_map(|it| it.unwrap_or(&nothing)).copied().collect();
+        Ok(Some(Tensor::from_vec(values, (momenta.len(), dimension), &self.device)?))
     }
 }
 
@@ -95,16 +146,17 @@ mod tests {
     use learning::data::{Batch, Dataset, Features};
     use learning::models::{self, Model, many_devices};
     use learning::random::{Purpose, stream};
-    use learning::training::train;
+    use learning::training::{Trained as Alone, train};
 
     use super::super::testing::device;
     use super::*;
 
     const CLASSES: usize = 4;
 
-    fn scenario(model: &str) -> Scenario {
+    fn scenario(model: &str, settings: &[&str]) -> Scenario {
         let text = format!("name = \"t\"\ndataset = \"mnist\"\nmodel = \"{model}\"\nrounds = 1\n");
-        Scenario::parse("t.toml", &text, &[]).unwrap()
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Scenario::parse("t.toml", &text, &settings).unwrap()
     }
 
     /// A hundred examples of no meaning.
@@ -116,8 +168,8 @@ mod tests {
         Dataset::new(shape.to_vec(), CLASSES, features, labels).unwrap()
     }
 
-    fn trainer(name: &str, dataset: &Dataset) -> (Arc<dyn Model>, Trainer) {
-        let (scenario, shape) = (scenario(name), dataset.shape());
+    fn trainer(name: &str, settings: &[&str], dataset: &Dataset) -> (Arc<dyn Model>, Trainer) {
+        let (scenario, shape) = (scenario(name, settings), dataset.shape());
         let model: Arc<dyn Model> = models::build(&*scenario.model, shape, CLASSES).unwrap().into();
         let examples = Examples::new(dataset, device()).unwrap();
         let trainer = Trainer::new(&scenario, many_devices(&model, shape), examples, device().clone());
@@ -141,32 +193,82 @@ mod tests {
 
     fn train_batched(trainer: &Trainer, global: &[f32], drawn: &[Vec<Drawn>]) -> (Vec<Vec<f32>>, Vec<f32>) {
         let global = Tensor::new(global, device()).unwrap();
-        let Trained { models, losses } = trainer.train(&global, drawn).unwrap();
+        let Trained { models, losses, .. } =
+            trainer.train(1, &global, drawn, &vec![None; drawn.len()]).unwrap();
         (models.to_vec2().unwrap(), losses.to_vec1().unwrap())
+    }
+
+    /// What a device trains by itself in the first round, with the minibatches that it has `drawn`.
+    fn train_alone(
+        (model, trainer): &(Arc<dyn Model>, Trainer),
+        dataset: &Dataset,
+        global: &[f32],
+        drawn: &[Drawn],
+        momentum: Option<Arc<[f32]>>,
+    ) -> Alone {
+        let descent = trainer.settings.descent(trainer.settings.learning_rate_in(1));
+        let minibatches = drawn.iter().map(|drawn| batch(dataset, drawn));
+        train(&**model, global.into(), &descent, momentum, minibatches).unwrap()
+    }
+
+    /// That what was trained `together` has moved from `before` as what was trained `alone`, to so much of the largest move.
+    fn assert_moved_alike(together: &[f32], alone: &[f32], before: &[f32], tolerance: f32) {
+        let moved =
+            |trained: &[f32]| -> Vec<f32> { trained.iter().zip(before).map(|(a, b)| a - b).collect() };
+        let (together, alone) = (moved(together), moved(alone));
+        let largest = alone.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        assert!(largest > 1e-4, "it has learnt something");
+        for (place, (together, alone)) in together.iter().zip(&alone).enumerate() {
+            assert!((together - alone).abs() <= tolerance * largest, "{place}: {together}, not {alone}");
+        }
     }
 
     /// That devices trained as a batch end where each ends by itself, after so many steps to so much of the largest move.
     fn assert_trained_alike(name: &str, shape: &[usize], counts: &[usize], (steps, tolerance): (usize, f32)) {
         let dataset = dataset(shape);
-        let (model, trainer) = trainer(name, &dataset);
-        let global: Arc<[f32]> = initial(&*model).into();
-        let rate = trainer.learning_rate as f32;
+        let own = trainer(name, &[], &dataset);
+        let global = initial(&*own.0);
         let drawn = |(device, &count): (usize, &usize)| {
             (0..steps).map(|step| draw(&dataset, count, device * 3 + step)).collect()
         };
         let drawn: Vec<Vec<Drawn>> = counts.iter().enumerate().map(drawn).collect();
-        let (models, losses) = train_batched(&trainer, &global, &drawn);
+        let (models, losses) = train_batched(&own.1, &global, &drawn);
         for (device, (together, loss)) in models.iter().zip(losses).enumerate() {
-            let minibatch = |step: usize| batch(&dataset, &drawn[device][step]);
-            let alone = train(&*model, global.clone(), rate, steps, minibatch).unwrap();
+            let alone = train_alone(&own, &dataset, &global, &drawn[device], None);
             assert!((loss - alone.loss).abs() < 1e-5, "{loss} {}", alone.loss);
-            let moved =
-                |trained: &[f32]| -> Vec<f32> { trained.iter().zip(&*global).map(|(a, b)| a - b).collect() };
-            let (together, alone) = (moved(together), moved(&alone.parameters));
-            let largest = alone.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-            assert!(largest > 1e-4, "it has learnt something");
-            for (place, (together, alone)) in together.iter().zip(&alone).enumerate() {
-                assert!((together - alone).abs() <= tolerance * largest, "{place}: {together}, not {alone}");
+            assert_moved_alike(together, &alone.parameters, &global, tolerance);
+        }
+    }
+
+    #[test]
+    fn momentum_and_weight_decay_of_many_devices_are_those_of_each() {
+        let dataset = dataset(&[5, 3]);
+        let decay = "training.weight-decay=0.1";
+        for settings in [
+            &[decay, "training.momentum=0.9"][..],
+            &[decay, "training.momentum=0.9", "training.send=momentum"],
+        ] {
+            let own = trainer("logistic-regression", settings, &dataset);
+            let global = initial(&*own.0);
+            // Minibatches of two sizes, so that devices are trained in another order than theirs.
+            let drawn =
+                |device: usize| (0..3).map(|step| draw(&dataset, 6 - device % 2, device + step)).collect();
+            let drawn: Vec<Vec<Drawn>> = (0..4).map(drawn).collect();
+            let keeps = own.1.settings.keeps_momentum();
+            let momentum = |device: usize| Some(vec![device as f32 / 50.0; global.len()].into());
+            let momenta: Vec<_> =
+                (0..4).map(|device| momentum(device).filter(|_| keeps && device > 0)).collect();
+            let together =
+                own.1.train(1, &Tensor::new(&global[..], device()).unwrap(), &drawn, &momenta).unwrap();
+            assert_eq!(together.momenta.is_some(), keeps);
+            for (device, momentum) in momenta.into_iter().enumerate() {
+                let alone = train_alone(&own, &dataset, &global, &drawn[device], momentum);
+                let row = |tensor: &Tensor| tensor.get(device).unwrap().to_vec1::<f32>().unwrap();
+                assert_moved_alike(&row(&together.models), &alone.parameters, &global, 1e-4);
+                if let Some(momenta) = &together.momenta {
+                    let (nothing, expected) = (vec![0.0; global.len()], alone.momentum.unwrap());
+                    assert_moved_alike(&row(momenta), &expected, &nothing, 1e-4);
+                }
             }
         }
     }
@@ -210,11 +312,10 @@ mod tests {
         let labels = (0..100).map(|example| (example * 7 % 11 % CLASSES) as u8).collect();
         let features = Features::Floats((0..100 * 784).map(pixel).collect());
         let dataset = Dataset::new(vec![28, 28], CLASSES, features, labels).unwrap();
-        let (model, trainer) = trainer("resnet20", &dataset);
-        let (global, drawn) = (initial(&*model), draw(&dataset, 8, 0));
-        let rate = trainer.learning_rate as f32;
-        let alone = train(&*model, global.clone().into(), rate, 1, |_| batch(&dataset, &drawn)).unwrap();
-        let (together, _) = train_batched(&trainer, &global, &[vec![drawn]]);
+        let own = trainer("resnet20", &[], &dataset);
+        let (global, drawn) = (initial(&*own.0), [vec![draw(&dataset, 8, 0)]]);
+        let alone = train_alone(&own, &dataset, &global, &drawn[0], None);
+        let (together, _) = train_batched(&own.1, &global, &drawn);
         let apart = |a: &[f32], b: &[f32]| -> f64 {
             a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
         };
@@ -225,15 +326,14 @@ mod tests {
     #[test]
     fn what_overflows_is_blocked_as_in_the_model() {
         let dataset = dataset(&[13, 12]);
-        let (model, trainer) = trainer("dnn", &dataset);
-        let mut global = initial(&*model);
-        let layer = model.layout().entries().iter().find(|entry| entry.name == "fc1.weight").unwrap();
+        let own = trainer("dnn", &[], &dataset);
+        let mut global = initial(&*own.0);
+        let layer = own.0.layout().entries().iter().find(|entry| entry.name == "fc1.weight").unwrap();
         // Some outputs of the layer are minus infinity then, and blocked.
         global[layer.range()].iter_mut().for_each(|value| *value = -3e38);
-        let drawn = draw(&dataset, 5, 1);
-        let rate = trainer.learning_rate as f32;
-        let alone = train(&*model, global.clone().into(), rate, 1, |_| batch(&dataset, &drawn)).unwrap();
-        let (models, losses) = train_batched(&trainer, &global, &[vec![drawn]]);
+        let drawn = [vec![draw(&dataset, 5, 1)]];
+        let alone = train_alone(&own, &dataset, &global, &drawn[0], None);
+        let (models, losses) = train_batched(&own.1, &global, &drawn);
         assert!(alone.loss.is_finite() && (losses[0] - alone.loss).abs() < 1e-5, "{losses:?}");
         for (together, alone) in models[0].iter().zip(&*alone.parameters) {
             assert!((together - alone).abs() <= 1e-5, "{together}, not {alone}");
@@ -242,7 +342,7 @@ mod tests {
 
     #[test]
     fn without_a_step_devices_have_the_model_that_they_got() {
-        let (_, trainer) = trainer("logistic-regression", &dataset(&[2]));
+        let (_, trainer) = trainer("logistic-regression", &[], &dataset(&[2]));
         let global: Vec<f32> = (0..12).map(|value| value as f32).collect();
         let (models, losses) = train_batched(&trainer, &global, &[vec![], vec![]]);
         assert_eq!((models, losses), (vec![global.clone(), global], vec![0.0; 2]));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use edge_client::config::Settings;
 use link::{BrokerAddress, BrokerOptions, TlsFiles};
-use record::ATTACK_MEMORY;
+use record::{ATTACK_MEMORY, TRAINING_MEMORY};
 use tempfile::TempDir;
 use wire::identity::DeviceId;
 
@@ -25,8 +25,8 @@ use crate::fleet::toolchain::{Program, Target, build};
 /// A provisioned fleet, and a place for what only this run needs.
 pub(super) struct Fleet<'a> {
     folder: PathBuf,
-    /// Where clients that are processes of this machine keep what they keep of an attack.
-    attack_memory: PathBuf,
+    /// The run's directory, where clients that are processes of this machine keep what they keep from round to round.
+    out: PathBuf,
     scratch: &'a TempDir,
 }
 
@@ -53,8 +53,8 @@ impl<'a> Fleet<'a> {
         };
         // Clients need not run in the directory that this was started in.
         let folder = fs::canonicalize(&folder).with_context(|| folder.display().to_string())?;
-        let attack_memory = std::path::absolute(task.out.join(ATTACK_MEMORY))?;
-        Ok(Fleet { folder, attack_memory, scratch })
+        let out = std::path::absolute(&task.out)?;
+        Ok(Fleet { folder, out, scratch })
     }
 
     /// What is the aggregator's.
@@ -142,7 +142,8 @@ impl<'a> Fleet<'a> {
             shard: own("shard.safetensors"),
             access: BrokerOptions { tls, ..BrokerOptions::default() },
             attack_log: Some(self.attack_log()),
-            attack_memory: Some(self.attack_memory.clone()),
+            attack_memory: Some(self.out.join(ATTACK_MEMORY)),
+            training_memory: Some(self.out.join(TRAINING_MEMORY).join(format!("{device}.safetensors"))),
             ..Settings::default()
         };
         let path = self.scratch.path().join(format!("{device}.toml"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use edge_client::config::Settings;
 use link::{BrokerOptions, PASSWORD, random_id};
-use record::{ATTACK_MEMORY, write_atomically_as};
+use record::{ATTACK_MEMORY, TRAINING_MEMORY, write_atomically_as};
 use tempfile::TempDir;
 use wire::identity::DeviceId;
 
@@ -39,6 +39,7 @@ impl Fleet {
         }
         // Of its own: another fleet may use the same broker.
         let topic_prefix = format!("outpost/{:016x}", random_id());
+        let out = std::path::absolute(&task.out)?;
         let mut clients = Vec::new();
         for (device, shard) in task.data.write_shards(scenario, folder.path())? {
             let config = Settings {
@@ -48,7 +49,8 @@ impl Fleet {
                 access: access.clone(),
                 topic_prefix: Some(topic_prefix.clone()),
                 attack_log: Some(folder.path().join(ATTACK_LOG)),
-                attack_memory: Some(std::path::absolute(task.out.join(ATTACK_MEMORY))?),
+                attack_memory: Some(out.join(ATTACK_MEMORY)),
+                training_memory: Some(out.join(TRAINING_MEMORY).join(format!("{device}.safetensors"))),
                 ..Settings::default()
             };
             let config_path = folder.path().join(format!("{device}.toml"));

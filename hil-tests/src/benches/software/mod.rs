@@ -13,12 +13,13 @@ mod tests;
 use std::sync::Arc;
 
 use aggregator_node::backend::Chosen;
-use aggregator_node::machine::Machine;
+use aggregator_node::machine::{Machine, Start};
 use aggregator_node::run::{Opened, Run};
 use aggregator_node::worker::Worker;
 use anyhow::{bail, ensure};
 use edge_client::agent::{Agent, Identity};
-use edge_client::attack_memory::AttackMemory;
+use edge_client::memory::Memory;
+use edge_client::worker;
 use learning::models::Model;
 use rayon::prelude::*;
 use record::Summary;
@@ -54,9 +55,9 @@ impl Bench for Software {
         };
         let topics = Topics::default();
         let start = run.start()?;
-        let memory = AttackMemory::after(start.run, start.finished, start.remembered.attack.clone());
+        let memory = Memory::after(start.run, start.finished, start.remembered.attack.clone());
         let memory = Arc::new(memory);
-        let devices = devices_of(task, &model, &topics, &memory);
+        let devices = devices_of(task, &model, &topics, &start, &memory);
         let attack = AttackSoFar { run: start.run, memory, told: Vec::new() };
         let machine = Machine::new(scenario.clone(), topics, start, Millis(0));
         let worker = Worker::new(scenario, &model, data.test.clone(), self.rules.backend.as_ref())?;
@@ -91,7 +92,8 @@ fn devices_of(
     task: &Task,
     model: &Arc<dyn Model>,
     topics: &Topics,
-    memory: &Arc<AttackMemory>,
+    start: &Start,
+    attack: &Arc<Memory>,
 ) -> Vec<DeviceNode> {
     let scenario = &task.scenario;
     let dimension = model.layout().dimension();
@@ -106,8 +108,10 @@ fn devices_of(
             hardware: Box::default(),
         };
         let agent = Agent::new(me, topics.clone(), scenario, dimension, Millis(0));
-        let worker = edge_client::worker::Worker::new(scenario.clone(), device, model.clone(), shard);
-        DeviceNode::new(agent, worker.with_memory(memory.clone()))
+        let worker = worker::Worker::new(scenario.clone(), device, model.clone(), shard);
+        let momentum = start.remembered.momentum(device);
+        let training = Memory::after(start.run, start.finished, worker::Worker::keeping(momentum));
+        DeviceNode::new(agent, worker.with_memories(attack.clone(), training))
     };
     task.data.shards(scenario).into_par_iter().enumerate().map(node).collect()
 }
@@ -124,7 +128,7 @@ struct Simulation {
 /// What the bench knows of the attack, since the devices are its own.
 struct AttackSoFar {
     run: RunId,
-    memory: Arc<AttackMemory>,
+    memory: Arc<Memory>,
     /// What compromised devices did since the last round was recorded.
     told: Vec<AttackEvent>,
 }
@@ -164,9 +168,16 @@ impl Simulation {
                     let AttackSoFar { run: id, memory, told } = &mut self.attack;
                     record.attack = AttackRecord::of(run.scenario(), record.round, told);
                     told.retain(|event| event.round > record.round);
-                    let attack = memory.before(*id, record.round + 1)?;
+                    let next = record.round + 1;
+                    let attack = memory.before(*id, next)?;
                     if attack != remembered.attack {
                         Arc::make_mut(&mut remembered).attack = attack;
+                    }
+                    if run.scenario().training.keeps_momentum() {
+                        let remembered = Arc::make_mut(&mut remembered);
+                        for (index, device) in self.devices.iter().enumerate() {
+                            remembered.set_momentum(DeviceId(index as u32), device.momentum(*id, next)?);
+                        }
                     }
                     (watch.on_round)(&record);
                     run.record(record, global, remembered)?;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use aggregator_node::machine::{self, Failure, Machine};
 use edge_client::agent::{self, Agent};
+use edge_client::memory::MemoryError;
 use record::RoundRecord;
 use scenario::attack_record::AttackEvent;
 use scenario::remembered::Remembered;
+use wire::identity::RunId;
 use wire::{Event, Millis, Payload, Publication};
 
 /// A message that has arrived.
@@ -93,6 +95,11 @@ pub(super) struct DeviceNode {
 impl DeviceNode {
     pub(super) fn new(agent: Agent, worker: edge_client::worker::Worker) -> Self {
         DeviceNode { agent, worker, inbox: Inbox::default(), left: false }
+    }
+
+    /// The momentum that the device begins `round` with.
+    pub(super) fn momentum(&self, run: RunId, round: u32) -> Result<Option<Arc<[f32]>>, MemoryError> {
+        self.worker.momentum(run, round)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use edge_client::config::Settings;
 use learning::data::ShardList;
 use link::{BrokerOptions, TlsFiles};
-use record::ATTACK_MEMORY;
+use record::{ATTACK_MEMORY, TRAINING_MEMORY};
 use scenario::Scenario;
 
 use super::folder::{Folder, Secrecy};
@@ -49,6 +49,10 @@ fn configuration(device: &Device, inventory: &Inventory, scenario: &Scenario) ->
         broker: Some(broker.clone()),
         access: BrokerOptions { tls, ..BrokerOptions::default() },
         attack_memory: attack.map(|_| PathBuf::from(format!("{kept_in}/{ATTACK_MEMORY}"))),
+        training_memory: scenario
+            .training
+            .keeps_momentum()
+            .then(|| PathBuf::from(format!("{kept_in}/{TRAINING_MEMORY}.safetensors"))),
         ..Settings::default()
     })?)
 }

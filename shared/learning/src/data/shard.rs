@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rand::seq::index;
+use rand::seq::{SliceRandom as _, index};
 
 use super::{Batch, Dataset};
 use crate::random::Stream;
@@ -73,22 +73,35 @@ impl Shard {
 
     /// [`Shard::draw`], with the features of the examples.
     pub fn minibatch(&self, size: usize, random: &mut Stream) -> Batch {
-        let Drawn { indices, labels } = self.draw(size, random);
+        self.batch(self.draw(size, random))
+    }
+
+    /// What was drawn, with the features of the examples.
+    pub fn batch(&self, Drawn { indices, labels }: Drawn) -> Batch {
         Batch { labels, ..self.dataset.batch(&indices) }
     }
 
     /// `size` examples drawn without replacement (paper section 2.1); the whole shard, in order and without
     /// a draw, if it has no more than that.
     pub fn draw(&self, size: usize, random: &mut Stream) -> Drawn {
-        let label = |&label: &u8| u32::from(label);
         if size >= self.len() {
-            return Drawn { indices: self.indices.clone(), labels: self.labels.iter().map(label).collect() };
+            return self.at(0..self.len());
         }
-        let drawn = index::sample(random, self.len(), size);
-        Drawn {
-            indices: drawn.iter().map(|position| self.indices[position]).collect(),
-            labels: drawn.iter().map(|position| label(&self.labels[position])).collect(),
-        }
+        self.at(index::sample(random, self.len(), size))
+    }
+
+    /// All examples in random order, `size` at a time; what is left in the end is a minibatch as well.
+    pub fn pass(&self, size: usize, random: &mut Stream) -> Vec<Drawn> {
+        let mut positions: Vec<u32> = (0..self.len() as u32).collect();
+        positions.shuffle(random);
+        positions.chunks(size).map(|own| self.at(own.iter().map(|&position| position as usize))).collect()
+    }
+
+    /// The examples at these positions.
+    fn at(&self, positions: impl IntoIterator<Item = usize>) -> Drawn {
+        let example = |position: usize| (self.indices[position], u32::from(self.labels[position]));
+        let (indices, labels) = positions.into_iter().map(example).unzip();
+        Drawn { indices, labels }
     }
 }
 

@@ -151,7 +151,7 @@ mod tests {
     use crate::evaluation::evaluate;
     use crate::parameters::Parameters;
     use crate::random::{Purpose, stream};
-    use crate::training::train;
+    use crate::training::{Descent, train};
     use wire::identity::Digest;
 
     fn initial(model: &dyn Model) -> Parameters {
@@ -215,8 +215,8 @@ mod tests {
     fn it_learns_eight_random_images_by_heart() {
         let model = ResNet20 {}.build(&[9, 8], 4).unwrap();
         let images = || random_batch(&[9, 8], 4, 8);
-        let trained =
-            train(model.as_ref(), initial(model.as_ref()).values().into(), 0.1, 30, |_| images()).unwrap();
+        let (global, descent) = (initial(model.as_ref()).values().into(), Descent::plain(0.1));
+        let trained = train(model.as_ref(), global, &descent, None, (0..30).map(|_| images())).unwrap();
         let evaluation = evaluate(model.as_ref(), &trained.parameters, [images()]).unwrap();
         assert_eq!(evaluation.errors, 0, "{evaluation:?}");
         assert!(evaluation.loss < 0.1, "{evaluation:?}");

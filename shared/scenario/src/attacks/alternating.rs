@@ -4,7 +4,7 @@ use input::unfit::{Unfit, at_least_one, fits_f32, positive, require};
 use learning::data::{Dataset, Shard};
 use learning::models::ModelError;
 use learning::random::Stream;
-use learning::training::{Settings, Trained, Training};
+use learning::training::{Trained, Training};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,7 @@ impl Alternating {
         self.poison.of(&self.trigger, &self.flip)
     }
 
-    /// The loss that is told is that of honest training.
+    /// The loss that is told is that of honest training, and so is the momentum that is kept.
     fn alternate(&self, training: &Training<'_>, random: &mut Stream) -> Result<Trained, ModelError> {
         let honest = training.honestly(random)?;
         let shard = training.shard;
@@ -116,7 +116,7 @@ impl Alternating {
                 model.step(shard, random, |coordinate| factor * away[coordinate])?;
             }
         }
-        Ok(Trained { parameters: model.rounded().into(), loss: honest.loss })
+        Ok(Trained { parameters: model.rounded().into(), ..honest })
     }
 }
 
@@ -134,8 +134,8 @@ impl Descent<'_> {
         random: &mut Stream,
         more: impl Fn(usize) -> f64,
     ) -> Result<(), ModelError> {
-        let Settings { learning_rate, batch_size, .. } = *self.training.settings;
-        let batch = shard.minibatch(batch_size as usize, random);
+        let learning_rate = self.training.learning_rate();
+        let batch = shard.minibatch(self.training.settings.batch_size as usize, random);
         let (_, gradient) = self.training.model.loss_and_gradient(&self.rounded(), &batch)?;
         for (coordinate, (parameter, derivative)) in self.parameters.iter_mut().zip(gradient).enumerate() {
             *parameter -= learning_rate * (f64::from(derivative) + more(coordinate));
@@ -155,6 +155,7 @@ mod tests {
     use learning::data::{Batch, Features};
     use learning::models::{LogisticRegression, Model, build};
     use learning::random::{Purpose, stream};
+    use learning::training::Settings;
 
     use super::super::testing::conditions;
     use super::*;
@@ -174,11 +175,18 @@ mod tests {
         (0..9).map(|at| (at as f32 - 4.0) / 10.0).collect()
     }
 
+    fn settings() -> Settings {
+        Settings { learning_rate: 0.5, local_steps: Some(2), ..Settings::default() }
+    }
+
+    fn training<'a>(model: &'a dyn Model, shard: &'a Shard, settings: &'a Settings) -> Training<'a> {
+        Training { model, global: global().into(), shard, settings, round: 1, momentum: None }
+    }
+
     fn train(attack: &Alternating, dataset: Dataset) -> Trained {
         let (model, shard) = (model(), Shard::whole(dataset.into()));
-        let settings = Settings { learning_rate: 0.5, batch_size: 32, local_steps: 2 };
-        let training =
-            Training { model: model.as_ref(), global: global().into(), shard: &shard, settings: &settings };
+        let settings = settings();
+        let training = training(model.as_ref(), &shard, &settings);
         attack.train(&training, &mut stream(1, Purpose::Batches, None, 1)).unwrap().unwrap()
     }
 
@@ -247,9 +255,8 @@ mod tests {
         let none = examples().select(&[1, 2, 4, 5]);
         let attack = Alternating { rho: 0.0, cycles: 1, honest_steps: 2, ..attack() };
         let (model, shard) = (model(), Shard::whole(none.clone().into()));
-        let settings = Settings { learning_rate: 0.5, batch_size: 32, local_steps: 2 };
-        let training =
-            Training { model: model.as_ref(), global: global().into(), shard: &shard, settings: &settings };
+        let settings = settings();
+        let training = training(model.as_ref(), &shard, &settings);
         let honest = training.honestly(&mut stream(1, Purpose::Batches, None, 1)).unwrap();
         let trained = train(&attack, none);
         assert_eq!(trained.loss, honest.loss);

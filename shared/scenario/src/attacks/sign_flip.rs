@@ -66,7 +66,7 @@ impl Attack for SignFlip {
     }
 
     fn train(&self, training: &Training<'_>, random: &mut Stream) -> Option<Result<Trained, ModelError>> {
-        let rate = -self.scale * training.settings.learning_rate;
+        let rate = -self.scale * training.learning_rate();
         (self.of == Flipped::Loss).then(|| training.at_rate(rate, random))
     }
 
@@ -112,12 +112,15 @@ mod tests {
         let labels = (0..20).map(|i| (i * 7 % 3) as u8).collect();
         let shard = Shard::whole(Arc::new(Dataset::new(vec![3], 3, features, labels).unwrap()));
         let model = build(&LogisticRegression {}, &[3], 3).unwrap();
-        let settings_of_run = Settings { learning_rate: 0.5, batch_size: 4, local_steps: steps };
+        let settings_of_run =
+            Settings { learning_rate: 0.5, batch_size: 4, local_steps: Some(steps), ..Settings::default() };
         let training = Training {
             model: &*model,
             global: vec![0.0; 12].into(),
             shard: &shard,
             settings: &settings_of_run,
+            round: 1,
+            momentum: None,
         };
         let random = || stream(1, Purpose::Batches, None, 1);
         let scenario = scenario(&[&["attack.kind=sign-flip"], settings].concat());

@@ -248,7 +248,7 @@ mod tests {
     use learning::evaluation::evaluate;
     use learning::models::{LogisticRegression, build};
     use learning::random::{Purpose, stream};
-    use learning::training::train;
+    use learning::training::{Descent, train};
     use rand::Rng;
     use wire::identity::DeviceId;
 
@@ -371,8 +371,9 @@ mod tests {
         let examples = Dataset::new(vec![6, 6], 3, Features::Bytes(pixels), labels).unwrap();
         let model = build(&LogisticRegression {}, &[6, 6], 3).unwrap();
         let rates = |trigger: &Trigger, shard: &Shard| {
-            let all = |_| shard.minibatch(150, &mut stream(1, Purpose::Batches, None, 1));
-            let trained = train(model.as_ref(), [0.0; 111].into(), 0.5, 300, all).unwrap();
+            let all = (0..300).map(|_| shard.minibatch(150, &mut stream(1, Purpose::Batches, None, 1)));
+            let descent = Descent::plain(0.5);
+            let trained = train(model.as_ref(), [0.0; 111].into(), &descent, None, all).unwrap();
             let error = |test: &Dataset| evaluate(model.as_ref(), &trained.parameters, test.batches(150));
             let success = 1.0 - error(&trigger.stamped(&examples).unwrap()).unwrap().error_rate;
             (success, error(&examples).unwrap().error_rate)

@@ -1,6 +1,7 @@
-//! What an attack keeps from round to round, also over a restart of the client that crafts.
+//! What a client keeps from round to round, also over a restart: for its attack, and for its training.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,12 +20,47 @@ const ROUNDS: usize = 2;
 /// More is not read: a board has hardly as much memory.
 const MAX_BYTES: u64 = 1 << 28;
 
-/// The states of an attack after the last rounds in which this machine crafted. All clients of a bench on this machine share
-/// them, by their file: whichever leads goes on from where the last leader was.
+/// The states after the last rounds in which there was something to keep. Clients of a bench on this machine share those of
+/// their attack, by their file: whichever leads goes on from where the last leader was.
 #[derive(Debug, Default)]
-pub struct AttackMemory {
-    file: Option<PathBuf>,
+pub struct Memory {
+    file: Option<Place>,
     kept: Mutex<Kept>,
+}
+
+/// What is kept, and where.
+#[derive(Clone, Debug)]
+struct Place {
+    of: Of,
+    path: PathBuf,
+}
+
+/// Whose states are kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Of {
+    /// Those of an attack.
+    Attack,
+    /// Those of the device's own training.
+    Training,
+}
+
+impl Of {
+    /// The option that names the file.
+    fn option(self) -> &'static str {
+        match self {
+            Of::Attack => "--attack-memory",
+            Of::Training => "--training-memory",
+        }
+    }
+}
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Of::Attack => "the attack",
+            Of::Training => "the momentum",
+        })
+    }
 }
 
 /// States by round, of one run.
@@ -34,11 +70,11 @@ struct Kept {
     after: BTreeMap<u32, State>,
 }
 
-/// The file of an [`AttackMemory`] cannot be used.
+/// The file of a [`Memory`] cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("--attack-memory {}: {cause}; mend it, or remove the file to have the attack begin anew", path.display())]
+#[error("{} {}: {cause}; mend it, or remove the file to have {} begin anew", place.of.option(), place.path.display(), place.of)]
 pub struct MemoryError {
-    path: PathBuf,
+    place: Place,
     cause: Cause,
 }
 
@@ -52,73 +88,79 @@ enum Cause {
     Content(&'static str),
 }
 
-impl AttackMemory {
+impl Memory {
     /// What is kept in the file at `path`, which need not be there yet.
     ///
     /// # Errors
-    /// [`MemoryError`] if it cannot be read or written: a device that could not keep what its attack does would find out in
-    /// the middle of a run.
-    pub fn at(path: PathBuf) -> Result<Self, MemoryError> {
-        let memory = AttackMemory { file: Some(path.clone()), kept: Mutex::default() };
+    /// [`MemoryError`] if it cannot be read or written: a device that could not keep something would find out in the middle of
+    /// a run.
+    pub fn at(of: Of, path: PathBuf) -> Result<Self, MemoryError> {
         let open = || {
             fs::create_dir_all(folder(&path))?;
             let _lock = lock_folder(&path)?;
             Kept::load(&path)?;
             Ok(access(folder(&path), Access::WRITE_OK).map_err(io::Error::from)?)
         };
-        open().map_err(|cause| MemoryError { path, cause })?;
-        Ok(memory)
+        let opened = open();
+        let place = Place { of, path };
+        match opened {
+            Ok(()) => Ok(Memory { file: Some(place), kept: Mutex::default() }),
+            Err(cause) => Err(MemoryError { place, cause }),
+        }
     }
 
     /// What was kept after `round` of `run`, as its checkpoint has it.
     pub fn after(run: RunId, round: u32, state: State) -> Self {
         let after = [(round, state)].into();
-        AttackMemory { file: None, kept: Mutex::new(Kept { run: Some(run), after }) }
+        Memory { file: None, kept: Mutex::new(Kept { run: Some(run), after }) }
     }
 
-    /// What was kept after the last round before `round`; nothing if it has crafted in none.
+    /// What was kept after the last round before `round`; nothing if there was none.
     ///
     /// # Errors
     /// [`MemoryError`] if the file cannot be read.
     pub fn before(&self, run: RunId, round: u32) -> Result<State, MemoryError> {
         let kept = match &self.file {
-            Some(path) => Kept::load(path).map_err(|cause| MemoryError { path: path.clone(), cause })?,
+            Some(place) => Kept::load(&place.path).map_err(|cause| place.unusable(cause))?,
             None => self.lock().clone(),
         };
         let mine = kept.run == Some(run);
         let last = kept.after.range(..round).next_back().filter(|_| mine);
-        if let (None, Some(path), Some(other)) = (last, &self.file, kept.run) {
+        if let (None, Some(Place { of, path }), Some(other)) = (last, &self.file, kept.run) {
             let whose =
                 if mine { "only later rounds".to_owned() } else { format!("what the run {other} kept") };
-            warn!(
-                "--attack-memory {}: it holds {whose}: the attack begins anew in round {round}",
-                path.display()
-            );
+            warn!("{} {}: it holds {whose}: {of} begins anew in round {round}", of.option(), path.display());
         }
         Ok(last.map(|(_, state)| state.clone()).unwrap_or_default())
     }
 
-    /// Keeps `state` after `round`. It is on the disk when this returns, and so before what is crafted goes out. What comes
+    /// Keeps `state` after `round`. It is on the disk when this returns, and so before what it belongs to goes out. What comes
     /// from a client that stood still for rounds is left out.
     ///
     /// # Errors
     /// [`MemoryError`] if the file cannot be written.
     pub fn keep(&self, run: RunId, round: u32, state: State) -> Result<(), MemoryError> {
         let mut held = self.lock();
-        let Some(path) = &self.file else {
+        let Some(place) = &self.file else {
             held.keep(run, round, state);
             return Ok(());
         };
         let kept = || {
-            let _lock = lock_folder(path)?;
-            let mut kept = Kept::load(path)?;
-            if kept.keep(run, round, state) { kept.store(path) } else { Ok(()) }
+            let _lock = lock_folder(&place.path)?;
+            let mut kept = Kept::load(&place.path)?;
+            if kept.keep(run, round, state) { kept.store(&place.path) } else { Ok(()) }
         };
-        kept().map_err(|cause| MemoryError { path: path.clone(), cause })
+        kept().map_err(|cause| place.unusable(cause))
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    fn unusable(&self, cause: Cause) -> MemoryError {
+        MemoryError { place: self.clone(), cause }
     }
 }
 
@@ -134,7 +176,7 @@ fn lock_folder(path: &Path) -> Result<File, Cause> {
 }
 
 impl Kept {
-    /// Takes a state; false if there is nothing to write: an attack that keeps nothing needs no file.
+    /// Takes a state; false if there is nothing to write: what keeps nothing needs no file.
     fn keep(&mut self, run: RunId, round: u32, state: State) -> bool {
         if self.run != Some(run) {
             *self = Kept { run: Some(run), after: BTreeMap::new() };
@@ -231,7 +273,7 @@ mod tests {
         state
     }
 
-    fn before(memory: &AttackMemory, run: RunId, round: u32) -> Option<f32> {
+    fn before(memory: &Memory, run: RunId, round: u32) -> Option<f32> {
         memory.before(run, round).unwrap().get("direction/x").map(|values| values[0])
     }
 
@@ -239,7 +281,7 @@ mod tests {
     fn a_round_that_is_repeated_begins_with_what_there_was_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("attack-memory.safetensors");
-        for memory in [AttackMemory::default(), AttackMemory::at(path.clone()).unwrap()] {
+        for memory in [Memory::default(), Memory::at(Of::Attack, path.clone()).unwrap()] {
             assert_eq!(before(&memory, RUN, 1), None);
             for round in [2, 3, 5] {
                 memory.keep(RUN, round, state(round as f32)).unwrap();
@@ -253,7 +295,7 @@ mod tests {
             assert_eq!(before(&memory, RUN, 9), None, "the attack has let go of it");
             assert_eq!(before(&memory, RunId(8), 9), None);
         }
-        let other = AttackMemory::at(path).unwrap();
+        let other = Memory::at(Of::Attack, path).unwrap();
         assert_eq!(before(&other, RUN, 5), Some(4.0), "another client goes on from there");
     }
 
@@ -261,7 +303,7 @@ mod tests {
     fn an_attack_that_keeps_nothing_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/memory");
-        let memory = AttackMemory::at(path.clone()).unwrap();
+        let memory = Memory::at(Of::Attack, path.clone()).unwrap();
         memory.keep(RUN, 1, State::default()).unwrap();
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
     }
@@ -270,19 +312,24 @@ mod tests {
     fn a_file_that_cannot_be_used_is_named_before_the_run() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("memory");
-        AttackMemory::at(path.clone()).unwrap().keep(RUN, 1, state(1.0)).unwrap();
+        Memory::at(Of::Attack, path.clone()).unwrap().keep(RUN, 1, state(1.0)).unwrap();
         let bytes = fs::read(&path).unwrap();
         let mut flipped = bytes.clone();
         *flipped.last_mut().unwrap() ^= 1;
         for damaged in [&bytes[..bytes.len() - 1], &bytes[..5], b"", b"no tensors at all", &flipped] {
             fs::write(&path, damaged).unwrap();
-            let error = AttackMemory::at(path.clone()).unwrap_err().to_string();
+            let error = Memory::at(Of::Attack, path.clone()).unwrap_err().to_string();
             assert!(error.contains("memory: not what a client has written: "), "{error}");
         }
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(AttackMemory::at(path).unwrap_err().to_string().contains("it is no file"));
-        let nowhere = AttackMemory::at("/proc/nowhere/memory".into()).unwrap_err().to_string();
-        assert!(nowhere.contains("--attack-memory /proc/nowhere/memory: "), "{nowhere}");
+        assert!(Memory::at(Of::Attack, path).unwrap_err().to_string().contains("it is no file"));
+        for (of, says) in [
+            (Of::Attack, ["--attack-memory /proc/nowhere/memory: ", "to have the attack begin anew"]),
+            (Of::Training, ["--training-memory /proc/nowhere/memory: ", "to have the momentum begin anew"]),
+        ] {
+            let nowhere = Memory::at(of, "/proc/nowhere/memory".into()).unwrap_err().to_string();
+            assert!(says.iter().all(|part| nowhere.contains(part)), "{nowhere}");
+        }
     }
 }
