@@ -226,7 +226,11 @@ impl Worker {
         };
         let aggregate = left.ruled(&left.updates.rule, aggregate)?;
         let used = left.used(&aggregate.used);
-        Ok(Aggregate { parameters: aggregate.values, removed: left.removed, used, remembered: after })
+        let parameters = match &self.scenario.optimizer {
+            Some(optimizer) => optimizer.step(global, &aggregate.values, &mut after.optimizer),
+            None => aggregate.values,
+        };
+        Ok(Aggregate { parameters, removed: left.removed, used, remembered: after })
     }
 }
 

@@ -25,6 +25,8 @@ enum What {
     Models,
     /// Aggregation rules: `aggregation.rule`
     Rules,
+    /// Optimizers of the aggregator: `optimizer.kind`
+    Optimizers,
     /// Stages before the rule: `defense.kind`
     Stages,
     /// Attacks: `attack.kind`
@@ -44,6 +46,7 @@ impl ListArgs {
         let lines = match self.what {
             What::Models => lines(&catalogue.models),
             What::Rules => lines(&catalogue.rules),
+            What::Optimizers => lines(&catalogue.optimizers),
             What::Stages => lines(&catalogue.stages),
             What::Attacks => lines(&catalogue.attacks),
             What::Datasets => lines(&catalogue.datasets),

@@ -23,6 +23,7 @@ fn the_tables_of_keys_are_those_of_the_settings() {
         ("models", table(&catalogue.models, "model")),
         ("partitions", table(&catalogue.partitions, "fleet.partition")),
         ("rules", table(&catalogue.rules, "aggregation.rule")),
+        ("optimizers", table(&catalogue.optimizers, "optimizer.kind")),
         ("stages", table(&catalogue.stages, "defense.kind")),
         ("attacks", table(&catalogue.attacks, "attack.kind")),
     ] {

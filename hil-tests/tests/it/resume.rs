@@ -50,9 +50,30 @@ fn an_aggregator_that_is_killed_under_attack_goes_on_and_ends_in_the_same_model(
     assert_an_aggregator_survives_being_killed(&["rounds=40", ATTACK[0]]);
 }
 
+/// Settings with which devices, optimizer and attack keep something from round to round.
+const KEEPING: [&str; 6] = [
+    "fleet.selected=4",
+    "aggregation.byzantine=1",
+    "training.momentum=0.9",
+    "training.send=momentum",
+    "optimizer.kind=adam",
+    "attack.kind=mimic",
+];
+
+#[test]
+fn an_aggregator_that_is_killed_while_devices_keep_their_momentum_goes_on_and_ends_in_the_same_model() {
+    assert_an_aggregator_survives_being_killed(&[&["rounds=40"][..], &KEEPING].concat());
+}
+
 #[track_caller]
-fn assert_hil_goes_on_after(stop: impl Fn(&Process), code: Option<i32>, bench: &str, rounds: u32) {
-    let lab = Lab::new(&[&format!("rounds={rounds}"), "model=dnn", ATTACK[0]]);
+fn assert_hil_goes_on_after(
+    stop: impl Fn(&Process),
+    code: Option<i32>,
+    bench: &str,
+    rounds: u32,
+    settings: &[&str],
+) {
+    let lab = Lab::new(&[&[format!("rounds={rounds}").as_str(), "model=dnn"], settings].concat());
     let (out, command) = (lab.path("run"), || lab.hil(bench, "run", &[]));
     let hil = Process::start_in_terminal(command());
     wait_for_rounds(&out, 5);
@@ -70,22 +91,32 @@ fn assert_hil_goes_on_after(stop: impl Fn(&Process), code: Option<i32>, bench: &
 
 #[test]
 fn an_interrupted_software_run_goes_on() {
-    assert_hil_goes_on_after(|hil| hil.signal(Signal::INT), Some(130), "software", 400);
+    assert_hil_goes_on_after(|hil| hil.signal(Signal::INT), Some(130), "software", 400, &ATTACK);
 }
 
 #[test]
 fn a_killed_software_run_goes_on() {
-    assert_hil_goes_on_after(|hil| hil.signal(Signal::KILL), None, "software", 400);
+    assert_hil_goes_on_after(|hil| hil.signal(Signal::KILL), None, "software", 400, &ATTACK);
+}
+
+#[test]
+fn a_killed_software_run_whose_devices_keep_their_momentum_goes_on() {
+    assert_hil_goes_on_after(|hil| hil.signal(Signal::KILL), None, "software", 400, &KEEPING);
+}
+
+#[test]
+fn a_killed_run_of_processes_that_keep_their_momentum_goes_on() {
+    assert_hil_goes_on_after(|hil| hil.signal(Signal::KILL), None, "processes", 30, &KEEPING);
 }
 
 #[test]
 fn an_interrupted_run_of_processes_goes_on() {
-    assert_hil_goes_on_after(|hil| hil.signal(Signal::INT), Some(130), "processes", 30);
+    assert_hil_goes_on_after(|hil| hil.signal(Signal::INT), Some(130), "processes", 30, &ATTACK);
 }
 
 #[test]
 fn a_run_of_processes_that_are_all_interrupted_goes_on() {
-    assert_hil_goes_on_after(Process::interrupt_all, Some(130), "processes", 30);
+    assert_hil_goes_on_after(Process::interrupt_all, Some(130), "processes", 30, &ATTACK);
 }
 
 #[test]

@@ -10,15 +10,18 @@ use robust::Rule;
 
 use crate::attacks::{self, Attack};
 use crate::defense::{self, Stage};
+use crate::optimizers::{self, Optimizer};
 use crate::registry::{Registry, Settings};
 
-/// The models, rules, stages, attacks, data sets and partitions that a scenario may name.
+/// The models, rules, optimizers, stages, attacks, data sets and partitions that a scenario may name.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     /// Models: `model`.
     pub models: Registry<dyn Architecture>,
     /// Aggregation rules: `aggregation.rule`.
     pub rules: Registry<dyn Rule>,
+    /// Optimizers of the aggregator: `optimizer.kind`.
+    pub optimizers: Registry<dyn Optimizer>,
     /// Stages before the rule: `defense.kind`.
     pub stages: Registry<dyn Stage>,
     /// Attacks: `attack.kind`.
@@ -59,6 +62,10 @@ impl Catalogue {
         rules.add::<robust::SignMajority>("sign-majority");
         rules.add::<robust::FoolsGold>("foolsgold");
         rules.add::<robust::FlTrust>("fltrust");
+
+        let mut optimizers = Registry::<dyn Optimizer>::new("optimizer", "kind", &["kind"]);
+        optimizers.add::<optimizers::Momentum>("momentum");
+        optimizers.add::<optimizers::Adam>("adam");
 
         let mut stages = Registry::<dyn Stage>::new("defense", "kind", &["kind"]);
         stages.add::<defense::ErrorRateRejection>("err");
@@ -121,6 +128,7 @@ impl Catalogue {
         Catalogue {
             models: models.ours(),
             rules: rules.ours(),
+            optimizers: optimizers.ours(),
             stages: stages.ours(),
             attacks: attacks.ours(),
             datasets: datasets.ours(),
@@ -141,4 +149,4 @@ macro_rules! may_be_added {
     };
 }
 
-may_be_added!(Architecture, Rule, Stage, Attack, data::Source, data::Partition);
+may_be_added!(Architecture, Rule, Optimizer, Stage, Attack, data::Source, data::Partition);

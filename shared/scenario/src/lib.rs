@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Every key has a default except `name`, `dataset`, `model` and `rounds`. An unknown key is an error, and so is one that the
-//! chosen rule, stage, attack, data set or partition does not have. The command line chooses where the run takes place, never
+//! chosen rule, optimizer, stage, attack, data set or partition does not have. The command line chooses where the run takes place, never
 //! the file: the same file runs on every bench.
 //!
 //! # Layout
@@ -32,7 +32,8 @@
 //! - [`remembered`]: what a run keeps from round to round beside the global model.
 //! - [`tensor_executor`]: rules on updates that are the rows of a tensor.
 //! - [`attacks`], [`defense`]: what compromised devices do, and what keeps harmful updates from the rule.
-//! - [`catalogue`]: the models, rules, stages, attacks, data sets and partitions that there are.
+//! - [`optimizers`]: how the next global model follows from the rule's aggregate.
+//! - [`catalogue`]: the models, rules, optimizers, stages, attacks, data sets and partitions that there are.
 //! - This file: [`Scenario`]. `reading`: parses one; `sections`, `data`, `named`, `settings`: its keys; `schema`: the keys for
 //!   editors; `validation`, `enough`: what must hold; `roles`: who does what in a round.
 //! - [`attack_record`]: what compromised devices did in a round, as a bench reports it.
@@ -45,6 +46,7 @@ pub mod defense;
 mod enough;
 mod error;
 mod named;
+pub mod optimizers;
 mod reading;
 pub mod registry;
 pub mod remembered;
@@ -75,6 +77,7 @@ use learning::training;
 
 use crate::catalogue::Catalogue;
 use crate::defense::Stage;
+use crate::optimizers::Optimizer;
 use input::chosen::Chosen;
 
 /// Everything about a run: see the module documentation. Resolved: defaults that depend on other keys are filled in.
@@ -101,6 +104,9 @@ pub struct Scenario {
     pub fleet: Fleet,
     /// What the aggregator does with the updates.
     pub aggregation: Aggregation,
+    /// How the next global model follows from what comes of that; without, it is that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<Chosen<dyn Optimizer>>,
     /// The stages before that, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub defense: Vec<Chosen<dyn Stage>>,

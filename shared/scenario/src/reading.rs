@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use wire::identity::Digest;
 
 use super::named::Named;
-use super::sections::{AggregationKeys, AttackKeys, FleetKeys, StageKeys, one};
+use super::sections::{AggregationKeys, AttackKeys, FleetKeys, OptimizerKeys, StageKeys, one};
 use super::settings::{key_of, unique, with_setting};
 use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing};
 use crate::catalogue::Catalogue;
@@ -92,8 +92,17 @@ impl Catalogue {
         make_way(&self.models, "model", &mut table, settings);
         make_way(&self.partitions, "fleet", &mut table, settings);
         make_way(&self.rules, "aggregation", &mut table, settings);
+        make_way(&self.optimizers, "optimizer", &mut table, settings);
         make_way(&self.stages, "defense", &mut table, settings);
         make_way(&self.attacks, "attack", &mut table, settings);
+        for (chosen, other) in [("local-epochs", "local-steps"), ("local-steps", "local-epochs")] {
+            let key = format!("training.{chosen}");
+            if let Some(Value::Table(training)) = table.get_mut("training")
+                && settings.iter().any(|setting| key_of(setting) == key)
+            {
+                training.remove(other);
+            }
+        }
         for (position, setting) in settings.iter().enumerate() {
             // One at a time, so that an error names the setting that caused it.
             let fits = |table: &Table| Keys::read(table, self).map(drop).map_err(|misfit| misfit.message);
@@ -120,14 +129,8 @@ impl Catalogue {
             });
         let partition = own("fleet", self.partitions.beside());
         let partition = self.partitions.choose(&keys.fleet.partition, partition, &|_| {});
-        let attack = (keys.attack.kind != NONE)
-            .then(|| self.attacks.choose(&keys.attack.kind, own("attack", self.attacks.beside()), &|_| {}));
-        if attack.is_none()
-            && let Some(key) = own("attack", self.attacks.beside()).keys().next()
-        {
-            let message = format!("without an attack there is no `{key}`; give attack.kind, or leave it out");
-            return Err(Misfit { key: format!("attack.{key}"), message });
-        }
+        let attack = choose_if_any(&self.attacks, "attack", &keys.attack.kind, table)?;
+        let optimizer = choose_if_any(&self.optimizers, "optimizer", &keys.optimizer.kind, table)?;
         Ok(Scenario {
             aggregation: Aggregation {
                 rule: rule.map_err(of("aggregation"))?,
@@ -135,10 +138,8 @@ impl Catalogue {
                 round_quorum: keys.aggregation.round_quorum,
             },
             defense: self.stages(table, byzantine)?,
-            attack: Attack {
-                kind: attack.transpose().map_err(of("attack"))?,
-                round_fraction: keys.attack.round_fraction,
-            },
+            optimizer,
+            attack: Attack { kind: attack, round_fraction: keys.attack.round_fraction },
             fleet: Fleet {
                 devices: keys.fleet.devices,
                 compromised: keys.fleet.compromised,
@@ -213,6 +214,8 @@ pub(super) struct Keys {
     #[serde(default)]
     aggregation: AggregationKeys,
     #[serde(default)]
+    optimizer: OptimizerKeys,
+    #[serde(default)]
     attack: AttackKeys,
     #[serde(default)]
     evaluation: Evaluation,
@@ -226,6 +229,7 @@ impl Keys {
         table.remove("defense");
         let sections = [
             ("aggregation", catalogue.rules.beside()),
+            ("optimizer", catalogue.optimizers.beside()),
             ("attack", catalogue.attacks.beside()),
             ("fleet", catalogue.partitions.beside()),
         ];
@@ -253,6 +257,24 @@ fn make_way<T: ?Sized + 'static>(
     if let Some(Value::Table(table)) = table.get_mut(section) {
         table.retain(|key, _| registry.beside().contains(&key) || keys.iter().any(|own| own == key));
     }
+}
+
+/// What `section` of the table names as its `kind`, if anything.
+fn choose_if_any<T: ?Sized + 'static>(
+    registry: &Registry<T>,
+    section: &str,
+    kind: &str,
+    table: &Table,
+) -> Result<Option<Chosen<T>>, Misfit> {
+    let of = |key: &str| format!("{section}.{key}");
+    let own = own_keys(table.get(section), registry.beside());
+    if kind != NONE {
+        let chosen = registry.choose(kind, own, &|_| {});
+        return chosen.map(Some).map_err(|misfit| Misfit { key: of(&misfit.key), ..misfit });
+    }
+    let Some(key) = own.keys().next() else { return Ok(None) };
+    let message = format!("without an {section} there is no `{key}`; give {section}.kind, or leave it out");
+    Err(Misfit { key: of(key), message })
 }
 
 fn common_keys(section: &Value, common: &[&str]) -> Table {

@@ -15,11 +15,13 @@ fn momentum_of(owner: impl Display) -> String {
     format!("momentum of {owner}")
 }
 
-/// The states of a run's rule, stages, attack and training after a round. They are part of its checkpoint.
+/// The states of a run's rule, optimizer, stages, attack and training after a round. They are part of its checkpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remembered {
     /// That of the rule.
     pub rule: State,
+    /// That of the optimizer.
+    pub optimizer: State,
     /// Those of the stages before it, in their order.
     pub stages: Vec<State>,
     /// That of the attack, where the bench runs the devices itself: the aggregator of a fleet does not know it.
@@ -41,10 +43,16 @@ impl Remembered {
         }
     }
 
-    /// All vectors, by names that say whose they are: `rule/...`, `stage-1/...`, `attack/...`, `training/...`.
+    /// All vectors, by names that say whose they are: `rule/...`, `optimizer/...`, `attack/...`, `training/...`,
+    /// `stage-1/...`.
     pub fn vectors(&self) -> impl Iterator<Item = (String, &[f32])> {
         let stages = (1..).zip(&self.stages).map(|(number, state)| (format!("stage-{number}"), state));
-        let owners = [("rule", &self.rule), ("attack", &self.attack), ("training", &self.training)];
+        let owners = [
+            ("rule", &self.rule),
+            ("optimizer", &self.optimizer),
+            ("attack", &self.attack),
+            ("training", &self.training),
+        ];
         let owners = owners.map(|(owner, state)| (owner.to_owned(), state));
         owners.into_iter().chain(stages).flat_map(|(owner, state)| {
             state.vectors().map(move |(name, values)| (format!("{owner}/{name}"), values))
@@ -57,6 +65,7 @@ impl Remembered {
         let Some((owner, name)) = name.split_once('/') else { return false };
         let state = match (owner, owner.strip_prefix("stage-").map(str::parse::<usize>)) {
             ("rule", _) => &mut self.rule,
+            ("optimizer", _) => &mut self.optimizer,
             ("attack", _) => &mut self.attack,
             ("training", _) => &mut self.training,
             (_, Some(Ok(number @ 1..=MAX_STAGES))) if owner == format!("stage-{number}") => {
@@ -79,6 +88,7 @@ mod tests {
         let mut all = Remembered::default();
         all.rule.set("last", vec![1.0, 2.0]);
         all.attack.set("a/b", vec![3.0]);
+        all.optimizer.set("mean", vec![5.0]);
         all.set_momentum(AGGREGATOR, Some([4.0].into()));
         all.set_momentum("device-001", None);
         all.stages = vec![State::default(); 2];

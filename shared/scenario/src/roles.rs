@@ -83,10 +83,11 @@ impl Scenario {
     /// What does not come with Outpost of all that is chosen here, and where it comes from.
     pub fn extensions(&self) -> BTreeMap<String, String> {
         let rule = self.aggregation.rule.extension();
+        let optimizer = self.optimizer.as_ref().and_then(Chosen::extension);
         let stages = self.defense.iter().filter_map(Chosen::extension);
         let attack = self.attack.kind.as_ref().and_then(Chosen::extension);
         let data = [self.dataset.extension(), self.fleet.partition.extension(), self.model.extension()];
-        data.into_iter().flatten().chain(rule).chain(stages).chain(attack).collect()
+        data.into_iter().flatten().chain(rule).chain(optimizer).chain(stages).chain(attack).collect()
     }
 
     /// Whether the global model is evaluated after `round`: every so many rounds, and after the last.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::named;
 use super::reading::Keys;
-use super::sections::{AggregationKeys, AttackKeys, FleetKeys, StageKeys, USUAL_PARTITION};
+use super::sections::{AggregationKeys, AttackKeys, FleetKeys, OptimizerKeys, StageKeys, USUAL_PARTITION};
 use crate::catalogue::Catalogue;
 use crate::registry::{NONE, Registry};
 
@@ -18,6 +18,7 @@ impl Catalogue {
         let mut schema = generator.root_schema_for::<Keys>();
         let rule = choices(&generator.subschema_for::<AggregationKeys>(), &self.rules, "mean");
         let attack = choices(&generator.subschema_for::<AttackKeys>(), &self.attacks, NONE);
+        let optimizer = choices(&generator.subschema_for::<OptimizerKeys>(), &self.optimizers, NONE);
         let stage = choices(&generator.subschema_for::<StageKeys>(), &self.stages, NONE);
         let fleet = choices(&generator.subschema_for::<FleetKeys>(), &self.partitions, USUAL_PARTITION);
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
@@ -25,6 +26,7 @@ impl Catalogue {
             properties.insert("dataset".to_owned(), named::schema(&self.datasets));
             properties.insert("model".to_owned(), named::schema(&self.models));
             properties.insert("aggregation".to_owned(), rule);
+            properties.insert("optimizer".to_owned(), optimizer);
             properties.insert("attack".to_owned(), attack);
             let stages = json!({ "type": "array", "items": stage.clone() });
             properties.insert("defense".to_owned(), json!({ "anyOf": [stage, stages] }));

@@ -92,6 +92,20 @@ impl Default for AggregationKeys {
     }
 }
 
+/// The key of `[optimizer]` that every optimizer has.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct OptimizerKeys {
+    /// The optimizer; with `none`, the rule's aggregate is the next global model.
+    pub(super) kind: String,
+}
+
+impl Default for OptimizerKeys {
+    fn default() -> Self {
+        OptimizerKeys { kind: NONE.to_owned() }
+    }
+}
+
 /// `[attack]`: what the compromised devices do (paper sections 3 and 4.1).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -36,6 +36,7 @@ impl Scenario {
             format!("{} is more than fleet.devices = {}", self.byzantine(), fleet.devices)
         })?;
 
+        self.optimizer.iter().try_for_each(|optimizer| optimizer.check())?;
         self.defense.iter().try_for_each(|stage| stage.check())?;
         self.check_updates(self.selected() as usize).map_err(|reason| match &reason {
             TooFewUpdates::Rule(_) | TooFewUpdates::Quorum { .. } => ("aggregation.rule", reason.to_string()),

@@ -190,6 +190,35 @@ fn a_resolved_scenario_reads_back_as_itself() {
 }
 
 #[test]
+fn what_training_and_optimizer_do_by_default_is_not_written_out() {
+    let usual = parse("", &[]).unwrap().to_toml();
+    assert!(
+        usual.contains("[training]\nlearning-rate = 0.096\nbatch-size = 32\nlocal-steps = 1\n\n"),
+        "{usual}"
+    );
+    assert!(!usual.contains("optimizer"), "{usual}");
+    let more =
+        "[training]\nweight-decay = 0.0\nmomentum = 0.0\nsend = \"model\"\n[optimizer]\nkind = \"none\"\n";
+    assert_eq!(parse(more, &[]).unwrap().to_toml(), usual);
+    let all = "[training]\nlearning-rate = 0.5\ndecay-every = 10\ndecay-factor = 0.5\nbatch-size = 25\n\
+               local-epochs = 2\nweight-decay = 0.0001\nmomentum = 0.9\nsend = \"momentum\"\n";
+    let optimizer = "[optimizer]\nkind = \"adam\"\nlearning-rate = 0.01\nmomentum = 0.9\nsecond-momentum = 0.99\ntau = 0.001\n";
+    let resolved = parse(&format!("{all}[optimizer]\nkind = \"adam\"\n"), &[]).unwrap();
+    assert!(resolved.to_toml().contains(all), "{}", resolved.to_toml());
+    assert!(resolved.to_toml().contains(optimizer), "{}", resolved.to_toml());
+    assert_eq!(Scenario::parse("s.toml", &resolved.to_toml(), &[]).unwrap().digest(), resolved.digest());
+}
+
+#[test]
+fn a_setting_says_how_long_a_device_trains_in_steps_or_in_epochs() {
+    let steps = "[training]\nlocal-steps = 5\n";
+    let epochs = parse(steps, &["training.local-epochs=2"]).unwrap();
+    assert_eq!((epochs.training.local_steps, epochs.training.local_epochs), (None, Some(2)));
+    let back = Scenario::parse("s.toml", &epochs.to_toml(), &["training.local-steps=5".to_owned()]).unwrap();
+    assert_eq!(back.digest(), parse(steps, &[]).unwrap().digest());
+}
+
+#[test]
 fn settings_override_keys_and_need_no_quotes() {
     let scenario = parse("", &["aggregation.rule=median", "seed = 9", "training.learning-rate=1"]).unwrap();
     assert_eq!((scenario.aggregation.rule.to_string().as_str(), scenario.seed), ("median", 9));
@@ -217,6 +246,25 @@ fn errors_name_file_line_key_and_setting() {
         ("", &["fleet.non-iid=1.5"], &["fleet.non-iid", "between 0 and 1"]),
         ("", &["fleet.compromised=100"], &["fleet.compromised", "no benign"]),
         ("", &["training.learning-rate=nan"], &["training.learning-rate", "positive"]),
+        (
+            "[training]\nlocal-steps = 2\nlocal-epochs = 1\n",
+            &[],
+            &["training.local-epochs", "training.local-steps", "leave one of them out"],
+        ),
+        ("", &["training.send=momentum"], &["training.send", "give training.momentum"]),
+        ("", &["training.send=gradient"], &["--set training.send=gradient", "`momentum`"]),
+        ("", &["training.decay-factor=0.1"], &["training.decay-factor", "give training.decay-every"]),
+        ("", &["optimizer.momentum=0.5"], &["without an optimizer there is no `momentum`", "optimizer.kind"]),
+        ("", &["optimizer.kind=momentum", "optimizer.momentum=1"], &["optimizer.momentum", "below 1"]),
+        (
+            "",
+            &["optimizer.kind=momentum", "optimizer.tau=1"],
+            &["`momentum` has no `tau`", "`learning-rate`"],
+        ),
+        ("", &["optimizer.kind=yogi"], &["unknown optimizer `yogi`", "`adam`"]),
+        ("", &["fleet.partition=dirichlet", "fleet.alpha=0"], &["fleet.alpha", "positive"]),
+        ("", &["fleet.partition=shards", "fleet.shards=0"], &["fleet.shards", "between 1 and 1000"]),
+        ("", &["fleet.partition=similarity", "fleet.similarity=2"], &["fleet.similarity", "between 0 and 1"]),
         ("", &["rounds=0"], &["rounds", "at least 1"]),
         ("", &["rounds=-1"], &["--set rounds=-1", "-1", "u32"]),
         ("", &["rounds=4294967296"], &["--set rounds=4294967296", "u32"]),

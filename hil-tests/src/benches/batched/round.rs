@@ -283,10 +283,10 @@ impl Simulation {
         fewer: u32,
     ) -> anyhow::Result<(bool, Vec<DeviceId>, Vec<DeviceId>)> {
         let what = match self.defended(round, accepted, fewer) {
-            Ok(Defended { removed, used, aggregate, values, remembered }) => {
+            Ok(Defended { removed, used, global, values, remembered }) => {
                 let is_finite = first_not_finite(&values).is_none();
                 if is_finite {
-                    (self.global, self.values) = (aggregate, values);
+                    (self.global, self.values) = (global, values);
                     self.remembered = remembered.into();
                 } else {
                     warn!("round {round}: the aggregate is not finite, the global model stays as it is");
@@ -300,7 +300,7 @@ impl Simulation {
         Ok((false, Vec::new(), Vec::new()))
     }
 
-    /// Whose updates the defense removes, whose the rule uses if these are not all others, the aggregate, `[d]`, and what is
+    /// Whose updates the defense removes, whose the rule uses if these are not all others, the new global model, and what is
     /// kept for later rounds. Rule and defense assume `fewer` Byzantine devices than the scenario.
     fn defended(&self, round: u32, accepted: Updates, fewer: u32) -> Result<Defended, DefenseError> {
         let (scenario, byzantine) = (&*self.scenario, self.scenario.assumed(fewer));
@@ -322,9 +322,13 @@ impl Simulation {
             rule.remember(&Round::new(&geometry, byzantine), &values, &mut remembered.rule)?;
             Ok::<_, DefenseError>((aggregate, values, used))
         };
-        let (aggregate, values, used) = left.ruled(&left.updates.rule, aggregate)?;
+        let (mut global, mut values, used) = left.ruled(&left.updates.rule, aggregate)?;
+        if let Some(optimizer) = &scenario.optimizer {
+            values = optimizer.step(&self.values, &values, &mut remembered.optimizer).into();
+            global = Tensor::new(&values[..], &self.place.device).map_err(ModelError::from)?;
+        }
         let used = left.used(&used);
-        Ok(Defended { removed: left.removed, used, aggregate, values, remembered })
+        Ok(Defended { removed: left.removed, used, global, values, remembered })
     }
 }
 
@@ -332,8 +336,9 @@ impl Simulation {
 struct Defended {
     removed: Vec<DeviceId>,
     used: Vec<DeviceId>,
-    aggregate: Tensor,
-    /// Those of the aggregate.
+    /// The new global model, `[d]`.
+    global: Tensor,
+    /// Its values.
     values: Arc<[f32]>,
     remembered: Remembered,
 }

@@ -159,6 +159,35 @@ fn rounds_go_as_on_devices_by_every_stage_that_mixes_or_clusters() {
 }
 
 #[test]
+fn rounds_go_as_on_devices_however_these_train() {
+    let attacked = |others: &[&str]| assert_as_on_devices(&[&["attack.kind=gaussian"], others].concat());
+    attacked(&["training.momentum=0.9", "training.weight-decay=0.01"]);
+    attacked(&["training.local-epochs=2", "training.decay-every=4", "training.decay-factor=0.5"]);
+    let sent = ["training.momentum=0.9", "training.send=momentum", "training.local-steps=1"];
+    attacked(&[&["fleet.selected=7", "aggregation.trim=2"][..], &sent].concat());
+    attacked(&[&["aggregation.rule=fltrust", "aggregation.root-examples=20"][..], &sent].concat());
+    for attack in [&["attack.kind=sign-flip", "attack.of=loss"][..], &["attack.kind=ascent"]] {
+        assert_as_on_devices(&[attack, &sent].concat());
+    }
+}
+
+#[test]
+fn rounds_go_as_on_devices_whatever_the_optimizer() {
+    for optimizer in
+        [&["optimizer.kind=momentum", "optimizer.learning-rate=0.5"][..], &["optimizer.kind=adam"]]
+    {
+        assert_as_on_devices(&[&["attack.kind=gaussian"], optimizer].concat());
+    }
+}
+
+#[test]
+fn rounds_go_as_on_devices_whatever_the_partition() {
+    for partition in ["dirichlet", "shards", "similarity", "quantity"] {
+        assert_as_on_devices(&[&format!("fleet.partition={partition}"), "attack.kind=gaussian", "rounds=6"]);
+    }
+}
+
+#[test]
 fn the_dnn_goes_as_on_devices() {
     assert_as_on_devices(&["model=dnn", "rounds=6", "attack.kind=trimmed-mean"]);
 }
@@ -240,7 +269,7 @@ fn a_run_that_was_stopped_goes_on_to_the_same_model() {
 }
 
 #[test]
-fn what_rule_stage_and_attack_keep_survives_a_stop_after_any_round() {
+fn what_is_kept_from_round_to_round_survives_a_stop_after_any_round() {
     let kept = [
         "rounds=7",
         "aggregation.rule=closest-pair",
@@ -248,12 +277,23 @@ fn what_rule_stage_and_attack_keep_survives_a_stop_after_any_round() {
         "defense=[{ kind = \"farthest\", remove = 2 }]",
         "attack.kind=opposite",
         "attack.inertia=0.5",
+        "fleet.selected=8",
+        "training.momentum=0.9",
+        "training.send=momentum",
+        "optimizer.kind=momentum",
+        "optimizer.momentum=0.5",
     ];
     let benches: [&dyn Bench; 2] = [&batched(), &Software::default()];
     for bench in benches {
         let model = |settings: &[&str]| run(bench, settings).1.model_sha256;
         let undisturbed = model(&kept);
-        for change in ["aggregation.all-every=4", "defense=[]", "attack.inertia=0.25"] {
+        for change in [
+            "aggregation.all-every=4",
+            "defense=[]",
+            "attack.inertia=0.25",
+            "training.momentum=0.8",
+            "optimizer.momentum=0.25",
+        ] {
             let key = change.split_once('=').unwrap().0;
             let others = kept.into_iter().filter(|setting| !setting.starts_with(key));
             let settings: Vec<&str> = others.chain([change]).collect();
@@ -264,7 +304,13 @@ fn what_rule_stage_and_attack_keep_survives_a_stop_after_any_round() {
             let out = folder.path().join("run");
             run_in(&out, bench, &kept, stop).unwrap();
             let checkpoint = std::fs::read(out.join("checkpoint.safetensors")).unwrap();
-            for name in ["state/rule/rounds", "state/stage-1/sum of device-", "state/attack/step"] {
+            for name in [
+                "state/rule/rounds",
+                "state/stage-1/sum of device-",
+                "state/attack/step",
+                "state/training/momentum of device-",
+                "state/optimizer/momentum",
+            ] {
                 assert!(String::from_utf8_lossy(&checkpoint).contains(name), "{name}");
             }
             let (_, summary) = run_in(&out, bench, &kept, usize::MAX).unwrap();
