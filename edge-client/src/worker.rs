@@ -251,12 +251,11 @@ impl Worker {
         global: Arc<[f32]>,
     ) -> Result<training::Trained, JobError> {
         let momentum = self.momentum(run, round)?;
-        let trained = match self.trained_otherwise(round, &global, momentum.clone()) {
-            Some(otherwise) => otherwise?,
-            None => {
-                let (shard, mut random) = self.source(round);
-                self.training(shard, round, global, momentum).honestly(&mut random)?
-            }
+        let trained = if let Some(otherwise) = self.trained_otherwise(round, &global, momentum.clone()) {
+            otherwise?
+        } else {
+            let (shard, mut random) = self.source(round);
+            self.training(shard, round, global, momentum).honestly(&mut random)?
         };
         if trained.momentum.is_some() {
             self.training_memory.keep(run, round, Worker::keeping(trained.momentum.clone()))?;

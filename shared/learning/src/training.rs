@@ -420,7 +420,7 @@ mod tests {
     }
 
     /// The definition in 64 bits: the gradients are those of the minibatches of `round`, with the decay in them.
-    fn defined(settings: &Settings, round: u32, momentum: &mut Vec<f64>) -> Vec<f64> {
+    fn defined(settings: &Settings, round: u32, momentum: &mut [f64]) -> Vec<f64> {
         let (model, shard) = (build(&LogisticRegression {}, &[3], 3).unwrap(), shard());
         let mut values: Vec<f64> = noise(12).into_iter().map(f64::from).collect();
         let random = &mut stream(1, Purpose::Batches, None, round);
@@ -431,8 +431,8 @@ mod tests {
             for (place, derivative) in gradient.into_iter().enumerate() {
                 let gradient = f64::from(derivative) + settings.weight_decay * values[place];
                 let (beta, m) = (settings.momentum, momentum[place]);
-                let share = if settings.send == Sent::Model { 1.0 } else { 1.0 - beta };
-                momentum[place] = beta * m + share * gradient;
+                let added = if settings.send == Sent::Model { 1.0 } else { 1.0 - beta };
+                momentum[place] = beta * m + added * gradient;
                 values[place] -= settings.learning_rate_in(round) * momentum[place];
             }
         }
@@ -456,7 +456,7 @@ mod tests {
         ] {
             for round in [1, 2] {
                 let trained = trained(&settings, round, None);
-                assert_close(&trained.parameters, &defined(&settings, round, &mut vec![0.0; 12]));
+                assert_close(&trained.parameters, &defined(&settings, round, &mut [0.0; 12]));
                 assert_eq!(trained.momentum, None);
             }
         }
@@ -518,7 +518,7 @@ mod tests {
         };
         let rates = [1, 3, 4, 6, 7, 10].map(|round| settings.learning_rate_in(round));
         assert_eq!(rates, [0.8, 0.8, 0.4, 0.4, 0.2, 0.1]);
-        assert_close(&trained(&settings, 4, None).parameters, &defined(&settings, 4, &mut vec![0.0; 12]));
+        assert_close(&trained(&settings, 4, None).parameters, &defined(&settings, 4, &mut [0.0; 12]));
         assert_eq!(Settings::default().learning_rate_in(4_000_000_000), 0.096);
     }
 

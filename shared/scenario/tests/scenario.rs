@@ -246,25 +246,6 @@ fn errors_name_file_line_key_and_setting() {
         ("", &["fleet.non-iid=1.5"], &["fleet.non-iid", "between 0 and 1"]),
         ("", &["fleet.compromised=100"], &["fleet.compromised", "no benign"]),
         ("", &["training.learning-rate=nan"], &["training.learning-rate", "positive"]),
-        (
-            "[training]\nlocal-steps = 2\nlocal-epochs = 1\n",
-            &[],
-            &["training.local-epochs", "training.local-steps", "leave one of them out"],
-        ),
-        ("", &["training.send=momentum"], &["training.send", "give training.momentum"]),
-        ("", &["training.send=gradient"], &["--set training.send=gradient", "`momentum`"]),
-        ("", &["training.decay-factor=0.1"], &["training.decay-factor", "give training.decay-every"]),
-        ("", &["optimizer.momentum=0.5"], &["without an optimizer there is no `momentum`", "optimizer.kind"]),
-        ("", &["optimizer.kind=momentum", "optimizer.momentum=1"], &["optimizer.momentum", "below 1"]),
-        (
-            "",
-            &["optimizer.kind=momentum", "optimizer.tau=1"],
-            &["`momentum` has no `tau`", "`learning-rate`"],
-        ),
-        ("", &["optimizer.kind=yogi"], &["unknown optimizer `yogi`", "`adam`"]),
-        ("", &["fleet.partition=dirichlet", "fleet.alpha=0"], &["fleet.alpha", "positive"]),
-        ("", &["fleet.partition=shards", "fleet.shards=0"], &["fleet.shards", "between 1 and 1000"]),
-        ("", &["fleet.partition=similarity", "fleet.similarity=2"], &["fleet.similarity", "between 0 and 1"]),
         ("", &["rounds=0"], &["rounds", "at least 1"]),
         ("", &["rounds=-1"], &["--set rounds=-1", "-1", "u32"]),
         ("", &["rounds=4294967296"], &["--set rounds=4294967296", "u32"]),
@@ -340,6 +321,36 @@ fn errors_name_file_line_key_and_setting() {
         ("", &["defense.kind=lfr", "defense.remove=100"], &["defense.remove", "100 updates", "no updates"]),
         ("", &["defense.kind=best"], &["--set defense.kind=best", "`best`", "`union`"]),
     ];
+    assert_refused(cases);
+}
+
+#[test]
+fn errors_of_training_partitions_and_optimizers_name_the_key_and_a_remedy() {
+    assert_refused(&[
+        (
+            "[training]\nlocal-steps = 2\nlocal-epochs = 1\n",
+            &[],
+            &["training.local-epochs", "training.local-steps", "leave one of them out"],
+        ),
+        ("", &["training.send=momentum"], &["training.send", "give training.momentum"]),
+        ("", &["training.send=gradient"], &["--set training.send=gradient", "`momentum`"]),
+        ("", &["training.decay-factor=0.1"], &["training.decay-factor", "give training.decay-every"]),
+        ("", &["optimizer.momentum=0.5"], &["without an optimizer there is no `momentum`", "optimizer.kind"]),
+        ("", &["optimizer.kind=momentum", "optimizer.momentum=1"], &["optimizer.momentum", "below 1"]),
+        (
+            "",
+            &["optimizer.kind=momentum", "optimizer.tau=1"],
+            &["`momentum` has no `tau`", "`learning-rate`"],
+        ),
+        ("", &["optimizer.kind=yogi"], &["unknown optimizer `yogi`", "`adam`"]),
+        ("", &["fleet.partition=dirichlet", "fleet.alpha=0"], &["fleet.alpha", "positive"]),
+        ("", &["fleet.partition=shards", "fleet.shards=0"], &["fleet.shards", "between 1 and 1000"]),
+        ("", &["fleet.partition=similarity", "fleet.similarity=2"], &["fleet.similarity", "between 0 and 1"]),
+    ]);
+}
+
+#[track_caller]
+fn assert_refused(cases: &[(&str, &[&str], &[&str])]) {
     for (more, settings, expected) in cases {
         let error = parse(more, settings).expect_err(&format!("{more} {settings:?}"));
         assert!(!error.contains('\n'), "one line: {error}");

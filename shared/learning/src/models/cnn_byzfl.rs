@@ -1,4 +1,4 @@
-//! The convolutional network of `ByzFL`'s benchmark on MNIST (`cnn_mnist`, `ByzFL` 69bd1ac).
+//! The convolutional network of ByzFL's benchmark on MNIST (`cnn_mnist`, ByzFL 69bd1ac).
 //!
 //! On images of shape `[height, width]`: convolution 5 x 5 x 20, rectifier, max-pooling 2 x 2, convolution 5 x 5 x 50, rectifier,
 //! max-pooling 2 x 2, fully connected 500, rectifier, fully connected, softmax; no padding. A side of 28 becomes 24, 12, 8, 4.

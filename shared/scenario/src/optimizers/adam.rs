@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Optimizer, kept};
 
-/// Each coordinate moves by its mean update over the root of its mean squared one (`FedAdam`; Reddi et al. 2021, algorithm 2).
+/// Each coordinate moves by its mean update over the root of its mean squared one (FedAdam; Reddi et al. 2021, algorithm 2).
 ///
 /// With the update Δ, the rule's aggregate less the global model: m <- β1 m + (1 - β1) Δ, v <- β2 v + (1 - β2) Δ², and the global
 /// model moves by η m / (√v + τ). m begins with 0 and v with τ²; there is no correction for that. The paper finds η by a search

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Optimizer, kept};
 
-/// The global model moves by a step size times the update, and times those of earlier rounds (`FedAvgM`; Hsu, Qi and Brown 2019).
+/// The global model moves by a step size times the update, and times those of earlier rounds (FedAvgM; Hsu, Qi and Brown 2019).
 ///
 /// With the update Δ, the rule's aggregate less the global model: v <- β v + Δ, and the global model moves by η v.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
