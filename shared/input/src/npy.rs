@@ -73,6 +73,7 @@ fn parse(bytes: &[u8]) -> Result<Array, Wrong> {
 }
 
 /// The values of a file in the order in which they stand there; `None` if they are no numbers.
+#[allow(clippy::cast_lossless, reason = "of some kinds it is not")]
 fn numbers(mut npy: NpyFile<&[u8]>) -> Option<io::Result<Vec<f32>>> {
     macro_rules! try_each {
         ($($number:ty),+) => {

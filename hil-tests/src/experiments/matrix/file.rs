@@ -151,7 +151,7 @@ fn attack(value: &Value) -> Result<Entry, String> {
         Value::String(kind) => {
             Ok(Entry { label: kind.clone(), settings: vec![format!("attack.kind=\"{kind}\"")] })
         }
-        Value::Table(table) => named(table, "kind", "attack", |_, _| None),
+        Value::Table(table) => named(table, "kind", "attack"),
         other => Err(format!("{other} is no attack: give a name, or a table with `kind`")),
     }
 }
@@ -171,11 +171,9 @@ fn defense(value: &Value) -> Result<Entry, String> {
                 Some(Value::Array(stages)) => stages.iter().map(stage).collect::<Result<_, _>>()?,
                 Some(other) => return Err(format!("before = {other} is no list of stages")),
             };
-            named(table, "rule", "aggregation", |key, _| (key == "before").then(|| before(stages.clone())))
-                .map(|entry| match table.contains_key("before") {
-                    true => entry,
-                    false => Entry { settings: [entry.settings, vec![before(Vec::new())]].concat(), ..entry },
-                })
+            let mut entry = named(table, "rule", "aggregation")?;
+            entry.settings.push(before(stages));
+            Ok(entry)
         }
         other => Err(format!("{other} is no defense: give a rule, `stage + rule`, or a table with `rule`")),
     }
@@ -197,21 +195,14 @@ fn stage(value: &Value) -> Result<Value, String> {
     }
 }
 
-/// What a `table` with the name of something under `tag` sets in a section of the scenario, where a key may be another
-/// `setting`.
-fn named(
-    table: &Table,
-    tag: &str,
-    section: &str,
-    setting: impl Fn(&str, &Value) -> Option<String>,
-) -> Result<Entry, String> {
+/// What a `table` with the name of something under `tag` sets in a section of the scenario.
+fn named(table: &Table, tag: &str, section: &str) -> Result<Entry, String> {
     let text = |key: &str| table.get(key).and_then(Value::as_str);
     let name =
         text(tag).ok_or_else(|| format!("{} has no `{tag}`, which is a name", Value::from(table.clone())))?;
-    let keys = table.iter().filter(|(key, _)| *key != "label");
-    let settings =
-        keys.map(|(key, value)| setting(key, value).unwrap_or_else(|| format!("{section}.{key}={value}")));
-    Ok(Entry { label: text("label").unwrap_or(name).to_owned(), settings: settings.collect() })
+    let keys = table.iter().filter(|(key, _)| !["label", "before"].contains(&key.as_str()));
+    let settings = keys.map(|(key, value)| format!("{section}.{key}={value}")).collect();
+    Ok(Entry { label: text("label").unwrap_or(name).to_owned(), settings })
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl Outcome {
         let measure = RUNS.iter().find(|metric| metric.name == "attack_success");
         let success = |summary: &Summary| match measure?.of(summary)? {
             Value::Number(share) => Some(share),
-            _ => None,
+            Value::Text(_) => None,
         };
         let seeds = results.chunks(matrix.seeds.len());
         let (errors, successes) = seeds

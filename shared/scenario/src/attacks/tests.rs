@@ -63,7 +63,7 @@ fn off(name: &str, case: &Case<OneRound>) -> Option<String> {
         let attackers = devices[..round.colluders.len()].iter().copied().collect();
         let Some(crafting) = Crafting::of(&*attack, attacked, number, devices, &attackers) else {
             // There is nobody of whom more could be known.
-            return round.benign.iter().next().map(|_| "crafts nothing".to_owned());
+            return round.benign.first().map(|_| "crafts nothing".to_owned());
         };
         let mut drawn = vec![0.0; round.colluders.len() * d];
         let given = round.draws.iter().flatten().chain(&round.signs).flatten();
