@@ -31,6 +31,8 @@ pub struct Experiment {
     pub columns: Vec<Line>,
     /// One case for each row and column, row by row.
     pub cases: Vec<Case>,
+    /// Settings on top of those of a case, of which the worst counts; mostly none, once.
+    pub worst_of: Vec<Vec<String>>,
     /// What a reader should know of how it is run.
     pub note: String,
 }
@@ -88,7 +90,7 @@ pub struct Reproduction {
 }
 
 impl Experiment {
-    /// The cells to run: every case with every seed, case by case.
+    /// The cells to run: every case, as each of those of which the worst counts, with every seed.
     ///
     /// # Errors
     /// If a setting of `options` does not fit.
@@ -97,9 +99,11 @@ impl Experiment {
         for (position, case) in self.cases.iter().enumerate() {
             let row = &self.rows[position / self.columns.len()].label;
             let column = &self.columns[position % self.columns.len()].label;
-            for seed in 1..=options.seeds {
-                let scenario =
-                    case.scenario(seed, options).with_context(|| format!("{}: {row}, {column}", self.id))?;
+            let each =
+                self.worst_of.iter().flat_map(|more| (1..=options.seeds).map(move |seed| (more, seed)));
+            for (more, seed) in each {
+                let scenario = case.scenario(more, seed, options);
+                let scenario = scenario.with_context(|| format!("{}: {row}, {column}", self.id))?;
                 let labels = [("row", row.clone()), ("column", column.clone()), ("seed", seed.to_string())];
                 cells.push(Cell {
                     labels: labels.map(|(axis, label)| (axis.to_owned(), label)).to_vec(),
@@ -117,10 +121,16 @@ impl Experiment {
             let error = if best { summary.best_test_error } else { summary.final_test_error };
             error.unwrap_or(f64::NAN)
         };
-        let of_cases = self.cases.iter().zip(results.chunks(seeds.max(1) as usize));
-        let errors =
-            of_cases.map(|(case, results)| results.iter().map(|result| error(case, result)).collect());
-        let errors = errors.collect();
+        let seeds = seeds.max(1) as usize;
+        let of_cases = self.cases.iter().zip(results.chunks(seeds * self.worst_of.len()));
+        let worst = |(case, results): (&Case, &[(Cell, Summary)])| {
+            let each = results.chunks(seeds);
+            let each = each.map(|of_seeds| of_seeds.iter().map(|result| error(case, result)).collect());
+            // Of the same number of seeds, the largest sum is the largest mean.
+            let sum = |errors: &Vec<f64>| errors.iter().sum::<f64>();
+            each.max_by(|a, b| sum(a).total_cmp(&sum(b))).unwrap_or_default()
+        };
+        let errors = of_cases.map(worst).collect();
         let mut rates = results.iter().map(|(cell, _)| cell.scenario.training.learning_rate);
         let learning_rate = rates.next().filter(|first| rates.all(|rate| rate == *first));
         Reproduction { errors, learning_rate, experiment: self }
@@ -128,9 +138,9 @@ impl Experiment {
 }
 
 impl Case {
-    fn scenario(&self, seed: u64, options: &Options) -> anyhow::Result<Scenario> {
+    fn scenario(&self, more: &[String], seed: u64, options: &Options) -> anyhow::Result<Scenario> {
         let sets_rounds = |setting: &String| key_of(setting) == "rounds";
-        let mut settings = self.settings.clone();
+        let mut settings = [self.settings.as_slice(), more].concat();
         if options.settings.iter().any(sets_rounds) {
             // The one key of an experiment that neither its title nor a row or column names.
             settings.retain(|setting| !sets_rounds(setting));
@@ -225,7 +235,7 @@ mod tests {
                 experiment.id
             );
             let cells = experiment.cells(&options(1, false)).unwrap();
-            assert_eq!(cells.len(), experiment.cases.len());
+            assert_eq!(cells.len(), experiment.cases.len() * experiment.worst_of.len());
         }
     }
 
@@ -289,6 +299,18 @@ mod tests {
         };
         assert_eq!(rate("rounds=50"), Some(0.096));
         assert_eq!(rate("training.learning-rate=0.5"), Some(0.5));
+    }
+
+    #[test]
+    fn of_several_attacks_on_a_case_the_worst_counts() {
+        let mut experiment = crate::experiments::paper::find("byzfl").unwrap();
+        experiment.cases.truncate(1);
+        let cells = experiment.cells(&options(2, true)).unwrap();
+        assert_eq!(cells.len(), 6, "three attacks, two seeds");
+        let errors = [0.1, 0.2, 0.3, 0.5, 0.9, 0.0];
+        let results: Vec<_> =
+            cells.into_iter().zip(errors).map(|(cell, error)| (cell, summary(error, error))).collect();
+        assert_eq!(experiment.collect(&results, 2).errors, [[0.9, 0.0]]);
     }
 
     #[test]

@@ -39,6 +39,9 @@ struct Written {
     set: Vec<String>,
     rows: Lines,
     columns: Lines,
+    /// Attacks of which the worst on each case counts.
+    #[serde(default, rename = "worst-of")]
+    worst_of: Vec<Vec<String>>,
     /// The paper's testing error rates, a list for each row; of a table.
     #[serde(default)]
     paper: Vec<Vec<f64>>,
@@ -96,6 +99,7 @@ impl Written {
             rows: labels(rows),
             columns: labels(columns),
             cases,
+            worst_of: if self.worst_of.is_empty() { vec![Vec::new()] } else { self.worst_of },
             note: self.note.unwrap_or_else(|| usual.to_owned()),
         }
     }
