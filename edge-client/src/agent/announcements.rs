@@ -80,12 +80,14 @@ impl Agent {
         self.forget_rounds();
         self.model = None;
         self.round = None;
+        self.replayed = None;
         self.term = 0;
     }
 
     /// Forgets what came and went in any round.
     pub(super) fn forget_rounds(&mut self) {
         self.outbox.clear();
+        self.overdue = None;
         self.incoming.forget_rounds_before(u32::MAX);
         if let Some(collusion) = &mut self.collusion {
             collusion.forget_rounds();

@@ -34,7 +34,7 @@ use accomplices::Collusion;
 use collusion::PIECES_QUIET;
 use outbox::Outbox;
 use presence::Presence;
-use round::Round;
+use round::{Held, Round};
 use scenario::Scenario;
 use scenario::attack_record::{AttackEvent, AttackStep};
 use scenario::attacks::Needs;
@@ -117,6 +117,10 @@ pub struct Agent {
     /// The last global model that arrived whole.
     model: Option<(Digest, Arc<[f32]>)>,
     round: Option<Round>,
+    /// An update of an earlier round that an attack holds back for longer than its round lasted.
+    overdue: Option<Held>,
+    /// The round and the model of the update that an attack sends again.
+    replayed: Option<(u32, Arc<[f32]>)>,
     /// When it was last remarked that something is waited for in vain.
     remarked: Option<Millis>,
     /// The run about whose other scenario the log has been told.
@@ -149,6 +153,8 @@ impl Agent {
             term: 0,
             model: None,
             round: None,
+            overdue: None,
+            replayed: None,
             remarked: None,
             foreign: None,
         }
@@ -192,7 +198,8 @@ impl Agent {
         let round = self.round.as_ref().and_then(Round::wake_at);
         let exchange = self.collusion.as_ref().and_then(Collusion::wake_at);
         let pieces = self.collusion.as_ref().and_then(|_| self.incoming.next_stall(PIECES_QUIET));
-        let others = [self.outbox.wake_at(), self.presence.wake_at(), self.remark_at()];
+        let overdue = self.overdue.as_ref().map(Held::due);
+        let others = [self.outbox.wake_at(), self.presence.wake_at(), self.remark_at(), overdue];
         [round, exchange, pieces].into_iter().chain(others).flatten().min()
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Outbox {
 struct PendingTransfer {
     topic: String,
     transfer: Outgoing,
+    /// Whether its last chunk is held back.
+    is_unfinished: bool,
     /// The receiver has it. Kept all the same until the next round: an aggregator that is killed loses what it had
     /// acknowledged in the round it was in.
     settled: bool,
@@ -35,12 +37,14 @@ struct PendingTransfer {
 }
 
 impl PendingTransfer {
-    fn publish(&self, chunk: Chunk) -> Action {
-        Action::Publish(Publication::live(self.topic.clone(), &Message::Chunk(chunk)))
+    fn publish(&self, chunk: Chunk) -> Option<Action> {
+        let is_held_back = self.is_unfinished && chunk.index + 1 == chunk.count;
+        let publication = || Publication::live(self.topic.clone(), &Message::Chunk(chunk));
+        (!is_held_back).then(|| Action::Publish(publication()))
     }
 
     fn probe(&mut self, now: Millis, out: &mut Vec<Action>) {
-        out.extend(self.transfer.chunk(0).map(|chunk| self.publish(chunk)));
+        out.extend(self.transfer.chunk(0).and_then(|chunk| self.publish(chunk)));
         let longest = match self.transfer.id().kind {
             Kind::BeforeAttack | Kind::Crafted => LONGEST_PAUSE_AMONG_COLLUDERS,
             Kind::Model | Kind::Update => LONGEST_PAUSE,
@@ -53,11 +57,52 @@ impl PendingTransfer {
 impl Outbox {
     /// Sends all of `transfer` to `topic`, and keeps it.
     pub(super) fn post(&mut self, now: Millis, topic: String, transfer: Outgoing, out: &mut Vec<Action>) {
+        self.keep(now, topic, transfer, false, out);
+    }
+
+    /// Sends all of the update `transfer` to `topic` but the last chunk, which is kept back whoever asks for it; other
+    /// updates are forgotten.
+    pub(super) fn post_unfinished(
+        &mut self,
+        now: Millis,
+        topic: String,
+        transfer: Outgoing,
+        out: &mut Vec<Action>,
+    ) {
+        self.pending.retain(|pending| pending.transfer.id().kind != Kind::Update);
+        self.keep(now, topic, transfer.in_pieces(2), true, out);
+    }
+
+    /// Sends so many messages with chunks of what was posted last, one after the other and then anew.
+    pub(super) fn repeat(&self, messages: u32, out: &mut Vec<Action>) {
+        let Some(last) = self.pending.last() else { return };
+        let chunks: Vec<_> = last.transfer.chunks().map(Message::Chunk).collect();
+        // Each is encoded once: they share its bytes.
+        let chunks: Vec<_> =
+            chunks.iter().map(|chunk| Publication::live(last.topic.clone(), chunk)).collect();
+        out.extend(chunks.iter().cycle().take(messages as usize).cloned().map(Action::Publish));
+    }
+
+    fn keep(
+        &mut self,
+        now: Millis,
+        topic: String,
+        transfer: Outgoing,
+        is_unfinished: bool,
+        out: &mut Vec<Action>,
+    ) {
         self.pending.retain(|pending| pending.transfer.id() != transfer.id());
-        let (probe_at, pause) = (now + FIRST_PAUSE, FIRST_PAUSE);
-        let pending =
-            PendingTransfer { topic, transfer, settled: false, since: now, probe_at, pause, tap_at: now };
-        out.extend(pending.transfer.chunks().map(|chunk| pending.publish(chunk)));
+        let pending = PendingTransfer {
+            topic,
+            transfer,
+            is_unfinished,
+            settled: false,
+            since: now,
+            probe_at: now + FIRST_PAUSE,
+            pause: FIRST_PAUSE,
+            tap_at: now,
+        };
+        out.extend(pending.transfer.chunks().filter_map(|chunk| pending.publish(chunk)));
         self.pending.push(pending);
     }
 
@@ -81,7 +126,9 @@ impl Outbox {
     /// Sends what the receiver lacks.
     pub(super) fn answer(&mut self, now: Millis, missing: &Missing, out: &mut Vec<Action>) {
         for pending in self.pending.iter_mut().filter(|pending| pending.transfer.id() == missing.id) {
-            out.extend(pending.transfer.answer(missing).into_iter().map(|chunk| pending.publish(chunk)));
+            out.extend(
+                pending.transfer.answer(missing).into_iter().filter_map(|chunk| pending.publish(chunk)),
+            );
             (pending.since, pending.probe_at) = (now, now + pending.pause);
         }
     }
@@ -102,7 +149,9 @@ impl Outbox {
         if let Some(pending) = self.pending.iter_mut().find(asked) {
             pending.tap_at = now + TAP_PAUSE;
             let missing = Missing { id: pending.transfer.id(), chunks: missing.chunks.clone() };
-            out.extend(pending.transfer.answer(&missing).into_iter().map(|chunk| pending.publish(chunk)));
+            out.extend(
+                pending.transfer.answer(&missing).into_iter().filter_map(|chunk| pending.publish(chunk)),
+            );
         }
     }
 

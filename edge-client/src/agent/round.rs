@@ -43,17 +43,46 @@ pub(super) enum RoundStage {
     Training,
     /// What was trained waits for what the accomplices make of it.
     Colluding { trained: Trained, since: Millis, until: Millis },
-    /// The update is there, and is held back until some of the round's time has passed.
-    Holding { update: Outgoing, sends: Option<AttackStep>, until: Millis },
+    /// The update is there, and is held back until some of the round's time has passed; or an attack sends it once more
+    /// then.
+    Holding(Held),
     /// The update is in the outbox or was acknowledged, or none is wanted of this device.
     Delivered,
+}
+
+/// An update that waits to be sent.
+#[derive(Debug)]
+pub(super) struct Held {
+    round: u32,
+    /// The number of the round that it is sent for: another one if an attack has it so.
+    number: u32,
+    content: UpdateContent,
+    delivery: Delivery,
+    sends: Option<AttackStep>,
+    until: Millis,
+}
+
+impl Held {
+    /// When it is to be sent.
+    pub(super) fn due(&self) -> Millis {
+        self.until
+    }
+
+    /// What is sent after it, where an attack begins again and again.
+    fn again(&self, now: Millis) -> Option<Self> {
+        let Delivery::Unfinished { restart_seconds } = self.delivery else { return None };
+        // Another time of training makes it another transfer.
+        let content =
+            UpdateContent { train_us: self.content.train_us.wrapping_add(1), ..self.content.clone() };
+        Some(Held { content, until: now + Millis(1_000 * u64::from(restart_seconds)), ..*self })
+    }
 }
 
 impl Round {
     pub(super) fn wake_at(&self) -> Option<Millis> {
         match self.stage {
             RoundStage::Fetching { ask_at, .. } => Some(ask_at),
-            RoundStage::Colluding { until, .. } | RoundStage::Holding { until, .. } => Some(until),
+            RoundStage::Colluding { until, .. } | RoundStage::Holding(Held { until, .. }) => Some(until),
             RoundStage::Training | RoundStage::Delivered => None,
         }
     }
@@ -87,6 +116,10 @@ impl Agent {
             if call.round < current.call.round && !restarted {
                 return; // overtaken
             }
+        }
+        let held = self.round.take().map(|current| current.stage);
+        if let Some(RoundStage::Holding(held @ Held { delivery: Delivery::After(_), .. })) = held {
+            self.overdue = Some(held);
         }
         if restarted {
             // It may go on from an earlier round: what is remembered of this one and later ones will come again.
@@ -212,42 +245,71 @@ impl Agent {
         let step = if crafted.is_some() { AttackStep::SentCrafted } else { AttackStep::SentTrained };
         let sends = self.attacks(trained.round).then_some(step);
         let delivery = self.delivery(trained.round);
-        let me = self.me.device;
-        let (Some(round), Some(run)) = (&mut self.round, self.run) else { return };
-        let content = UpdateContent {
-            parameters: Float32Array(crafted.unwrap_or_else(|| trained.parameters.clone())),
-            loss: trained.loss,
-            train_us: trained.train_us,
-            telemetry: trained.telemetry,
-        };
-        let update = Outgoing::new(run, trained.round, Kind::Update, Some(me), content.encode());
-        let until = match delivery {
-            Delivery::AtOnce => now,
-            Delivery::After(share) => round.share_of_time((100.0 * share).round() as u64),
+        let Some(round) = &mut self.round else { return };
+        let mut parameters = crafted.unwrap_or_else(|| trained.parameters.clone());
+        let (mut number, mut until) = (trained.round, now);
+        match delivery {
+            Delivery::AtOnce | Delivery::Repeated(_) | Delivery::Unfinished { .. } => {}
+            Delivery::After(share) => until = round.share_of_time((100.0 * share).round() as u64),
+            Delivery::Under(other) => match &self.replayed {
+                Some((kept, sent)) if other < number && *kept == other => {
+                    (number, parameters) = (other, sent.clone());
+                }
+                _ => {
+                    self.replayed = (other == number).then(|| (number, parameters.clone()));
+                    number = other;
+                }
+            },
             Delivery::Never => {
                 round.stage = RoundStage::Delivered;
                 return;
             }
+        }
+        let content = UpdateContent {
+            parameters: Float32Array(parameters),
+            loss: trained.loss,
+            train_us: trained.train_us,
+            telemetry: trained.telemetry,
         };
-        round.stage = RoundStage::Holding { update, sends, until };
+        round.stage =
+            RoundStage::Holding(Held { round: trained.round, number, content, delivery, sends, until });
         self.send_held(now, out);
     }
 
     /// Sends the update that is held back, when it is to be sent.
     pub(super) fn send_held(&mut self, now: Millis, out: &mut Vec<Action>) {
+        if let Some(overdue) = self.overdue.take_if(|overdue| overdue.until <= now) {
+            self.send(now, &overdue, out);
+        }
         let Some(round) = &mut self.round else { return };
         match std::mem::replace(&mut round.stage, RoundStage::Delivered) {
-            RoundStage::Holding { update, sends, until } if until <= now => {
-                if let Some(step) = sends {
-                    self.tell(update.id().round, step, out);
-                }
-                self.outbox.post(now, self.topics.name(Topic::Update(self.me.device)), update, out);
+            RoundStage::Holding(held) if held.until <= now => {
+                let again = held.again(now);
+                round.stage = again.map_or(RoundStage::Delivered, RoundStage::Holding);
+                self.send(now, &held, out);
             }
             other => round.stage = other,
         }
     }
 
-    /// When the update of `round` is to be sent: at once, but by an attack.
+    fn send(&mut self, now: Millis, held: &Held, out: &mut Vec<Action>) {
+        let Some(run) = self.run else { return };
+        let me = self.me.device;
+        let update = Outgoing::new(run, held.number, Kind::Update, Some(me), held.content.encode());
+        let topic = self.topics.name(Topic::Update(me));
+        if let Delivery::Unfinished { .. } = held.delivery {
+            return self.outbox.post_unfinished(now, topic, update, out);
+        }
+        if let Some(step) = held.sends {
+            self.tell(held.round, step, out);
+        }
+        self.outbox.post(now, topic, update, out);
+        if let Delivery::Repeated(messages) = held.delivery {
+            self.outbox.repeat(messages, out);
+        }
+    }
+
+    /// When and how the update of `round` is to be sent: at once, but by an attack.
     fn delivery(&self, round: u32) -> Delivery {
         let attack = self.plan.attack.kind.as_ref();
         let attack = attack.filter(|_| self.is_compromised && self.plan.attack_rounds().contains(round));

@@ -16,6 +16,7 @@ mod agreement;
 mod arrays;
 #[path = "../../../shared/learning/tests/arrows.rs"]
 mod arrows;
+mod attacked_links;
 mod bad_input;
 mod boards;
 mod broker;

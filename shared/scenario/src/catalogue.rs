@@ -105,6 +105,8 @@ impl Catalogue {
         attacks.add::<attacks::PoisonedFl>("poisoned-fl");
         attacks.add::<attacks::Delay>("delay");
         attacks.add::<attacks::Silence>("drop");
+        attacks.add::<attacks::Flood>("flood");
+        attacks.add::<attacks::SlowLoris>("slow-loris");
         attacks.add::<attacks::Replay>("replay");
 
         let mut datasets = Registry::<dyn data::Source>::new("data set", "kind", &["kind"]);

@@ -71,6 +71,22 @@ fn no_flood_is_answered_more_than_eight_times_a_second_or_read_beyond_its_budget
 }
 
 #[test]
+fn transfers_that_never_end_are_refused_once_they_hold_two_updates_and_end_with_their_round() {
+    let mut script = Script::opened(LARGE, &[]);
+    // Two of three chunks each: three of them hold two updates.
+    for value in 0..5_u8 {
+        update(0, 1, f32::from(value), LARGE).chunks().take(2).for_each(|chunk| script.delivers_piece(chunk));
+    }
+    (1..DEVICES).for_each(|device| script.delivers(&update(device, 1, 1.0, LARGE)));
+    let record = script.close();
+    assert_eq!(record.refused.into_iter().collect::<Vec<_>>(), [(Refusal::Oversized, 2)]);
+    assert_eq!((record.accepted, record.absent), (2, vec![DeviceId(0)]));
+    (0..DEVICES).for_each(|device| script.delivers(&update(device, 2, 1.0, LARGE)));
+    script.computes(Ok(vec![1.0; LARGE]));
+    assert_eq!(script.record().unwrap().accepted, 3, "there is room again");
+}
+
+#[test]
 fn who_stops_flooding_is_selected_again() {
     let mut script = Script::opened(SMALL, &[]);
     (0..MANY).for_each(|_| script.arrives(0));

@@ -1,6 +1,7 @@
 //! A device against a scripted aggregator and scripted accomplices.
 
 mod colluding;
+mod delivering;
 mod news;
 mod presence;
 mod rounds;

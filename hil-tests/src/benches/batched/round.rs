@@ -263,7 +263,7 @@ impl Simulation {
         };
         let is_late = |device: &&DeviceId| {
             let random = &mut stream(self.scenario.seed, Purpose::Delivery, Some(**device), round);
-            self.attackers.contains(device) && !attack.deliver(round, random).is_in_time()
+            self.attackers.contains(device) && !attack.deliver(round, random).is_in_time(round)
         };
         devices.iter().filter(is_late).copied().collect()
     }

@@ -16,7 +16,7 @@ use aggregator_node::backend::Chosen;
 use aggregator_node::machine::{Machine, Start};
 use aggregator_node::run::{Opened, Run};
 use aggregator_node::worker::Worker;
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use edge_client::agent::{Agent, Identity};
 use edge_client::memory::Memory;
 use edge_client::worker;

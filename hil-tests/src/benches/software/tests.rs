@@ -209,3 +209,68 @@ fn a_compromised_device_may_deliver_late_or_not_at_all() {
         assert_eq!((in_time, too_late), (silent, attackers.len()), "round {round}");
     }
 }
+
+/// Models of 31 KB, and rounds in which some are absent.
+const ATTACKED_LINKS: [&str; 4] =
+    ["dataset=mnist", "data.train-examples=700", "aggregation.rule=median", "timing.round-seconds=60"];
+
+/// What a run under an attack on the link records, in which no honest device loses anything.
+fn recorded_under(settings: &[&str]) -> Vec<RoundRecord> {
+    let settings = [&ATTACKED_LINKS[..], settings].concat();
+    let (_, records) = run_recorded(&Software::default(), &settings);
+    let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+    let attackers = catalogue().parse("faults.toml", SCENARIO, &settings).unwrap().attackers();
+    for record in &records {
+        let by_attackers = record.absent.iter().all(|device| attackers.contains(device))
+            && record
+                .muted
+                .iter()
+                .all(|muted| muted.device.is_some_and(|device| attackers.contains(&device)))
+            && record.refused_devices.iter().all(|it| it.device.is_some_and(|it| attackers.contains(&it)));
+        assert!(by_attackers && record.aggregated && record.accepted >= 4, "{record:?}");
+    }
+    records
+}
+
+fn late(record: &RoundRecord) -> u32 {
+    record.refused.get(&wire::Refusal::Late).copied().unwrap_or(0)
+}
+
+#[test]
+fn an_update_that_comes_after_its_round_is_refused_as_late_in_the_next() {
+    let records = recorded_under(&["attack.kind=delay", "attack.share=1.0"]);
+    let counted: Vec<_> = records.iter().map(|record| (record.absent.len(), late(record))).collect();
+    // Who was absent from three rounds is not selected until it is heard.
+    assert_eq!(counted, [(3, 0), (3, 3), (3, 3), (0, 3), (3, 0)]);
+}
+
+#[test]
+fn an_earlier_update_under_its_old_number_is_refused_as_late() {
+    let records = recorded_under(&["attack.kind=replay", "attack.as=old", "attack.every=2"]);
+    let counted: Vec<_> = records.iter().map(|record| (record.absent.len(), late(record))).collect();
+    assert_eq!(counted, [(0, 0), (3, 3), (0, 0), (3, 3), (0, 0)]);
+}
+
+#[test]
+fn a_device_that_floods_has_its_update_counted_is_muted_and_not_selected() {
+    let records = recorded_under(&["attack.kind=flood"]);
+    let counted: Vec<_> = records.iter().map(|record| (record.selected, record.accepted)).collect();
+    assert_eq!(counted, [(7, 7), (4, 4), (4, 4), (4, 4), (4, 4)]);
+    let dropped: u64 = records.iter().flat_map(|record| &record.muted).map(|muted| muted.messages).sum();
+    assert!((2_000..3_000).contains(&dropped), "{dropped} of 3,000");
+    let within_budget = recorded_under(&["attack.kind=flood", "attack.messages=2"]);
+    assert!(within_budget.iter().all(|record| record.accepted == 7 && record.muted.is_empty()));
+    let bytes = |records: &[RoundRecord]| records.iter().map(|record| record.bytes_up).sum::<u64>();
+    assert!(bytes(&within_budget) > 2 * bytes(&recorded_under(&["attack.kind=none"])) * 3 / 4);
+}
+
+#[test]
+fn transfers_that_never_end_hold_two_updates_and_no_more() {
+    let settings = ["attack.kind=slow-loris", "attack.restart-seconds=5", "rounds=3"];
+    let records = recorded_under(&settings);
+    for record in &records {
+        // Each holds half an update, and in a minute twelve are begun.
+        let refused = record.refused.get(&wire::Refusal::Oversized).copied();
+        assert_eq!((record.absent.len(), refused), (3, Some(3 * 8)), "{record:?}");
+    }
+}

@@ -10,8 +10,8 @@ use super::{Attack, Conditions, Delivery};
 /// Compromised devices send what they honestly trained when a share of the round's time has passed, so that everybody waits
 /// for them.
 ///
-/// With a share of 1 and more they send after the round is over, or not at all if the next one has begun by then: the
-/// aggregator waits for them to the end.
+/// With a share of 1 and more they send after the round is over: the aggregator waits for them to the end, and refuses the
+/// update as late.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Delay {
@@ -49,7 +49,7 @@ mod tests {
         let delivery = |share| Delay { share }.deliver(1, &mut stream(1, Purpose::Delivery, None, 1));
         assert_eq!(delivery(0.4), Delivery::After(0.4));
         assert_eq!(
-            [0.0, 0.994, 0.996, 1.0].map(|share| delivery(share).is_in_time()),
+            [0.0, 0.994, 0.996, 1.0].map(|share| delivery(share).is_in_time(1)),
             [true, true, false, false]
         );
     }

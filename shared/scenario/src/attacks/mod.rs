@@ -18,6 +18,7 @@ mod binomial;
 mod copy;
 mod crafting;
 mod delay;
+mod flood;
 mod gaussian;
 mod inner_product;
 mod krum;
@@ -40,6 +41,7 @@ mod settings;
 mod shift;
 mod sign_flip;
 mod silence;
+mod slow_loris;
 mod split_trigger;
 mod stamp;
 mod statistics;
@@ -62,6 +64,7 @@ pub use back_gradient::BackGradient;
 pub use copy::GlobalCopy;
 pub use crafting::{Attacked, Crafting};
 pub use delay::Delay;
+pub use flood::Flood;
 pub use gaussian::Gaussian;
 pub use inner_product::InnerProduct;
 pub use krum::Krum;
@@ -76,11 +79,12 @@ pub use noise::Noise;
 pub use planting::{Memory, Planted, Planting};
 pub use poisoned_fl::PoisonedFl;
 pub use random::Random;
-pub use replay::{Replay, Replayed};
+pub use replay::{Replay, Replayed, SentAs};
 pub use settings::{Direction, Goal, Knowledge, Poison};
 pub use shift::Perturbation;
 pub use sign_flip::{Flipped, SignFlip};
 pub use silence::Silence;
+pub use slow_loris::SlowLoris;
 pub use split_trigger::SplitTrigger;
 pub use tailored::Tailored;
 pub use trigger::{Corner, Labels, Pattern, Trigger};
@@ -145,7 +149,7 @@ pub trait Attack: Debug + Send + Sync {
         None
     }
 
-    /// When a compromised device sends its update of a round that is attacked.
+    /// When and how a compromised device sends its update of a round that is attacked.
     fn deliver(&self, _round: u32, _random: &mut Stream) -> Delivery {
         Delivery::AtOnce
     }
@@ -182,24 +186,35 @@ pub struct Conditions<'a> {
     pub byzantine: u32,
 }
 
-/// When an update is sent.
+/// When and how an update is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Delivery {
     /// As soon as it is there, as an honest device does.
     AtOnce,
-    /// Once this share of the round's time has passed; of a round that is over by then it is not sent.
+    /// Once this share of the round's time has passed, even if the next round has begun by then; not if one more has.
     After(f64),
+    /// At once, and its chunks over and over: so many messages more.
+    Repeated(u32),
+    /// All of it but the last chunk; and the same again and again, each time as another transfer.
+    Unfinished {
+        /// The number of seconds from one transfer to the next.
+        restart_seconds: u32,
+    },
+    /// At once, under the number of this round. Under that of an earlier one it is the update of that round that is sent: the
+    /// last one that was sent under its own number in this way, or else what was trained just now.
+    Under(u32),
     /// Not at all.
     Never,
 }
 
 impl Delivery {
-    /// Whether the update comes in time, where time is all that it lacks.
-    pub fn is_in_time(self) -> bool {
+    /// Whether the update of `round` comes in time, where time is all that it lacks.
+    pub fn is_in_time(self, round: u32) -> bool {
         match self {
-            Delivery::AtOnce => true,
+            Delivery::AtOnce | Delivery::Repeated(_) => true,
             Delivery::After(share) => share < 1.0,
-            Delivery::Never => false,
+            Delivery::Under(number) => number == round,
+            Delivery::Unfinished { .. } | Delivery::Never => false,
         }
     }
 }

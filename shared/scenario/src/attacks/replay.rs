@@ -2,12 +2,13 @@
 
 use candle_core::{DType, Tensor};
 use input::unfit::{Unfit, require};
+use learning::random::Stream;
 use robust::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::statistics::finite;
-use super::{Attack, AttackError, Conditions, Needs, View};
+use super::{Attack, AttackError, Conditions, Delivery, Needs, View};
 
 /// Compromised devices send an update of their own again that they have sent in an earlier round.
 ///
@@ -15,7 +16,10 @@ use super::{Attack, AttackError, Conditions, Needs, View};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Replay {
-    /// What is sent again.
+    /// As what it is sent again.
+    #[serde(rename = "as", skip_serializing_if = "SentAs::is_default")]
+    pub sent_as: SentAs,
+    /// What is sent again as an update of a new round.
     pub of: Replayed,
     /// The number of rounds from one that it trains for to the next, at least 2.
     pub every: u32,
@@ -23,7 +27,26 @@ pub struct Replay {
 
 impl Default for Replay {
     fn default() -> Self {
-        Replay { of: Replayed::default(), every: 10 }
+        Replay { sent_as: SentAs::default(), of: Replayed::default(), every: 10 }
+    }
+}
+
+/// As what an update is sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SentAs {
+    /// As that of the round that is open.
+    #[default]
+    New,
+    /// As that of its own round, which is over: the aggregator refuses it as late, and waits for another to the end. A device
+    /// trains in the first round and in every `every`th after it.
+    Old,
+}
+
+impl SentAs {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+    fn is_default(&self) -> bool {
+        *self == SentAs::default()
     }
 }
 
@@ -46,7 +69,17 @@ impl Attack for Replay {
     }
 
     fn needs(&self) -> Needs {
-        Needs::Colluders
+        match self.sent_as {
+            SentAs::New => Needs::Colluders,
+            SentAs::Old => Needs::Nothing,
+        }
+    }
+
+    fn deliver(&self, round: u32, _: &mut Stream) -> Delivery {
+        match self.sent_as {
+            SentAs::New => Delivery::AtOnce,
+            SentAs::Old => Delivery::Under(round - (round - 1) % self.every),
+        }
     }
 
     fn craft(&self, view: &View<'_>, state: &mut State) -> Result<Option<Tensor>, AttackError> {
@@ -80,6 +113,8 @@ impl Attack for Replay {
 
 #[cfg(test)]
 mod tests {
+    use learning::random::{Purpose, stream};
+
     use super::super::testing::{Rounds, conditions, scenario};
     use super::*;
 
@@ -111,6 +146,19 @@ mod tests {
         let expected =
             [&[101.0, 102.0][..], &[101., 102.], &[102.], &[404., 408.], &[404., 408.], &[404., 408.]];
         assert_eq!(sent(&["attack.of=model"])[..6], expected);
+    }
+
+    #[test]
+    fn or_an_update_of_an_earlier_round_under_its_old_number() {
+        let replay = Replay { sent_as: SentAs::Old, every: 3, ..Replay::default() };
+        assert_eq!(replay.needs(), Needs::Nothing);
+        let random = |round| stream(1, Purpose::Delivery, None, round);
+        let deliveries = [1, 2, 3, 4, 6, 7].map(|round| replay.deliver(round, &mut random(round)));
+        assert_eq!(deliveries, [1, 1, 1, 4, 4, 7].map(Delivery::Under));
+        assert!(deliveries[3].is_in_time(4) && !deliveries[4].is_in_time(6));
+        let written = toml::to_string(&Replay::default()).unwrap();
+        assert!(!written.contains("as = "), "{written}");
+        assert!(toml::to_string(&replay).unwrap().contains("as = \"old\""));
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use learning::data::{Dataset, Features, Shard};
 use learning::evaluation::Evaluation;
+use learning::random::{Purpose, stream};
+use rand::Rng;
 use robust::{Byzantine, Geometry, Round, State, Updates, combine};
 use wire::identity::DeviceId;
 

@@ -31,6 +31,13 @@ impl Outgoing {
         Outgoing { id: TransferId { run, round, kind, device, blake3 }, split: Split::of(size), content }
     }
 
+    /// The same in `count` pieces, if it has fewer and is long enough for as many.
+    #[must_use]
+    pub fn in_pieces(self, count: u32) -> Self {
+        let split = Split { count: self.split.count.max(count), ..self.split };
+        if split.is_valid() { Outgoing { split, ..self } } else { self }
+    }
+
     /// The transfer's name.
     pub fn id(&self) -> TransferId {
         self.id
@@ -98,6 +105,23 @@ mod tests {
         assert_eq!(Digest::blake3(&whole), outgoing.id().blake3);
         assert_eq!(outgoing.content(), Content::of(&whole.into()));
         assert_eq!(outgoing.chunk(3), None);
+    }
+
+    #[test]
+    fn content_may_come_in_more_pieces_than_it_must_if_they_are_not_too_small() {
+        let pieces =
+            |size, count| update(size).in_pieces(count).chunks().map(|chunk| chunk.data.len()).collect();
+        let cases: [(u32, u32, Vec<usize>); 5] = [
+            (1024, 2, vec![1024]),
+            (1025, 2, vec![513, 512]),
+            (5000, 2, vec![2500, 2500]),
+            (5000, 6, vec![5000]),
+            (2 * CHUNK_BYTES, 1, vec![CHUNK_BYTES as usize; 2]),
+        ];
+        for (size, count, expected) in cases {
+            let found: Vec<usize> = pieces(size, count);
+            assert_eq!(found, expected, "{size} bytes in {count}");
+        }
     }
 
     #[test]
