@@ -34,6 +34,20 @@ impl Evaluator {
         judged.into_iter().collect()
     }
 
+    /// What the last layer of the model takes of all examples with each of `parameters`, d values each, in their order.
+    ///
+    /// # Errors
+    /// As [`Model::representations`], for the first of them that is refused.
+    pub fn represent(&self, parameters: &[&[f32]]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let represent = |parameters: &&[f32]| {
+            let batches = self.examples.batches();
+            let represented = batches.map(|batch| self.model.representations(parameters, &batch));
+            Ok(represented.collect::<Result<Vec<_>, _>>()?.concat())
+        };
+        let represented: Vec<_> = parameters.par_iter().map(represent).collect();
+        represented.into_iter().collect()
+    }
+
     /// How good the model is with `parameters`, d values, on each class.
     ///
     /// # Errors

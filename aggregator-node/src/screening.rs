@@ -140,6 +140,11 @@ impl Arriving for Received<'_> {
         Ok((evaluations[0], places[1..].iter().map(|&place| evaluations[place]).collect()))
     }
 
+    fn represent(&self, examples: usize) -> Result<Vec<Vec<f32>>, DefenseError> {
+        let rows: Vec<&[f32]> = self.rows.iter().map(AsRef::as_ref).collect();
+        Ok(self.screening.validation[&examples].represent(&rows)?)
+    }
+
     fn keep(self, rows: &[usize]) -> Result<Self, DefenseError> {
         Ok(Received {
             devices: rows.iter().map(|&row| self.devices[row]).collect(),
@@ -320,6 +325,14 @@ mod tests {
             matches!(&refused, DefenseError::Rule(RuleError::Condition { rule: "krum", .. })),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_stage_may_judge_by_what_each_model_makes_of_the_examples() {
+        // One and a half times one update, rounded down.
+        let scenario = scenario(&["defense.kind=spectral", "defense.validation-examples=3"]);
+        let updates = named(rows_of_bias(&[1.0, 1.25, 0.75, -3.0, 1.5]));
+        assert_eq!(removed(&scenario, &updates), [DeviceId(3)].into());
     }
 
     proptest! {

@@ -268,6 +268,7 @@ impl Rule for Staged {
             devices: &devices,
             updates: round.in_context(Context::default()),
             evaluate: &|| Err(DefenseError::NoExamples),
+            represent: &|| Err(DefenseError::NoExamples),
         };
         let passed = before.pass(&gate, &mut State::default()).expect("a stage that needs no examples");
         let mixtures: Vec<Combination> = match passed {

@@ -80,6 +80,7 @@ impl Catalogue {
         stages.add::<defense::ClippedClustering>("clipped-clustering");
         stages.add::<defense::Flame>("flame");
         stages.add::<defense::FlDetector>("fldetector");
+        stages.add::<defense::Spectral>("spectral");
 
         let mut attacks = Registry::<dyn Attack>::new("attack", "kind", &["kind", "round-fraction"]);
         attacks.add::<attacks::Gaussian>("gaussian");

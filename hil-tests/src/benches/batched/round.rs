@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aggregator_node::evaluator::BATCH;
+use aggregator_node::evaluator::{BATCH, Evaluator as OnProcessors, Examples as Validation};
 use aggregator_node::root::Root;
 use aggregator_node::screening::{validation_examples, validation_sizes};
 use aggregator_node::trial::{LARGE, Trial};
@@ -47,8 +47,8 @@ pub(super) struct Simulation {
     place: Place,
     trial: Trial,
     root: Option<Root>,
-    /// By their number: what evaluates on so many validation examples.
-    validation: BTreeMap<usize, Evaluator>,
+    /// By their number: what evaluates on so many validation examples, and what represents them.
+    validation: BTreeMap<usize, (Evaluator, OnProcessors)>,
     test: Evaluator,
     /// What judges by the examples that the attack is after.
     stamped: Option<Evaluator>,
@@ -81,7 +81,9 @@ impl Simulation {
         let values = many.values_at_a_time();
         let evaluator = |batches: Vec<_>| Evaluator::new(many.clone(), batches, device, values);
         let validation = |size| -> anyhow::Result<_> {
-            Ok((size, evaluator(validation_examples(scenario, &data.test, size)?)?))
+            let examples = validation_examples(scenario, &data.test, size)?;
+            let represents = OnProcessors::new(model.clone(), Validation::Drawn(examples.clone()));
+            Ok((size, (evaluator(examples)?, represents)))
         };
         let worker = |(index, shard): (usize, Shard)| {
             Worker::new(scenario.clone(), DeviceId(index as u32), model.clone(), shard)
@@ -388,7 +390,7 @@ impl Arriving for Arrived<'_> {
     }
 
     fn evaluate(&self, examples: usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError> {
-        let validation = &self.simulation.validation[&examples];
+        let (validation, _) = &self.simulation.validation[&examples];
         let (with_all, without) = among(&self.rule, &self.updates.devices, |rule| {
             let (with_all, _) = self.aggregate(rule)?;
             Ok::<_, DefenseError>((
@@ -406,6 +408,12 @@ impl Arriving for Arrived<'_> {
             Ok((evaluations[0], places.into_iter().map(without).collect()))
         };
         Ok(evaluate()?)
+    }
+
+    fn represent(&self, examples: usize) -> Result<Vec<Vec<f32>>, DefenseError> {
+        let (_, represents) = &self.simulation.validation[&examples];
+        let rows = self.updates.values.to_vec2::<f32>().map_err(ModelError::from)?;
+        Ok(represents.represent(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())?)
     }
 
     fn keep(self, rows: &[usize]) -> Result<Self, DefenseError> {

@@ -152,6 +152,8 @@ fn rounds_go_as_on_devices_by_every_stage_that_mixes_or_clusters() {
         attacked(&["aggregation.rule=median", &format!("defense.kind={stage}"), "rounds=6"]);
     }
     attacked(&["aggregation.rule=mean", "defense.kind=dnc", "aggregation.byzantine=2", "rounds=6"]);
+    let spectral = ["defense.kind=spectral", "defense.validation-examples=20"];
+    attacked(&[&["aggregation.rule=mean", "aggregation.byzantine=2", "rounds=6"][..], &spectral].concat());
     let pipeline = "defense=[{ kind = \"clip\", norm = 0.5 }, { kind = \"nnm\" }, { kind = \"arc\" }]";
     attacked(&["aggregation.rule=geometric-median", pipeline, "rounds=6"]);
     let judged = "defense=[{ kind = \"nnm\" }, { kind = \"lfr\", remove = 1, validation-examples = 20 }]";

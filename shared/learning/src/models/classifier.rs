@@ -20,6 +20,14 @@ pub trait Network: Send + Sync {
     /// If candle fails.
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> candle_core::Result<Tensor>;
 
+    /// What the last layer takes of `input`, `[batch, values]`: by default the logits.
+    ///
+    /// # Errors
+    /// If candle fails.
+    fn represent(&self, parameters: &[Tensor], input: &Tensor) -> candle_core::Result<Tensor> {
+        self.forward(parameters, input)
+    }
+
     /// Draws the initial values of one tensor into `values`, which are zeros, and stay so by default.
     fn initialize(&self, _entry: &Entry, _values: &mut [f32], _random: &mut Stream) {}
 
@@ -59,11 +67,14 @@ impl<N: Network> Classifier<N> {
 
     /// Logits `[batch, classes]` of a batch that has passed [`Input::check`].
     pub(super) fn forward(&self, parameters: &[Tensor], batch: &Batch) -> candle_core::Result<Tensor> {
+        self.network.forward(parameters, &self.examples(parameters, batch)?)
+    }
+
+    fn examples(&self, parameters: &[Tensor], batch: &Batch) -> candle_core::Result<Tensor> {
         let shape = [&[batch.labels.len()], self.input.shape.as_slice()].concat();
         let input = Tensor::from_slice(&batch.features.to_floats(), shape, &Device::Cpu)?;
         // Training has 32 bits; 64 serve to check gradients.
-        let input = input.to_dtype(parameters[0].dtype())?;
-        self.network.forward(parameters, &input)
+        input.to_dtype(parameters[0].dtype())
     }
 }
 
@@ -107,6 +118,13 @@ impl<N: Network> Model for Classifier<N> {
         self.input.check(&self.layout, parameters, batch)?;
         let tensors = self.tensors(parameters)?;
         Ok(self.forward(&tensors, batch)?.flatten_all()?.to_vec1()?)
+    }
+
+    fn representations(&self, parameters: &[f32], batch: &Batch) -> Result<Vec<f32>, ModelError> {
+        self.input.check(&self.layout, parameters, batch)?;
+        let tensors = self.tensors(parameters)?;
+        let represented = self.network.represent(&tensors, &self.examples(&tensors, batch)?)?;
+        Ok(represented.flatten_all()?.to_vec1()?)
     }
 
     fn many_devices(&self) -> Option<Box<dyn ManyDevices>> {
@@ -160,6 +178,32 @@ mod tests {
                 assert!(!loss.is_finite(), "{architecture:?} {value}");
                 assert_eq!(gradient.len(), parameters.len());
                 assert_eq!(model.logits(&parameters, &batch).unwrap().len(), 6);
+            }
+        }
+    }
+
+    /// Logits are a linear function of what the last layer takes.
+    #[test]
+    fn the_last_layer_makes_logits_of_the_representations() {
+        for architecture in ALL {
+            let (shape, classes, examples) = (&[16, 16], 3, 2);
+            let model = build(architecture, shape, classes).unwrap();
+            let parameters = model.initial(&mut stream(1, Purpose::Weights, None, 0)).values().to_vec();
+            let batch = random_batch(shape, classes as u32, examples);
+            let represented = model.representations(&parameters, &batch).unwrap();
+            let logits = model.logits(&parameters, &batch).unwrap();
+            let width = represented.len() / examples;
+            if width == classes {
+                assert_eq!(represented, logits, "{architecture:?}");
+                continue;
+            }
+            let (weights, bias) = parameters.split_at(parameters.len() - classes);
+            let weights = &weights[weights.len() - classes * width..];
+            for (place, logit) in logits.iter().enumerate() {
+                let (row, class) = (place / classes, place % classes);
+                let values = represented[row * width..][..width].iter().zip(&weights[class * width..]);
+                let expected: f32 = values.map(|(value, weight)| value * weight).sum::<f32>() + bias[class];
+                assert!((logit - expected).abs() < 1e-4, "{architecture:?}: {logit}, not {expected}");
             }
         }
     }

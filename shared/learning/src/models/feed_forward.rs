@@ -80,7 +80,8 @@ impl FeedForward {
         self.channels.iter().try_fold(side, pooled).filter(|&left| left > 0)
     }
 
-    fn logits(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
+    /// What the last layer takes.
+    fn hidden(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
         let (convolutional, connected) = parameters.split_at(2 * self.channels.len());
         let mut features = input.flatten_from(1)?;
         if !convolutional.is_empty() {
@@ -92,19 +93,25 @@ impl FeedForward {
             // The weight of the next layer counts channel by channel.
             features = channel_by_channel(&images)?;
         }
-        let (hidden, last) = connected.split_at(2 * self.hidden.len());
-        for layer in hidden.chunks_exact(2) {
+        for layer in connected[..2 * self.hidden.len()].chunks_exact(2) {
             features = relu(&linear(&features, &layer[0], &layer[1])?)?;
         }
-        linear(&features, &last[0], &last[1])
+        Ok(features)
     }
 }
 
 impl Network for FeedForward {
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
+        let (_, last) = parameters.split_at(parameters.len() - 2);
         let pieces = layers::pieces(input, &parameters[0])?;
-        let logits = pieces.iter().map(|piece| self.logits(parameters, piece)).collect::<Result<Vec<_>>>()?;
-        Tensor::cat(&logits, 0)
+        let logits = |piece| linear(&self.hidden(parameters, piece)?, &last[0], &last[1]);
+        Tensor::cat(&pieces.iter().map(logits).collect::<Result<Vec<_>>>()?, 0)
+    }
+
+    fn represent(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
+        let pieces = layers::pieces(input, &parameters[0])?;
+        let hidden = pieces.iter().map(|piece| self.hidden(parameters, piece));
+        Tensor::cat(&hidden.collect::<Result<Vec<_>>>()?, 0)
     }
 
     fn initialize(&self, entry: &Entry, values: &mut [f32], random: &mut Stream) {

@@ -82,6 +82,15 @@ pub trait Model: Send + Sync {
     /// As [`Model::loss_and_gradient`].
     fn logits(&self, parameters: &[f32], batch: &Batch) -> Result<Vec<f32>, ModelError>;
 
+    /// What the last layer takes of `batch` under `parameters`: for each example a row of values, row by row. By default the
+    /// logits, as of a model that has no other layer.
+    ///
+    /// # Errors
+    /// As [`Model::loss_and_gradient`].
+    fn representations(&self, parameters: &[f32], batch: &Batch) -> Result<Vec<f32>, ModelError> {
+        self.logits(parameters, batch)
+    }
+
     /// The form for many devices at once, if it has one of its own; see [`many_devices`].
     fn many_devices(&self) -> Option<Box<dyn ManyDevices>> {
         None

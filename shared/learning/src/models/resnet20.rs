@@ -49,29 +49,14 @@ struct Layers;
 
 impl Network for Layers {
     fn forward(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
-        let (body, head) = parameters.split_at(parameters.len().saturating_sub(2));
-        let mut units = body.chunks_exact(3);
-        let mut unit = |pieces: Vec<Tensor>, stride, shortcuts: Option<Vec<Tensor>>| match units.next() {
-            Some([weight, gamma, beta]) => {
-                let convolution = Convolution { stride, padding: KERNEL / 2 };
-                let convolve = |piece: Tensor| convolution.apply(&piece, weight);
-                let convolved = pieces.into_iter().map(convolve).collect::<Result<Vec<_>>>()?;
-                let norm = BatchNorm::of(&convolved)?;
-                let mut shortcuts = shortcuts.into_iter().flatten();
-                let normalise = |piece: Tensor| norm.apply(&piece, gamma, beta, shortcuts.next().as_ref());
-                convolved.into_iter().map(normalise).collect::<Result<Vec<_>>>()
-            }
-            _ => bail!("ResNet20 lacks parameters"),
-        };
-        let mut features = unit(layers::pieces(&input.unsqueeze(3)?, &head[0])?, 1, None)?;
-        for Block { outputs, stride, .. } in blocks() {
-            let shortcuts = features.iter().map(|piece| shortcut(piece, outputs, stride));
-            let shortcuts = shortcuts.collect::<Result<Vec<_>>>()?;
-            let hidden = unit(features, stride, None)?;
-            features = unit(hidden, 1, Some(shortcuts))?;
-        }
-        let logits = |piece: &Tensor| linear(&piece.flatten(1, 2)?.mean(1)?, &head[0], &head[1]);
-        Tensor::cat(&features.iter().map(logits).collect::<Result<Vec<_>>>()?, 0)
+        let (_, head) = parameters.split_at(parameters.len().saturating_sub(2));
+        let logits = |hidden: &Tensor| linear(hidden, &head[0], &head[1]);
+        let hidden = Self::hidden(parameters, input)?;
+        Tensor::cat(&hidden.iter().map(logits).collect::<Result<Vec<_>>>()?, 0)
+    }
+
+    fn represent(&self, parameters: &[Tensor], input: &Tensor) -> Result<Tensor> {
+        Tensor::cat(&Self::hidden(parameters, input)?, 0)
     }
 
     fn initialize(&self, entry: &Entry, values: &mut [f32], random: &mut Stream) {
@@ -85,6 +70,34 @@ impl Network for Layers {
 
     fn many_devices(&self, layout: &Layout, shape: &[usize]) -> Option<Box<dyn ManyDevices>> {
         Some(residual(layout, shape))
+    }
+}
+
+impl Layers {
+    /// What the last layer takes, piece by piece of the batch.
+    fn hidden(parameters: &[Tensor], input: &Tensor) -> Result<Vec<Tensor>> {
+        let (body, _) = parameters.split_at(parameters.len().saturating_sub(2));
+        let mut units = body.chunks_exact(3);
+        let mut unit = |pieces: Vec<Tensor>, stride, shortcuts: Option<Vec<Tensor>>| match units.next() {
+            Some([weight, gamma, beta]) => {
+                let convolution = Convolution { stride, padding: KERNEL / 2 };
+                let convolve = |piece: Tensor| convolution.apply(&piece, weight);
+                let convolved = pieces.into_iter().map(convolve).collect::<Result<Vec<_>>>()?;
+                let norm = BatchNorm::of(&convolved)?;
+                let mut shortcuts = shortcuts.into_iter().flatten();
+                let normalise = |piece: Tensor| norm.apply(&piece, gamma, beta, shortcuts.next().as_ref());
+                convolved.into_iter().map(normalise).collect::<Result<Vec<_>>>()
+            }
+            _ => bail!("ResNet20 lacks parameters"),
+        };
+        let mut features = unit(layers::pieces(&input.unsqueeze(3)?, &parameters[0])?, 1, None)?;
+        for Block { outputs, stride, .. } in blocks() {
+            let shortcuts = features.iter().map(|piece| shortcut(piece, outputs, stride));
+            let shortcuts = shortcuts.collect::<Result<Vec<_>>>()?;
+            let hidden = unit(features, stride, None)?;
+            features = unit(hidden, 1, Some(shortcuts))?;
+        }
+        features.iter().map(|piece| piece.flatten(1, 2)?.mean(1)).collect()
     }
 }
 

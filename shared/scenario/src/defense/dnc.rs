@@ -82,7 +82,7 @@ impl DivideAndConquer {
 }
 
 /// The `count` rows that are farthest from the mean along the axis on which all vary most.
-fn farthest(rows: &[Vec<f32>], count: usize) -> Result<BTreeSet<usize>, DefenseError> {
+pub(super) fn farthest(rows: &[Vec<f32>], count: usize) -> Result<BTreeSet<usize>, DefenseError> {
     let slices: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
     let updates = Updates::new(&slices, None)?;
     let geometry = Geometry::of(&updates);

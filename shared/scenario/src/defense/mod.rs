@@ -10,7 +10,7 @@
 //! | [`LossRejection`] (LFR) | cross-entropy(A) - cross-entropy(Bi) | the c updates of largest impact |
 //! | [`Union`] | - | what either of the two removes |
 //!
-//! The other stages go by lengths, angles, distances and signs of the updates. Some remove updates; others put combinations of
+//! [`Spectral`] goes by what the model of each update makes of such examples. The other stages go by lengths, angles, distances and signs of the updates. Some remove updates; others put combinations of
 //! updates in their place ([`Mixture`]), which are not computed before a stage judges by examples, or the rule needs them.
 //!
 //! The rule then aggregates the rest. It assumes as many Byzantine devices as before, although there are fewer updates and,
@@ -34,6 +34,7 @@ mod lfr;
 mod nnm;
 mod norm_sign;
 mod pipeline;
+mod spectral;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -63,6 +64,7 @@ pub use lfr::LossRejection;
 pub use nnm::NearestNeighbourMixing;
 pub use norm_sign::NormSign;
 pub use pipeline::{Arriving, Defense, Mixtures, Screened, among};
+pub use spectral::Spectral;
 pub use union::Union;
 
 use crate::tensor_executor::TensorError;
@@ -80,7 +82,8 @@ pub trait Stage: Debug + Send + Sync {
         Ok(())
     }
 
-    /// How many test examples it judges updates by, if it calls [`Gate::evaluate`]; they are drawn once for the run.
+    /// How many test examples it judges updates by, if it calls [`Gate::evaluate`] or [`Gate::represent`]; they are drawn
+    /// once for the run.
     fn validation_examples(&self) -> usize {
         0
     }
@@ -131,6 +134,8 @@ pub struct Gate<'a> {
     /// Evaluates the aggregate with all rows, and without each, on as many examples as
     /// [`Stage::validation_examples`] says.
     pub evaluate: &'a dyn Fn() -> Result<(Evaluation, Vec<Evaluation>), DefenseError>,
+    /// What the last layer of each row's model takes of these examples, one after the other.
+    pub represent: &'a dyn Fn() -> Result<Vec<Vec<f32>>, DefenseError>,
 }
 
 /// Why so few updates cannot be aggregated.
@@ -179,7 +184,7 @@ pub enum DefenseError {
     #[error("the defense cannot aggregate: {0}")]
     Rule(#[from] RuleError),
     /// A stage judges by validation examples, and says that it needs none.
-    #[error("a stage of the defense evaluates aggregates, and says that it needs no validation examples")]
+    #[error("a stage of the defense judges by validation examples, and says that it needs none")]
     NoExamples,
     /// The model refuses an aggregate or the validation examples.
     #[error("the defense cannot evaluate an aggregate: {0}")]

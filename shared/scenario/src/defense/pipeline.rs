@@ -26,6 +26,12 @@ pub trait Arriving: Sized {
     /// What the rule says against so many rows, or what fails where they are.
     fn evaluate(&self, examples: usize) -> Result<(Evaluation, Vec<Evaluation>), DefenseError>;
 
+    /// What the last layer of each row's model takes of so many validation examples, one after the other.
+    ///
+    /// # Errors
+    /// If the model refuses a row, or what fails where they are.
+    fn represent(&self, examples: usize) -> Result<Vec<Vec<f32>>, DefenseError>;
+
     /// The rows of these numbers alone, which are in ascending order.
     ///
     /// # Errors
@@ -215,6 +221,10 @@ impl Defense<'_> {
             evaluate: &|| match stage.validation_examples() {
                 0 => Err(DefenseError::NoExamples),
                 examples => screened.updates.evaluate(examples),
+            },
+            represent: &|| match stage.validation_examples() {
+                0 => Err(DefenseError::NoExamples),
+                examples => screened.updates.represent(examples),
             },
         };
         stage.pass(&gate, kept)

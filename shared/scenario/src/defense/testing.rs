@@ -75,6 +75,7 @@ impl Passing {
             devices: &(0..rows.len() as u32).map(DeviceId).collect::<Vec<_>>(),
             updates: Round::new(&geometry, byzantine),
             evaluate: &|| Err(DefenseError::NoExamples),
+            represent: &|| Err(DefenseError::NoExamples),
         };
         let (devices, models, used): (Vec<usize>, _, BTreeSet<usize>) = match pass(&gate).unwrap() {
             Passed::AllBut(removed) => {
