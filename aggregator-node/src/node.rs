@@ -51,20 +51,22 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
     let list = cli.shards.as_deref().map(load).transpose()?;
     let (test, root) = load_data(&scenario, &cli.datasets)?;
     let model: Arc<dyn models::Model> = models::build(&*scenario.model, test.shape(), test.classes())?.into();
-    let mut run = match open_run(&cli, &scenario, model.as_ref(), test.digest(), list.as_ref())? {
+    let examples = scenario.attack_examples(&cli.datasets)?;
+    let parts = [Some(("test", test.digest())), examples.as_ref().map(|split| ("attack", split.digest()))];
+    let mut run = match open_run(&cli, &scenario, model.as_ref(), parts, list.as_ref())? {
         Opened::Unfinished(run) => run,
         Opened::Finished(summary) => return Ok(Ending::Finished(summary)),
     };
     let listed = list.map(|list| list.shards());
     let start = checked(Start { listed, ..run.start()? }, &cli)?;
     let silence = access.silence();
-    let worker =
-        Arc::new(Worker::new(&scenario, &model, test, chosen.backend.as_ref())?.with_root(&model, root));
+    let worker = Worker::new(&scenario, &model, test, chosen.backend.as_ref())?.with_root(&model, root);
+    let worker = worker.with_attack_examples(&model, examples.map(|split| split.test.into()));
     let (mut link, broker_ended) = open_link(&cli, access, scenario.fleet.devices)?;
     let mut aggregator = Aggregator {
         machine: machine(&cli, &scenario, start, silence),
         attack_log: cli.attack_log.map(AttackLog::new),
-        worker,
+        worker: Arc::new(worker),
         run,
         broker_ended,
     };
@@ -196,10 +198,10 @@ fn open_run(
     cli: &Cli,
     scenario: &Arc<Scenario>,
     model: &dyn models::Model,
-    test: Digest,
+    parts: [Option<(&'static str, Digest)>; 2],
     list: Option<&ShardList>,
 ) -> Result<Opened, RecordError> {
-    let digests = [("test", test)].into_iter().chain(list.map(|list| ("training", list.training())));
+    let digests = parts.into_iter().flatten().chain(list.map(|list| ("training", list.training())));
     let data = run::data_digests(scenario.dataset.name(), digests);
     let shards_sha256 = list.map(|list| list.digest().to_string());
     let made_of = Manifest { shards_sha256, ..run::manifest(scenario, &cli.bench, model, data) };

@@ -135,6 +135,13 @@ impl Worker {
         Worker { root, ..self }
     }
 
+    /// The same, that judges the attack by these `examples`, if it has examples of its own.
+    #[must_use]
+    pub fn with_attack_examples(self, model: &Arc<dyn Model>, examples: Option<Arc<Dataset>>) -> Self {
+        let examples = examples.map(|examples| Evaluator::new(model.clone(), Examples::All(examples)));
+        Worker { stamped: examples.or(self.stamped), ..self }
+    }
+
     /// Whether [`Worker::take`] does anything.
     pub fn takes_updates(&self) -> bool {
         self.engine.takes_updates()

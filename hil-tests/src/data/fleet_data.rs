@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 
 use aggregator_node::run;
 use anyhow::Context;
-use learning::data::{self, DataError, Dataset, Shard, ShardEntry, ShardInfo, ShardList, ShardSource};
+use input::toml_file::FileError;
+use learning::data::{self, DataError, Dataset, Shard, ShardEntry, ShardInfo, ShardList, ShardSource, Split};
 use learning::random::{Purpose, stream};
 use scenario::Scenario;
 use scenario::attacks::{Attack, Memory, Planted, Planting};
@@ -27,6 +28,8 @@ pub struct FleetData {
     pub test: Arc<Dataset>,
     /// What the aggregator trains on itself, if its rule wants that.
     pub root: Option<Arc<Dataset>>,
+    /// What the attack has read from a file of the user's, if it does so.
+    attack_examples: Option<Arc<Split>>,
     memory: Memory,
     digests: Arc<OnceLock<(Digest, Digest)>>,
     /// Digest of the whole data set, whatever is drawn of it and however it is split.
@@ -42,6 +45,9 @@ pub enum FleetDataError {
     /// Fewer training examples than the scenario asks for.
     #[error(transparent)]
     TooFew(#[from] TooFewExamples),
+    /// The examples of the attack cannot be used.
+    #[error(transparent)]
+    AttackExamples(#[from] FileError),
     /// Fewer training examples than devices.
     #[error(
         "fleet.devices: {devices} is more than the {examples} training examples of {dataset} that there are, so that \
@@ -63,6 +69,8 @@ pub struct DataKey {
     dataset: String,
     train_examples: Option<u32>,
     root_examples: usize,
+    /// The file of the attack, if it has one, with what decides which of its examples are held out.
+    attack_examples: Option<(String, u64)>,
     /// Where the seed decides which examples are for training.
     seed: Option<u64>,
 }
@@ -74,7 +82,9 @@ impl DataKey {
         let root_examples = scenario.aggregation.rule.root_examples();
         let drawn = train_examples.is_some() || root_examples > 0 || !scenario.dataset.comes_split();
         let (dataset, seed) = (scenario.dataset.spelled(), drawn.then_some(scenario.seed));
-        DataKey { dataset, train_examples, root_examples, seed }
+        let file = scenario.attack.kind.as_ref().and_then(|attack| attack.example_file());
+        let attack_examples = file.map(|file| (format!("{file:?}"), scenario.seed));
+        DataKey { dataset, train_examples, root_examples, attack_examples, seed }
     }
 }
 
@@ -92,7 +102,11 @@ impl FleetData {
             data::load(&scenario.dataset, datasets, 0)?.digest()
         };
         let TrainingExamples { devices, root } = scenario.training_examples(split.train)?;
-        let data = FleetData { root: root.map(Arc::new), ..FleetData::new(devices, split.test, whole) };
+        let data = FleetData {
+            root: root.map(Arc::new),
+            attack_examples: scenario.attack_examples(datasets)?.map(Arc::new),
+            ..FleetData::new(devices, split.test, whole)
+        };
         data.check(scenario)?;
         Ok(data)
     }
@@ -102,6 +116,7 @@ impl FleetData {
             train: Arc::new(train),
             test: Arc::new(test),
             root: None,
+            attack_examples: None,
             memory: Memory::default(),
             digests: Arc::default(),
             whole,
@@ -111,7 +126,9 @@ impl FleetData {
     /// The digests of what a run is made of, as its manifest has them.
     pub fn named_digests(&self, dataset: &str) -> BTreeMap<String, String> {
         let (test, training) = self.digests();
-        run::data_digests(dataset, [("test", test), ("training", training), ("whole", self.whole)])
+        let attack = self.attack_examples.as_ref().map(|split| ("attack", split.digest()));
+        let parts = [("test", test), ("training", training), ("whole", self.whole)];
+        run::data_digests(dataset, parts.into_iter().chain(attack))
     }
 
     /// The digests of test and training data, before there is poison in it.
@@ -130,6 +147,11 @@ impl FleetData {
             return Err(FleetDataError::FewerThanDevices { devices, examples, dataset });
         }
         Ok(())
+    }
+
+    /// What the attack is judged by, if it has examples of its own.
+    pub fn held_out(&self) -> Option<Arc<Dataset>> {
+        self.attack_examples.as_ref().map(|split| Arc::new(split.test.clone()))
     }
 
     /// The devices' shards in order of device: what the partition deals out, and what the attack plants in those of
@@ -197,15 +219,14 @@ impl FleetData {
     /// The training data with what is planted at its end, and the indices of that in the parts of compromised devices.
     fn planted(&self, scenario: &Scenario, attack: &dyn Attack, parts: &mut [Vec<u32>]) -> Arc<Dataset> {
         let (train, attackers) = (&*self.train, &scenario.attackers());
-        let planting = Planting { train, seed: scenario.seed, attackers, memory: &self.memory };
+        let examples = self.attack_examples.as_ref().map(|split| &split.train);
+        let planting = Planting { train, seed: scenario.seed, attackers, memory: &self.memory, examples };
         let Planted { features, labels, places } = attack.plant(&planting);
         for (device, examples) in places {
             parts[device.0 as usize]
                 .extend(examples.into_iter().map(|example| (train.len() + example) as u32));
         }
-        Arc::new(
-            train.with_examples(&features, &labels).expect("what is planted is made of training examples"),
-        )
+        Arc::new(train.with_examples(&features, &labels).expect("what is planted is like training examples"))
     }
 }
 

@@ -28,6 +28,7 @@ mod demo;
 mod deploy;
 mod disks;
 mod documents;
+mod edge_cases;
 mod emulated;
 mod emulated_boards;
 mod extension;

@@ -100,6 +100,7 @@ impl Catalogue {
         attacks.add::<attacks::Random>("random");
         attacks.add::<attacks::Trigger>("trigger");
         attacks.add::<attacks::SplitTrigger>("split-trigger");
+        attacks.add::<attacks::EdgeCase>("edge-case");
         attacks.add::<attacks::ModelReplacement>("model-replacement");
         attacks.add::<attacks::Alternating>("alternating");
         attacks.add::<attacks::Neurotoxin>("neurotoxin");

@@ -1,7 +1,9 @@
 //! `[data]`: how much of the data set is used; and what else decides which examples a device has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use input::toml_file::FileError;
 use input::unfit::{Unfit, require};
 use learning::data::{Dataset, Source};
 use learning::random::{Purpose, stream};

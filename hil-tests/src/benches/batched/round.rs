@@ -100,7 +100,8 @@ impl Simulation {
                 .attack
                 .kind
                 .as_ref()
-                .and_then(|attack| attack.stamped(&data.test))
+                .and_then(|attack| attack.stamped(&data.test).map(Arc::new))
+                .or_else(|| data.held_out())
                 .map(|examples| evaluator(examples.batches(BATCH).collect()))
                 .transpose()?,
             global: Tensor::new(&global[..], device)?,

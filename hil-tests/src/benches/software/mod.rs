@@ -62,6 +62,7 @@ impl Bench for Software {
         let machine = Machine::new(scenario.clone(), topics, start, Millis(0));
         let worker = Worker::new(scenario, &model, data.test.clone(), self.rules.backend.as_ref())?;
         let worker = worker.with_root(&model, data.root.clone());
+        let worker = worker.with_attack_examples(&model, data.held_out());
         let mut simulation = Simulation {
             network: Network::new(&self.faults),
             aggregator: AggregatorNode::new(machine, worker),

@@ -8,6 +8,7 @@
 //! - This file: [`Attack`], with its hooks, each of which has an honest default.
 //! - One file for each attack, or a folder: settings, defaults, condition, hooks and tests.
 //! - [`View`]: what an attack that crafts sees of a round; `crafting`: how a bench provides it.
+//! - `example_file`: examples of the user's own; `planting`: what joins the shards of compromised devices.
 //! - `settings`: settings that several attacks have; `statistics`: of models, coordinate by coordinate; `stamp`: what a
 //!   trigger does to an example; `binomial`, `normal`: quantiles.
 //! - `shift`: models away from the mean of those that are known; `search`: how far the rule under attack is moved most.
@@ -18,6 +19,8 @@ mod binomial;
 mod copy;
 mod crafting;
 mod delay;
+mod edge_case;
+mod example_file;
 mod flood;
 mod gaussian;
 mod inner_product;
@@ -64,6 +67,8 @@ pub use back_gradient::BackGradient;
 pub use copy::GlobalCopy;
 pub use crafting::{Attacked, Crafting};
 pub use delay::Delay;
+pub use edge_case::EdgeCase;
+pub use example_file::ExampleFile;
 pub use flood::Flood;
 pub use gaussian::Gaussian;
 pub use inner_product::InnerProduct;
@@ -122,6 +127,12 @@ pub trait Attack: Debug + Send + Sync {
     /// Whether shards differ by the attack: whether [`Attack::plant`] plants anything.
     fn plants(&self) -> bool {
         false
+    }
+
+    /// The file with examples of the user's own that it is after, if there is one. The attack success rate is judged on those
+    /// of them that are held out.
+    fn example_file(&self) -> Option<&ExampleFile> {
+        None
     }
 
     /// Training examples that join the shards of compromised devices before the run.

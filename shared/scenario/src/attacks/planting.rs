@@ -18,6 +18,8 @@ pub struct Planting<'a> {
     pub attackers: &'a BTreeSet<DeviceId>,
     /// What has been found out about the training data.
     pub memory: &'a Memory,
+    /// Those of the attack's [own examples](super::Attack::example_file) that are not held out.
+    pub examples: Option<&'a Dataset>,
 }
 
 /// Examples of the shape of the training data, and whose they are.

@@ -26,7 +26,7 @@ struct OneRound {
 }
 
 /// Attacks on data, in training, on the link; by noise alone; and those that search for what harms most.
-const WITHOUT_VECTORS: [&str; 13] = [
+const WITHOUT_VECTORS: [&str; 16] = [
     "gaussian",
     "label-flip",
     "back-gradient",
@@ -36,9 +36,12 @@ const WITHOUT_VECTORS: [&str; 13] = [
     "random",
     "trigger",
     "split-trigger",
+    "edge-case",
     "alternating",
     "delay",
     "drop",
+    "flood",
+    "slow-loris",
     "replay",
 ];
 

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::planting::{Planted, Planting};
 use super::{Attack, Conditions};
 pub use placement::Placement;
-use placement::place;
+pub(super) use placement::place;
 use softmax_regression::{Example, SoftmaxRegression, examples};
 
 /// Poisoned examples per training example: the paper's 240 on 6,000.
@@ -150,7 +150,7 @@ impl Attack for BackGradient {
 
     /// Nothing but the training data and the seed decides the examples; other runs on the same data use them again.
     fn plant(&self, planting: &Planting<'_>) -> Planted {
-        let Planting { train, seed, attackers, memory } = planting;
+        let Planting { train, seed, attackers, memory, .. } = planting;
         let poison = memory.recall(&format!("back-gradient {seed}"), || Poison::optimize(train, *seed));
         let places = place(poison.len(), attackers, self.placement);
         Planted { features: poison.features.clone(), labels: poison.labels.clone(), places }

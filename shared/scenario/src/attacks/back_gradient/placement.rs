@@ -19,7 +19,7 @@ pub enum Placement {
 
 /// Deals `count` poisoned examples out to `attackers`: all to the lowest, or in turn to each, so that their numbers
 /// differ by one at most. Devices without a share are not in the result.
-pub(super) fn place(
+pub(in super::super) fn place(
     count: usize,
     attackers: &BTreeSet<DeviceId>,
     placement: Placement,
