@@ -68,7 +68,9 @@ pub async fn run(
     };
     let attack = memory(Of::Attack, &config.attack_memory, crafts)?;
     let training = memory(Of::Training, &config.training_memory, scenario.training.keeps_momentum())?;
-    let worker = Worker::new(scenario, device, model.into(), shard).with_memories(attack.into(), training);
+    let worker = Worker::new(scenario, device, model.into(), shard)
+        .with_context(|| format!("shard {}", config.shard.display()))?
+        .with_memories(attack.into(), training);
     let mut client = Client {
         worker: Arc::new(worker),
         attack_log: AttackLog::open(config.attack_log.as_deref())?,

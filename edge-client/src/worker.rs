@@ -11,6 +11,7 @@ use learning::training::{self, Training};
 use robust::State;
 use scenario::Scenario;
 use scenario::attacks::{AttackError, Models};
+use scenario::defense::DefenseError;
 use scenario::tensor_executor::OnProcessors;
 use wire::Telemetry;
 use wire::identity::{DeviceId, RunId};
@@ -131,14 +132,26 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// The worker of `device`, which the scenario may make poison its own data in the rounds that are attacked.
-    pub fn new(scenario: Arc<Scenario>, device: DeviceId, model: Arc<dyn Model>, shard: Shard) -> Self {
+    /// The worker of `device`, which the scenario may make poison its own data in the rounds that are attacked, or look for
+    /// poison in them.
+    ///
+    /// # Errors
+    /// As [`Scenario::sanitised`].
+    pub fn new(
+        scenario: Arc<Scenario>,
+        device: DeviceId,
+        model: Arc<dyn Model>,
+        shard: Shard,
+    ) -> Result<Self, DefenseError> {
         let rank = scenario.attackers().iter().position(|attacker| *attacker == device);
         let poisoned = scenario.attack.kind.as_ref().zip(rank).map(|(attack, rank)| {
-            attack.poison(shard.clone(), rank, &mut stream(scenario.seed, Purpose::Poison, Some(device), 0))
+            let random = &mut stream(scenario.seed, Purpose::Poison, Some(device), 0);
+            let poisoned = attack.poison(shard.clone(), rank, random);
+            if attack.is_of_data() { scenario.sanitised(device, poisoned) } else { Ok(poisoned) }
         });
+        let (poisoned, shard) = (poisoned.transpose()?, scenario.sanitised(device, shard)?);
         let (attack_memory, training_memory) = Default::default();
-        Worker { scenario, device, model, shard, poisoned, attack_memory, training_memory }
+        Ok(Worker { scenario, device, model, shard, poisoned, attack_memory, training_memory })
     }
 
     /// With what `attack` and `training` have kept so far, and with where they keep more.

@@ -43,6 +43,19 @@ fn processes_agree_with_software_under_label_flipping() {
 }
 
 #[test]
+fn processes_agree_with_software_when_devices_look_for_poison_and_the_aggregator_at_representations() {
+    let stages = "defense=[{ kind = \"roni\", trials = 2, test-examples = 30 }, { kind = \"trim\" }, { kind = \"spectral\" }]";
+    let settings = [
+        "fleet.devices=5",
+        "fleet.compromised=1",
+        "aggregation.rule=median",
+        "attack.kind=label-flip",
+        stages,
+    ];
+    assert_processes_agree_with_software(&settings);
+}
+
+#[test]
 fn processes_agree_with_software_when_some_devices_are_selected_each_round() {
     let some = ["fleet.devices=8", "fleet.selected=5", "aggregation.trim=1"];
     assert_processes_agree_with_software(&some);

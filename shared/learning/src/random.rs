@@ -50,6 +50,8 @@ pub enum Purpose {
     Gaps = 18,
     /// How a compromised device poisons the examples that it holds.
     Poison = 19,
+    /// Which of its examples a device judges others by when it looks for poison among them.
+    Sanitising = 20,
 }
 
 /// The stream of `purpose` for one device in one round; `None` and round 0 where these mean nothing.

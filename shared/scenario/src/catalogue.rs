@@ -81,6 +81,8 @@ impl Catalogue {
         stages.add::<defense::Flame>("flame");
         stages.add::<defense::FlDetector>("fldetector");
         stages.add::<defense::Spectral>("spectral");
+        stages.add::<defense::Roni>("roni");
+        stages.add::<defense::Trim>("trim");
 
         let mut attacks = Registry::<dyn Attack>::new("attack", "kind", &["kind", "round-fraction"]);
         attacks.add::<attacks::Gaussian>("gaussian");

@@ -5,14 +5,16 @@ use std::path::Path;
 
 use input::toml_file::FileError;
 use input::unfit::{Unfit, require};
-use learning::data::{Dataset, Source};
+use learning::data::{Dataset, Shard, Source, Split};
 use learning::random::{Purpose, stream};
 use rand::seq::index::sample;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Scenario;
+use crate::defense::DefenseError;
 use input::chosen::Chosen;
+use wire::identity::DeviceId;
 
 /// `[data]`: how much of the data set is used. The test set is always used whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,6 +82,25 @@ impl Scenario {
             None => table.get(key),
         };
         keys.into_iter().filter_map(|key| Some((key.clone(), value(&key)?.to_string()))).collect()
+    }
+
+    /// What of its `shard` a `device` with an honest client trains on, by the stages of the defense that look for poison there.
+    ///
+    /// # Errors
+    /// As [`Stage::sanitise`](crate::defense::Stage::sanitise).
+    pub fn sanitised(&self, device: DeviceId, shard: Shard) -> Result<Shard, DefenseError> {
+        let random = &mut stream(self.seed, Purpose::Sanitising, Some(device), 0);
+        self.defense.iter().try_fold(shard, |shard, stage| stage.sanitise(shard, random))
+    }
+
+    /// The examples of its own that the attack reads from a file below `datasets`, if it does: those that it plants, and those
+    /// that it is judged by.
+    ///
+    /// # Errors
+    /// As [`ExampleFile::load`](crate::attacks::ExampleFile::load).
+    pub fn attack_examples(&self, datasets: &Path) -> Result<Option<Split>, FileError> {
+        let file = self.attack.kind.as_ref().and_then(|attack| attack.example_file());
+        file.map(|file| file.load(datasets, &self.dataset.spec(), self.seed)).transpose()
     }
 
     /// The training examples of the data set that the run uses: those that devices have, in their order, and those that the

@@ -86,10 +86,15 @@ impl Simulation {
             Ok((size, (evaluator(examples)?, represents)))
         };
         let worker = |(index, shard): (usize, Shard)| {
-            Worker::new(scenario.clone(), DeviceId(index as u32), model.clone(), shard)
+            let device = DeviceId(index as u32);
+            let worker = Worker::new(scenario.clone(), device, model.clone(), shard);
+            worker.with_context(|| device.to_string())
         };
+        let weights = shards.iter().map(|shard| shard.len() as f64).collect();
+        // Gathered before any is looked at, so that it is always the first error that is reported.
+        let devices: Vec<_> = shards.into_par_iter().enumerate().map(worker).collect();
         Ok(Simulation {
-            weights: shards.iter().map(|shard| shard.len() as f64).collect(),
+            weights,
             attackers: scenario.attackers(),
             place: place.clone(),
             validation: validation_sizes(scenario).map(validation).collect::<anyhow::Result<_>>()?,
@@ -107,7 +112,7 @@ impl Simulation {
             global: Tensor::new(&global[..], device)?,
             values: global,
             remembered,
-            devices: shards.into_iter().enumerate().map(worker).collect(),
+            devices: devices.into_iter().collect::<anyhow::Result<_>>()?,
             trainer: Trainer::new(scenario, many, examples, device.clone()),
             scenario: scenario.clone(),
         })

@@ -257,6 +257,33 @@ fn devices_with_poisoned_data_train_as_on_devices() {
 }
 
 #[test]
+fn devices_that_look_for_poison_train_on_the_rest_as_on_devices() {
+    // Each has some 50 examples.
+    let roni = "{ kind = \"roni\", train-examples = 10, test-examples = 20, trials = 2 }";
+    let stages = format!("defense=[{roni}, {{ kind = \"trim\", share = 0.2 }}, {{ kind = \"clip\" }}]");
+    for attack in ["attack.kind=label-flip", "attack.kind=trimmed-mean"] {
+        assert_as_on_devices(&[attack, &stages, "rounds=6"]);
+        let (_, sanitised) = run(&batched(), &[attack, &stages, "rounds=6"]);
+        let (_, raw) = run(&batched(), &[attack, "defense=[{ kind = \"clip\" }]", "rounds=6"]);
+        assert_ne!(sanitised.model_sha256, raw.model_sha256, "{attack}");
+    }
+}
+
+#[test]
+fn shards_that_are_too_small_to_judge_are_refused_by_device() {
+    let settings = ["defense.kind=roni", "defense.train-examples=400"];
+    for bench in [&batched() as &dyn Bench, &Software::default()] {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = run_in(&folder.path().join("run"), bench, &settings, usize::MAX).unwrap_err();
+        let refused = format!("{refused:#}");
+        assert!(
+            refused.starts_with("device-000: defense.train-examples") && refused.contains("450"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn a_run_that_was_stopped_goes_on_to_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     let settings = ["attack.kind=trimmed-mean", "attack.knowledge=full"];

@@ -57,7 +57,7 @@ impl Bench for Software {
         let start = run.start()?;
         let memory = Memory::after(start.run, start.finished, start.remembered.attack.clone());
         let memory = Arc::new(memory);
-        let devices = devices_of(task, &model, &topics, &start, &memory);
+        let devices = devices_of(task, &model, &topics, &start, &memory)?;
         let attack = AttackSoFar { run: start.run, memory, told: Vec::new() };
         let machine = Machine::new(scenario.clone(), topics, start, Millis(0));
         let worker = Worker::new(scenario, &model, data.test.clone(), self.rules.backend.as_ref())?;
@@ -95,7 +95,7 @@ fn devices_of(
     topics: &Topics,
     start: &Start,
     attack: &Arc<Memory>,
-) -> Vec<DeviceNode> {
+) -> anyhow::Result<Vec<DeviceNode>> {
     let scenario = &task.scenario;
     let dimension = model.layout().dimension();
     let node = |(index, shard): (usize, learning::data::Shard)| {
@@ -109,12 +109,16 @@ fn devices_of(
             hardware: Box::default(),
         };
         let agent = Agent::new(me, topics.clone(), scenario, dimension, Millis(0));
-        let worker = worker::Worker::new(scenario.clone(), device, model.clone(), shard);
+        let worker = worker::Worker::new(scenario.clone(), device, model.clone(), shard)
+            .with_context(|| device.to_string())?;
         let momentum = start.remembered.momentum(device);
         let training = Memory::after(start.run, start.finished, worker::Worker::keeping(momentum));
-        DeviceNode::new(agent, worker.with_memories(attack.clone(), training))
+        Ok(DeviceNode::new(agent, worker.with_memories(attack.clone(), training)))
     };
-    task.data.shards(scenario).into_par_iter().enumerate().map(node).collect()
+    let shards = task.data.shards(scenario);
+    // Gathered before any is looked at, so that it is always the first error that is reported.
+    let nodes: Vec<_> = shards.into_par_iter().enumerate().map(node).collect();
+    nodes.into_iter().collect()
 }
 
 /// All participants and what is between them. Participant 0 is the aggregator, the devices follow.

@@ -71,6 +71,24 @@ impl Shard {
         self
     }
 
+    /// The examples at these places, with their labels.
+    ///
+    /// # Panics
+    /// If a place is not below the length.
+    #[must_use]
+    pub fn select(&self, places: &[usize]) -> Self {
+        Shard {
+            dataset: self.dataset.clone(),
+            indices: places.iter().map(|place| self.indices[*place]).collect(),
+            labels: places.iter().map(|place| self.labels[*place]).collect(),
+        }
+    }
+
+    /// All examples, in order.
+    pub fn all(&self) -> Batch {
+        self.batch(self.at(0..self.len()))
+    }
+
     /// [`Shard::draw`], with the features of the examples.
     pub fn minibatch(&self, size: usize, random: &mut Stream) -> Batch {
         self.batch(self.draw(size, random))
@@ -164,6 +182,14 @@ mod tests {
             assert_eq!(examples(&odd_examples().minibatch(size, random)), [1, 3, 5, 7, 9]);
         }
         assert_eq!(*random, stream(1, Purpose::Batches, None, 0), "nothing may be drawn");
+    }
+
+    #[test]
+    fn some_of_the_examples_keep_the_labels_that_they_have_in_the_shard() {
+        let some = odd_examples().with_labels(|label| 2 - label).select(&[4, 1]);
+        let batch = some.all();
+        assert_eq!((examples(&batch), batch.labels), (vec![9, 3], vec![2, 2]));
+        assert_eq!((some.indices(), some.labels()), (&[9, 3][..], &[2, 2][..]));
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub struct LabelFlip {
 }
 
 impl Attack for LabelFlip {
+    fn is_of_data(&self) -> bool {
+        true
+    }
+
     fn check(&self, conditions: &Conditions<'_>) -> Result<(), Unfit> {
         let classes = conditions.classes;
         for (key, label) in [("attack.from", self.from), ("attack.to", self.to)] {

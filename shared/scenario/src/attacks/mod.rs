@@ -124,6 +124,12 @@ pub trait Attack: Debug + Send + Sync {
         Needs::Nothing
     }
 
+    /// Whether the client of a compromised device is honest, and only its data are not: it then looks for poison in what it
+    /// trains on, if the defense has it do so.
+    fn is_of_data(&self) -> bool {
+        false
+    }
+
     /// Whether shards differ by the attack: whether [`Attack::plant`] plants anything.
     fn plants(&self) -> bool {
         false

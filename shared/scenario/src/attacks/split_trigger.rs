@@ -30,6 +30,10 @@ impl Default for SplitTrigger {
 }
 
 impl Attack for SplitTrigger {
+    fn is_of_data(&self) -> bool {
+        true
+    }
+
     fn check(&self, conditions: &Conditions<'_>) -> Result<(), Unfit> {
         self.trigger.check(conditions)?;
         let places = self.trigger.stamp(conditions.shape).len();

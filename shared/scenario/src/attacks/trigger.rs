@@ -98,6 +98,10 @@ pub enum Corner {
 }
 
 impl Attack for Trigger {
+    fn is_of_data(&self) -> bool {
+        true
+    }
+
     fn check(&self, conditions: &Conditions<'_>) -> Result<(), Unfit> {
         for (key, share) in [("attack.share", self.share), ("attack.blend", self.blend)] {
             require(share > 0.0 && share <= 1.0, key, || {

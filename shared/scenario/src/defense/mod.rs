@@ -13,6 +13,9 @@
 //! [`Spectral`] goes by what the model of each update makes of such examples. The other stages go by lengths, angles, distances and signs of the updates. Some remove updates; others put combinations of
 //! updates in their place ([`Mixture`]), which are not computed before a stage judges by examples, or the rule needs them.
 //!
+//! [`Roni`] and [`Trim`] leave updates alone: by them, a device looks for poison among its own examples before it trains
+//! ([`Stage::sanitise`]).
+//!
 //! The rule then aggregates the rest. It assumes as many Byzantine devices as before, although there are fewer updates and,
 //! one hopes, fewer Byzantine ones: the aggregator does not know how many of them it caught. A scenario where that cannot work
 //! is refused ([`TooFewUpdates`]). For the same reason the round machine leaves the model as it is in a round where too few
@@ -34,19 +37,24 @@ mod lfr;
 mod nnm;
 mod norm_sign;
 mod pipeline;
+mod roni;
+mod small_model;
 mod spectral;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trim;
 mod union;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use input::unfit::Unfit;
+use learning::data::Shard;
 use learning::evaluation::Evaluation;
 use learning::models::ModelError;
+use learning::random::Stream;
 use robust::{Byzantine, Combination, Round, RuleError, State};
 use wire::identity::DeviceId;
 
@@ -64,7 +72,9 @@ pub use lfr::LossRejection;
 pub use nnm::NearestNeighbourMixing;
 pub use norm_sign::NormSign;
 pub use pipeline::{Arriving, Defense, Mixtures, Screened, among};
+pub use roni::Roni;
 pub use spectral::Spectral;
+pub use trim::Trim;
 pub use union::Union;
 
 use crate::tensor_executor::TensorError;
@@ -86,6 +96,15 @@ pub trait Stage: Debug + Send + Sync {
     /// once for the run.
     fn validation_examples(&self) -> usize {
         0
+    }
+
+    /// What a device whose client is honest trains on in place of `shard`: some of its examples, at least one. It is asked
+    /// once, before the run.
+    ///
+    /// # Errors
+    /// If the shard is too small for that.
+    fn sanitise(&self, shard: Shard, _random: &mut Stream) -> Result<Shard, DefenseError> {
+        Ok(shard)
     }
 
     /// How few rows it leaves of those of so many devices, at the least.
@@ -175,6 +194,23 @@ pub enum DefenseError {
         /// The number that the scenario asks for.
         wanted: usize,
         /// The number that there is.
+        available: usize,
+    },
+    /// A shard has no example beside those that others are judged by.
+    #[error(
+        "defense.train-examples and defense.test-examples = {wanted} leave nothing to judge of a shard that has \
+         {available} examples: lower them, or have fewer devices"
+    )]
+    ShardTooSmall {
+        /// How many examples others are judged by.
+        wanted: usize,
+        /// How many there are.
+        available: usize,
+    },
+    /// All examples of a shard would be dropped.
+    #[error("of the {available} examples of a shard none would be left: raise defense.tolerance")]
+    NothingLeft {
+        /// How many there are.
         available: usize,
     },
     /// They are too few.

@@ -94,6 +94,29 @@ impl Passing {
     }
 }
 
+/// 120 examples of three classes, each about a point of its own; the first ten have the label of another class.
+pub(super) fn mislabelled() -> Shard {
+    let random = &mut stream(1, Purpose::Split, None, 0);
+    let mut features = Vec::new();
+    for example in 0..120 {
+        features.extend((0..6).map(|j| {
+            let about = if example % 3 == j % 3 { 1.0 } else { 0.0 };
+            about + random.random_range(-0.6..0.6)
+        }));
+    }
+    let label = |example: u8| if example < 10 { (example + 1) % 3 } else { example % 3 };
+    let dataset = Dataset::new(vec![6], 3, Features::Floats(features), (0..120).map(label).collect());
+    Shard::whole(dataset.unwrap().into())
+}
+
+/// How many examples of a wrong label, and of the right one, this stage drops from such a shard.
+pub(super) fn dropped(shard: &Shard, stage: &dyn Stage) -> (usize, usize) {
+    let kept = stage.sanitise(shard.clone(), &mut stream(1, Purpose::Sanitising, None, 0)).unwrap();
+    assert!(kept.indices().is_sorted(), "{:?}", kept.indices());
+    let wrong = kept.indices().iter().filter(|index| **index < 10).count();
+    (10 - wrong, 110 - (kept.len() - wrong))
+}
+
 /// Why a scenario with this stage and one of its settings is refused.
 pub(super) fn refused(kind: &str, setting: &str) -> String {
     let text = "name = \"t\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 9\n";

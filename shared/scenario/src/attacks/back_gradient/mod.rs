@@ -138,6 +138,10 @@ pub struct BackGradient {
 }
 
 impl Attack for BackGradient {
+    fn is_of_data(&self) -> bool {
+        true
+    }
+
     fn check(&self, conditions: &Conditions<'_>) -> Result<(), Unfit> {
         require(conditions.shape.len() > 1, "attack.kind", || {
             "back-gradient poisons pixels, and the data set has none; choose one of images".to_owned()
