@@ -12,19 +12,20 @@ import subprocess
 import sys
 
 import kernels
+import mixtures
 import network
 import simulation
 import training
 
-TABLES = {"kernels": kernels, "training": training, "simulation": simulation, "network": network}
+TABLES = {"kernels": kernels, "mixtures": mixtures, "training": training, "simulation": simulation, "network": network}
 
 
 def main():
     parser = argparse.ArgumentParser("hil-tests/peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"of {', '.join(TABLES)}; all by default")
     parser.add_argument("--ours", action="store_true", help="without the peers")
-    parser.add_argument("--shapes", default="100x7850,1000x7850,100x266060", help="kernels: devices x parameters")
-    parser.add_argument("--patience", type=int, default=60, help="kernels: seconds after which a peer's cell is given up")
+    parser.add_argument("--shapes", default="100x7850,1000x7850,100x266060", help="kernels, mixtures: devices x parameters")
+    parser.add_argument("--patience", type=int, default=60, help="kernels, mixtures: seconds after which a peer's cell is given up")
     parser.add_argument("--rounds", type=int, default=1000, help="simulation: rounds")
     parser.add_argument("--clients", default="10,50", help="network: clients")
     arguments = parser.parse_args()

@@ -12,15 +12,21 @@ RULES = ["mean", "median", "trimmed-mean", "krum", "bulyan"]
 
 
 def print_table(arguments):
+    compare(arguments, RULES, PEERS)
+
+
+def compare(arguments, rules, all_peers):
+    """A table of these rules, beside those of the peers that are installed."""
     os.environ.update(programs.ONE_THREAD)
     program = programs.build_bench()
-    peers = {peer: PEERS[peer] for peer in programs.installed(NEEDED, arguments)}
+    needed = {peer: modules for peer, modules in NEEDED.items() if peer in all_peers}
+    peers = {peer: all_peers[peer] for peer in programs.installed(needed, arguments)}
     unit = "np.sum" if peers else "summing passes"
     programs.head("m x d", "rule", f"Outpost, {unit}", *peers, "two threads", "leave one out")
     for shape in arguments.shapes.split(","):
         measure = Measure(shape, peers.values(), arguments.patience)
         devices, parameters = map(int, shape.split("x"))
-        for rule in RULES:
+        for rule in rules:
             multiple, *others = measure.ours(program, rule)
             programs.row(f"{devices:,} x {parameters:,}", rule, multiple, *measure.peers(rule), *others)
 

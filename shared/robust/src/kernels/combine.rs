@@ -9,13 +9,16 @@ use crate::{Combination, RuleError, Updates};
 use rayon::prelude::*;
 use simd::{Kernel, vectorized};
 
-/// Combinations that are summed up together, so that each value read counts for so many of them.
-const GROUP: usize = 4;
-
-/// Columns that are summed at a time: those of a hundred rows are in a second-level cache, the sums in a first-level one.
+/// Columns of a task.
 const COLUMNS: usize = 512;
 
-/// What `combinations` of `updates` are, d values each. Sums are taken in `f64` and in the order of the rows.
+/// Columns that are summed at a time: in 64 bits, those of a hundred rows are in a first-level cache, and the sums in registers.
+const TILE: usize = 32;
+
+/// What `combinations` of `updates` are, d values each. Sums are taken in `f64`.
+///
+/// What most combinations have in common is summed up once, and for each of them how it differs: means of nearly all updates
+/// take as many sums as there are updates left out.
 ///
 /// # Errors
 /// [`RuleError::WeightCount`] if one has not a coefficient for each update.
@@ -30,13 +33,11 @@ pub(crate) fn combinations(
     }
     let terms = Terms::of(updates, combinations);
     give_shape(results, combinations.len(), updates.dimension());
-    let groups: Vec<Vec<[f64; GROUP]>> = terms.coefficients.chunks(GROUP).map(side_by_side).collect();
+    let (common, differences) = terms.in_common();
+    let (vectors, common, differences) = (&terms.vectors, &common, &differences);
     let blocks = blocks_of(results, COLUMNS);
-    blocks.into_par_iter().enumerate().for_each(|(block, mut pieces)| {
-        let start = block * COLUMNS;
-        for (pieces, coefficients) in pieces.chunks_mut(GROUP).zip(&groups) {
-            vectorized(Sums { vectors: &terms.vectors, coefficients, start, pieces });
-        }
+    blocks.into_par_iter().enumerate().for_each(|(block, pieces)| {
+        vectorized(Sums { vectors, common, differences, start: block * COLUMNS, pieces });
     });
     for (combination, result) in combinations.iter().zip(results) {
         if let Some(row) = combination.only() {
@@ -91,51 +92,73 @@ impl<'a> Terms<'a> {
     }
 }
 
-/// The coefficients of a group of combinations, vector by vector; zeros for those that it lacks.
-fn side_by_side(group: &[Vec<f64>]) -> Vec<[f64; GROUP]> {
-    let of = |place: usize, vector: usize| group.get(place).map_or(0.0, |coefficients| coefficients[vector]);
-    (0..group[0].len()).map(|vector| [0, 1, 2, 3].map(|place| of(place, vector))).collect()
+/// Vectors by their place, each with its coefficient.
+type Sparse = Vec<(usize, f64)>;
+
+impl Terms<'_> {
+    /// What most combinations have, and for each what is to be added to that.
+    fn in_common(&self) -> (Sparse, Vec<Sparse>) {
+        let usual: Vec<f64> = (0..self.vectors.len()).map(|vector| self.usual(vector)).collect();
+        let sparse = |all: &mut dyn Iterator<Item = f64>| -> Sparse {
+            all.enumerate().filter(|(_, coefficient)| *coefficient != 0.0).collect()
+        };
+        let beyond = |all: &Vec<f64>| sparse(&mut iter::zip(all, &usual).map(|(own, usual)| own - usual));
+        (sparse(&mut usual.iter().copied()), self.coefficients.iter().map(beyond).collect())
+    }
+
+    /// The coefficient that more than half of the combinations have for a vector, or 0.
+    fn usual(&self, vector: usize) -> f64 {
+        let of_vector = || self.coefficients.iter().map(|all| all[vector]);
+        // If more than half are alike, it is the one that is left when others are struck out in pairs.
+        let strike = |(left, count): (f64, usize), next: f64| match count {
+            0 => (next, 1),
+            _ if next == left => (left, count + 1),
+            _ => (left, count - 1),
+        };
+        let (candidate, _) = of_vector().fold((0.0, 0), strike);
+        let count = of_vector().filter(|coefficient| *coefficient == candidate).count();
+        if 2 * count > self.coefficients.len() { candidate } else { 0.0 }
+    }
 }
 
-/// For each piece the sum of all vectors, each times its coefficient: of as many columns from `start` on as there are places.
+/// For each piece the sum of vectors, each times its coefficient: of as many columns from `start` on as there are places.
 struct Sums<'a, 'p> {
     vectors: &'a [&'a [f32]],
-    coefficients: &'a [[f64; GROUP]],
+    common: &'a [(usize, f64)],
+    differences: &'a [Sparse],
     start: usize,
-    pieces: &'a mut [&'p mut [f32]],
+    pieces: Vec<&'p mut [f32]>,
 }
 
 impl Kernel for Sums<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run(mut self) {
         let columns = self.pieces.first().map_or(0, |piece| piece.len());
-        let mut sums = [[0.0; COLUMNS]; GROUP];
-        for (vector, coefficients) in iter::zip(self.vectors, self.coefficients) {
-            if *coefficients != [0.0; GROUP] {
-                add(&mut sums, &vector[self.start..][..columns], coefficients);
+        let mut tile = vec![[0.0; TILE]; self.vectors.len()];
+        for first in (0..columns).step_by(TILE) {
+            let count = TILE.min(columns - first);
+            for (wide, vector) in iter::zip(&mut tile, self.vectors) {
+                let values = &vector[self.start + first..][..count];
+                wide.iter_mut().zip(values).for_each(|(wide, value)| *wide = f64::from(*value));
             }
-        }
-        for (piece, sums) in self.pieces.iter_mut().zip(&sums) {
-            for (value, sum) in piece.iter_mut().zip(sums) {
-                *value = *sum as f32;
+            let common = sum([0.0; TILE], self.common, &tile);
+            for (piece, differences) in iter::zip(&mut self.pieces, self.differences) {
+                let sums = sum(common, differences, &tile);
+                piece[first..][..count].iter_mut().zip(sums).for_each(|(value, sum)| *value = sum as f32);
             }
         }
     }
 }
 
+/// `sums`, with each of these vectors times its coefficient added.
 #[inline(always)]
-fn add(sums: &mut [[f64; COLUMNS]; GROUP], values: &[f32], coefficients: &[f64; GROUP]) {
-    let [first, second, third, fourth] = sums;
-    let sums = first.iter_mut().zip(second).zip(third.iter_mut().zip(fourth));
-    for (((first, second), (third, fourth)), value) in sums.zip(values) {
-        let value = f64::from(*value);
-        *first += value * coefficients[0];
-        *second += value * coefficients[1];
-        *third += value * coefficients[2];
-        *fourth += value * coefficients[3];
+fn sum(mut sums: [f64; TILE], vectors: &[(usize, f64)], tile: &[[f64; TILE]]) -> [f64; TILE] {
+    for (vector, coefficient) in vectors {
+        sums.iter_mut().zip(&tile[*vector]).for_each(|(sum, value)| *sum += value * coefficient);
     }
+    sums
 }
 
 #[cfg(test)]
@@ -170,6 +193,27 @@ mod tests {
                 let others: f64 =
                     combination.others.iter().map(|(other, share)| share * f64::from(other[column])).sum();
                 assert_eq!(f64::from(result[column]), f64::from(origin[column]) + updates + others);
+            }
+        }
+    }
+
+    #[test]
+    fn means_of_all_but_a_few_are_those_that_each_has_by_itself() {
+        let value = |row: usize, column: usize| ((row * 37 + column * 11) % 1_009) as f32 / 7.0 - 60.0;
+        let mut rows: Vec<Vec<f32>> =
+            (0..20).map(|row| (0..100).map(|column| value(row, column)).collect()).collect();
+        // Only its own mean has it.
+        rows[13] = vec![1e30; 100];
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        let updates = Updates::new(&rows, None).unwrap();
+        let without = |k: usize, row: usize| (row == 13 && k != 13) || (row * 7 + k * 3) % 10 == 0;
+        let weights = |k: usize| (0..20).map(|row| if without(k, row) { 0.0 } else { 1.0 / 17.0 }).collect();
+        let all: Vec<Combination> = (0..20).map(|k| Combination::of(weights(k))).collect();
+        let mut results = Vec::new();
+        combinations(&updates, &all, &mut results).unwrap();
+        for (combination, result) in all.iter().zip(&results) {
+            for (one, other) in result.iter().zip(combine(&updates, combination).unwrap()) {
+                assert!((one - other).abs() <= 1e-6 * other.abs().max(1.0), "{one}, not {other}");
             }
         }
     }

@@ -57,9 +57,11 @@ impl Stage for DivideAndConquer {
     fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
         let dimension = gate.updates.dimension();
         let mut random = stream(gate.seed, Purpose::Coordinates, None, gate.round);
-        let mut draw =
-            || sample(&mut random, dimension, (self.coordinates as usize).min(dimension)).into_vec();
-        self.by_columns(gate, (0..self.iterations).map(|_| draw()))
+        let count = (self.coordinates as usize).min(dimension);
+        // All coordinates are the same each time.
+        let iterations = if count == dimension { 1 } else { self.iterations };
+        let mut draw = || sample(&mut random, dimension, count).into_vec();
+        self.by_columns(gate, (0..iterations).map(|_| draw()))
     }
 }
 
