@@ -12,23 +12,24 @@ RULES = ["mean", "median", "trimmed-mean", "krum", "bulyan"]
 
 
 def print_table(arguments):
-    compare(arguments, RULES, PEERS)
+    compare(arguments, RULES, PEERS, ["two threads", "leave one out"])
 
 
-def compare(arguments, rules, all_peers):
-    """A table of these rules, beside those of the peers that are installed."""
+def compare(arguments, rules, all_peers, others=()):
+    """A table of these rules, beside those of the peers that are installed, with other columns about Outpost behind them."""
     os.environ.update(programs.ONE_THREAD)
     program = programs.build_bench()
     needed = {peer: modules for peer, modules in NEEDED.items() if peer in all_peers}
     peers = {peer: all_peers[peer] for peer in programs.installed(needed, arguments)}
     unit = "np.sum" if peers else "summing passes"
-    programs.head("m x d", "rule", f"Outpost, {unit}", *peers, "two threads", "leave one out")
+    programs.head("m x d", "rule", f"Outpost, {unit}", *peers, *others)
     for shape in arguments.shapes.split(","):
         measure = Measure(shape, peers.values(), arguments.patience)
         devices, parameters = map(int, shape.split("x"))
         for rule in rules:
-            multiple, *others = measure.ours(program, rule)
-            programs.row(f"{devices:,} x {parameters:,}", rule, multiple, *measure.peers(rule), *others)
+            multiple = measure.ours(program, rule)
+            beside = measure.peers(rule)
+            programs.row(f"{devices:,} x {parameters:,}", rule, multiple, *beside, *(measure.others(program, rule) if others else []))
 
 
 class Measure:
@@ -49,17 +50,18 @@ class Measure:
         return statistics.median(cpu_time(self.matrix.sum) for _ in range(9))
 
     def ours(self, program, rule):
-        """The three cells of Outpost."""
+        """The cell of Outpost."""
         before = self.passing() if self.rules else None
-        rows, _ = programs.bench(program, "1-thread", self.shape, rule)
-        rows += programs.bench(program, "2-thread", self.shape, rule, "aggregate")[0]
-        numbers = {(threads, what): values for (threads, _, _, what), values in rows}
-        one, multiple = numbers["1-thread", "aggregate"]
+        [(_, (one, multiple, *_))], _ = programs.bench(program, "1-thread", self.shape, rule, "aggregate")
         if self.rules:
             multiple = 2 * one / (before + self.passing())
-        gain = numbers["2-thread", "aggregate"][-1]
-        alone = numbers.get(("1-thread", "leave-one-out"))
-        return f"**{multiple:.1f}**", f"{gain:.2f}", f"{alone[2]:.1f}" if alone else "-"
+        return f"**{multiple:.1f}**"
+
+    def others(self, program, rule):
+        """What two threads gain, and what all aggregates of one row less cost."""
+        [(_, numbers)], _ = programs.bench(program, "2-thread", self.shape, rule, "aggregate")
+        alone = [values for (*_, what), values in programs.bench(program, "1-thread", self.shape, rule)[0] if what == "leave-one-out"]
+        return f"{numbers[-1]:.2f}", f"{alone[0][2]:.1f}" if alone else "-"
 
     def peers(self, rule):
         """One cell for each peer."""

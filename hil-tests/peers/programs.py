@@ -59,7 +59,7 @@ def bench(program, *words):
     output, usage = run([program, *words], CANDLE_NUM_THREADS="1")
     rows = []
     for line in output.splitlines()[1:]:
-        rows.append((line[:48].split(), [float(number) for number in line[48:].split()]))
+        rows.append((line[:56].split(), [float(number) for number in line[56:].split()]))
     return rows, usage["memory"]
 
 

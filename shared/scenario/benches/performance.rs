@@ -70,7 +70,7 @@ const PASS: Duration = Duration::from_millis(100);
 
 fn main() {
     let words: Vec<String> = env::args().skip(1).filter(|word| word != "--bench").collect();
-    println!("{:48} {:>10} {:>7} {:>12} {:>5}", "", "ms", "passes", "aggregations", "gain");
+    println!("{:56} {:>10} {:>7} {:>12} {:>5}", "", "ms", "passes", "aggregations", "gain");
     for threads in [1, 2] {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
         for shape in SHAPES {
@@ -180,7 +180,7 @@ fn rules(selection: &Selection<'_>, [devices, parameters]: [usize; 2]) {
             let gain = gain.map_or_else(String::new, |gain| format!("{gain:.2}"));
             println!(
                 "{}",
-                format!("{label:48} {time:>10.3} {passes:>7.1} {aggregations:>12} {gain:>5}").trim_end()
+                format!("{label:56} {time:>10.3} {passes:>7.1} {aggregations:>12} {gain:>5}").trim_end()
             );
             Some(time)
         };
@@ -225,7 +225,7 @@ fn time_step(selection: &Selection<'_>, (name, shape, classes): (&str, &[usize],
         drop(black_box(model.loss_and_gradient(&parameters, &batch).expect("a batch of the model's shape")));
     };
     let time = cpu_time(ROW, step);
-    println!("{label:48} {time:>10.3}");
+    println!("{label:56} {time:>10.3}");
 }
 
 fn noise(random: &mut Stream, count: usize) -> Vec<f32> {

@@ -165,6 +165,11 @@ impl Reproduction {
         (mean, (errors.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
     }
 
+    /// Whether there are figures of the paper.
+    pub fn is_published(&self) -> bool {
+        self.experiment.cases.iter().any(|case| case.paper.is_some())
+    }
+
     /// Whether a case differs from the paper by more than 0.05.
     pub fn differs(&self, case: usize) -> bool {
         let paper = self.experiment.cases[case].paper;

@@ -54,7 +54,7 @@ pub fn to_text(reproduction: &Reproduction, options: &Options) -> String {
     if options.seeds > 1 {
         text.push_str("mean ± standard deviation; ");
     }
-    if experiment.shape == Shape::Table {
+    if reproduction.is_published() {
         text.push_str("in parentheses the paper's figure, * where they differ by more than 0.05; ");
     }
     text.push_str(&conditions(reproduction, options));
@@ -106,12 +106,11 @@ fn table(reproduction: &Reproduction) -> Markup {
         }
     };
     let spread = reproduction.errors.iter().any(|errors| errors.len() > 1);
-    let published = experiment.cases.iter().any(|case| case.paper.is_some());
     html! {
         (wide_table(&experiment.title, &table))
         p.note {
             (if spread { "Mean ± standard deviation of the testing error over the seeds" } else { "Testing error" })
-            @if published { "; below it the paper's figure. Cells with * differ from it by more than 0.05" }
+            @if reproduction.is_published() { "; below it the paper's figure. Cells with * differ from it by more than 0.05" }
             "."
         }
     }
