@@ -52,8 +52,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new() -> Self {
-        let scenario = Arc::new(Scenario::parse("large.toml", SCENARIO, &[]).unwrap());
+    fn new(scenario: Arc<Scenario>) -> Self {
         let (trained_on, listed) = (BTreeMap::new(), None);
         let start = Start {
             run: RUN,
@@ -110,8 +109,9 @@ impl Fleet {
 fn the_machine_holds_no_more_than_the_formula_says_whatever_is_sent() {
     let devices = || (0..DEVICES).map(DeviceId);
     let one = 4 * DIMENSION + 256;
+    let scenario = Scenario::parse("large.toml", SCENARIO, &[]).unwrap().into();
     let before = resident();
-    let mut fleet = Fleet::new();
+    let mut fleet = Fleet::new(scenario);
     devices().for_each(|device| fleet.arrives(device));
     // All but the last piece, of one update after the other, beyond what there is room for.
     let all = update(DeviceId(0), 0.0).chunks().count();
