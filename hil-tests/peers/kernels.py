@@ -52,16 +52,17 @@ class Measure:
     def ours(self, program, rule):
         """The cell of Outpost."""
         before = self.passing() if self.rules else None
-        [(_, (one, multiple, *_))], _ = programs.bench(program, "1-thread", self.shape, rule, "aggregate")
+        rows, _ = programs.bench(program, "1-thread", self.shape, rule, "aggregate")
+        one, multiple, *_ = rows[0][1]
         if self.rules:
             multiple = 2 * one / (before + self.passing())
         return f"**{multiple:.1f}**"
 
     def others(self, program, rule):
         """What two threads gain, and what all aggregates of one row less cost."""
-        [(_, numbers)], _ = programs.bench(program, "2-thread", self.shape, rule, "aggregate")
+        rows, _ = programs.bench(program, "2-thread", self.shape, rule, "aggregate")
         alone = [values for (*_, what), values in programs.bench(program, "1-thread", self.shape, rule)[0] if what == "leave-one-out"]
-        return f"{numbers[-1]:.2f}", f"{alone[0][2]:.1f}" if alone else "-"
+        return f"{rows[-1][1][-1]:.2f}", f"{alone[0][2]:.1f}" if alone else "-"
 
     def peers(self, rule):
         """One cell for each peer."""

@@ -206,7 +206,7 @@ mod tests {
         rows[13] = vec![1e30; 100];
         let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
         let updates = Updates::new(&rows, None).unwrap();
-        let without = |k: usize, row: usize| (row == 13 && k != 13) || (row * 7 + k * 3) % 10 == 0;
+        let without = |k: usize, row: usize| (row == 13 && k != 13) || (row * 7 + k * 3).is_multiple_of(10);
         let weights = |k: usize| (0..20).map(|row| if without(k, row) { 0.0 } else { 1.0 / 17.0 }).collect();
         let all: Vec<Combination> = (0..20).map(|k| Combination::of(weights(k))).collect();
         let mut results = Vec::new();
