@@ -62,12 +62,13 @@ impl MatrixArgs {
         let outcome = Outcome::of(&matrix, &results);
         let seeds: Vec<String> = matrix.seeds.iter().map(ToString::to_string).collect();
         let note = format!(
-            "{}, {}: {} rounds of {} devices, {} of them compromised; seeds {}.",
+            "{}, {}: {} rounds of {} devices, {} of them compromised; seed{} {}.",
             scenario.dataset.spelled(),
             scenario.model.spelled(),
             scenario.rounds,
             scenario.fleet.devices,
             scenario.fleet.compromised,
+            if seeds.len() == 1 { "" } else { "s" },
             seeds.join(", ")
         );
         outcome.write(&out, &scenario.name, &note)?;
