@@ -9,7 +9,7 @@ use scenario::catalogue::Catalogue;
 
 use super::common::{Ending, PoolArgs};
 use crate::experiments::matrix::{Matrix, Outcome};
-use crate::experiments::sweep::{Finished, write_csv};
+use crate::experiments::sweep::write_csv;
 use crate::system::stop::Stop;
 
 /// Run every attack against every defense, and show the worst case of each defense
@@ -51,13 +51,8 @@ impl MatrixArgs {
         let stem = self.matrix.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/matrix-{stem}")));
         let scenario = cells[0].scenario.clone();
-        let (results, error) = match self.pool.pool(&out)?.run(cells, stop.gently())? {
-            Finished::Interrupted => return Ok(Ending::Interrupted),
-            Finished::All(results) => {
-                (results.into_iter().map(|(cell, it)| (cell, Some(it))).collect(), None)
-            }
-            Finished::Some(results, error) => (results, Some(error)),
-        };
+        let finished = self.pool.pool(&out)?.run(cells, stop.gently())?;
+        let Some((results, error)) = finished.results() else { return Ok(Ending::Interrupted) };
         write_csv(&out.join("results.csv"), &results)?;
         let outcome = Outcome::of(&matrix, &results);
         let seeds: Vec<String> = matrix.seeds.iter().map(ToString::to_string).collect();

@@ -87,11 +87,7 @@ impl SweepArgs {
 
 /// Writes the table of what came of all cells. That some came to nothing is an error in the end.
 fn conclude(finished: Finished, out: &Path) -> anyhow::Result<Ending> {
-    let (results, error) = match finished {
-        Finished::Interrupted => return Ok(Ending::Interrupted),
-        Finished::All(results) => (results.into_iter().map(|(cell, it)| (cell, Some(it))).collect(), None),
-        Finished::Some(results, error) => (results, Some(error)),
-    };
+    let Some((results, error)) = finished.results() else { return Ok(Ending::Interrupted) };
     let table = out.join("results.csv");
     write_csv(&table, &results)?;
     link::print(format_args!("{} cells: {}", results.len(), table.display()))?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
-use npyz::{NpyFile, Order, WriterBuilder as _};
+use npyz::{NpyFile, NpyHeader, Order, WriterBuilder as _};
 
 use crate::files;
 use crate::toml_file::FileError;
@@ -37,15 +37,13 @@ fn parse(bytes: &[u8]) -> Result<Array, Wrong> {
         ("header", format!("{error}; expected what `numpy.save` writes, one array in a file"))
     };
     let mut rest = bytes;
-    let npy = NpyFile::new(&mut rest).map_err(no_array)?;
-    let header = npy.header();
+    let header = NpyHeader::from_reader(&mut rest).map_err(no_array)?;
     let (kind, shape, order) = (header.dtype(), header.shape().to_vec(), header.order());
     let size = kind.num_bytes().filter(|size| *size > 0);
     let unusable =
         || ("dtype", format!("{} is no plain number; save `array.astype('float32')`", kind.descr()));
     let size = size.ok_or_else(unusable)?;
     let count = shape.iter().try_fold(size as u64, |bytes, length| bytes.checked_mul(*length));
-    let rest = npy.into_inner();
     // Before anything is allocated for them.
     if count != Some(rest.len() as u64) {
         let announced = count.map_or_else(|| "more than can be".to_owned(), |count| count.to_string());
@@ -53,8 +51,7 @@ fn parse(bytes: &[u8]) -> Result<Array, Wrong> {
             format!("{shape:?} takes {announced} bytes, and the file has {}; save it again", rest.len());
         return Err(("shape", message));
     }
-    let npy = NpyFile::new(bytes).map_err(no_array)?;
-    let values = numbers(npy).ok_or_else(unusable)?;
+    let values = numbers(NpyFile::with_header(header, rest)).ok_or_else(unusable)?;
     let values = values.map_err(|error| ("values", error.to_string()))?;
     if let Some(place) = values.iter().position(|value| value.is_infinite()) {
         return Err(("values", format!("the {}. value is beyond what a 32-bit float holds", place + 1)));

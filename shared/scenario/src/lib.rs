@@ -22,8 +22,8 @@
 //! ```
 //!
 //! Every key has a default except `name`, `dataset`, `model` and `rounds`. An unknown key is an error, and so is one that the
-//! chosen rule, optimizer, stage, attack, data set or partition does not have. The command line chooses where the run takes place, never
-//! the file: the same file runs on every bench.
+//! chosen rule, optimizer, stage, attack, data set or partition does not have. The command line chooses where the run takes
+//! place, never the file: the same file runs on every bench.
 //!
 //! # Layout
 //! The lowest first: a module knows those before it in this list, and none after it.

@@ -1,6 +1,5 @@
 //! The file that describes a matrix.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use input::toml_file::{self, FileError};
 use scenario::catalogue::Catalogue;
 use toml::{Table, Value};
 
-use crate::experiments::sweep::Cell;
+use crate::experiments::sweep::{Cell, MOST_CELLS, repeated};
 
 /// A matrix: a scenario, and which attacks and which defenses take the place of its own.
 ///
@@ -51,9 +50,6 @@ pub struct Entry {
     settings: Vec<String>,
 }
 
-/// All are laid out before the first is run.
-const MOST_CELLS: usize = 100_000;
-
 impl Matrix {
     /// Reads the matrix in `path`.
     ///
@@ -83,10 +79,9 @@ impl Matrix {
             };
             let entries = values.iter().map(of).collect::<Result<Vec<_>, _>>();
             let entries = entries.map_err(|what| FileError::invalid(file, key, what))?;
-            let mut labels = BTreeSet::new();
-            match entries.iter().find(|entry| !labels.insert(&entry.label)) {
+            match repeated(entries.iter().map(|entry| &entry.label)) {
                 _ if entries.is_empty() => Err(FileError::invalid(file, key, "give at least one")),
-                Some(Entry { label, .. }) => {
+                Some(label) => {
                     let what = format!("`{label}` stands there twice; give one of the two another `label`");
                     Err(FileError::invalid(file, key, what))
                 }
@@ -103,7 +98,7 @@ impl Matrix {
         if scenario.contains_key("seed") {
             return wrong("seed", "a matrix has `seeds`, as in seeds = [1, 2, 3]");
         }
-        if seeds.is_empty() || seeds.iter().collect::<BTreeSet<_>>().len() < seeds.len() {
+        if seeds.is_empty() || repeated(seeds.iter()).is_some() {
             return wrong("seeds", "give at least one, and none twice");
         }
         let cells = attacks.len().saturating_mul(defenses.len()).saturating_mul(seeds.len());

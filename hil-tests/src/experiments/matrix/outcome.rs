@@ -7,6 +7,7 @@ use record::report::heat_map::HeatMap;
 use scenario::ResultModel;
 
 use super::Matrix;
+use crate::experiments::statistics::{deviation, mean};
 use crate::experiments::sweep::Cell;
 use crate::terminal::table::align;
 
@@ -133,18 +134,6 @@ impl Outcome {
         let successes = if self.has_successes() { ", and after a slash the attack success rate" } else { "" };
         format!("{}\ntesting error{successes}; * marks the worst attack on each defense\n", align(&lines))
     }
-}
-
-/// The mean, if there are values.
-pub(super) fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// The sample standard deviation, if there are two values.
-pub(super) fn deviation(values: &[f64]) -> Option<f64> {
-    let mean = mean(values).filter(|_| values.len() > 1)?;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    Some((squares / (values.len() - 1) as f64).sqrt())
 }
 
 #[cfg(test)]

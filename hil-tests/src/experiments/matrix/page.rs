@@ -7,7 +7,7 @@ use record::report::page::{page, section, wide_table};
 use record::write_atomically;
 
 use super::Outcome;
-use super::outcome::{deviation, mean};
+use crate::experiments::statistics::{deviation, mean};
 
 impl Outcome {
     /// Writes `matrix.csv`, `matrix.html`, `matrix.svg` and, of attacks that are after a label, `attack-success.svg` into

@@ -8,6 +8,7 @@ use record::Summary;
 use record::report::plot::{LinePlot, Series};
 use scenario::{ResultModel, Scenario, key_of};
 
+use crate::experiments::statistics::{deviation, mean};
 use crate::experiments::sweep::Cell;
 
 /// The paper's defaults (its Table 1).
@@ -159,10 +160,7 @@ impl Reproduction {
     /// Mean and sample standard deviation of a case's errors; no deviation with a single seed.
     pub fn statistics(&self, case: usize) -> (f64, Option<f64>) {
         let errors = &self.errors[case];
-        let n = errors.len() as f64;
-        let mean = errors.iter().sum::<f64>() / n;
-        let squares: f64 = errors.iter().map(|error| (error - mean).powi(2)).sum();
-        (mean, (errors.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
+        (mean(errors).unwrap_or(f64::NAN), deviation(errors))
     }
 
     /// Whether there are figures of the paper.

@@ -62,7 +62,7 @@ struct Axis {
 }
 
 /// All are laid out before the first is run.
-const MOST_CELLS: usize = 100_000;
+pub(in crate::experiments) const MOST_CELLS: usize = 100_000;
 
 /// Labels and settings of a point of the grid.
 type Point = (Vec<(String, String)>, Vec<String>);
@@ -189,7 +189,7 @@ impl Grid {
 }
 
 /// An item that comes a second time.
-fn repeated<T: Ord + Copy>(mut items: impl Iterator<Item = T>) -> Option<T> {
+pub(in crate::experiments) fn repeated<T: Ord + Copy>(mut items: impl Iterator<Item = T>) -> Option<T> {
     let mut seen = BTreeSet::new();
     items.find(|item| !seen.insert(*item))
 }

@@ -14,8 +14,9 @@ mod share;
 
 pub use cell::Cell;
 pub use grid::{Grid, GridError};
+pub(super) use grid::{MOST_CELLS, repeated};
 pub use merge::merge;
-pub use pool::{Finished, Pool};
+pub use pool::{Finished, Pool, Results};
 pub use results::{to_csv, write_csv};
 pub use scheduler::UnclearShare;
 pub use share::{InvalidShare, Share};

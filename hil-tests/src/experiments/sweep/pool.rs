@@ -39,7 +39,21 @@ pub enum Finished {
     Interrupted,
 }
 
+/// What came of each cell, if anything did, and what is wrong with the first of which nothing came.
+pub type Results = (Vec<(Cell, Option<Summary>)>, Option<anyhow::Error>);
+
 impl Finished {
+    /// The results, unless it was asked to stop before the end.
+    pub fn results(self) -> Option<Results> {
+        match self {
+            Finished::Interrupted => None,
+            Finished::All(results) => {
+                Some((results.into_iter().map(|(cell, it)| (cell, Some(it))).collect(), None))
+            }
+            Finished::Some(results, error) => Some((results, Some(error))),
+        }
+    }
+
     /// Of the results of all cells, and what is wrong with the first that has none, if anything is.
     pub(super) fn of(results: Vec<(Cell, Option<Summary>)>, error: Option<anyhow::Error>) -> Self {
         if let Some(error) = error {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use robust::{Byzantine, State};
+use robust::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +15,6 @@ use super::{DefenseError, Gate, Passed, Stage};
 pub struct AdaptiveClipping {}
 
 impl Stage for AdaptiveClipping {
-    fn leaves(&self, devices: usize, _: Byzantine) -> usize {
-        devices
-    }
-
     fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
         let (devices, byzantine) =
             (gate.devices.len(), gate.updates.byzantine().left().min(gate.devices.len()));

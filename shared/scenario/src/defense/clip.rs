@@ -1,7 +1,7 @@
 //! Clipping: no update is longer than a limit.
 
 use input::unfit::{Unfit, fits_f32, require};
-use robust::{Byzantine, State};
+use robust::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +34,6 @@ impl Stage for Clip {
         require(fits_f32(self.noise) && self.noise >= 0.0, "defense.noise", || {
             format!("{} must be a number that is not negative, and that a 32-bit float holds", self.noise)
         })
-    }
-
-    fn leaves(&self, devices: usize, _: Byzantine) -> usize {
-        devices
     }
 
     fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {

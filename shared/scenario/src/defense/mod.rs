@@ -10,8 +10,9 @@
 //! | [`LossRejection`] (LFR) | cross-entropy(A) - cross-entropy(Bi) | the c updates of largest impact |
 //! | [`Union`] | - | what either of the two removes |
 //!
-//! [`Spectral`] goes by what the model of each update makes of such examples. The other stages go by lengths, angles, distances and signs of the updates. Some remove updates; others put combinations of
-//! updates in their place ([`Mixture`]), which are not computed before a stage judges by examples, or the rule needs them.
+//! [`Spectral`] goes by what the model of each update makes of such examples. The other stages go by lengths, angles, distances
+//! and signs of the updates. Some remove updates; others put combinations of updates in their place ([`Mixture`]), which are
+//! not computed before a stage judges by examples, or the rule needs them.
 //!
 //! [`Roni`] and [`Trim`] leave updates alone: by them, a device looks for poison among its own examples before it trains
 //! ([`Stage::sanitise`]).
@@ -107,15 +108,19 @@ pub trait Stage: Debug + Send + Sync {
         Ok(shard)
     }
 
-    /// How few rows it leaves of those of so many devices, at the least.
-    fn leaves(&self, devices: usize, byzantine: Byzantine) -> usize;
+    /// How few rows it leaves of those of so many devices, at the least; by default all.
+    fn leaves(&self, devices: usize, _byzantine: Byzantine) -> usize {
+        devices
+    }
 
-    /// What it lets through. `state` is what it has kept of earlier rounds, and takes what it keeps of this
+    /// What it lets through, by default all rows. `state` is what it has kept of earlier rounds, and takes what it keeps of this
     /// one; that of a round which changes no model is lost.
     ///
     /// # Errors
     /// Those of what it asks of the round.
-    fn pass(&self, gate: &Gate<'_>, state: &mut State) -> Result<Passed, DefenseError>;
+    fn pass(&self, _gate: &Gate<'_>, _state: &mut State) -> Result<Passed, DefenseError> {
+        Ok(Passed::AllBut(BTreeSet::new()))
+    }
 }
 
 /// What a stage lets through.

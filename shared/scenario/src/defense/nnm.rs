@@ -1,6 +1,6 @@
 //! Nearest neighbour mixing.
 
-use robust::{Byzantine, Combination, State};
+use robust::{Combination, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +15,6 @@ use super::{DefenseError, Gate, Mixture, Passed, Stage};
 pub struct NearestNeighbourMixing {}
 
 impl Stage for NearestNeighbourMixing {
-    fn leaves(&self, devices: usize, _: Byzantine) -> usize {
-        devices
-    }
-
     fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
         let (gram, devices) = (gate.updates.gram(&[])?, gate.devices.len());
         let count = devices.saturating_sub(gate.updates.byzantine().left()).max(1);

@@ -1,6 +1,5 @@
 //! Reject on negative impact: examples that make small models worse are dropped.
 
-use std::collections::BTreeSet;
 use std::iter::zip;
 
 use input::unfit::{Unfit, at_least_one, require};
@@ -8,11 +7,10 @@ use learning::data::{Batch, Shard};
 use learning::random::Stream;
 use rand::seq::index;
 use rayon::prelude::*;
-use robust::{Byzantine, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DefenseError, Gate, Passed, Stage};
+use super::{DefenseError, Stage};
 
 /// Steps of gradient descent in which a small model is fitted.
 const STEPS: usize = 20;
@@ -50,14 +48,6 @@ impl Stage for Roni {
         require(self.tolerance >= 0.0 && self.tolerance.is_finite(), "defense.tolerance", || {
             format!("{} must be a number that is not negative", self.tolerance)
         })
-    }
-
-    fn leaves(&self, devices: usize, _: Byzantine) -> usize {
-        devices
-    }
-
-    fn pass(&self, _: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
-        Ok(Passed::AllBut(BTreeSet::new()))
     }
 
     fn sanitise(&self, shard: Shard, random: &mut Stream) -> Result<Shard, DefenseError> {

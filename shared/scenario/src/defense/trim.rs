@@ -1,17 +1,14 @@
 //! Examples that a model does not come to terms with are dropped.
 
-use std::collections::BTreeSet;
-
 use input::unfit::{Unfit, require};
 use learning::data::Shard;
 use learning::random::Stream;
 use rand::seq::index;
-use robust::{Byzantine, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::small_model::SmallModel;
-use super::{DefenseError, Gate, Passed, Stage};
+use super::{DefenseError, Stage};
 
 /// Steps of gradient descent in which a small model is fitted.
 const STEPS: usize = 50;
@@ -41,14 +38,6 @@ impl Stage for Trim {
         require((0.0..1.0).contains(&self.share), "defense.share", || {
             format!("{} must be at least 0 and below 1", self.share)
         })
-    }
-
-    fn leaves(&self, devices: usize, _: Byzantine) -> usize {
-        devices
-    }
-
-    fn pass(&self, _: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
-        Ok(Passed::AllBut(BTreeSet::new()))
     }
 
     fn sanitise(&self, shard: Shard, random: &mut Stream) -> Result<Shard, DefenseError> {
