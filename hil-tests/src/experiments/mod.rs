@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! Each knows those before it, and none after it.
-//! - `statistics`: mean and spread of what repeated runs end in.
+//! - [`statistics`]: mean and spread of what repeated runs end in.
 //! - [`agreement`]: how far the results of benches differ.
 //! - [`demo`]: the experiment of the README's first command.
 //! - [`sweep`]: many runs, as a grid over scenario keys.
@@ -13,5 +13,5 @@ pub mod agreement;
 pub mod demo;
 pub mod matrix;
 pub mod paper;
-mod statistics;
+pub mod statistics;
 pub mod sweep;

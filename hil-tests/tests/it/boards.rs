@@ -11,7 +11,7 @@ use wire::identity::DeviceId;
 
 use crate::deploy::broker_configuration;
 use crate::faults::{self, assert_held, run_case};
-use crate::lab::{ATTACK, Lab, NATIVE, inventory, records};
+use crate::lab::{ATTACK, Lab, NATIVE, assert_undisturbed_so_far, inventory, records};
 use crate::mosquitto;
 use crate::process::{
     Process, datasets, hil, no_broker, processes, run, summary, wait_for_rounds, write_program,
@@ -131,9 +131,10 @@ fn a_run_logs_in_to_each_board_once_and_a_finished_one_not_at_all() {
 
 #[test]
 fn a_second_run_on_the_same_boards_is_refused_and_the_first_goes_on() {
-    let Some(shelf) = Shelf::new(&["rounds=300"]) else { return };
+    let Some(shelf) = Shelf::new(&["rounds=100000"]) else { return };
     let first = Process::start(shelf.hil("run", &[]));
-    wait_for_rounds(&shelf.lab.path("run"), 5);
+    let out = shelf.lab.path("run");
+    wait_for_rounds(&out, 5);
     let (clients, logins) = (shelf.running(), shelf.sshd.logins());
     let parts = ["device-001: in use by ", "device-003: in use by ", "/run since ", "--take-over"];
     run(shelf.hil("another", &[])).complains(1, &parts);
@@ -142,8 +143,7 @@ fn a_second_run_on_the_same_boards_is_refused_and_the_first_goes_on() {
     let logins_of_another = shelf.sshd.logins() - logins;
     run(shelf.hil("run", &[])).complains(1, &["run is being written by another process"]);
     assert_eq!(shelf.sshd.logins() - logins, logins_of_another, "the directory is looked at first");
-    first.outcome().succeeded();
-    assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+    assert_undisturbed_so_far(first, &out);
 }
 
 #[test]
@@ -310,15 +310,16 @@ fn a_fleet_with_certificates_runs_as_it_is_provisioned() {
 
 #[test]
 fn a_line_that_is_lost_is_made_again_and_the_run_goes_on() {
-    let Some(shelf) = Shelf::new(&["rounds=300"]) else { return };
-    let hil = Process::start(shelf.hil("run", &[]));
+    let Some(shelf) = Shelf::new(&["rounds=100000"]) else { return };
+    let mut hil = Process::start(shelf.hil("run", &[]));
     wait_for_rounds(&shelf.lab.path("run"), 5);
     let line = format!("'line' '{}'", shelf.root(DeviceId(1)).display());
     let lines = processes(|words| words[0] == "ssh" && words.iter().any(|word| word.contains(&line)));
     assert_eq!(lines.len(), 1, "one login for all");
     assert!(Command::new("kill").args(["-9", &lines[0]]).status().unwrap().success());
-    hil.outcome().succeeded().says(&["device-001 is out of reach", "device-001 is back after "]);
-    assert_eq!(summary(&shelf.lab.path("run")).model_sha256, shelf.lab.undisturbed());
+    hil.wait_for_words("device-001 is out of reach");
+    hil.wait_for_words("device-001 is back after ");
+    assert_undisturbed_so_far(hil, &shelf.lab.path("run"));
     assert_eq!(shelf.running(), Vec::<String>::new());
 }
 

@@ -8,10 +8,13 @@ use std::process::Command;
 use hil_tests::data::FleetData;
 use hil_tests::system::held_port::HeldPort;
 use record::RoundRecord;
+use rustix::process::Signal;
 use scenario::Scenario;
 use wire::identity::DeviceId;
 
-use crate::process::{Outcome, Process, datasets, hil, program, run, stored, summary};
+use crate::process::{
+    Outcome, Process, datasets, hil, program, recorded_rounds, run, stored, summary, wait_for_rounds,
+};
 
 /// Small and quick: a round takes some 50 ms over MQTT and less than 1 ms in software.
 const SCENARIO: &str = r#"
@@ -163,6 +166,17 @@ pub(crate) fn inventory(name: &str, broker: &str, devices: impl IntoIterator<Ite
 /// What the run in `out` has recorded.
 pub(crate) fn records(out: &Path) -> Vec<RoundRecord> {
     stored(out).records().unwrap()
+}
+
+/// Waits for more rounds of the endless run in `out` of a fleet of five, and stops it: no round has missed a device.
+#[track_caller]
+pub(crate) fn assert_undisturbed_so_far(program: Process, out: &Path) {
+    wait_for_rounds(out, recorded_rounds(out) + 5);
+    program.signal(Signal::INT);
+    program.outcome().ended_with(130);
+    for record in records(out) {
+        assert_eq!((record.accepted, record.absent.len()), (5, 0), "round {}", record.round);
+    }
 }
 
 /// Waits for all of them to end well.
