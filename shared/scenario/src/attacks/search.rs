@@ -5,9 +5,9 @@
 //! updates it knows.
 
 use candle_core::{DType, Tensor};
-use robust::RuleError;
+use robust::{Byzantine, Combination, Geometry, Mixing, Plan, Round, RuleError};
 
-use super::statistics::mean;
+use super::statistics::{finite, mean};
 use super::{AttackError, Knowledge, View};
 
 /// The best factor is bracketed among the unit times 2^-8, 2^-7, ... 2^10.
@@ -23,6 +23,10 @@ const NARROWING: usize = 13;
 /// The rule is tried on the model, `[1, d]`, that `crafted` makes of a factor, once for each compromised
 /// device, and on what benign devices sent. Under partial knowledge the models of the compromised devices
 /// stand for those of the benign ones, in turn, so that the rule aggregates as many as in the round.
+///
+/// What is crafted has to lie on a line: it is the model of factor 0 and a multiple of one direction. So it is
+/// a combination of both ends of that line, the updates are measured once, and a rule that needs their inner
+/// products alone is tried without a pass over the coordinates.
 ///
 /// # Errors
 /// If candle or the GPU fails.
@@ -41,7 +45,24 @@ pub(super) fn farthest_factor(
         }
     };
     let unmoved = mean(view.models, &knowledge.rows(view))?;
+    let byzantine = Byzantine::of(view.byzantine);
+    let benign = honest.dim(0)?;
+    let end = unit * 2_f64.powi(LARGEST);
+    let ends = [crafted(0.0)?, crafted(end)?, finite(&unmoved)?];
+    let known = Tensor::cat(&[&[&honest][..], &ends.each_ref()].concat(), 0)?;
+    let geometry = Geometry::new(benign + ends.len(), None, view.executor.measure(view.updates(&known)));
+    let row = |row| Combination::row(row, benign + ends.len());
     let moved = |factor: f64| -> Result<f64, AttackError> {
+        let mut on_the_line = row(benign);
+        (on_the_line.weights[benign], on_the_line.weights[benign + 1]) = (1.0 - factor / end, factor / end);
+        let mixtures: Vec<_> = vec![on_the_line; colluders].into_iter().chain((0..benign).map(row)).collect();
+        let rule = Mixing { rule: view.rule, mixtures: &mixtures, examples: None };
+        if let Plan::Combination(mut way) = Plan::of(&rule, &geometry, byzantine)?
+            && way.others.is_empty()
+        {
+            way.weights[benign + 2] -= 1.0;
+            return Ok(Round::new(&geometry, byzantine).gram(&[])?.squared_norm(&way.weights));
+        }
         let crafted = crafted(factor)?.repeat((colluders, 1))?;
         let aggregate = view.aggregate(&Tensor::cat(&[&crafted, &honest], 0)?)?;
         let way = (aggregate.to_dtype(DType::F64)?.unsqueeze(0)? - &unmoved)?;
