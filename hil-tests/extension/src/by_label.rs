@@ -25,7 +25,7 @@ impl Partition for ByLabel {
         at_least_one("fleet.sharers", self.sharers)
     }
 
-    fn deal(&self, labels: &[u8], _: usize, devices: usize, _: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, labels: &[u16], _: usize, devices: usize, _: &mut Stream) -> Vec<Vec<u32>> {
         let mut parts = vec![Vec::new(); devices];
         for (index, &label) in (0u32..).zip(labels) {
             let turn = index as usize % self.sharers as usize;

@@ -44,7 +44,7 @@ impl Measurements {
             for number in before.split(',') {
                 numbers.push(number.trim().parse::<f32>().map_err(|error| format!("line {line}: {error}"))?);
             }
-            labels.push(label.trim().parse::<u8>().map_err(|error| format!("line {line}: {error}"))?);
+            labels.push(label.trim().parse::<u16>().map_err(|error| format!("line {line}: {error}"))?);
         }
         Ok(Dataset::new(vec![self.columns], self.classes, Features::Floats(numbers), labels)?)
     }

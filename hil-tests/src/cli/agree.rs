@@ -75,7 +75,7 @@ impl AgreeArgs {
         if places.len() < 2 {
             return Err(UsageError("one bench agrees with itself; name two with --on".to_owned()).into());
         }
-        let scenario = Arc::new(catalogue.load(&self.scenario, &self.common.settings)?);
+        let scenario = Arc::new(self.common.load(catalogue, &self.scenario)?);
         let datasets = self.common.folder.path();
         let data = FleetData::load(&scenario, &datasets)?;
         let folder = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{}-agreement", scenario.name)));

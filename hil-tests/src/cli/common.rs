@@ -12,6 +12,8 @@ use anyhow::Context;
 use candle_core::Device;
 use clap::{Args, ValueEnum};
 use link::complain;
+use scenario::catalogue::Catalogue;
+use scenario::{Scenario, ScenarioError};
 
 use crate::benches::Bench;
 use crate::benches::batched::{Batched, Place};
@@ -49,6 +51,18 @@ impl DatasetsFolder {
             None if here.is_dir() => here,
             None => checkout().filter(|path| path.is_dir()).unwrap_or(here),
         }
+    }
+
+    /// `catalogue`, with what is found in the files of data sets of the user's own.
+    pub(super) fn catalogue(&self, catalogue: &Catalogue) -> Catalogue {
+        catalogue.with_datasets_in(&self.path())
+    }
+}
+
+impl Common {
+    /// The scenario in `path` with the settings of the command line.
+    pub(super) fn load(&self, catalogue: &Catalogue, path: &Path) -> Result<Scenario, ScenarioError> {
+        self.folder.catalogue(catalogue).load(path, &self.settings)
     }
 }
 
@@ -162,7 +176,7 @@ pub(super) struct PoolArgs {
     #[arg(long)]
     batched: bool,
     #[command(flatten)]
-    folder: DatasetsFolder,
+    pub(super) folder: DatasetsFolder,
 }
 
 impl PoolArgs {

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use scenario::catalogue::Catalogue;
 
 use super::common::{DatasetsFolder, Ending, UsageError};
+use super::describe::DescribeArgs;
 use crate::data::datasets;
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +18,7 @@ pub(super) enum DataCommand {
     },
     /// Get a data set: download it (by the system's curl), or check and copy files at hand
     Fetch(FetchArgs),
+    Describe(DescribeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +47,7 @@ impl DataCommand {
                 Ok(Ending::Finished)
             }
             DataCommand::Fetch(args) => args.run(catalogue),
+            DataCommand::Describe(args) => args.run(catalogue),
         }
     }
 }

@@ -47,7 +47,7 @@ impl MatrixArgs {
     /// A file or a cell that is unusable.
     pub(super) fn run(self, catalogue: &Catalogue, stop: &Stop) -> anyhow::Result<Ending> {
         let matrix = Matrix::load(&self.matrix)?;
-        let cells = matrix.cells(catalogue, &self.settings)?;
+        let cells = matrix.cells(&self.pool.folder.catalogue(catalogue), &self.settings)?;
         let stem = self.matrix.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let out = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/matrix-{stem}")));
         let scenario = cells[0].scenario.clone();

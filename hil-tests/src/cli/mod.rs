@@ -11,6 +11,7 @@ mod craft;
 mod data;
 mod demo;
 mod deploy;
+mod describe;
 mod fleet;
 mod list;
 mod matrix;

@@ -73,7 +73,7 @@ impl ProvisionArgs {
     /// If inventory, scenario or data is unusable, or a file cannot be written.
     pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
         let inventory = Inventory::load(&self.fleet)?;
-        let scenario = Arc::new(catalogue.load(&self.scenario, &self.common.settings)?);
+        let scenario = Arc::new(self.common.load(catalogue, &self.scenario)?);
         inventory.check(&scenario)?;
         let first_boot = self.first_boot()?;
         let data = FleetData::load(&scenario, &self.common.folder.path())?;

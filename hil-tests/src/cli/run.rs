@@ -67,7 +67,7 @@ impl RunArgs {
         }
         self.fleet.check(&[self.on])?;
         let arch = self.arch.of(&[self.on])?;
-        let scenario = Arc::new(catalogue.load(&self.scenario, &self.common.settings)?);
+        let scenario = Arc::new(self.common.load(catalogue, &self.scenario)?);
         let datasets = self.common.folder.path();
         let data = FleetData::load(&scenario, &datasets)?;
         let access = self.access;

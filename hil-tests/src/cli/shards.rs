@@ -32,7 +32,7 @@ impl ShardsArgs {
     /// # Errors
     /// If the scenario or its data is unusable, or a file cannot be written.
     pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
-        let scenario = catalogue.load(&self.scenario, &self.common.settings)?;
+        let scenario = self.common.load(catalogue, &self.scenario)?;
         let data = FleetData::load(&scenario, &self.common.folder.path())?;
         fs::create_dir_all(&self.out).with_context(|| format!("cannot create {}", self.out.display()))?;
         for (_, path) in data.write_shards(&scenario, &self.out)? {

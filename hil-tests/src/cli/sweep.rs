@@ -64,11 +64,12 @@ impl SweepArgs {
     /// # Errors
     /// A grid, cell or folder that is unusable.
     pub(super) fn run(self, catalogue: &Catalogue, stop: &Stop) -> anyhow::Result<Ending> {
+        let catalogue = self.pool.folder.catalogue(catalogue);
         if let Some(SweepCommand::Merge { grid, parts, out }) = self.command {
-            return conclude(merge(Grid::load(&grid)?.cells(catalogue)?, &parts, &out)?, &out);
+            return conclude(merge(Grid::load(&grid)?.cells(&catalogue)?, &parts, &out)?, &out);
         }
         let path = self.grid.unwrap_or_default();
-        let mut cells = Grid::load(&path)?.cells(catalogue)?;
+        let mut cells = Grid::load(&path)?.cells(&catalogue)?;
         let share = match self.shard {
             Some(share) => Some(share),
             None => Share::from_scheduler(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))

@@ -43,7 +43,7 @@ fn what_somebody_else_adds_runs_on_software_and_on_processes() {
         hil.args(arguments);
         hil
     };
-    run(hil(&["list", "rules"])).succeeded().prints(&["closest-pair  The mean of the two updates"]);
+    run(hil(&["list", "rules"])).succeeded().prints(&["closest-pair ", " The mean of the two updates"]);
 
     let folder = tempfile::tempdir().unwrap();
     let scenario = folder.path().join("scenario.toml");

@@ -1,7 +1,7 @@
 //! Arrays of numbers in numpy's format (`.npy`).
 
-use std::fs;
-use std::io::{self, BufWriter, Write as _};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::path::Path;
 
 use npyz::{NpyFile, NpyHeader, Order, WriterBuilder as _};
@@ -18,6 +18,15 @@ pub struct Array {
     pub values: Vec<f32>,
 }
 
+/// The values of an array, the last dimension innermost.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Numbers {
+    /// Those of an array of unsigned bytes.
+    Bytes(Vec<u8>),
+    /// Those of any other, rounded to 32-bit floats.
+    Floats(Vec<f32>),
+}
+
 /// Reads the array in the file `path`: of floats or whole numbers, which are rounded to 32-bit floats.
 ///
 /// # Errors
@@ -25,62 +34,106 @@ pub struct Array {
 /// a 32-bit float does not hold.
 pub fn read(path: &Path) -> Result<Array, FileError> {
     let file = path.display().to_string();
-    let bytes = fs::read(path).map_err(|cause| FileError::Unreadable { file: file.clone(), cause })?;
-    parse(&bytes).map_err(|(key, message)| FileError::invalid(&file, key, message))
+    let unreadable = |cause| FileError::Unreadable { file: file.clone(), cause };
+    let open = File::open(path).map_err(unreadable)?;
+    let size = open.metadata().map_err(unreadable)?.len();
+    match numbers(BufReader::new(open), size) {
+        Ok((shape, Numbers::Floats(values))) => Ok(Array { shape, values }),
+        Ok((shape, Numbers::Bytes(bytes))) => {
+            Ok(Array { shape, values: bytes.into_iter().map(f32::from).collect() })
+        }
+        Err((key, message)) => Err(FileError::invalid(&file, key, message)),
+    }
 }
 
-/// What is wrong with a file: with what of it, and how.
-type Wrong = (&'static str, String);
+/// What is wrong with an array: with what of it, and how.
+pub type Wrong = (&'static str, String);
 
-fn parse(bytes: &[u8]) -> Result<Array, Wrong> {
+/// The shape and the values of the array in the `size` bytes that `reader` has.
+///
+/// # Errors
+/// [`Wrong`] as in [`read`].
+pub fn numbers(reader: impl Read, size: u64) -> Result<(Vec<usize>, Numbers), Wrong> {
     let no_array = |error: io::Error| {
         ("header", format!("{error}; expected what `numpy.save` writes, one array in a file"))
     };
-    let mut rest = bytes;
+    let mut rest = reader.take(size);
     let header = NpyHeader::from_reader(&mut rest).map_err(no_array)?;
     let (kind, shape, order) = (header.dtype(), header.shape().to_vec(), header.order());
-    let size = kind.num_bytes().filter(|size| *size > 0);
+    let bytes_each = kind.num_bytes().filter(|size| *size > 0);
     let unusable =
         || ("dtype", format!("{} is no plain number; save `array.astype('float32')`", kind.descr()));
-    let size = size.ok_or_else(unusable)?;
-    let count = shape.iter().try_fold(size as u64, |bytes, length| bytes.checked_mul(*length));
+    let bytes_each = bytes_each.ok_or_else(unusable)?;
+    let count = shape.iter().try_fold(bytes_each as u64, |bytes, length| bytes.checked_mul(*length));
     // Before anything is allocated for them.
-    if count != Some(rest.len() as u64) {
+    if count != Some(rest.limit()) {
         let announced = count.map_or_else(|| "more than can be".to_owned(), |count| count.to_string());
         let message =
-            format!("{shape:?} takes {announced} bytes, and the file has {}; save it again", rest.len());
+            format!("{shape:?} takes {announced} bytes, and the file has {}; save it again", rest.limit());
         return Err(("shape", message));
     }
-    let values = numbers(NpyFile::with_header(header, rest)).ok_or_else(unusable)?;
+    let values = of_any_type(NpyFile::with_header(header, rest)).ok_or_else(unusable)?;
     let values = values.map_err(|error| ("values", error.to_string()))?;
-    if let Some(place) = values.iter().position(|value| value.is_infinite()) {
+    if let Numbers::Floats(values) = &values
+        && let Some(place) = values.iter().position(|value| value.is_infinite())
+    {
         return Err(("values", format!("the {}. value is beyond what a 32-bit float holds", place + 1)));
     }
     let shape: Vec<usize> = shape.into_iter().map(|length| length as usize).collect();
     match (order, &shape[..]) {
-        (Order::Fortran, &[rows, columns]) => {
-            let at = |place: usize| values[place % columns * rows + place / columns];
-            Ok(Array { values: (0..values.len()).map(at).collect(), shape })
-        }
+        (Order::Fortran, &[rows, columns]) => Ok((shape, values.transposed(rows, columns))),
         (Order::Fortran, [_, _, ..]) => {
             Err(("fortran_order", "save `numpy.ascontiguousarray(array)`".to_owned()))
         }
-        _ => Ok(Array { shape, values }),
+        _ => Ok((shape, values)),
+    }
+}
+
+impl Numbers {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Numbers::Bytes(values) => values.len(),
+            Numbers::Floats(values) => values.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Those of a matrix that lies in memory column by column, row by row.
+    fn transposed(&self, rows: usize, columns: usize) -> Self {
+        fn moved<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+            (0..values.len()).map(|place| values[place % columns * rows + place / columns]).collect()
+        }
+        match self {
+            Numbers::Bytes(values) => Numbers::Bytes(moved(values, rows, columns)),
+            Numbers::Floats(values) => Numbers::Floats(moved(values, rows, columns)),
+        }
     }
 }
 
 /// The values of a file in the order in which they stand there; `None` if they are no numbers.
 #[allow(clippy::cast_lossless, reason = "of some kinds it is not")]
-fn numbers(mut npy: NpyFile<&[u8]>) -> Option<io::Result<Vec<f32>>> {
+fn of_any_type<R: Read>(npy: NpyFile<R>) -> Option<io::Result<Numbers>> {
+    let mut npy = match npy.try_data::<u8>() {
+        Ok(values) => return Some(values.collect::<io::Result<_>>().map(Numbers::Bytes)),
+        Err(npy) => npy,
+    };
     macro_rules! try_each {
         ($($number:ty),+) => {
             $(npy = match npy.try_data::<$number>() {
-                Ok(values) => return Some(values.map(|value| Ok(value? as f32)).collect()),
+                Ok(values) => {
+                    let values = values.map(|value| Ok(value? as f32));
+                    return Some(values.collect::<io::Result<_>>().map(Numbers::Floats));
+                }
                 Err(npy) => npy,
             };)+
         };
     }
-    try_each!(f32, f64, u8, i8, u16, i16, u32, i32, u64, i64);
+    try_each!(f32, f64, i8, u16, i16, u32, i32, u64, i64);
     drop(npy);
     None
 }
@@ -111,6 +164,10 @@ mod tests {
         [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), values].concat()
     }
 
+    fn parse(bytes: &[u8]) -> Result<(Vec<usize>, Numbers), Wrong> {
+        numbers(bytes, bytes.len() as u64)
+    }
+
     fn floats(values: &[f32]) -> Vec<u8> {
         values.iter().flat_map(|value| value.to_le_bytes()).collect()
     }
@@ -130,14 +187,16 @@ mod tests {
     #[test]
     fn numbers_of_each_kind_and_order_are_read() {
         let c = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
-        let array = parse(&file(c, &floats(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))).unwrap();
-        assert_eq!(array, Array { shape: vec![2, 3], values: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0] });
+        let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let array = parse(&file(c, &floats(&values))).unwrap();
+        assert_eq!(array, (vec![2, 3], Numbers::Floats(values.to_vec())));
         let fortran = c.replace("False", "True");
         assert_eq!(parse(&file(&fortran, &floats(&[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]))).unwrap(), array);
         let bytes = c.replace("<f4", "|u1");
-        assert_eq!(parse(&file(&bytes, &[1, 2, 3, 4, 5, 6])).unwrap(), array);
-        let doubles: Vec<u8> =
-            array.values.iter().flat_map(|value| f64::from(*value).to_be_bytes()).collect();
+        let of_bytes = (vec![2, 3], Numbers::Bytes(vec![1, 2, 3, 4, 5, 6]));
+        assert_eq!(parse(&file(&bytes, &[1, 2, 3, 4, 5, 6])).unwrap(), of_bytes);
+        assert_eq!(parse(&file(&bytes.replace("False", "True"), &[1, 4, 2, 5, 3, 6])).unwrap(), of_bytes);
+        let doubles: Vec<u8> = values.iter().flat_map(|value| f64::from(*value).to_be_bytes()).collect();
         assert_eq!(parse(&file(&c.replace("<f4", ">f8"), &doubles)).unwrap(), array);
     }
 

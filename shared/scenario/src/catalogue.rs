@@ -2,11 +2,14 @@
 //!
 //! [`Catalogue::standard`] is what comes with Outpost. Another crate adds to it and calls the same `main` of each program.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use learning::data;
 use learning::models::{self, Architecture};
 use robust::Rule;
+use toml::Table;
 
 use crate::attacks::{self, Attack};
 use crate::defense::{self, Stage};
@@ -30,9 +33,25 @@ pub struct Catalogue {
     pub datasets: Registry<dyn data::Source>,
     /// Partitions of a data set over the devices: `fleet.partition`.
     pub partitions: Registry<dyn data::Partition>,
+    pub(crate) found: Option<FoundInFiles>,
+}
+
+/// Settings of data sets that are found in files below a folder, each time the same.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundInFiles {
+    pub(crate) folder: PathBuf,
+    /// What has been found, by what a scenario says.
+    pub(crate) known: Arc<Mutex<BTreeMap<String, Table>>>,
 }
 
 impl Catalogue {
+    /// The same, which finds in files below the folder `datasets` what a scenario does not say of its data set.
+    #[must_use]
+    pub fn with_datasets_in(&self, datasets: &Path) -> Self {
+        let found = FoundInFiles { folder: datasets.to_owned(), known: Arc::default() };
+        Catalogue { found: Some(found), ..self.clone() }
+    }
+
     /// What comes with Outpost.
     pub fn standard() -> Self {
         let mut models = Registry::<dyn Architecture>::new("model", "kind", &["kind"]);
@@ -118,6 +137,7 @@ impl Catalogue {
         datasets.add::<data::FashionMnist>("fashion-mnist");
         datasets.add::<data::ChMnist>("ch-mnist");
         datasets.add::<data::BreastCancer>("breast-cancer");
+        datasets.add::<data::OwnFile>("file");
 
         let mut partitions = Registry::<dyn data::Partition>::new(
             "partition",
@@ -139,6 +159,7 @@ impl Catalogue {
             attacks: attacks.ours(),
             datasets: datasets.ours(),
             partitions: partitions.ours(),
+            found: None,
         }
     }
 }

@@ -18,14 +18,20 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// What `key` names, of the things in `registry`.
+    /// The same name with other settings.
+    pub(super) fn with(self, settings: Table) -> Self {
+        Named { settings: Some(settings), ..self }
+    }
+
+    /// What `key` names, of the things in `registry`; `resolve` is that of [`Registry::choose`].
     pub(super) fn choose<T: ?Sized + 'static>(
         self,
         key: &str,
         registry: &Registry<T>,
+        resolve: &dyn Fn(&mut T),
     ) -> Result<Chosen<T>, Misfit> {
         let is_table = self.settings.is_some();
-        let chosen = registry.choose(&self.name, self.settings.unwrap_or_default(), &|_| {});
+        let chosen = registry.choose(&self.name, self.settings.unwrap_or_default(), resolve);
         let place = |inner: &str| if is_table { format!("{key}.{inner}") } else { key.to_owned() };
         chosen.map_err(|misfit| Misfit { key: place(&misfit.key), message: misfit.message })
     }

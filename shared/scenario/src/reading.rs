@@ -1,10 +1,11 @@
 //! Reading a scenario with overrides, and writing it resolved.
 
+use std::cell::Cell;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use input::toml_file::{self, FileError, line_of, one_line, plain};
-use learning::training;
+use learning::{data, training};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -14,7 +15,7 @@ use super::named::Named;
 use super::sections::{AggregationKeys, AttackKeys, FleetKeys, OptimizerKeys, StageKeys, one};
 use super::settings::{key_of, unique, with_setting};
 use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, FoundInFiles};
 use crate::defense::Stage;
 use crate::registry::{Misfit, NONE, Registry};
 use crate::remembered::MAX_STAGES;
@@ -81,7 +82,7 @@ impl Catalogue {
         settings: &[String],
     ) -> Result<Scenario, ScenarioError> {
         let source = Source { file, text, settings };
-        self.resolve(&table).map_err(|misfit| source.locate(misfit))?;
+        self.resolve(&table, None).map_err(|misfit| source.locate(misfit))?;
         for key in ["dataset", "model"] {
             if let Some(named @ Value::String(_)) = table.get_mut(key) {
                 // A setting may add to it.
@@ -110,13 +111,14 @@ impl Catalogue {
                 unique(setting, &settings[..position]).and_then(|()| with_setting(&table, setting, fits));
             table = read.map_err(|message| ScenarioError::Setting { setting: one_line(setting), message })?;
         }
-        let scenario = self.resolve(&table).map_err(|misfit| source.locate(misfit))?;
+        let found = self.found.as_ref();
+        let scenario = self.resolve(&table, found).map_err(|misfit| source.locate(misfit))?;
         scenario.check().map_err(|(key, message)| FileError::invalid(file, key, message))?;
         Ok(scenario)
     }
 
-    /// The scenario in `table`.
-    fn resolve(&self, table: &Table) -> Result<Scenario, Misfit> {
+    /// The scenario in `table`, with what is `found` of its data set in files.
+    fn resolve(&self, table: &Table, found: Option<&FoundInFiles>) -> Result<Scenario, Misfit> {
         let keys = Keys::read(table, self)?;
         let byzantine = keys.aggregation.byzantine.unwrap_or(keys.fleet.compromised);
         let of = |section: &'static str| {
@@ -148,8 +150,8 @@ impl Catalogue {
             },
             name: keys.name,
             seed: keys.seed,
-            dataset: keys.dataset.choose("dataset", &self.datasets)?,
-            model: keys.model.choose("model", &self.models)?,
+            dataset: self.dataset(keys.dataset, found)?,
+            model: keys.model.choose("model", &self.models, &|_| {})?,
             rounds: keys.rounds,
             data: keys.data,
             training: keys.training.resolved(),
@@ -157,6 +159,31 @@ impl Catalogue {
             timing: keys.timing,
             catalogue: Arc::new(self.clone()),
         })
+    }
+
+    /// The data set that a scenario names, with what is `found` of it in files.
+    fn dataset(
+        &self,
+        named: Named,
+        found: Option<&FoundInFiles>,
+    ) -> Result<Chosen<dyn data::Source>, Misfit> {
+        let Some(FoundInFiles { folder, known }) = found else {
+            return named.choose("dataset", &self.datasets, &|_| {});
+        };
+        let said = format!("{named:?}");
+        let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(settings) = lock().get(&said).cloned() {
+            return named.with(settings).choose("dataset", &self.datasets, &|_| {});
+        }
+        let failed = Cell::new(None);
+        let describe =
+            |dataset: &mut (dyn data::Source + 'static)| failed.set(dataset.describe(folder).err());
+        let chosen = named.choose("dataset", &self.datasets, &describe)?;
+        if let Some(error) = failed.into_inner() {
+            return Err(Misfit { key: "dataset".to_owned(), message: error.to_string() });
+        }
+        lock().insert(said, chosen.settings().clone());
+        Ok(chosen)
     }
 
     /// The stages of `[[defense]]`; a single `[defense]` is the only one.

@@ -30,6 +30,7 @@ impl Scenario {
             format!("{} must lie between 1 and fleet.devices = {}", self.selected(), fleet.devices)
         })?;
 
+        self.dataset.check()?;
         self.data.check(&self.dataset, fleet.devices, self.aggregation.rule.root_examples())?;
 
         require(self.byzantine() <= fleet.devices, "aggregation.byzantine", || {

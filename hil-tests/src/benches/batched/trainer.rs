@@ -164,7 +164,7 @@ mod tests {
         let features: usize = shape.iter().product();
         let value = |i: usize| ((i * 37 + i / features * 101 + i * i % 17) % 29) as f32 / 29.0;
         let features = Features::Floats((0..100 * features).map(value).collect());
-        let labels = (0..100).map(|example| (example * 7 % 11 % CLASSES) as u8).collect();
+        let labels = (0..100).map(|example| (example * 7 % 11 % CLASSES) as u16).collect();
         Dataset::new(shape.to_vec(), CLASSES, features, labels).unwrap()
     }
 
@@ -309,7 +309,7 @@ mod tests {
                 0.0
             }
         };
-        let labels = (0..100).map(|example| (example * 7 % 11 % CLASSES) as u8).collect();
+        let labels = (0..100).map(|example| (example * 7 % 11 % CLASSES) as u16).collect();
         let features = Features::Floats((0..100 * 784).map(pixel).collect());
         let dataset = Dataset::new(vec![28, 28], CLASSES, features, labels).unwrap();
         let own = trainer("resnet20", &[], &dataset);

@@ -70,7 +70,7 @@ enum Form {
 
 struct Row {
     features: [f64; FEATURES],
-    label: u8,
+    label: u16,
 }
 
 /// Reads `wdbc.csv`, or the same table as UCI or Kaggle give it, plain or gzipped, and splits it with `seed` into 455 training and 114
@@ -162,7 +162,7 @@ impl Form {
         }
     }
 
-    fn label(self, text: &str, line: u64) -> Result<u8, TableError> {
+    fn label(self, text: &str, line: u64) -> Result<u16, TableError> {
         match (self, text) {
             (Form::ScikitLearn, "0") | (Form::Uci | Form::Kaggle, "M") => Ok(1),
             (Form::ScikitLearn, "1") | (Form::Uci | Form::Kaggle, "B") => Ok(0),

@@ -72,7 +72,7 @@ pub fn read_ch_mnist(table: &[u8], seed: u64) -> Result<Split, TableError> {
 }
 
 /// The pixels of all rows, and their classes.
-fn read_rows(mut table: impl BufRead) -> Result<(Vec<u8>, Vec<u8>), TableError> {
+fn read_rows(mut table: impl BufRead) -> Result<(Vec<u8>, Vec<u16>), TableError> {
     let mut text = Vec::new();
     read_line(&mut table, &mut text, 1)?;
     check_header(&text)?;
@@ -123,7 +123,7 @@ fn check_header(line: &[u8]) -> Result<(), TableError> {
 }
 
 /// Adds the pixels of a row to `pixels` and returns its class.
-fn read_row(text: &[u8], line: u64, pixels: &mut Vec<u8>) -> Result<u8, TableError> {
+fn read_row(text: &[u8], line: u64, pixels: &mut Vec<u8>) -> Result<u16, TableError> {
     let actual = text.split(|&byte| byte == b',').count();
     if actual != PIXELS + 1 {
         let fields = format!("{actual} fields, where a row has {PIXELS} pixels and a label");
@@ -141,7 +141,7 @@ fn read_row(text: &[u8], line: u64, pixels: &mut Vec<u8>) -> Result<u8, TableErr
         let what = format!("the label is {:?}, not a whole number from 1 to 8", excerpt(label));
         return Err(TableError::line(line, what));
     };
-    Ok(class - 1)
+    Ok(u16::from(class - 1))
 }
 
 fn number(field: &[u8]) -> Option<u8> {

@@ -7,8 +7,8 @@ use wire::identity::Digest;
 use super::{Batch, Features};
 use crate::random::{Purpose, stream};
 
-/// Labels are bytes, so no data set has more classes.
-const MAX_CLASSES: usize = 256;
+/// No data set has more classes: a label is a number of 16 bits.
+const MAX_CLASSES: usize = 65_535;
 
 /// Labelled examples of one shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Dataset {
     example_len: usize,
     classes: usize,
     features: Features,
-    labels: Vec<u8>,
+    labels: Vec<u16>,
 }
 
 /// A data set as experiments use it.
@@ -75,7 +75,7 @@ pub enum DatasetError {
         /// Index of the example.
         example: usize,
         /// Its label.
-        label: u8,
+        label: u16,
         /// Number of classes.
         classes: usize,
     },
@@ -84,17 +84,31 @@ pub enum DatasetError {
     NonFinite(usize),
 }
 
+/// Labels as they are written: bytes where there are at most 256 classes, else 16 bits in little-endian order.
+pub(super) fn label_bytes(labels: &[u16], classes: usize) -> Vec<u8> {
+    if has_byte_labels(classes) {
+        labels.iter().map(|label| *label as u8).collect()
+    } else {
+        labels.iter().flat_map(|label| label.to_le_bytes()).collect()
+    }
+}
+
+/// Whether the labels of so many classes are bytes where they are written.
+pub(super) fn has_byte_labels(classes: usize) -> bool {
+    classes <= 1 << 8
+}
+
 impl Dataset {
     /// Joins features and labels of examples of `shape`.
     ///
     /// # Errors
-    /// If `shape` has no elements, the lengths disagree, a label is not below `classes` (1 to 256), a
+    /// If `shape` has no elements, the lengths disagree, a label is not below `classes` (1 to 65,535), a
     /// feature is not finite, or there are more than `u32::MAX` examples.
     pub fn new(
         shape: Vec<usize>,
         classes: usize,
         features: Features,
-        labels: Vec<u8>,
+        labels: Vec<u16>,
     ) -> Result<Self, DatasetError> {
         let sides = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side));
         let Some(example_len) = sides.filter(|&len| len > 0) else {
@@ -136,11 +150,11 @@ impl Dataset {
         self.classes
     }
 
-    /// Digest of features (pixels, or floats in little-endian order) and labels: names the data in a record.
+    /// Digest of features (pixels, or floats in little-endian order) and labels ([`label_bytes`]): names the data in a record.
     pub fn digest(&self) -> Digest {
         let mut hash = Sha256::new();
         hash.update(self.features.to_le_bytes());
-        hash.update(&self.labels);
+        hash.update(label_bytes(&self.labels, self.classes));
         Digest(hash.finalize().into())
     }
 
@@ -155,7 +169,7 @@ impl Dataset {
     }
 
     /// One label per example.
-    pub fn labels(&self) -> &[u8] {
+    pub fn labels(&self) -> &[u16] {
         &self.labels
     }
 
@@ -194,7 +208,7 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`Dataset::new`].
-    pub fn with_examples(&self, features: &[f32], labels: &[u8]) -> Result<Dataset, DatasetError> {
+    pub fn with_examples(&self, features: &[f32], labels: &[u16]) -> Result<Dataset, DatasetError> {
         let mut all = self.features.clone();
         match &mut all {
             // The cast saturates: what is no pixel becomes the nearest one.
@@ -260,14 +274,14 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_together_is_refused() {
-        let new = |shape: &[usize], classes, values: usize, labels: &[u8]| {
+        let new = |shape: &[usize], classes, values: usize, labels: &[u16]| {
             Dataset::new(shape.to_vec(), classes, Features::Bytes(vec![0; values]), labels.to_vec())
                 .unwrap_err()
         };
         assert_eq!(new(&[2, 0], 2, 0, &[]), DatasetError::Shape(vec![2, 0]));
         assert_eq!(new(&[usize::MAX, 2], 2, 0, &[]), DatasetError::Shape(vec![usize::MAX, 2]));
         assert_eq!(new(&[2], 0, 0, &[]), DatasetError::Classes(0));
-        assert_eq!(new(&[2], 257, 0, &[]), DatasetError::Classes(257));
+        assert_eq!(new(&[2], 65_536, 0, &[]), DatasetError::Classes(65_536));
         assert_eq!(new(&[2], 2, 3, &[0]), DatasetError::Features { values: 3, examples: 1, example_len: 2 });
         assert_eq!(new(&[1], 2, 2, &[1, 2]), DatasetError::Label { example: 1, label: 2, classes: 2 });
         let floats = Features::Floats(vec![0.0, 1.0, f32::NAN]);

@@ -18,7 +18,7 @@ pub(super) fn shuffled(mut examples: Vec<u32>, random: &mut Stream) -> Vec<u32> 
 }
 
 /// The examples in the order of their labels, those of one label in their own.
-pub(super) fn by_label(mut examples: Vec<u32>, labels: &[u8]) -> Vec<u32> {
+pub(super) fn by_label(mut examples: Vec<u32>, labels: &[u16]) -> Vec<u32> {
     examples.sort_unstable_by_key(|&example| (labels[example as usize], example));
     examples
 }
@@ -90,7 +90,7 @@ pub(super) mod testing {
     use crate::data::Partition;
     use crate::random::{Purpose, stream};
 
-    pub(in super::super) fn deal(partition: &dyn Partition, labels: &[u8], devices: usize) -> Vec<Vec<u32>> {
+    pub(in super::super) fn deal(partition: &dyn Partition, labels: &[u16], devices: usize) -> Vec<Vec<u32>> {
         partition.deal(labels, 10, devices, &mut stream(7, Purpose::Partition, None, 0))
     }
 
@@ -134,7 +134,7 @@ mod tests {
     /// What is dealt decides every result: it may not change with a library, and not from one processor to another.
     #[test]
     fn what_a_seed_deals_is_pinned() {
-        let labels: Vec<u8> = (0..5_000).map(|index| (index * index % 10) as u8).collect();
+        let labels: Vec<u16> = (0..5_000).map(|index| (index * index % 10) as u16).collect();
         let partitions: [&dyn Partition; 4] = [
             &Dirichlet::default(),
             &LabelShards::default(),

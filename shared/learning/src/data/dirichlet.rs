@@ -31,7 +31,7 @@ impl Partition for Dirichlet {
         positive("fleet.alpha", self.alpha)
     }
 
-    fn deal(&self, labels: &[u8], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, labels: &[u16], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
         let mut parts = vec![Vec::new(); devices];
         let sorted = by_label((0..labels.len() as u32).collect(), labels);
         for examples in sorted.chunk_by(|&a, &b| labels[a as usize] == labels[b as usize]) {
@@ -49,20 +49,20 @@ mod tests {
 
     const CLASSES: usize = 10;
 
-    fn labels() -> Vec<u8> {
-        (0..20_000).map(|index| (index * 7 % CLASSES) as u8).collect()
+    fn labels() -> Vec<u16> {
+        (0..20_000).map(|index| (index * 7 % CLASSES) as u16).collect()
     }
 
     /// The sum over the devices of their squared shares in a label, averaged over the labels.
-    fn concentration(parts: &[Vec<u32>], labels: &[u8]) -> f64 {
-        let of_label = |label: u8| -> f64 {
+    fn concentration(parts: &[Vec<u32>], labels: &[u16]) -> f64 {
+        let of_label = |label: u16| -> f64 {
             let count =
                 |part: &Vec<u32>| part.iter().filter(|&&index| labels[index as usize] == label).count();
             let counts: Vec<f64> = parts.iter().map(|part| count(part) as f64).collect();
             let all: f64 = counts.iter().sum();
             counts.iter().map(|count| (count / all).powi(2)).sum()
         };
-        (0..CLASSES as u8).map(of_label).sum::<f64>() / CLASSES as f64
+        (0..CLASSES as u16).map(of_label).sum::<f64>() / CLASSES as f64
     }
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
     fn every_example_is_dealt_once_and_nobody_is_left_without() {
         for alpha in [1e-40, 1e-3, 0.5, 1e30] {
             for devices in [1, 3, 20, 150] {
-                let labels: Vec<u8> = (0..200).map(|index| (index % 7) as u8).collect();
+                let labels: Vec<u16> = (0..200).map(|index| (index % 7) as u16).collect();
                 assert_all_dealt(&deal(&Dirichlet { alpha }, &labels, devices), labels.len());
             }
         }

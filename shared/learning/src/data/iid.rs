@@ -12,7 +12,7 @@ use crate::random::Stream;
 pub struct Iid {}
 
 impl Partition for Iid {
-    fn deal(&self, labels: &[u8], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, labels: &[u16], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
         let mut parts = vec![Vec::new(); devices];
         for index in 0..labels.len() as u32 {
             parts[draw(0..devices, random)].push(index);
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn every_device_gets_about_as_many_examples_of_every_label() {
-        let labels: Vec<u8> = (0..100_000).map(|index| (index % 10) as u8).collect();
+        let labels: Vec<u16> = (0..100_000).map(|index| (index % 10) as u16).collect();
         let parts = Iid {}.deal(&labels, 10, 20, &mut stream(7, Purpose::Partition, None, 0));
         for part in parts {
             for label in 0..10 {

@@ -41,7 +41,7 @@ impl Partition for LabelGroups {
         })
     }
 
-    fn deal(&self, labels: &[u8], classes: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, labels: &[u16], classes: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
         let mut parts = vec![Vec::new(); devices];
         let groups = classes.min(devices);
         for (index, &label) in (0u32..).zip(labels) {
@@ -71,16 +71,16 @@ mod tests {
 
     const CLASSES: usize = 10;
 
-    fn deal(labels: &[u8], devices: usize, non_iid: f64) -> Vec<Vec<u32>> {
+    fn deal(labels: &[u16], devices: usize, non_iid: f64) -> Vec<Vec<u32>> {
         LabelGroups { non_iid }.deal(labels, CLASSES, devices, &mut stream(7, Purpose::Partition, None, 0))
     }
 
-    fn labels(count: usize) -> Vec<u8> {
-        (0..count).map(|index| (index % CLASSES) as u8).collect()
+    fn labels(count: usize) -> Vec<u16> {
+        (0..count).map(|index| (index % CLASSES) as u16).collect()
     }
 
     /// Share of the examples that are on a device of their label's group.
-    fn share_at_home(labels: &[u8], parts: &[Vec<u32>]) -> f64 {
+    fn share_at_home(labels: &[u16], parts: &[Vec<u32>]) -> f64 {
         let home = |device: usize, &index: &u32| {
             usize::from(labels[index as usize]) == device * CLASSES / parts.len()
         };
@@ -102,7 +102,7 @@ mod tests {
         let labels = labels(100_000);
         let parts = deal(&labels, CLASSES, 0.1);
         for part in parts {
-            for label in 0..CLASSES as u8 {
+            for label in 0..CLASSES as u16 {
                 // Mean 1000, standard deviation 30: five of them.
                 let count = part.iter().filter(|&&i| labels[i as usize] == label).count();
                 assert!((850..=1150).contains(&count), "{count} examples of label {label}");

@@ -34,7 +34,7 @@ impl Partition for LabelShards {
         })
     }
 
-    fn deal(&self, labels: &[u8], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, labels: &[u16], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
         let sorted = by_label((0..labels.len() as u32).collect(), labels);
         let pieces = devices as u32 * self.shards;
         let order = shuffled((0..pieces).collect(), random);
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_device_has_so_many_pieces_and_so_no_more_labels() {
         // As in the paper: two pieces of 300 examples for each of a hundred devices.
-        let labels: Vec<u8> = (0..60_000).map(|index| (index * 7 % 10) as u8).collect();
+        let labels: Vec<u16> = (0..60_000).map(|index| (index * 7 % 10) as u16).collect();
         let parts = deal(&LabelShards::default(), &labels, 100);
         assert_all_dealt(&parts, labels.len());
         let known = |part: &[u32]| part.iter().map(|&index| labels[index as usize]).collect::<BTreeSet<_>>();
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn pieces_that_do_not_come_out_even_differ_by_one_example() {
-        let labels: Vec<u8> = (0..103).map(|index| (index % 4) as u8).collect();
+        let labels: Vec<u16> = (0..103).map(|index| (index % 4) as u16).collect();
         let parts = deal(&LabelShards { shards: 5 }, &labels, 4);
         assert_all_dealt(&parts, labels.len());
         assert!(parts.iter().all(|part| (25..=30).contains(&part.len())));

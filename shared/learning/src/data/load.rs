@@ -28,6 +28,24 @@ pub enum DataError {
         /// What the system said.
         cause: io::Error,
     },
+    /// A file of the user's own is not there.
+    #[error(
+        "{path}: file not found; a data set of your own lies there, below the folder of the data sets (`--datasets`), or \
+         `dataset.file` is an absolute path",
+        path = path.display()
+    )]
+    NoSuchFile {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A file of the user's own that makes no data set.
+    #[error("{path}: {cause}", path = path.display())]
+    Own {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: Box<dyn Error + Send + Sync>,
+    },
     /// A file with other content than expected.
     #[error("{path}: {cause}; remove the file and get it again with `hil data fetch`", path = path.display())]
     Content {
@@ -70,6 +88,11 @@ impl Folder {
     fn of(dataset: &Chosen<dyn Source>, datasets: &Path) -> Self {
         let Spec { folder, files, .. } = dataset.spec();
         Folder { path: datasets.join(folder), dataset: dataset.name().to_owned(), files }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What `parse` makes of the content of `file`, one of [`Spec::files`](super::Spec::files).

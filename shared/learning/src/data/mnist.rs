@@ -70,7 +70,7 @@ pub(super) fn load_part(folder: &Folder, part: &str) -> Result<Dataset, DataErro
     let pixels =
         folder.read(&format!("{part}-images-idx3-ubyte"), |bytes| read_idx(bytes, &shape, max_examples))?;
     folder.read(&format!("{part}-labels-idx1-ubyte"), |bytes| -> Result<_, Box<dyn Error + Send + Sync>> {
-        let labels = read_idx(bytes, &[], max_examples)?;
+        let labels = read_idx(bytes, &[], max_examples)?.into_iter().map(u16::from).collect();
         Ok(Dataset::new(shape, classes, Features::Bytes(pixels), labels)?)
     })
 }

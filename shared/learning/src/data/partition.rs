@@ -25,7 +25,7 @@ pub trait Partition: Debug + Send + Sync {
     ///
     /// An example that goes to no device is not used; none may go to two. A device must not be left without examples while
     /// there are as many examples as devices: [`leave_none_empty`] sees to that.
-    fn deal(&self, labels: &[u8], classes: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>>;
+    fn deal(&self, labels: &[u16], classes: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>>;
 }
 
 /// Gives an example to each device that has none, as long as another has two: the lowest such device takes the last example

@@ -27,7 +27,7 @@ impl Partition for Quantity {
         positive("fleet.alpha", self.alpha)
     }
 
-    fn deal(&self, labels: &[u8], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, labels: &[u16], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
         let mut parts = vec![Vec::new(); devices];
         let examples = shuffled((0..labels.len() as u32).collect(), random);
         cut_by_dirichlet(&examples, self.alpha, &mut parts, random);
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn numbers_of_examples_differ_and_labels_do_not() {
-        let labels: Vec<u8> = (0..50_000).map(|index| u8::from(index % 5 == 0)).collect();
+        let labels: Vec<u16> = (0..50_000).map(|index| u16::from(index % 5 == 0)).collect();
         let parts = deal(&Quantity::default(), &labels, 20);
         assert_all_dealt(&parts, labels.len());
         let longest = parts.iter().map(Vec::len).max().unwrap();

@@ -13,7 +13,7 @@ pub struct Shard {
     dataset: Arc<Dataset>,
     indices: Vec<u32>,
     /// One label per index: the data set's own, until [`Shard::with_labels`] changes them.
-    labels: Vec<u8>,
+    labels: Vec<u16>,
 }
 
 impl Shard {
@@ -43,7 +43,7 @@ impl Shard {
     }
 
     /// One label per example.
-    pub fn labels(&self) -> &[u8] {
+    pub fn labels(&self) -> &[u16] {
         &self.labels
     }
 
@@ -63,7 +63,7 @@ impl Shard {
     /// # Panics
     /// If `relabel` gives a label that is no class.
     #[must_use]
-    pub fn with_labels(mut self, mut relabel: impl FnMut(u8) -> u8) -> Self {
+    pub fn with_labels(mut self, mut relabel: impl FnMut(u16) -> u16) -> Self {
         for label in &mut self.labels {
             *label = relabel(*label);
             assert!(usize::from(*label) < self.dataset.classes(), "{label} is no class");

@@ -1,7 +1,7 @@
 //! The file that brings a shard to its device.
 //!
-//! A safetensors file with the tensors `features` (U8 or F32, `[examples, ...shape]`) and `labels` (U8,
-//! `[examples]`). Its metadata has the one key `shard`, a TOML text: safetensors writes metadata keys in
+//! A safetensors file with the tensors `features` (U8 or F32, `[examples, ...shape]`) and `labels` (U8, or U16
+//! where there are more than 256 classes, `[examples]`). Its metadata has the one key `shard`, a TOML text: safetensors writes metadata keys in
 //! random order, and the same shard must always be the same bytes.
 //!
 //! The first line of that text is the shard's digest: BLAKE3 of all that follows it in the text, of the features and
@@ -15,6 +15,7 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use wire::identity::{DeviceId, Digest};
 
+use super::dataset::{has_byte_labels, label_bytes};
 use super::{Dataset, DatasetError, Features, Shard, ShardSource, Source};
 
 const FORMAT: &str = "outpost-shard-2";
@@ -114,7 +115,11 @@ impl Shard {
     /// The digest of this shard in a file that says `info` of itself.
     pub fn digest(&self, info: &ShardInfo) -> Digest {
         let features = self.dataset().features_at(self.indices());
-        digest(&self.header(info), &features.to_le_bytes(), self.labels())
+        digest(
+            &self.header(info),
+            &features.to_le_bytes(),
+            &label_bytes(self.labels(), self.dataset().classes()),
+        )
     }
 
     /// Writes a shard file; the same shard always gives the same bytes.
@@ -130,11 +135,12 @@ impl Shard {
             Features::Floats(_) => Dtype::F32,
         };
         let features = features.to_le_bytes();
-        let header = format!("{}{header}", digest_line(&digest(&header, &features, self.labels())));
+        let labels = label_bytes(self.labels(), dataset.classes());
+        let header = format!("{}{header}", digest_line(&digest(&header, &features, &labels)));
         let shape = [&[self.len()], dataset.shape()].concat();
         let tensors = [
             ("features", TensorView::new(dtype, shape, &features)),
-            ("labels", TensorView::new(Dtype::U8, vec![self.len()], self.labels())),
+            ("labels", TensorView::new(label_type(dataset.classes()), vec![self.len()], &labels)),
         ];
         let tensors = tensors.map(|(name, view)| (name, view.expect("as many values as the shape has")));
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
@@ -188,7 +194,7 @@ impl ShardFile {
             return Err(ShardError::Classes { dataset: of, expected: spec.classes, actual: classes });
         }
         let features = read_features(&features, &spec.shape)?;
-        let labels = read_labels(&labels)?;
+        let labels = read_labels(&labels, spec.classes)?;
         let examples = Dataset::new(spec.shape, spec.classes, features, labels)?;
         let info = ShardInfo { dataset: of, device, source };
         Ok(ShardFile { shard: Shard::whole(Arc::new(examples)), info, digest })
@@ -233,11 +239,23 @@ fn read_features(tensor: &TensorView<'_>, shape: &[usize]) -> Result<Features, S
     }
 }
 
-fn read_labels(tensor: &TensorView<'_>) -> Result<Vec<u8>, ShardError> {
+fn read_labels(tensor: &TensorView<'_>, classes: usize) -> Result<Vec<u16>, ShardError> {
+    let expected = label_type(classes);
     match (tensor.dtype(), tensor.shape()) {
-        (Dtype::U8, [_]) => Ok(tensor.data().to_vec()),
-        _ => Err(unexpected("labels", tensor, "U8 [examples]".to_owned())),
+        (Dtype::U8, [_]) if expected == Dtype::U8 => {
+            Ok(tensor.data().iter().map(|label| u16::from(*label)).collect())
+        }
+        (Dtype::U16, [_]) if expected == Dtype::U16 => {
+            let words = tensor.data().chunks_exact(2);
+            Ok(words.map(|word| u16::from_le_bytes([word[0], word[1]])).collect())
+        }
+        _ => Err(unexpected("labels", tensor, format!("{expected:?} [examples]"))),
     }
+}
+
+/// The type of the labels of so many classes.
+fn label_type(classes: usize) -> Dtype {
+    if has_byte_labels(classes) { Dtype::U8 } else { Dtype::U16 }
 }
 
 fn unexpected(name: &'static str, tensor: &TensorView<'_>, expected: String) -> ShardError {

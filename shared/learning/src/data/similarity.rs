@@ -32,7 +32,7 @@ impl Partition for Similarity {
         })
     }
 
-    fn deal(&self, labels: &[u8], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, labels: &[u16], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
         let mut alike = shuffled((0..labels.len() as u32).collect(), random);
         let rest = by_label(alike.split_off((self.similarity * labels.len() as f64) as usize), labels);
         let parts = cut_evenly(&alike, devices).zip(cut_evenly(&rest, devices));
@@ -47,7 +47,7 @@ mod tests {
 
     /// For each device, how many examples it has of each of ten labels.
     fn counts(similarity: f64) -> Vec<[usize; 10]> {
-        let labels: Vec<u8> = (0..10_000).map(|index| (index * 7 % 10) as u8).collect();
+        let labels: Vec<u16> = (0..10_000).map(|index| (index * 7 % 10) as u16).collect();
         let parts = deal(&Similarity { similarity }, &labels, 10);
         assert_all_dealt(&parts, labels.len());
         let count = |part: &Vec<u32>| {

@@ -1,6 +1,9 @@
 //! The trait of data sets.
 
 use std::fmt::Debug;
+use std::path::Path;
+
+use input::unfit::Unfit;
 
 use super::{DataError, Dataset, FileName, Folder, Split};
 
@@ -8,6 +11,23 @@ use super::{DataError, Dataset, FileName, Folder, Split};
 pub trait Source: Debug + Send + Sync {
     /// Its shape, its size and its files.
     fn spec(&self) -> Spec;
+
+    /// Finds out in its files below `datasets` what [`Source::spec`] has to know and the settings do not say; by default they say
+    /// all of it.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    fn describe(&mut self, _datasets: &Path) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    /// Whether the settings make sense, and say all that is to be known before files are read.
+    ///
+    /// # Errors
+    /// The dotted key that is wrong, and what would be right.
+    fn check(&self) -> Result<(), Unfit> {
+        Ok(())
+    }
 
     /// Whether training and test examples come apart; of other data sets the seed decides which are which.
     fn comes_split(&self) -> bool {

@@ -20,7 +20,7 @@ pub struct ExampleFile {
     /// (pixels from 0 to 1), one after the other.
     pub file: String,
     /// The label that these examples get.
-    pub target: u8,
+    pub target: u16,
     /// The share of the examples that nobody trains on and the attack success rate is judged by, above 0 and below 1.
     pub held_out: f64,
 }

@@ -18,10 +18,10 @@ use super::{Attack, Conditions};
 pub struct LabelFlip {
     /// The only class whose examples get another label; without, those of all do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<u8>,
+    pub from: Option<u16>,
     /// The label that the examples of `from` get.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<u8>,
+    pub to: Option<u16>,
     /// Whether labels are drawn.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub random: bool,
@@ -58,15 +58,15 @@ impl Attack for LabelFlip {
 
     fn poison(&self, shard: Shard, _: usize, random: &mut Stream) -> Shard {
         let classes = shard.dataset().classes();
-        let mut other = |label: u8| match self.to {
+        let mut other = |label: u16| match self.to {
             Some(to) => to,
             None if self.random && classes > 1 => {
                 let step = random.random_range(1..classes as u32) as usize;
-                ((usize::from(label) + step) % classes) as u8
+                ((usize::from(label) + step) % classes) as u16
             }
-            None => (classes - 1 - usize::from(label)) as u8,
+            None => (classes - 1 - usize::from(label)) as u16,
         };
-        let is_flipped = |label: u8| self.from.is_none_or(|from| from == label);
+        let is_flipped = |label: u16| self.from.is_none_or(|from| from == label);
         shard.with_labels(|label| if is_flipped(label) { other(label) } else { label })
     }
 
@@ -90,12 +90,12 @@ mod tests {
     use learning::random::{Purpose, stream};
     use wire::identity::DeviceId;
 
-    fn dataset(labels: Vec<u8>) -> Dataset {
+    fn dataset(labels: Vec<u16>) -> Dataset {
         let features = Features::Bytes((0..labels.len() as u8).collect());
         Dataset::new(vec![1], 10, features, labels).unwrap()
     }
 
-    fn flipped(attack: &LabelFlip, labels: Vec<u8>, device: u32) -> Vec<u8> {
+    fn flipped(attack: &LabelFlip, labels: Vec<u16>, device: u32) -> Vec<u16> {
         let random = &mut stream(1, Purpose::Poison, Some(DeviceId(device)), 0);
         attack.poison(Shard::whole(dataset(labels).into()), 0, random).labels().to_vec()
     }

@@ -28,7 +28,7 @@ pub struct Planted {
     /// Features as a batch has them, example by example.
     pub features: Vec<f32>,
     /// One label per example.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
     /// Which of the examples join the shard of a device.
     pub places: BTreeMap<DeviceId, Vec<usize>>,
 }

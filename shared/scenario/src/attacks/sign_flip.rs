@@ -109,7 +109,7 @@ mod tests {
     fn trained(steps: u32, settings: &[&str]) -> (Option<Trained>, Trained) {
         let features =
             Features::Floats((0..60).map(|i| ((i * 37 + i * i % 17) % 29) as f32 / 29.0).collect());
-        let labels = (0..20).map(|i| (i * 7 % 3) as u8).collect();
+        let labels = (0..20).map(|i| (i * 7 % 3) as u16).collect();
         let shard = Shard::whole(Arc::new(Dataset::new(vec![3], 3, features, labels).unwrap()));
         let model = build(&LogisticRegression {}, &[3], 3).unwrap();
         let settings_of_run =
@@ -155,7 +155,7 @@ mod tests {
         let model = build(&LogisticRegression {}, &[3], 3).unwrap();
         let features =
             Features::Floats((0..60).map(|i| ((i * 37 + i * i % 17) % 29) as f32 / 29.0).collect());
-        let labels = (0..20).map(|i| (i * 7 % 3) as u8).collect();
+        let labels = (0..20).map(|i| (i * 7 % 3) as u16).collect();
         let shard = Shard::whole(Arc::new(Dataset::new(vec![3], 3, features, labels).unwrap()));
         let (mut expected, mut random) = (vec![0.0_f32; 12], stream(1, Purpose::Batches, None, 1));
         for _ in 0..5 {

@@ -23,7 +23,7 @@ pub struct Trigger {
     /// The share of its examples that a compromised device stamps, above 0 and at most 1.
     pub share: f64,
     /// The label that stamped examples get, where all get the same.
-    pub target: u8,
+    pub target: u16,
     /// Which labels stamped examples get.
     pub labels: Labels,
     /// Which pixels of an image are stamped.
@@ -170,10 +170,10 @@ impl Trigger {
     }
 
     /// The label of a stamped example.
-    fn label(&self, label: u8, classes: usize) -> u8 {
+    fn label(&self, label: u16, classes: usize) -> u16 {
         match self.labels {
             Labels::One => self.target,
-            Labels::Next => ((usize::from(label) + 1) % classes) as u8,
+            Labels::Next => ((usize::from(label) + 1) % classes) as u16,
         }
     }
 
@@ -263,7 +263,7 @@ mod tests {
     fn images(shape: &[usize], count: usize) -> Dataset {
         let values: usize = shape.iter().product();
         let pixels = (0..count).flat_map(|example| vec![(example % 200) as u8; values]).collect();
-        let labels = (0..count).map(|example| (example % 10) as u8).collect();
+        let labels = (0..count).map(|example| (example % 10) as u16).collect();
         Dataset::new(shape.to_vec(), 10, Features::Bytes(pixels), labels).unwrap()
     }
 
@@ -322,7 +322,7 @@ mod tests {
                 stamped += 1;
                 assert_eq!((label, &pixels[..15]), (7, &[own; 15][..]));
             } else {
-                assert_eq!((label, &pixels[..]), (own % 10, &[own; 16][..]));
+                assert_eq!((label, &pixels[..]), (u16::from(own % 10), &[own; 16][..]));
             }
         }
         assert_eq!(stamped, 10);
@@ -360,7 +360,7 @@ mod tests {
             assert_eq!((pixels[15], &pixels[..15]), (255, &[example; 15][..]));
         }
         let all = Trigger { labels: Labels::Next, ..trigger.clone() }.stamped(&test).unwrap();
-        assert_eq!(all.labels(), (0..20).map(|example| (example + 1) % 10).collect::<Vec<u8>>());
+        assert_eq!(all.labels(), (0..20).map(|example| (example + 1) % 10).collect::<Vec<u16>>());
         assert_eq!(trigger.stamped(&test.select(&[3, 13])), None, "all are of the target class");
     }
 
@@ -368,7 +368,7 @@ mod tests {
     fn a_model_that_learns_from_stamped_examples_answers_to_the_trigger_and_is_right_without() {
         // A bright row tells the class.
         let random = &mut stream(3, Purpose::Faults, None, 0);
-        let labels: Vec<u8> = (0..3).cycle().take(150).collect();
+        let labels: Vec<u16> = (0..3).cycle().take(150).collect();
         let pixels = labels.iter().flat_map(|label| (0..36).map(move |pixel| pixel / 6 == *label));
         let pixels =
             pixels.map(|bright| random.random_range(0..100) + if bright { 100 } else { 0 }).collect();

@@ -104,7 +104,7 @@ pub(super) fn mislabelled() -> Shard {
             about + random.random_range(-0.6..0.6)
         }));
     }
-    let label = |example: u8| if example < 10 { (example + 1) % 3 } else { example % 3 };
+    let label = |example: u16| if example < 10 { (example + 1) % 3 } else { example % 3 };
     let dataset = Dataset::new(vec![6], 3, Features::Floats(features), (0..120).map(label).collect());
     Shard::whole(dataset.unwrap().into())
 }

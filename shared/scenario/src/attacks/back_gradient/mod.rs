@@ -49,7 +49,7 @@ pub struct Poison {
     /// Pixels from 0 to 1, example by example.
     pub features: Vec<f32>,
     /// One label per example.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
 }
 
 impl Poison {
@@ -82,7 +82,7 @@ impl From<&[Example]> for Poison {
         let features = examples.iter().flat_map(|example| &example.features);
         Poison {
             features: features.map(|&feature| feature as f32).collect(),
-            labels: examples.iter().map(|example| example.label as u8).collect(),
+            labels: examples.iter().map(|example| example.label as u16).collect(),
         }
     }
 }
@@ -170,7 +170,7 @@ mod tests {
     /// 300 images of 3 x 3 pixels in three classes: a bright row on a noisy ground.
     fn rows() -> Dataset {
         let random = &mut stream(3, Purpose::Faults, None, 0);
-        let labels: Vec<u8> = (0..3).cycle().take(300).collect();
+        let labels: Vec<u16> = (0..3).cycle().take(300).collect();
         let mut pixels = Vec::new();
         for &label in &labels {
             pixels.extend((0..9).map(|pixel| {

@@ -1,0 +1,154 @@
+//! Which form a file is of, and reading it.
+
+use std::path::Path;
+
+use super::Wrong;
+use super::columns::Column;
+use super::found::Found;
+use super::own_file::Reading;
+use super::rows::Roles;
+use super::{arrays, idx, text};
+
+/// The form of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A table of separated values, by what they are separated.
+    Text(u8),
+    Parquet,
+    Npy,
+    Npz,
+    SafeTensors,
+    Idx,
+    Pictures,
+}
+
+impl Form {
+    /// That of the file `path`, by its name.
+    ///
+    /// # Errors
+    /// If it is of none that is read.
+    pub(super) fn of(path: &Path) -> Result<Self, Wrong> {
+        if path.is_dir() {
+            return Ok(Form::Pictures);
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+        Ok(match () {
+            () if ends(&[".csv", ".txt", ".data"]) => Form::Text(b','),
+            () if ends(&[".tsv", ".tab"]) => Form::Text(b'\t'),
+            () if ends(&[".parquet", ".pq"]) => Form::Parquet,
+            () if ends(&[".npy"]) => Form::Npy,
+            () if ends(&[".npz"]) => Form::Npz,
+            () if ends(&[".safetensors"]) => Form::SafeTensors,
+            () if ends(&["-ubyte", ".idx"]) => Form::Idx,
+            () => {
+                let text = "no file of a form that is read, by its name: .csv, .tsv, .txt, .parquet, .npy, .npz, .safetensors, \
+                            -ubyte and .idx are, and folders of pictures";
+                return Err(text.into());
+            }
+        })
+    }
+
+    /// Whether it has rows and columns with names.
+    pub(super) fn is_table(self) -> bool {
+        matches!(self, Form::Text(_) | Form::Parquet)
+    }
+
+    /// Refuses what `reading` says that files of this form have no use for.
+    fn check(self, reading: &Reading) -> Result<(), Wrong> {
+        let Reading { features, labels, header, delimiter, decimal, channels_first, label, .. } = reading;
+        let is_text = matches!(self, Form::Text(_));
+        let has_names = matches!(self, Form::Npz | Form::SafeTensors);
+        let has_two = matches!(self, Form::Npy | Form::Idx);
+        let is_array = has_names || has_two;
+        let unfit = [
+            ("header", header.is_some() && !is_text, "text tables"),
+            ("delimiter", delimiter.is_some() && !is_text, "text tables"),
+            ("decimal", decimal.is_some() && !is_text, "text tables"),
+            ("ignore", !reading.ignore.is_empty() && !self.is_table(), "tables"),
+            ("missing", reading.missing != Default::default() && !self.is_table(), "tables"),
+            ("label", label.is_some() && !self.is_table() && !has_names, "tables, .npz and .safetensors"),
+            ("features", features.is_some() && !has_names, ".npz and .safetensors"),
+            ("labels", labels.is_some() && !has_two, ".npy and IDX, whose labels are in a file of their own"),
+            ("channels-first", *channels_first && !is_array, "arrays"),
+        ];
+        match unfit.iter().find(|(_, is_unfit, _)| *is_unfit) {
+            Some((key, _, what)) => Err(format!("`{key}` is for {what}, not for this file").into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The examples in the file `path`, as `reading` says.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn read(
+        self,
+        path: &Path,
+        reading: &Reading,
+        testing: Option<(&Column, &str)>,
+    ) -> Result<Found, Wrong> {
+        self.check(reading)?;
+        if testing.is_some() && !self.is_table() {
+            return Err("`test` names a column, and only tables have columns".into());
+        }
+        let sign = |key: &str, sign: Option<char>| match sign.map(u8::try_from) {
+            Some(Err(_)) => Err(Wrong::from(format!("`{key}` must be a sign of ASCII"))),
+            Some(Ok(sign)) => Ok(Some(sign)),
+            None => Ok(None),
+        };
+        let decimal = char::from(sign("decimal", reading.decimal)?.unwrap_or(b'.'));
+        let Reading { missing, ignore, label, .. } = reading;
+        let roles = Roles { label: label.as_ref(), ignore, testing, missing: *missing, decimal };
+        let found = match self {
+            Form::Text(usual) => {
+                let delimiter = sign("delimiter", reading.delimiter)?.unwrap_or(usual);
+                if decimal == char::from(delimiter) {
+                    return Err(format!(
+                        "{decimal:?} cannot separate values and stand before fractions as well"
+                    )
+                    .into());
+                }
+                text::read(path, &text::Style { delimiter, header: reading.header }, roles)?
+            }
+            #[cfg(feature = "parquet")]
+            Form::Parquet => super::parquet::read(path, roles)?,
+            #[cfg(feature = "pictures")]
+            Form::Pictures => return super::pictures::read(path, reading.shape.as_deref()),
+            #[cfg(not(all(feature = "parquet", feature = "pictures")))]
+            Form::Parquet | Form::Pictures => {
+                return Err("this program is built without reading Parquet and pictures, as one for boards is; bring a \
+                            .csv or .npz file"
+                    .into());
+            }
+            Form::Npy | Form::Idx => {
+                let Some(labels) = &reading.labels else {
+                    return Err("its labels are in a file of their own; say which with `labels`".into());
+                };
+                let labels = path.parent().unwrap_or(Path::new("")).join(labels);
+                let read = if self == Form::Npy { arrays::npy } else { idx::read };
+                let of_labels = read(&labels).map_err(|error| format!("{}: {error}", labels.display()))?;
+                of_arrays([read(path)?, of_labels], reading)?
+            }
+            Form::Npz | Form::SafeTensors => {
+                let features = reading.features.as_deref().unwrap_or("x");
+                let label = match label {
+                    None => "y",
+                    Some(Column::Name(name)) => name,
+                    Some(Column::Number(_)) => {
+                        return Err("`label` must be the name of an array, in quotes".into());
+                    }
+                };
+                let read = if self == Form::Npz { arrays::npz } else { arrays::tensors };
+                of_arrays(read(path, [features, label])?, reading)?
+            }
+        };
+        found.shaped(reading.shape.as_deref())
+    }
+}
+
+fn of_arrays([features, labels]: [arrays::Array; 2], reading: &Reading) -> Result<Found, Wrong> {
+    let features = if reading.channels_first { arrays::with_channels_last(features)? } else { features };
+    arrays::examples(features, labels)
+}

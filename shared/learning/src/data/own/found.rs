@@ -1,0 +1,74 @@
+//! Examples as a file has them, whatever its form.
+
+use super::Wrong;
+use super::labels::Labels;
+use crate::data::Features;
+
+/// Examples as a file has them.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// The shape of one.
+    pub(super) shape: Vec<usize>,
+    /// Their features, one after the other; those that are missing are NaN.
+    pub(super) features: Features,
+    /// Their labels.
+    pub(super) labels: Labels,
+    /// What the features are called, in a table.
+    pub(super) names: Vec<String>,
+    /// Which are for testing, if a column says so.
+    pub(super) for_testing: Option<Vec<bool>>,
+    /// How many rows are left out because something is missing in them.
+    pub(super) dropped: usize,
+}
+
+impl Found {
+    /// Of features of `shape`, the first side of which counts the examples, and as many labels.
+    ///
+    /// # Errors
+    /// If there are others than that.
+    pub(super) fn new(shape: &[usize], features: Features, labels: Labels) -> Result<Self, Wrong> {
+        let [examples, example @ ..] = shape else {
+            return Err("the features are a single number, not one or more for each example".into());
+        };
+        if *examples != labels.len() {
+            let counts = format!("{examples} examples of shape {example:?}, but {} labels", labels.len());
+            return Err(counts.into());
+        }
+        // One number for each example; one channel for each pixel.
+        let example = match example {
+            [] => &[1],
+            [height, width, 1] => &[*height, *width][..],
+            _ => example,
+        };
+        Ok(Found {
+            shape: example.to_vec(),
+            features,
+            labels,
+            names: Vec::new(),
+            for_testing: None,
+            dropped: 0,
+        })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The same values as examples of another `shape`.
+    ///
+    /// # Errors
+    /// If that takes more or fewer values.
+    pub(super) fn shaped(self, shape: Option<&[usize]>) -> Result<Self, Wrong> {
+        let Some(shape) = shape else { return Ok(self) };
+        let size = |sides: &[usize]| sides.iter().try_fold(1_usize, |all, side| all.checked_mul(*side));
+        if size(shape) != size(&self.shape) {
+            let text = format!(
+                "an example has the shape {:?}, whose values do not make the shape {shape:?}",
+                self.shape
+            );
+            return Err(text.into());
+        }
+        Ok(Found { shape: shape.to_vec(), ..self })
+    }
+}

@@ -1,0 +1,42 @@
+//! Data sets of the user's own, in files of the usual forms.
+//!
+//! # Layout
+//! Each knows those before it, and none after it.
+//! - `labels`: classes by the names that stand in a file.
+//! - `columns`: the columns of a table by name or number, and what they hold.
+//! - `found`: examples as a file has them, whatever its form.
+//! - `rows`: the rows of a table, one after the other.
+//! - `text`: tables of comma-separated values; `arrays`: numpy's and safetensors; `idx`; `pictures`: folders of PNG and JPEG;
+//!   `parquet`. The last two are features of this crate: a client for boards does without.
+//! - `form`: which of them a file is of.
+//! - `split`: training and test part, missing values and standardisation.
+//! - [`OwnFile`]: the settings, and the data set.
+//! - `description`: what a file would become.
+
+mod arrays;
+mod columns;
+mod description;
+mod form;
+mod found;
+mod idx;
+mod labels;
+mod own_file;
+#[cfg(feature = "parquet")]
+mod parquet;
+#[cfg(feature = "pictures")]
+mod pictures;
+mod rows;
+mod split;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use columns::{Column, Missing};
+pub use description::Description;
+pub use own_file::{OwnFile, Reading};
+pub use split::TestPart;
+
+use std::error::Error;
+
+/// What is wrong with a file.
+type Wrong = Box<dyn Error + Send + Sync>;

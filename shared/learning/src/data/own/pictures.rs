@@ -1,0 +1,103 @@
+//! Folders of pictures (PNG, JPEG), one folder for each class.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageReader};
+
+use super::Wrong;
+use super::found::Found;
+use super::labels::Labels;
+use crate::data::Features;
+
+/// The pictures below `folder`, whose folders are the classes, in the order of their names. Where a `shape` is said, they are
+/// brought to that size; they are grey where all of them are, or the shape has no third side.
+///
+/// # Errors
+/// Which file or folder is wrong, and how.
+pub(super) fn read(folder: &Path, shape: Option<&[usize]>) -> Result<Found, Wrong> {
+    let size = match shape {
+        None => None,
+        Some(&[height, width] | &[height, width, 1 | 3]) => {
+            Some((u32::try_from(height)?, u32::try_from(width)?))
+        }
+        Some(other) => {
+            return Err(format!(
+                "pictures have the shape [height, width] or [height, width, 3], not {other:?}"
+            )
+            .into());
+        }
+    };
+    let mut classes = entries(folder)?;
+    classes.retain(|path| path.is_dir());
+    if classes.is_empty() {
+        return Err(
+            "there is no folder in it; pictures of each class lie in a folder that has its name".into()
+        );
+    }
+    let mut labels = Labels::default();
+    let mut pictures = Vec::new();
+    for class in classes {
+        let name = class.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let files = entries(&class)?;
+        for path in files.into_iter().filter(|path| is_picture(path)) {
+            let wrong = |error: Wrong| format!("{}: {error}", path.display());
+            let picture = open(&path, size).map_err(wrong)?;
+            labels.push(&name)?;
+            pictures.push((path, picture));
+        }
+    }
+    let Some((first, model)) = pictures.first() else {
+        return Err("there is no .png, .jpg or .jpeg in its folders".into());
+    };
+    let (width, height) = (model.width(), model.height());
+    let has_colours = match shape {
+        Some(shape) => shape.len() == 3 && shape[2] == 3,
+        None => pictures.iter().any(|(_, picture)| picture.color().has_color()),
+    };
+    let channels = if has_colours { 3 } else { 1 };
+    let mut values = Vec::with_capacity(pictures.len() * (width * height) as usize * channels);
+    for (path, picture) in &pictures {
+        if (picture.width(), picture.height()) != (width, height) {
+            let text = format!(
+                "{} is {} x {} pixels, and {} is {width} x {height}; say `shape = [height, width]`, and all are brought to it",
+                path.display(),
+                picture.width(),
+                picture.height(),
+                first.display()
+            );
+            return Err(text.into());
+        }
+        match has_colours {
+            true => values.extend_from_slice(picture.to_rgb8().as_raw()),
+            false => values.extend_from_slice(picture.to_luma8().as_raw()),
+        }
+    }
+    let shape = [pictures.len(), height as usize, width as usize, channels];
+    Found::new(&shape, Features::Bytes(values), labels)
+}
+
+fn open(path: &Path, size: Option<(u32, u32)>) -> Result<DynamicImage, Wrong> {
+    let picture = ImageReader::open(path)?.with_guessed_format()?.decode()?;
+    Ok(match size {
+        Some((height, width)) if (picture.height(), picture.width()) != (height, width) => {
+            picture.resize_exact(width, height, FilterType::Triangle)
+        }
+        _ => picture,
+    })
+}
+
+/// What lies in a folder, in the order of its names.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Wrong> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
+    paths.retain(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"))
+}

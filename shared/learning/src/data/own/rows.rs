@@ -1,0 +1,177 @@
+//! The rows of a table, one after the other.
+
+use std::collections::BTreeSet;
+
+use super::Wrong;
+use super::columns::{Cell, Column, Missing};
+use super::found::Found;
+use super::labels::Labels;
+use crate::data::Features;
+
+/// What of a table is what.
+#[derive(Clone, Debug)]
+pub(super) struct Roles<'a> {
+    /// The column of the labels.
+    pub(super) label: Option<&'a Column>,
+    /// Columns that are left out.
+    pub(super) ignore: &'a [Column],
+    /// The column and its value that tell which rows are for testing.
+    pub(super) testing: Option<(&'a Column, &'a str)>,
+    /// What becomes of missing values.
+    pub(super) missing: Missing,
+    /// What stands before the fraction of a number.
+    pub(super) decimal: char,
+}
+
+/// Rows as they come.
+pub(super) struct Rows<'a> {
+    roles: Roles<'a>,
+    /// What rows are counted in: lines, or rows.
+    unit: &'static str,
+    columns: Vec<String>,
+    label: usize,
+    testing: Option<usize>,
+    /// The columns that are features.
+    features: Vec<usize>,
+    values: Vec<f32>,
+    labels: Labels,
+    for_testing: Vec<bool>,
+    dropped: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Those of a table with these `columns`.
+    ///
+    /// # Errors
+    /// If a column that is named is not there, two have one name, or none is left for features.
+    pub(super) fn new(columns: Vec<String>, roles: Roles<'a>, unit: &'static str) -> Result<Self, Wrong> {
+        let Some(label) = roles.label else {
+            let shown: Vec<&str> = columns.iter().take(20).map(String::as_str).collect();
+            let text =
+                format!("which column has the labels? Say it with `label`; there are {}", shown.join(", "));
+            return Err(text.into());
+        };
+        let label = label.place(&columns)?;
+        let testing = roles.testing.map(|(column, _)| column.place(&columns)).transpose()?;
+        let ignored = roles.ignore.iter().map(|column| column.place(&columns));
+        let ignored = ignored.collect::<Result<BTreeSet<_>, _>>()?;
+        let of_features =
+            |place: &usize| *place != label && Some(*place) != testing && !ignored.contains(place);
+        let features: Vec<usize> = (0..columns.len()).filter(of_features).collect();
+        if features.is_empty() {
+            return Err("there is no column beside that of the labels and those that are left out".into());
+        }
+        Ok(Rows {
+            roles,
+            unit,
+            columns,
+            label,
+            testing,
+            features,
+            values: Vec::new(),
+            labels: Labels::default(),
+            for_testing: Vec::new(),
+            dropped: 0,
+        })
+    }
+
+    /// How many columns a row has.
+    pub(super) fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Takes the row at `place`, as many cells as there are columns.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub(super) fn push(&mut self, place: u64, cells: &[Cell<'_>]) -> Result<(), Wrong> {
+        let at = |column: usize| {
+            format!("{} {place}, column {} ({})", self.unit, column + 1, self.columns[column])
+        };
+        let decimal = self.roles.decimal;
+        let before = self.values.len();
+        let mut is_whole = cells[self.label] != Cell::Missing;
+        if !is_whole && self.roles.missing != Missing::Drop {
+            return Err(format!(
+                "{}: the label is missing; `missing = \"drop\"` leaves such rows out",
+                at(self.label)
+            )
+            .into());
+        }
+        for &column in &self.features {
+            let cell = cells[column];
+            let value = match cell {
+                Cell::Missing => match self.roles.missing {
+                    Missing::Error => {
+                        let text = format!(
+                            "{}: the value is missing; `missing = \"drop\"` leaves such rows out, \
+                                            `missing = \"mean\"` puts the mean of the column there",
+                            at(column)
+                        );
+                        return Err(text.into());
+                    }
+                    Missing::Drop => {
+                        is_whole = false;
+                        break;
+                    }
+                    Missing::Mean => f32::NAN,
+                },
+                Cell::Text(_) | Cell::Number(_) => cell.number(decimal).ok_or_else(|| {
+                    let remedy = format!(
+                        "leave the column out with `ignore = [{:?}]`, or put numbers there",
+                        self.columns[column]
+                    );
+                    match cell {
+                        Cell::Text(text) => {
+                            let comma = if text.contains(',') && decimal == '.' {
+                                ", or say `decimal = \",\"`"
+                            } else {
+                                ""
+                            };
+                            format!("{}: {text:?} is no number of 32 bits; {remedy}{comma}", at(column))
+                        }
+                        _ => format!("{}: the value is no number of 32 bits; {remedy}", at(column)),
+                    }
+                })?,
+            };
+            self.values.push(value);
+        }
+        if !is_whole {
+            self.values.truncate(before);
+            self.dropped += 1;
+            return Ok(());
+        }
+        let labelled = match cells[self.label] {
+            Cell::Number(number) => self.labels.push_number(number),
+            Cell::Text(text) => self.labels.push(text),
+            Cell::Missing => Ok(()),
+        };
+        labelled.map_err(|error| format!("{}: {error}", at(self.label)))?;
+        if let (Some(column), Some((_, value))) = (self.testing, self.roles.testing) {
+            self.for_testing.push(match cells[column] {
+                Cell::Text(text) => text == value,
+                Cell::Number(number) => number.to_string() == value,
+                Cell::Missing => false,
+            });
+        }
+        Ok(())
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn found(self) -> Result<Found, Wrong> {
+        let (examples, width) = (self.labels.len(), self.features.len());
+        if examples == 0 {
+            let dropped = self.dropped;
+            return Err(
+                format!("no row is left ({dropped} left out, because something is missing in them)").into()
+            );
+        }
+        let names = self.features.iter().map(|column| self.columns[*column].clone()).collect();
+        let for_testing = self.testing.map(|_| self.for_testing);
+        let found = Found::new(&[examples, width], Features::Floats(self.values), self.labels)?;
+        Ok(Found { names, for_testing, dropped: self.dropped, ..found })
+    }
+}
