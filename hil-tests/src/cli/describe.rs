@@ -55,16 +55,16 @@ impl DescribeArgs {
         let file: OwnFile =
             Value::Table(chosen.settings().clone()).try_into().context("settings of a file")?;
         let description = Description::of(&file, &self.file)?;
-        match self.format {
-            Format::Json => link::print(serde_json::to_string(&description)?)?,
+        let text = match self.format {
+            Format::Json => serde_json::to_string(&description)?,
             Format::Table => {
                 let said = Table::from_iter([("dataset".to_owned(), Value::try_from(&chosen)?)]);
-                link::print(format_args!(
-                    "{description}\nin a scenario, with the file in the folder `own` of the data sets\n\n{}",
-                    toml::to_string(&said)?.trim_end()
-                ))?;
+                let said = toml::to_string(&said)?;
+                let place = "in a scenario, with the file in the folder `own` of the data sets";
+                format!("{description}\n{place}\n\n{}", said.trim_end())
             }
-        }
+        };
+        link::print(text)?;
         Ok(Ending::Finished)
     }
 }

@@ -54,3 +54,4 @@ mod telemetry;
 mod tls;
 mod twin;
 mod units;
+mod your_data;

@@ -137,6 +137,10 @@ impl Catalogue {
         datasets.add::<data::FashionMnist>("fashion-mnist");
         datasets.add::<data::ChMnist>("ch-mnist");
         datasets.add::<data::BreastCancer>("breast-cancer");
+        datasets.add::<data::Cifar10>("cifar-10");
+        datasets.add::<data::Cifar100>("cifar-100");
+        datasets.add::<data::Emnist>("emnist");
+        datasets.add::<data::UciHar>("uci-har");
         datasets.add::<data::OwnFile>("file");
 
         let mut partitions = Registry::<dyn data::Partition>::new(
