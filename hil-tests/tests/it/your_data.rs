@@ -50,7 +50,7 @@ fn a_table_of_ones_own_is_trained_on_with_ten_lines_on_every_bench() {
     let digests = ["software", "processes", "batched"].map(|bench| {
         run(hil_run(folder.path(), bench, &[])).succeeded();
         let summary = summary(&folder.path().join(bench));
-        assert!(summary.testing_error < 0.1, "{bench}: {}", summary.testing_error);
+        assert!(summary.final_test_error.is_some_and(|error| error < 0.2), "{bench}: {summary:?}");
         summary.model_sha256
     });
     assert_eq!(digests[0], digests[1]);
@@ -71,11 +71,14 @@ fn a_wrong_table_is_named_with_line_and_column_before_anything_begins() {
     let folder = folder();
     let complains = |settings: &[&str], parts: &[&str]| {
         let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", *setting]).collect();
-        run(hil_run(folder.path(), "software", &settings)).complains(1, parts);
+        run(hil_run(folder.path(), "software", &settings)).complains(2, parts);
         assert!(!folder.path().join("software").exists());
     };
     complains(&["dataset.file=wheat.csv"], &["own/wheat.csv: file not found", "--datasets"]);
-    complains(&["dataset.label=stem-height"], &["no class but a measurement", "no regression"]);
+    complains(
+        &["dataset.label=stem-height", "dataset.ignore=[\"plot\", \"species\"]"],
+        &["no class but a measurement", "no regression"],
+    );
     complains(&["dataset.label=colour"], &["there is no column \"colour\"; the 5 columns are leaf-length"]);
     complains(&["dataset.kind=file", "dataset.sheet=1"], &["the data set `file` has no `sheet`"]);
     complains(&["dataset.test=\"share\""], &["own/share: no file of a form that is read"]);
@@ -83,7 +86,7 @@ fn a_wrong_table_is_named_with_line_and_column_before_anything_begins() {
     let table = folder.path().join("datasets/own/plants.csv");
     fs::write(&table, plants().replacen("\r\n", "\r\n1,tall,3,a,setosa\r\n", 1)).unwrap();
     let place = "own/plants.csv: line 2, column 2 (leaf-width): \"tall\" is no number";
-    complains(&[], &["plants.toml: line 2: ", place, "ignore = [\"leaf-width\"]"]);
+    complains(&[], &["plants.toml:2: ", place, "ignore = [\"leaf-width\"]"]);
 }
 
 #[test]

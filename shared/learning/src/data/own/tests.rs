@@ -139,6 +139,8 @@ fn missing_values_are_an_error_or_left_out_or_the_mean_of_the_training_part() {
 #[test]
 fn what_is_wrong_with_a_table_is_said_with_line_and_column() {
     let refused = |content: &str, settings: &str| table(content, settings).unwrap_err();
+    let windows = refused("a,y\r\n1,x\r\n\r\nred,z\r\n", "label = \"y\"");
+    assert!(windows.starts_with("t.csv: line 4, column 1 (a): \"red\""), "{windows}");
     for (content, settings, expected) in [
         (
             "a,y\n1,x\nred,z\n",

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord};
+use csv::{ReaderBuilder, StringRecord, Terminator};
 use flate2::bufread::MultiGzDecoder;
 
 use super::Wrong;
@@ -44,8 +44,13 @@ pub(super) fn read_from(mut text: impl BufRead, style: &Style, roles: Roles<'_>)
     if start.starts_with(b"\xef\xbb\xbf") {
         text.consume(3);
     }
-    let mut reader =
-        ReaderBuilder::new().has_headers(false).flexible(true).delimiter(style.delimiter).from_reader(text);
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(style.delimiter)
+        // What ends lines on Windows is taken off with other white space: the reader would count such lines from 0.
+        .terminator(Terminator::Any(b'\n'))
+        .from_reader(text);
     let mut record = StringRecord::new();
     if !next(&mut reader, &mut record)? {
         return Err("it is empty".into());
@@ -83,15 +88,21 @@ pub(super) fn read_from(mut text: impl BufRead, style: &Style, roles: Roles<'_>)
     rows.found()
 }
 
-/// Reads the next line, if there is one.
+/// Reads the next line that is not empty, if there is one.
 fn next(reader: &mut csv::Reader<impl Read>, record: &mut StringRecord) -> Result<bool, Wrong> {
-    reader.read_record(record).map_err(|error| match error.kind() {
+    let wrong = |error: csv::Error| match error.kind() {
         csv::ErrorKind::Utf8 { pos, .. } => {
             let line = pos.as_ref().map_or(1, csv::Position::line);
             format!("line {line} is not text in UTF-8; is it a table of separated values?").into()
         }
         _ => Wrong::from(error),
-    })
+    };
+    loop {
+        let is_there = reader.read_record(record).map_err(wrong)?;
+        if !is_there || record.len() > 1 || record.iter().any(|value| !value.trim().is_empty()) {
+            return Ok(is_there);
+        }
+    }
 }
 
 /// Whether a line is one of names: one of its values beside the label is neither a number nor missing.
