@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use scenario::ScenarioError;
+use scenario::{NotAllowed, ScenarioError};
 use scenario::catalogue::Catalogue;
 
 use crate::client::{self, Ending};
@@ -37,7 +37,8 @@ pub fn main(catalogue: &Catalogue) -> ExitCode {
         Ok(Ending::Interrupted) => ExitCode::from(link::INTERRUPTED),
         Err(error) => {
             let said = link::advised(error.as_ref());
-            fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &said)
+            let usage = error.is::<ScenarioError>() || error.is::<NotAllowed>();
+            fail(if usage { 2 } else { 1 }, &said)
         }
     }
 }

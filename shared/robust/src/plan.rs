@@ -1,5 +1,7 @@
 //! What a rule asks to be computed of an update matrix.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::{Byzantine, Combination, Geometry, Round, Rule, RuleError};
@@ -29,6 +31,13 @@ pub enum Plan {
         statistic: Statistic,
         /// What it is taken of: at least one.
         combinations: Vec<Combination>,
+    },
+    /// What has been computed elsewhere.
+    Given {
+        /// The aggregate as it is: d values.
+        values: Arc<[f32]>,
+        /// The rows that have a part in it; all if nobody says.
+        used: Option<Vec<usize>>,
     },
 }
 
@@ -71,8 +80,10 @@ impl Plan {
             Plan::Mean { weights: Some(weights) } => {
                 (0..devices).filter(|row| weights.get(*row).is_some_and(|weight| *weight != 0.0)).collect()
             }
-            Plan::Columns { rows: Some(rows), .. } => rows.clone(),
-            Plan::Mean { weights: None } | Plan::Columns { rows: None, .. } => (0..devices).collect(),
+            Plan::Columns { rows: Some(rows), .. } | Plan::Given { used: Some(rows), .. } => rows.clone(),
+            Plan::Mean { weights: None } | Plan::Columns { rows: None, .. } | Plan::Given { used: None, .. } => {
+                (0..devices).collect()
+            }
             Plan::Combination(combination) => combination.used().collect(),
             Plan::ColumnsOf { combinations, .. } => combinations.iter().flat_map(Combination::used).collect(),
         };
@@ -104,6 +115,11 @@ impl Plan {
                     combinations.iter().map(|combination| combination.of_parts(parts)).collect();
                 Plan::ColumnsOf { statistic, combinations }
             }
+            Plan::Given { values, used } => {
+                let used = used.unwrap_or_else(|| (0..parts.len()).collect());
+                let used = used.iter().flat_map(|row| parts[*row].used()).collect();
+                Plan::Given { values, used: Some(used) }
+            }
         }
     }
 
@@ -130,6 +146,10 @@ impl Plan {
             Plan::Combination(combination) => Plan::Combination(with_it(combination)),
             Plan::ColumnsOf { statistic, combinations } => {
                 Plan::ColumnsOf { statistic, combinations: combinations.into_iter().map(with_it).collect() }
+            }
+            Plan::Given { values, used } => {
+                let used = used.unwrap_or_else(|| (0..devices - 1).collect());
+                Plan::Given { values, used: Some(used.into_iter().map(among_all).collect()) }
             }
         }
     }
@@ -164,7 +184,10 @@ impl LeaveOneOutPlan {
         rule.check(devices.saturating_sub(1), byzantine)?;
         let plan = |left_out| rule.plan(&Round::without(geometry, byzantine, left_out));
         // Kept with their errors so far: to take them out takes as long as to make most plans.
-        let plans: Vec<_> = (0..devices).into_par_iter().map(plan).collect();
+        let plans: Vec<_> = match rule.in_turn() {
+            false => (0..devices).into_par_iter().map(plan).collect(),
+            true => (0..devices).map(plan).collect(),
+        };
         match statistic_of_all(&plans) {
             Some(Statistic::Median) => return Ok(LeaveOneOutPlan::Median),
             Some(Statistic::TrimmedMean { trim }) => return Ok(LeaveOneOutPlan::TrimmedMean { trim }),
