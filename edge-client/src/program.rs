@@ -8,8 +8,8 @@ use scenario::catalogue::Catalogue;
 use crate::client::{self, Ending};
 use crate::config::Cli;
 
-/// Threads of its own at most: of the link, the board's sensors, and jobs.
-const THREADS: usize = 8;
+/// Threads of its own at most: of the link, the board's sensors, jobs, and the pipes of another program.
+const THREADS: usize = 11;
 
 /// Runs the program `edge-client` with the rules, stages and attacks of `catalogue`.
 pub fn main(catalogue: &Catalogue) -> ExitCode {

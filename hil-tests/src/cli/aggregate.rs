@@ -58,7 +58,9 @@ impl AggregateArgs {
         let rule = catalogue.rules.choose(&self.rule, settings, &|rule| rule.resolve(self.byzantine));
         let rule = rule.map_err(|misfit| UsageError(misfit.to_string()))?;
         // Whoever names a program here has it run.
-        rule.program().inspect(|program| program.allow());
+        if let Some(program) = rule.program() {
+            program.allow();
+        }
         let matrix = self.models.read()?;
         let examples = self.examples.as_deref().map(|path| vector(path, matrix.devices())).transpose()?;
         let examples: Option<Vec<f64>> = examples.map(|counts| counts.into_iter().map(f64::from).collect());

@@ -87,7 +87,9 @@ impl CraftArgs {
         let rule = catalogue.rules.choose(&self.rule, Table::new(), &|rule| rule.resolve(byzantine));
         let rule = rule.map_err(|misfit| UsageError(misfit.to_string()))?;
         // Whoever names a program here has it run.
-        attack.program().inspect(|program| program.allow());
+        if let Some(program) = attack.program() {
+            program.allow();
+        }
         let (devices, dimension) = (matrix.devices(), matrix.dimension());
         if self.compromised == 0 || self.compromised > devices {
             let what = format!("--compromised {}: give 1 to {devices}, the number of rows", self.compromised);

@@ -66,6 +66,15 @@ fn is_running(file: &Path) -> bool {
 }
 
 #[test]
+fn the_document_shows_the_rule_in_python_as_it_is() {
+    let document = fs::read_to_string(Path::new(EXAMPLES).join("../../docs/your-defense.md")).unwrap();
+    let (_, shown) = document.split_once("```python\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let file = fs::read_to_string(Path::new(EXAMPLES).join("median_rule.py")).unwrap();
+    assert!(file.ends_with(shown), "{shown}");
+}
+
+#[test]
 fn a_rule_in_c_ends_in_the_very_model_of_ours_on_every_bench() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = compiled(folder.path()) else { return };

@@ -38,9 +38,10 @@ impl FromStr for CommandLine {
 
     fn from_str(text: &str) -> Result<Self, NoCommand> {
         let text = text.trim();
-        let words: Option<Vec<String>> = match text.starts_with('[') {
-            true => serde_json::from_str(text).ok(),
-            false => Some(text.split_whitespace().map(ToOwned::to_owned).collect()),
+        let words: Option<Vec<String>> = if text.starts_with('[') {
+            serde_json::from_str(text).ok()
+        } else {
+            Some(text.split_whitespace().map(ToOwned::to_owned).collect())
         };
         let words = words.filter(|words| words.first().is_some_and(|word| !word.is_empty()));
         words.map(CommandLine).ok_or_else(|| NoCommand(text.to_owned()))

@@ -28,7 +28,7 @@ pub enum Fault {
     #[error("says: {0}")]
     Said(String),
     /// It ended before it answered.
-    #[error("ended before it answered, with {status}{}", words_after(.words))]
+    #[error("ended before it answered, with {status}{}", words_after(.words.as_deref()))]
     Ended {
         /// How.
         status: ExitStatus,
@@ -36,13 +36,13 @@ pub enum Fault {
         words: Option<String>,
     },
     /// It closed its standard output, and goes on.
-    #[error("closed its standard output before it answered, and was ended{}", words_after(.words))]
+    #[error("closed its standard output before it answered, and was ended{}", words_after(.words.as_deref()))]
     Closed {
         /// As in [`Fault::Ended`].
         words: Option<String>,
     },
     /// It took longer than it may.
-    #[error("did not answer within {seconds} s and was ended{}; it has as long as its key `seconds` says", words_after(.words))]
+    #[error("did not answer within {seconds} s and was ended{}; it has as long as its key `seconds` says", words_after(.words.as_deref()))]
     TooSlow {
         /// How long it had.
         seconds: u32,
@@ -78,8 +78,8 @@ impl Fault {
     }
 }
 
-fn words_after(words: &Option<String>) -> String {
-    words.as_ref().map_or_else(String::new, |words| format!(": {words}"))
+fn words_after(words: Option<&str>) -> String {
+    words.map_or_else(String::new, |words| format!(": {words}"))
 }
 
 /// `text` as one line of at most so many characters.

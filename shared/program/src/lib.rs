@@ -9,7 +9,7 @@
 //! these is a [`ProgramError`], and the next question starts it anew.
 //!
 //! # Layout
-//! The lowest first: a module knows those before it in this list, and none after it.
+//! The lowest first:
 //!
 //! - [`CommandLine`]: a program with its arguments, as people write it (`command_line`).
 //! - [`Fault`]: what goes wrong (`error`).

@@ -40,3 +40,19 @@ impl Drop for Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_group_is_ended_when_the_pipe_is() {
+        let mut group = Command::new("sh");
+        group.args(["-c", "trap '' TERM; sleep 1000 & wait"]).stdin(Stdio::null());
+        let mut group = group.process_group(0).spawn().unwrap();
+        let mut watch = Watch::over(group.id());
+        // As if this process had ended.
+        drop(watch.0.as_mut().unwrap().stdin.take());
+        assert!(!group.wait().unwrap().success());
+    }
+}

@@ -184,9 +184,10 @@ impl LeaveOneOutPlan {
         rule.check(devices.saturating_sub(1), byzantine)?;
         let plan = |left_out| rule.plan(&Round::without(geometry, byzantine, left_out));
         // Kept with their errors so far: to take them out takes as long as to make most plans.
-        let plans: Vec<_> = match rule.in_turn() {
-            false => (0..devices).into_par_iter().map(plan).collect(),
-            true => (0..devices).map(plan).collect(),
+        let plans: Vec<_> = if rule.in_turn() {
+            (0..devices).map(plan).collect()
+        } else {
+            (0..devices).into_par_iter().map(plan).collect()
         };
         match statistic_of_all(&plans) {
             Some(Statistic::Median) => return Ok(LeaveOneOutPlan::Median),
@@ -224,5 +225,25 @@ fn is_mean_without(plan: &Result<Plan, RuleError>, weights: Option<&[f64]>, row:
             all[..row].iter().chain(&all[row + 1..]).eq(others)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_stays_as_it_is_whatever_rows_it_is_said_to_be_of() {
+        let given = |used: Option<&[usize]>| Plan::Given {
+            values: Arc::from([1.0, 2.0]),
+            used: used.map(<[usize]>::to_vec),
+        };
+        assert_eq!(given(None).used(3), [0, 1, 2]);
+        assert_eq!(given(Some(&[2, 0])).used(3), [0, 2]);
+        assert_eq!(given(Some(&[0, 1])).among_all(1, 3), given(Some(&[0, 2])));
+        assert_eq!(given(None).among_all(0, 3), given(Some(&[1, 2])));
+        let parts = [Combination::of(vec![0.5, 0.5, 0.0]), Combination::row(2, 3)];
+        assert_eq!(given(Some(&[1])).of_parts(&parts), given(Some(&[2])));
+        assert_eq!(given(None).of_parts(&parts).used(3), [0, 1, 2]);
     }
 }

@@ -99,7 +99,7 @@ impl Attack for ProgramAttack {
             columns,
             copy: &|row, from, to| rows.copy(row, from, to),
         };
-        let copy = |_, from: usize, to: &mut [f32]| to.copy_from_slice(&view.global_values[from..][..to.len()]);
+        let copy = |_: usize, from: usize, to: &mut [f32]| to.copy_from_slice(&view.global_values[from..][..to.len()]);
         let global = Numbers { rows: 1, columns, copy: &copy };
         let read = |answer: Answer, file: &SharedFile| crafted(&answer, file, colluders, columns);
         let asked = self.program.host.ask(self.program.terms(), &question, [&updates, &global], read);

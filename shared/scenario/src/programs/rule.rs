@@ -82,7 +82,10 @@ impl Rule for ProgramRule {
                 self.program.terms(),
                 &question,
                 [&updates, &global],
-                |answer: Answer, file| Ok((file.rows(1, columns)?, used(answer, devices)?)),
+                |answer: Answer, file| {
+                    let used = used(answer, devices)?;
+                    Ok((file.rows(1, columns)?, used))
+                },
             );
             asked.map_err(|error| RuleError::Program(error.to_string()))
         })?;
