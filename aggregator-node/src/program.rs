@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use input::toml_file::FileError;
 use link::BrokerOptionsError;
-use scenario::{NotAllowed, ScenarioError};
 use scenario::catalogue::Catalogue;
+use scenario::{NotAllowed, ScenarioError};
 
 use crate::backend::DeviceError;
 #[cfg(feature = "embedded-broker")]

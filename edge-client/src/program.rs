@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use scenario::{NotAllowed, ScenarioError};
 use scenario::catalogue::Catalogue;
+use scenario::{NotAllowed, ScenarioError};
 
 use crate::client::{self, Ending};
 use crate::config::Cli;

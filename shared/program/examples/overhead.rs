@@ -26,7 +26,10 @@ done"#;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = io::stdout();
-    writeln!(out, "| m x d | MB | first question, ms | quickest of others | median | one copy, one thread |")?;
+    writeln!(
+        out,
+        "| m x d | MB | first question, ms | quickest of others | median | one copy, one thread |"
+    )?;
     writeln!(out, "|---|---|---|---|---|---|")?;
     for (rows, columns) in [(20, 310), (100, 7_850), (100, 266_060)] {
         let models: Vec<Vec<f32>> =
@@ -38,7 +41,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             to.iter_mut().zip(values).for_each(|(to, (value, global))| *to = value - global);
         };
         let updates = Numbers { rows, columns, copy: &copy };
-        let copy_global = |_: usize, from: usize, to: &mut [f32]| to.copy_from_slice(&global[from..][..to.len()]);
+        let copy_global =
+            |_: usize, from: usize, to: &mut [f32]| to.copy_from_slice(&global[from..][..to.len()]);
         let the_global = Numbers { rows: 1, columns, copy: &copy_global };
         let (host, command) = (Host::default(), ["sh", "-c", SCRIPT].map(String::from));
         host.allow();
@@ -46,7 +50,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for _ in 0..12 {
             let begun = Instant::now();
             let terms = Terms { command: &command, seconds: 60 };
-            host.ask(terms, &Question { rows }, [&updates, &the_global], |_: Answer, file| file.rows(1, columns))?;
+            host.ask(terms, &Question { rows }, [&updates, &the_global], |_: Answer, file| {
+                file.rows(1, columns)
+            })?;
             times.push(begun.elapsed());
         }
         let first = times.remove(0);

@@ -50,9 +50,8 @@ impl FromStr for CommandLine {
 
 impl fmt::Display for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_plain = |word: &String| {
-            !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control())
-        };
+        let is_plain =
+            |word: &String| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c.is_control());
         if self.0.iter().all(is_plain) && !self.0.first().is_some_and(|word| word.starts_with('[')) {
             return f.write_str(&self.0.join(" "));
         }

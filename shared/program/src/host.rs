@@ -16,6 +16,8 @@ use super::{CommandLine, Fault, Numbers, ProgramError, SharedFile};
 const VERSION: u32 = 1;
 /// Characters of what a program says of itself in its answer.
 const SAID: usize = 300;
+/// Characters of a command that an error repeats: that of a shell may be a whole program.
+const NAMED: usize = 80;
 
 /// Starts a program when it is first asked, and has it go on from question to question.
 ///
@@ -79,7 +81,9 @@ impl Host {
     pub fn end(&self) {
         let State { child, files } = std::mem::take(&mut *self.state());
         drop(files);
-        child.map(Child::part);
+        if let Some(child) = child {
+            child.part();
+        }
     }
 
     /// Asks the program of `terms`, which is started if it is not running. `question` becomes one line, with the paths at which
@@ -116,7 +120,7 @@ impl Host {
             }
             answered
         };
-        asked().map_err(|fault| ProgramError { command: shortened(&command.to_string(), SAID), fault })
+        asked().map_err(|fault| ProgramError { command: shortened(&command.to_string(), NAMED), fault })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -173,7 +177,7 @@ fn answer(
             }
         }
     }
-    info!("starting {command}");
+    info!("starting {}", shortened(&command.to_string(), NAMED));
     running.insert(Child::start(command)?).ask(line.to_vec(), seconds)
 }
 

@@ -140,7 +140,9 @@ mod tests {
             file.rows(rows, columns).unwrap_err().to_string()
         };
         let numbers: Vec<u8> = [1.0_f32, 2.0, f32::NAN, 4.0].iter().flat_map(|it| it.to_le_bytes()).collect();
-        assert!(wrong(&numbers, 1, 5).contains("16 bytes to `answer`, where 1 x 5 numbers of 4 bytes take 20"));
+        assert!(
+            wrong(&numbers, 1, 5).contains("16 bytes to `answer`, where 1 x 5 numbers of 4 bytes take 20")
+        );
         assert!(wrong(&numbers, 1, 3).contains("16 bytes"));
         assert!(wrong(&[], 1, 1).contains("0 bytes"));
         assert!(wrong(&numbers, 2, 2).contains("number 0 of row 1 is NaN"));

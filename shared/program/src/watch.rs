@@ -24,7 +24,9 @@ impl Watch {
         // Ctrl-C is not for it.
         let started = shell.process_group(0).spawn();
         if let Err(error) = &started {
-            warn!("no shell watches over process {group}, which may go on if this program is killed: {error}");
+            warn!(
+                "no shell watches over process {group}, which may go on if this program is killed: {error}"
+            );
         }
         Watch(started.ok())
     }

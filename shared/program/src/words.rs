@@ -16,6 +16,8 @@ const LINE: u64 = 2 << 10;
 const LOGGED: u32 = 200;
 /// Characters of the last words.
 const LAST: usize = 300;
+/// Characters of the program's name in the log.
+const NAME: usize = 40;
 
 /// What a program says, heard by a thread of its own.
 pub(crate) struct Words {
@@ -33,7 +35,7 @@ struct Heard {
 impl Words {
     /// Hears what the program called `name` says by `stderr`.
     pub(crate) fn hear(name: &str, stderr: impl Read + Send + 'static) -> io::Result<Self> {
-        let (heard, name) = (Arc::<Heard>::default(), shortened(name, LAST));
+        let (heard, name) = (Arc::<Heard>::default(), shortened(name, NAME));
         let hears = heard.clone();
         let thread = thread::Builder::new().spawn(move || listen(&name, stderr, &hears))?;
         Ok(Words { heard, thread })

@@ -81,9 +81,9 @@ impl Plan {
                 (0..devices).filter(|row| weights.get(*row).is_some_and(|weight| *weight != 0.0)).collect()
             }
             Plan::Columns { rows: Some(rows), .. } | Plan::Given { used: Some(rows), .. } => rows.clone(),
-            Plan::Mean { weights: None } | Plan::Columns { rows: None, .. } | Plan::Given { used: None, .. } => {
-                (0..devices).collect()
-            }
+            Plan::Mean { weights: None }
+            | Plan::Columns { rows: None, .. }
+            | Plan::Given { used: None, .. } => (0..devices).collect(),
             Plan::Combination(combination) => combination.used().collect(),
             Plan::ColumnsOf { combinations, .. } => combinations.iter().flat_map(Combination::used).collect(),
         };

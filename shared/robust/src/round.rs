@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::kernels::products::{self, product};
 use super::kernels::selection::{Neighbours, Selection};
-use super::{Byzantine, Distances, Form, Gram, RuleError, Rows, State, Updates};
+use super::{Byzantine, Distances, Form, Gram, Rows, RuleError, State, Updates};
 
 /// Measures updates, wherever they are: m models of d values, trained from one model, the origin.
 pub trait Measure: Send + Sync {

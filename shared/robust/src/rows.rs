@@ -2,7 +2,7 @@
 
 use std::iter::zip;
 
-/// How vectors are given: whence their values count.
+/// How vectors are given: from where their values count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// From the model that the round started from.

@@ -130,7 +130,8 @@ mod tests {
     #[test]
     fn only_the_very_command_that_is_allowed_may_run() {
         let scenario = scenario(&["attack.kind=program", "attack.command=[\"python3\", \"it's mine.py\"]"]);
-        let refused = scenario.allow_attack(&commands(&["python3", "python3 mine.py"])).unwrap_err().to_string();
+        let refused =
+            scenario.allow_attack(&commands(&["python3", "python3 mine.py"])).unwrap_err().to_string();
         let advice = r#"the scenario's attack.command names a program that is not allowed here: give --allow-program '["python3","it'\''s mine.py"]', set OUTPOST_ALLOW_PROGRAM, or on a device write `allow-program = ["#;
         assert!(refused.starts_with(advice), "{refused}");
         scenario.allow_attack(&commands(&["a", r#"["python3", "it's mine.py"]"#])).unwrap();

@@ -31,9 +31,7 @@ const WITHOUT_VECTORS: &str = "program";
 fn every_rule_gives_what_its_definition_does() {
     let catalogue = Catalogue::standard();
     let known = catalogue.rules.entries().map(Entry::name).filter(|name| *name != WITHOUT_VECTORS);
-    assert_conforms("rules", known, |name, case| {
-        if name == DRAWN { None } else { off(name, case) }
-    });
+    assert_conforms("rules", known, |name, case| if name == DRAWN { None } else { off(name, case) });
 }
 
 /// By how much a case is missed, if it is.

@@ -53,8 +53,9 @@ impl Script {
         };
         let global = Numbers { rows: 1, columns: 2, copy: &|_, _, to| to.fill(9.0) };
         let terms = Terms { command: &self.command, seconds: self.seconds };
-        let asked =
-            self.host.ask(terms, &Question { columns: 2 }, [&numbers, &global], |_: Answer, file| file.rows(1, 2));
+        let asked = self
+            .host
+            .ask(terms, &Question { columns: 2 }, [&numbers, &global], |_: Answer, file| file.rows(1, 2));
         asked.map_err(|error| {
             assert!(!error.to_string().contains('\n'), "{error}");
             error.fault.to_string()
@@ -174,7 +175,9 @@ fn one_that_says_itself_that_it_cannot_answer_goes_on() {
 #[test]
 fn a_wrong_number_of_numbers_and_what_is_no_number_are_refused() {
     let answers = |bytes: &str| {
-        Script::of(&format!("while read -r line; do printf '{bytes}' > \"$(path answer)\"; echo '{{\"ok\":true}}'; done"))
+        Script::of(&format!(
+            "while read -r line; do printf '{bytes}' > \"$(path answer)\"; echo '{{\"ok\":true}}'; done"
+        ))
     };
     let wrong = answers("abc");
     assert!(wrong.refused().contains("answered wrongly: it wrote 3 bytes"), "{}", wrong.refused());
@@ -231,7 +234,8 @@ fn one_that_does_not_take_its_question_is_ended_as_well() {
 fn one_that_writes_without_end_takes_no_memory_and_is_ended() {
     let line = Script::of("read -r line; exec cat /dev/zero");
     assert_eq!(line.refused(), "answered with a line of more than 4096 KiB and was ended");
-    let lines = Script::of(r#"read -r line; cat "$(path updates)" > "$(path answer)"; exec yes '{"ok":true}'"#);
+    let lines =
+        Script::of(r#"read -r line; cat "$(path updates)" > "$(path answer)"; exec yes '{"ok":true}'"#);
     // The first is an answer; of the others nobody has asked.
     assert_eq!(lines.ask(&[[1.0, 2.0]]).unwrap(), [1.0, 2.0]);
     sleep(Duration::from_millis(100));
@@ -273,7 +277,8 @@ fn at_the_end_it_has_a_moment_to_leave_and_nothing_of_it_is_left() {
     assert_gone(&read(&number));
     assert_gone(&read(&other));
     // One that does not care that nobody asks any more.
-    let stubborn = Script::of(&format!("trap '' TERM HUP INT; echo $$ > {}\n{FIRST_ROW}\nsleep 1000", number.display()));
+    let stubborn =
+        Script::of(&format!("trap '' TERM HUP INT; echo $$ > {}\n{FIRST_ROW}\nsleep 1000", number.display()));
     stubborn.ask(&[[1.0, 2.0]]).unwrap();
     stubborn.host.end();
     assert_gone(&read(&number));

@@ -75,7 +75,8 @@ impl Attack for ProgramAttack {
     }
 
     fn craft(&self, view: &View<'_>, _: &mut State) -> Result<Option<Tensor>, AttackError> {
-        let (known, columns, given) = (self.knowledge.rows(view), view.global_values.len(), self.program.given);
+        let (known, columns, given) =
+            (self.knowledge.rows(view), view.global_values.len(), self.program.given);
         let seed = view.drawn.get(0)?.get(0)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         let is_colluder = |row: &u32| view.colluders.contains(row);
         let question = Question {
@@ -94,12 +95,10 @@ impl Attack for ProgramAttack {
         let models = view.rows(&known)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
         let models: Vec<&[f32]> = models.chunks_exact(columns).collect();
         let rows = Rows::of_models(&models, Some(view.global_values), Form::from(given));
-        let updates = Numbers {
-            rows: known.len(),
-            columns,
-            copy: &|row, from, to| rows.copy(row, from, to),
+        let updates = Numbers { rows: known.len(), columns, copy: &|row, from, to| rows.copy(row, from, to) };
+        let copy = |_: usize, from: usize, to: &mut [f32]| {
+            to.copy_from_slice(&view.global_values[from..][..to.len()])
         };
-        let copy = |_: usize, from: usize, to: &mut [f32]| to.copy_from_slice(&view.global_values[from..][..to.len()]);
         let global = Numbers { rows: 1, columns, copy: &copy };
         let read = |answer: Answer, file: &SharedFile| crafted(&answer, file, colluders, columns);
         let asked = self.program.host.ask(self.program.terms(), &question, [&updates, &global], read);
@@ -117,7 +116,12 @@ impl Attack for ProgramAttack {
     }
 }
 
-fn crafted(answer: &Answer, file: &SharedFile, rows: usize, columns: usize) -> Result<Option<Vec<f32>>, Fault> {
+fn crafted(
+    answer: &Answer,
+    file: &SharedFile,
+    rows: usize,
+    columns: usize,
+) -> Result<Option<Vec<f32>>, Fault> {
     super::is_ok(answer.ok)?;
     if answer.honest { Ok(None) } else { file.rows(rows, columns).map(Some) }
 }
@@ -164,7 +168,9 @@ mod tests {
     fn the_question_says_which_rows_are_of_compromised_devices() {
         let refuses = r#"printf '{"error":"%s"}\n' "$(printf %s "$line" | tr '"' "'")""#;
         let said = sent(&attacked(refuses, &["attack.knowledge=full", "seed=3"])).unwrap_err();
-        for part in ["'do':'craft','round':1,'seed':", "'colluders':[0,2],'selected':100,'updates':", "'rows':3,"] {
+        for part in
+            ["'do':'craft','round':1,'seed':", "'colluders':[0,2],'selected':100,'updates':", "'rows':3,"]
+        {
             assert!(said.contains(part), "{said}");
         }
         let seed = |said: &str| said.split("'seed':").nth(1).unwrap().split(',').next().unwrap().to_owned();

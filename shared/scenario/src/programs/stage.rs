@@ -102,7 +102,9 @@ impl Stage for ProgramStage {
 fn passed(answer: Answer, file: &SharedFile, rows: usize, least: usize) -> Result<Passed, Fault> {
     super::is_ok(answer.ok)?;
     let wrong = |what: String| Err(Fault::Wrong(what));
-    let too_few = |left: usize| format!("it leaves {left} of {rows} rows, and at least {least} must be left: raise `remove`");
+    let too_few = |left: usize| {
+        format!("it leaves {left} of {rows} rows, and at least {least} must be left: raise `remove`")
+    };
     match (answer.remove, answer.places) {
         (Some(_), Some(_)) => wrong("give `remove` or `places`, not both".to_owned()),
         (Some(remove), None) => {
@@ -114,7 +116,9 @@ fn passed(answer: Answer, file: &SharedFile, rows: usize, least: usize) -> Resul
         (None, Some(places)) => {
             super::rows_of("places", &places, rows)?;
             if !places.is_sorted_by(|a, b| a < b) || places.is_empty() {
-                return wrong("`places` must name rows in ascending order, each once, and at least one".to_owned());
+                return wrong(
+                    "`places` must name rows in ascending order, each once, and at least one".to_owned(),
+                );
             }
             if places.len() < least {
                 return wrong(too_few(places.len()));
@@ -168,7 +172,9 @@ mod tests {
     fn rows_are_mixed_by_coefficients() {
         // 1, 0.5 and 0 for the first place, 0, 0 and 1 for the second.
         let weights = r"printf '\000\000\200\077\000\000\000\077\000\000\000\000\000\000\000\000\000\000\000\000\000\000\200\077'";
-        let mixed = pass(&format!("{weights} > \"$(path answer)\"; echo '{{\"ok\":true,\"places\":[0,2]}}'"), 1).unwrap();
+        let mixed =
+            pass(&format!("{weights} > \"$(path answer)\"; echo '{{\"ok\":true,\"places\":[0,2]}}'"), 1)
+                .unwrap();
         let mixture = |place, weights: &[f64]| Mixture { place, of: Combination::of(weights.to_vec()) };
         assert_eq!(mixed, Passed::Mixed(vec![mixture(0, &[1.0, 0.5, 0.0]), mixture(2, &[0.0, 0.0, 1.0])]));
     }
@@ -185,12 +191,18 @@ mod tests {
     #[test]
     fn answers_that_cannot_be_are_refused_and_are_not_laid_to_the_model() {
         for (answer, said) in [
-            ("{\"ok\":true,\"remove\":[0,1]}", "it leaves 1 of 3 rows, and at least 2 must be left: raise `remove`"),
+            (
+                "{\"ok\":true,\"remove\":[0,1]}",
+                "it leaves 1 of 3 rows, and at least 2 must be left: raise `remove`",
+            ),
             ("{\"ok\":true,\"remove\":[3]}", "`remove` names row 3, and there are 3"),
             ("{\"ok\":true,\"places\":[1]}", "it leaves 1 of 3 rows"),
             ("{\"ok\":true,\"places\":[]}", "`places` must name rows in ascending order"),
             ("{\"ok\":true,\"places\":[1,0]}", "`places` must name rows in ascending order"),
-            ("{\"ok\":true,\"places\":[0,1]}", "it wrote 0 bytes to `answer`, where 2 x 3 numbers of 4 bytes take 24"),
+            (
+                "{\"ok\":true,\"places\":[0,1]}",
+                "it wrote 0 bytes to `answer`, where 2 x 3 numbers of 4 bytes take 24",
+            ),
             ("{\"ok\":true,\"places\":[0],\"remove\":[1]}", "give `remove` or `places`, not both"),
         ] {
             let refused = pass(&format!("echo '{answer}'"), 1).unwrap_err();
