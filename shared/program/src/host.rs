@@ -151,8 +151,7 @@ impl Files {
     }
 
     fn asked(&self, question: &impl Serialize) -> io::Result<Vec<u8>> {
-        let [updates, global, answer] =
-            [&self.updates, &self.global, &self.answer].map(|file| SharedFile::path(file));
+        let [updates, global, answer] = [&self.updates, &self.global, &self.answer].map(SharedFile::path);
         let mut line = serde_json::to_vec(&Asked { outpost: VERSION, question, updates, global, answer })?;
         line.push(b'\n');
         Ok(line)

@@ -36,8 +36,8 @@ impl Words {
     /// Hears what the program called `name` says by `stderr`.
     pub(crate) fn hear(name: &str, stderr: impl Read + Send + 'static) -> io::Result<Self> {
         let (heard, name) = (Arc::<Heard>::default(), shortened(name, NAME));
-        let hears = heard.clone();
-        let thread = thread::Builder::new().spawn(move || listen(&name, stderr, &hears))?;
+        let kept = heard.clone();
+        let thread = thread::Builder::new().spawn(move || listen(&name, stderr, &kept))?;
         Ok(Words { heard, thread })
     }
 
