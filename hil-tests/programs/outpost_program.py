@@ -60,7 +60,7 @@ class Question:
     @property
     def global_model(self):
         """The model that the round started from, d numbers."""
-        return numpy.fromfile(self._line["global"], dtype="<f4")
+        return numpy.fromfile(self._line["global"], dtype="<f4", count=self.columns)
 
     @property
     def random(self):

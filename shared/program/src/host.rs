@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::child::{Child, garbage};
 use super::error::shortened;
+use super::shared_file::SharedMatrix;
 use super::{CommandLine, Fault, Numbers, ProgramError, SharedFile};
 
 /// The version of the lines that are exchanged.
@@ -39,8 +40,8 @@ struct State {
 /// Where a program finds its numbers, and leaves its own.
 #[derive(Debug)]
 struct Files {
-    updates: SharedFile,
-    global: SharedFile,
+    updates: SharedMatrix,
+    global: SharedMatrix,
     answer: SharedFile,
 }
 
@@ -137,13 +138,13 @@ impl Drop for Host {
 impl Files {
     fn new() -> io::Result<Self> {
         Ok(Files {
-            updates: SharedFile::new("outpost-updates")?,
-            global: SharedFile::new("outpost-global")?,
+            updates: SharedMatrix::new("outpost-updates")?,
+            global: SharedMatrix::new("outpost-global")?,
             answer: SharedFile::new("outpost-answer")?,
         })
     }
 
-    fn fill(&self, [updates, global]: [&Numbers<'_>; 2]) -> io::Result<()> {
+    fn fill(&mut self, [updates, global]: [&Numbers<'_>; 2]) -> io::Result<()> {
         self.updates.fill(updates)?;
         self.global.fill(global)?;
         // What an earlier answer has left must not be taken for this one's.
@@ -151,7 +152,7 @@ impl Files {
     }
 
     fn asked(&self, question: &impl Serialize) -> io::Result<Vec<u8>> {
-        let [updates, global, answer] = [&self.updates, &self.global, &self.answer].map(SharedFile::path);
+        let (updates, global, answer) = (self.updates.path(), self.global.path(), self.answer.path());
         let mut line = serde_json::to_vec(&Asked { outpost: VERSION, question, updates, global, answer })?;
         line.push(b'\n');
         Ok(line)

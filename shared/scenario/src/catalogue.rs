@@ -35,6 +35,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// What comes with Outpost.
+    #[expect(clippy::too_many_lines, reason = "a list")]
     pub fn standard() -> Self {
         let mut models = Registry::<dyn Architecture>::new("model", "kind", &["kind"]);
         models.add::<models::LogisticRegression>("logistic-regression");

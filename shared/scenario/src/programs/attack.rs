@@ -97,7 +97,7 @@ impl Attack for ProgramAttack {
         let rows = Rows::of_models(&models, Some(view.global_values), Form::from(given));
         let updates = Numbers { rows: known.len(), columns, copy: &|row, from, to| rows.copy(row, from, to) };
         let copy = |_: usize, from: usize, to: &mut [f32]| {
-            to.copy_from_slice(&view.global_values[from..][..to.len()])
+            to.copy_from_slice(&view.global_values[from..][..to.len()]);
         };
         let global = Numbers { rows: 1, columns, copy: &copy };
         let read = |answer: Answer, file: &SharedFile| crafted(&answer, file, colluders, columns);
