@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use link::{BrokerAddress, BrokerOptions};
+use program::CommandLine;
 use wire::Topics;
 use wire::identity::DeviceId;
 
@@ -68,6 +69,10 @@ pub struct Cli {
     /// attack; it is recorded with each round, and without it the record has no word of that
     #[arg(long, value_name = "FILE")]
     pub attack_log: Option<PathBuf>,
+    /// A program with its arguments that may be started where the scenario's rule or a stage names exactly that, as in
+    /// 'python3 mine.py'; words that have blanks as a list in JSON; may be repeated, a line each in the environment
+    #[arg(long, value_name = "COMMAND", env = "OUTPOST_ALLOW_PROGRAM", value_delimiter = '\n')]
+    pub allow_program: Vec<CommandLine>,
     /// What the rules are computed on: cpu, cuda:N for the N-th GPU from 0 on, or auto for the first GPU if there is one
     /// and else the processors; a GPU needs a build with --features cuda (docs/cuda.md)
     #[arg(long, value_name = "DEVICE", env = "OUTPOST_AGGREGATOR_DEVICE", default_value = "cpu")]

@@ -47,6 +47,7 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
     }
     let access = load_access(&cli)?;
     let scenario = Arc::new(catalogue.with_datasets_in(&cli.datasets).load(&cli.scenario, &cli.settings)?);
+    scenario.allow_defense(&cli.allow_program)?;
     let load = |path: &Path| ShardList::load(path, scenario.fleet.devices, &scenario.shard_settings());
     let list = cli.shards.as_deref().map(load).transpose()?;
     let (test, root) = load_data(&scenario, &cli.datasets)?;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use input::toml_file::FileError;
 use link::BrokerOptionsError;
-use scenario::ScenarioError;
 use scenario::catalogue::Catalogue;
+use scenario::{NotAllowed, ScenarioError};
 
 use crate::backend::DeviceError;
 #[cfg(feature = "embedded-broker")]
@@ -55,6 +55,7 @@ pub fn main(catalogue: &Catalogue) -> ExitCode {
             #[cfg(not(feature = "embedded-broker"))]
             let untrusted = false;
             let usage = error.is::<ScenarioError>()
+                || error.is::<NotAllowed>()
                 || error.is::<BrokerOptionsError>()
                 || untrusted
                 || error.is::<FileError>()

@@ -50,6 +50,9 @@ pub async fn run(
         config.scenario.display(),
         scenario.fleet.devices
     );
+    if scenario.attackers().contains(&device) {
+        scenario.allow_attack(&config.allow_program)?;
+    }
     let ShardFile { shard, digest, .. } = load_shard(&config.shard, &scenario, device)?;
     let model = models::build(&*scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
     let identity = Identity {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Arg, Args, Parser};
 use input::toml_file::{self, FileError};
 use link::{BrokerAccess, BrokerAddress, BrokerOptions, BrokerOptionsError};
+use program::CommandLine;
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 use wire::Topics;
@@ -82,6 +83,12 @@ pub struct Settings {
     /// Where momentum that goes on from round to round is kept over a restart, of this device alone [default: nowhere]
     #[arg(long, value_name = "FILE")]
     pub training_memory: Option<PathBuf>,
+    /// A program with its arguments that this device may start where the scenario's attack names exactly that, as in
+    /// 'python3 /opt/mine.py'; words that have blanks as a list in JSON; may be repeated, a line each in the environment
+    /// [default: none]
+    #[arg(long, value_name = "COMMAND", env = "OUTPOST_ALLOW_PROGRAM", value_delimiter = '\n')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_program: Vec<CommandLine>,
 }
 
 /// The settings, complete.
@@ -105,6 +112,8 @@ pub struct Config {
     pub attack_memory: Option<PathBuf>,
     /// Where momentum is kept from round to round.
     pub training_memory: Option<PathBuf>,
+    /// The programs that may be started.
+    pub allow_program: Vec<CommandLine>,
 }
 
 /// A setting that is missing or wrong.
@@ -156,6 +165,7 @@ impl Cli {
             attack_log: settings.attack_log,
             attack_memory: settings.attack_memory,
             training_memory: settings.training_memory,
+            allow_program: settings.allow_program,
         })
     }
 }
@@ -258,9 +268,27 @@ mod tests {
     #[test]
     fn settings_read_back_as_they_were_written() {
         let text = "device = \"device-003\"\nbroker = \"mqtts://h:8883\"\nca = \"a\"\nplain-password = true\n\
-                    keep-alive = 5\npatience = 7\n";
+                    keep-alive = 5\npatience = 7\nallow-program = [\"python3 mine.py\"]\n";
         let settings = Settings::parse("client.toml", text).unwrap();
         assert_eq!(toml::to_string(&settings).unwrap(), text);
+    }
+
+    #[test]
+    fn programs_are_allowed_by_the_file_or_by_flags() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("client.toml");
+        let text = "device = \"device-003\"\nscenario = \"a\"\nshard = \"b\"\nallow-program = [\"a b\", '[\"c d\"]']\n";
+        std::fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap();
+        let words = |config: Config| -> Vec<Vec<String>> {
+            config.allow_program.iter().map(|command| command.words().to_vec()).collect()
+        };
+        assert_eq!(words(resolve(&["--config", path]).unwrap()), [vec!["a", "b"], vec!["c d"]]);
+        let flags = ["--config", path, "--allow-program", "e f", "--allow-program", "g"];
+        assert_eq!(words(resolve(&flags).unwrap()), [vec!["e", "f"], vec!["g"]]);
+        let error = Settings::parse("client.toml", "allow-program = [\"\"]\n").unwrap_err().to_string();
+        assert!(error.starts_with("client.toml:1: ``") && error.contains("no program"), "{error}");
+        assert!(Settings::parse("client.toml", "allow-program = \"a\"\n").is_err(), "a list");
     }
 
     #[test]

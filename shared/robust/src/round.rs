@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::kernels::products::{self, product};
 use super::kernels::selection::{Neighbours, Selection};
-use super::{Byzantine, Distances, Gram, RuleError, State, Updates};
+use super::{Byzantine, Distances, Form, Gram, Rows, RuleError, State, Updates};
 
 /// Measures updates, wherever they are: m models of d values, trained from one model, the origin.
 pub trait Measure: Send + Sync {
@@ -40,6 +40,19 @@ pub trait Measure: Send + Sync {
     /// # Errors
     /// As [`Measure::distances`].
     fn offsets(&self) -> Result<Vec<Vec<f32>>, RuleError>;
+
+    /// Has `read` read all of them in a form: as they lie in this machine's memory, if they do.
+    ///
+    /// # Errors
+    /// As [`Measure::distances`], or what `read` fails with.
+    fn with_rows(
+        &self,
+        form: Form,
+        read: &mut dyn FnMut(&Rows<'_>) -> Result<(), RuleError>,
+    ) -> Result<(), RuleError> {
+        let offsets = self.offsets()?;
+        read(&Rows::of_offsets(&offsets, self.origin(), form))
+    }
 
     /// The origin; `None` if updates are taken from zero.
     fn origin(&self) -> Option<&[f32]>;
@@ -92,6 +105,14 @@ impl<L: Local> Measure for L {
             };
             Ok(updates.rows().par_iter().map(offset).collect())
         })
+    }
+
+    fn with_rows(
+        &self,
+        form: Form,
+        read: &mut dyn FnMut(&Rows<'_>) -> Result<(), RuleError>,
+    ) -> Result<(), RuleError> {
+        self.updates(|updates| read(&Rows::of_models(updates.rows(), updates.origin(), form)))
     }
 
     fn origin(&self) -> Option<&[f32]> {
@@ -249,6 +270,11 @@ impl<'a> Round<'a> {
         &self.context
     }
 
+    /// Whether nothing comes of it but a judgement: an update is left out of it, or an attacker tries the rule out.
+    pub fn is_trial(&self) -> bool {
+        self.left_out.is_some() || self.context.round == 0
+    }
+
     /// Number of updates (the paper's m).
     pub fn devices(&self) -> usize {
         self.geometry.devices - usize::from(self.left_out.is_some())
@@ -320,6 +346,26 @@ impl<'a> Round<'a> {
     /// As [`Round::distance`].
     pub fn updates(&self) -> Result<Vec<Vec<f32>>, RuleError> {
         Ok(self.of_round(self.geometry.measure.offsets()?))
+    }
+
+    /// Has `read` read the updates in a form, in which they need not lie anywhere as a whole. It must not wait for other threads
+    /// of rayon's.
+    ///
+    /// # Errors
+    /// As [`Round::distance`], or what `read` fails with.
+    pub fn with_rows<T>(
+        &self,
+        form: Form,
+        read: impl FnOnce(&Rows<'_>) -> Result<T, RuleError>,
+    ) -> Result<T, RuleError> {
+        let (mut read, mut result) = (Some(read), Err(RuleError::NoUpdates));
+        self.geometry.measure.with_rows(form, &mut |rows| {
+            if let Some(read) = read.take() {
+                result = Ok(read(&rows.without(self.left_out))?);
+            }
+            Ok(())
+        })?;
+        result
     }
 
     /// What there is for each row of the geometry, without that of a row that is left out.

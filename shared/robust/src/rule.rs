@@ -40,11 +40,36 @@ pub trait Rule: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Whether plans for all updates but one are to be made one after the other, in ascending order of the row that is left
+    /// out: what makes them is no function, and would not answer alike in another order.
+    fn in_turn(&self) -> bool {
+        false
+    }
+
+    /// The program that computes it, if that is another one than this: it is started only if it has been allowed.
+    fn program(&self) -> Option<&dyn OtherProgram> {
+        None
+    }
+
     /// How many training examples the aggregator keeps to itself, to train on them in each round as a device does; the rule
     /// finds what came of it in [`Round::root`].
     fn root_examples(&self) -> usize {
         0
     }
+}
+
+/// A program that computes in place of this one, and is started by it.
+///
+/// Nothing is started before whoever runs this program has allowed it: a scenario alone starts nothing.
+pub trait OtherProgram: Debug + Send + Sync {
+    /// The program and its arguments, word by word.
+    fn command(&self) -> &[String];
+
+    /// Allows it to be started, from now on.
+    fn allow(&self);
+
+    /// Ends it, if it is running. It is started again should it be needed.
+    fn end(&self);
 }
 
 /// A rule in a round of a run, of which more is known than its updates.
@@ -69,6 +94,10 @@ impl Rule for InContext<'_> {
 
     fn remember(&self, round: &Round<'_>, aggregate: &[f32], state: &mut State) -> Result<(), RuleError> {
         self.rule.remember(&round.in_context(self.context), aggregate, state)
+    }
+
+    fn in_turn(&self) -> bool {
+        self.rule.in_turn()
     }
 }
 

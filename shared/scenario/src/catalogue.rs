@@ -14,6 +14,7 @@ use toml::Table;
 use crate::attacks::{self, Attack};
 use crate::defense::{self, Stage};
 use crate::optimizers::{self, Optimizer};
+use crate::programs;
 use crate::registry::{Registry, Settings};
 
 /// The models, rules, optimizers, stages, attacks, data sets and partitions that a scenario may name.
@@ -53,6 +54,7 @@ impl Catalogue {
     }
 
     /// What comes with Outpost.
+    #[expect(clippy::too_many_lines, reason = "a list")]
     pub fn standard() -> Self {
         let mut models = Registry::<dyn Architecture>::new("model", "kind", &["kind"]);
         models.add::<models::LogisticRegression>("logistic-regression");
@@ -81,6 +83,7 @@ impl Catalogue {
         rules.add::<robust::SignMajority>("sign-majority");
         rules.add::<robust::FoolsGold>("foolsgold");
         rules.add::<robust::FlTrust>("fltrust");
+        rules.add::<programs::ProgramRule>("program");
 
         let mut optimizers = Registry::<dyn Optimizer>::new("optimizer", "kind", &["kind"]);
         optimizers.add::<optimizers::Momentum>("momentum");
@@ -102,6 +105,7 @@ impl Catalogue {
         stages.add::<defense::Spectral>("spectral");
         stages.add::<defense::Roni>("roni");
         stages.add::<defense::Trim>("trim");
+        stages.add::<programs::ProgramStage>("program");
 
         let mut attacks = Registry::<dyn Attack>::new("attack", "kind", &["kind", "round-fraction"]);
         attacks.add::<attacks::Gaussian>("gaussian");
@@ -131,6 +135,7 @@ impl Catalogue {
         attacks.add::<attacks::Flood>("flood");
         attacks.add::<attacks::SlowLoris>("slow-loris");
         attacks.add::<attacks::Replay>("replay");
+        attacks.add::<programs::ProgramAttack>("program");
 
         let mut datasets = Registry::<dyn data::Source>::new("data set", "kind", &["kind"]);
         datasets.add::<data::Mnist>("mnist");

@@ -32,12 +32,15 @@
 //! - [`remembered`]: what a run keeps from round to round beside the global model.
 //! - [`tensor_executor`]: rules on updates that are the rows of a tensor.
 //! - [`attacks`], [`defense`]: what compromised devices do, and what keeps harmful updates from the rule.
+//! - [`programs`]: rules, stages and attacks that are programs of the user's own.
 //! - [`optimizers`]: how the next global model follows from the rule's aggregate.
 //! - [`catalogue`]: the models, rules, optimizers, stages, attacks, data sets and partitions that there are.
 //! - This file: [`Scenario`]. `reading`: parses one; `sections`, `data`, `named`, `settings`: its keys; `schema`: the keys for
-//!   editors; `validation`, `enough`: what must hold; `roles`: who does what in a round.
+//!   editors; `validation`, `enough`: what must hold; `roles`: who does what in a round; `allowance`: which other programs
+//!   it names, and who allows them.
 //! - [`attack_record`]: what compromised devices did in a round, as a bench reports it.
 
+mod allowance;
 pub mod attack_record;
 pub mod attacks;
 pub mod catalogue;
@@ -47,6 +50,7 @@ mod enough;
 mod error;
 mod named;
 pub mod optimizers;
+pub mod programs;
 mod reading;
 pub mod registry;
 pub mod remembered;
@@ -65,6 +69,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use allowance::{Allowed, NotAllowed};
 pub use data::Data;
 pub use error::ScenarioError;
 pub use roles::AttackRounds;

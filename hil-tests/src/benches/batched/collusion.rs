@@ -79,6 +79,10 @@ impl<'a> Collusion<'a> {
                 warn!("round {}: nothing crafted: {}", self.round, AttackError::Rule(error));
                 return Ok((models, sent_trained(&mut colluders.iter())));
             }
+            Err(error @ AttackError::Program(_)) => {
+                warn!("round {}: nothing crafted: {error}", self.round);
+                return Ok((models, sent_trained(&mut colluders.iter())));
+            }
             Err(error) => return Err(error),
         };
         let mut events: Vec<_> =

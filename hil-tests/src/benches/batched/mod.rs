@@ -63,6 +63,7 @@ impl Bench for Batched {
             Opened::Unfinished(run) => run,
             Opened::Finished(summary) => return Ok(Some(*summary)),
         };
+        let _allowed = scenario.allow_programs();
         let start = run.start()?;
         let mut simulation = Simulation::new(task, &model, start.global, start.remembered, &self.place)?;
         for round in start.finished + 1..=scenario.rounds {

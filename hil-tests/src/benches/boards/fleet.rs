@@ -8,7 +8,6 @@ use edge_client::config::Settings;
 use link::{BrokerAddress, BrokerOptions, TlsFiles};
 use record::{ATTACK_MEMORY, TRAINING_MEMORY};
 use tempfile::TempDir;
-use wire::identity::DeviceId;
 
 use super::Boards;
 use super::remote::RemoteHost;
@@ -83,11 +82,11 @@ impl<'a> Fleet<'a> {
         match device.kind {
             Kind::Native => {
                 let program = ClientProgram::native(bench.binaries.edge_client.clone());
-                self.local(device.id, program, broker)
+                self.local(device, program, broker)
             }
             Kind::QemuUser => {
                 let target = Target::find(&device.board_to_emulate()?.target)?;
-                self.local(device.id, emulated_client(target, bench.fresh)?, broker)
+                self.local(device, emulated_client(target, bench.fresh)?, broker)
             }
             Kind::Ssh => {
                 let binary = Binary::read(&built_for(device, &bench.binaries.edge_client)?)?;
@@ -128,29 +127,31 @@ impl<'a> Fleet<'a> {
     /// The host of a process of this machine.
     fn local(
         &self,
-        device: DeviceId,
+        device: &Device,
         program: ClientProgram,
         broker: BrokerAddress,
     ) -> anyhow::Result<Box<dyn Host>> {
+        let Device { id: device, allow_program, .. } = device;
         let own = |name: &str| Some(self.folder.join("devices").join(device.to_string()).join(name));
         let with_tls = |name: &str| own(name).filter(|_| broker.tls);
         let tls =
             TlsFiles { ca: with_tls("ca.pem"), cert: with_tls("device.pem"), key: with_tls("device.key") };
         let config = Settings {
-            device: Some(device),
+            device: Some(*device),
             scenario: own("scenario.toml"),
             shard: own("shard.safetensors"),
             access: BrokerOptions { tls, ..BrokerOptions::default() },
             attack_log: Some(self.attack_log()),
             attack_memory: Some(self.out.join(ATTACK_MEMORY)),
             training_memory: Some(self.out.join(TRAINING_MEMORY).join(format!("{device}.safetensors"))),
+            allow_program: allow_program.clone(),
             ..Settings::default()
         };
         let path = self.scratch.path().join(format!("{device}.toml"));
         fs::write(&path, toml::to_string(&config)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         let log = self.log(&device.to_string());
-        Ok(Box::new(ProcessHost::new(device, program, &path, broker, &log)))
+        Ok(Box::new(ProcessHost::new(*device, program, &path, broker, &log)))
     }
 }
 

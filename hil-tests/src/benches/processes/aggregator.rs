@@ -28,6 +28,10 @@ impl Aggregator {
         let mut command = children::command(program);
         command.arg(folder.join("scenario.toml")).arg("--shards").arg(folder.join(ShardList::FILE));
         command.arg("--out").arg(&task.out).arg("--datasets").arg(&task.datasets).args(["--bench", bench]);
+        // It runs on this machine, by the word of whoever has this program run the scenario.
+        for program in task.scenario.defense_commands() {
+            command.arg(format!("--allow-program={program}"));
+        }
         command
     }
 

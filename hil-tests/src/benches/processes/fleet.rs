@@ -51,6 +51,8 @@ impl Fleet {
                 attack_log: Some(folder.path().join(ATTACK_LOG)),
                 attack_memory: Some(out.join(ATTACK_MEMORY)),
                 training_memory: Some(out.join(TRAINING_MEMORY).join(format!("{device}.safetensors"))),
+                // They run on this machine, by the word of whoever has this program run the scenario.
+                allow_program: scenario.attack_commands(),
                 ..Settings::default()
             };
             let config_path = folder.path().join(format!("{device}.toml"));

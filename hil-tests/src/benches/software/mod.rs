@@ -53,6 +53,7 @@ impl Bench for Software {
             Opened::Unfinished(run) => run,
             Opened::Finished(summary) => return Ok(Some(*summary)),
         };
+        let _allowed = scenario.allow_programs();
         let topics = Topics::default();
         let start = run.start()?;
         let memory = Memory::after(start.run, start.finished, start.remembered.attack.clone());

@@ -30,6 +30,7 @@ use std::path::Path;
 use anyhow::Context;
 use input::toml_file::{self, FileError};
 use link::BrokerAddress;
+use program::CommandLine;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use wire::identity::DeviceId;
@@ -99,6 +100,10 @@ pub struct Device {
     /// The command that switches its power: see [`Device::power`].
     #[serde(rename = "power", default)]
     power_command: Option<String>,
+    /// Programs with their arguments that its client may start, where the scenario's attack names exactly such a one.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub allow_program: Vec<CommandLine>,
     /// How it is wired up, for people.
     pub wiring: Option<String>,
     /// What the user expects it to be; only held against the scenario's draw.

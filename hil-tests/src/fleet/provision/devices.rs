@@ -53,6 +53,7 @@ fn configuration(device: &Device, inventory: &Inventory, scenario: &Scenario) ->
             .training
             .keeps_momentum()
             .then(|| PathBuf::from(format!("{kept_in}/{TRAINING_MEMORY}.safetensors"))),
+        allow_program: device.allow_program.clone(),
         ..Settings::default()
     })?)
 }

@@ -50,7 +50,7 @@ mod stamp;
 mod statistics;
 mod tailored;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trigger;
@@ -101,7 +101,8 @@ use learning::data::{Dataset, Shard};
 use learning::models::ModelError;
 use learning::random::Stream;
 use learning::training::{Trained, Training};
-use robust::{RuleError, State};
+use program::ProgramError;
+use robust::{OtherProgram, RuleError, State};
 
 use crate::tensor_executor::TensorError;
 
@@ -183,6 +184,11 @@ pub trait Attack: Debug + Send + Sync {
     /// [`AttackError`]; the devices then send what they trained.
     fn craft(&self, _view: &View<'_>, _state: &mut State) -> Result<Option<Tensor>, AttackError> {
         Ok(None)
+    }
+
+    /// The program that crafts, if that is another one than this: it is started only if it has been allowed.
+    fn program(&self) -> Option<&dyn OtherProgram> {
+        None
     }
 }
 
@@ -269,6 +275,9 @@ pub enum AttackError {
     /// A rule that the attacker tried out refused the models.
     #[error("cannot try out the rule under attack: {0}")]
     Rule(#[from] RuleError),
+    /// Another program, which is to craft, fails.
+    #[error(transparent)]
+    Program(ProgramError),
     /// Candle or the GPU fails.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

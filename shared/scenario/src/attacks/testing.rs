@@ -11,7 +11,7 @@ use crate::tensor_executor::OnProcessors;
 use crate::{Scenario, ScenarioError};
 
 /// A scenario of 100 devices with these settings.
-pub(super) fn scenario(settings: &[&str]) -> Scenario {
+pub(crate) fn scenario(settings: &[&str]) -> Scenario {
     parse(settings).unwrap()
 }
 
@@ -33,7 +33,7 @@ pub(super) fn conditions(shape: &[usize]) -> Conditions<'_> {
 
 /// What the attack of `scenario` makes of `models`, the `colluders` of whose rows are of compromised devices; what these
 /// trained, if they are to send that.
-pub(super) fn crafted(
+pub(crate) fn crafted(
     scenario: &Scenario,
     global: &[f32],
     models: &[Vec<f32>],

@@ -25,8 +25,8 @@ struct OneRound {
     expected: Vec<Vec<f64>>,
 }
 
-/// Attacks on data, in training, on the link; by noise alone; and those that search for what harms most.
-const WITHOUT_VECTORS: [&str; 16] = [
+/// Attacks on data, in training, on the link; by noise alone; those that search for what harms most; and the user's own.
+const WITHOUT_VECTORS: [&str; 17] = [
     "gaussian",
     "label-flip",
     "back-gradient",
@@ -43,6 +43,7 @@ const WITHOUT_VECTORS: [&str; 16] = [
     "flood",
     "slow-loris",
     "replay",
+    "program",
 ];
 
 #[test]

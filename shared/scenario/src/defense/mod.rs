@@ -56,7 +56,7 @@ use learning::data::Shard;
 use learning::evaluation::Evaluation;
 use learning::models::ModelError;
 use learning::random::Stream;
-use robust::{Byzantine, Combination, Round, RuleError, State};
+use robust::{Byzantine, Combination, OtherProgram, Round, RuleError, State};
 use wire::identity::DeviceId;
 
 pub use arc::AdaptiveClipping;
@@ -120,6 +120,11 @@ pub trait Stage: Debug + Send + Sync {
     /// Those of what it asks of the round.
     fn pass(&self, _gate: &Gate<'_>, _state: &mut State) -> Result<Passed, DefenseError> {
         Ok(Passed::AllBut(BTreeSet::new()))
+    }
+
+    /// The program that judges, if that is another one than this: it is started only if it has been allowed.
+    fn program(&self) -> Option<&dyn OtherProgram> {
+        None
     }
 }
 

@@ -33,8 +33,8 @@ enum Senders {
     Some(Vec<usize>),
 }
 
-/// Stages that judge updates by examples, or leave them alone.
-const WITHOUT_VECTORS: [&str; 6] = ["err", "lfr", "union", "spectral", "roni", "trim"];
+/// Stages that judge updates by examples, or leave them alone; and the user's own.
+const WITHOUT_VECTORS: [&str; 7] = ["err", "lfr", "union", "spectral", "roni", "trim", "program"];
 
 #[test]
 fn every_stage_gives_what_its_definition_does() {
