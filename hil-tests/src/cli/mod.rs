@@ -14,6 +14,7 @@ mod deploy;
 mod fleet;
 mod list;
 mod matrix;
+mod model;
 mod next_steps;
 mod paper;
 mod program;
@@ -38,6 +39,7 @@ use deploy::DeployArgs;
 use fleet::FleetCommand;
 use list::ListArgs;
 use matrix::MatrixArgs;
+use model::ModelCommand;
 use paper::PaperArgs;
 pub use program::main;
 use provision::ProvisionArgs;
@@ -93,6 +95,9 @@ enum Command {
     Aggregate(AggregateArgs),
     Craft(CraftArgs),
     List(ListArgs),
+    /// Look at a model
+    #[command(subcommand)]
+    Model(ModelCommand),
     Schema(SchemaArgs),
     Build(BuildArgs),
     BoardKernel(BoardKernelArgs),
@@ -154,6 +159,7 @@ impl Command {
             Command::Aggregate(args) => args.run(catalogue),
             Command::Craft(args) => args.run(catalogue),
             Command::List(args) => args.run(catalogue),
+            Command::Model(command) => command.run(catalogue),
             Command::Schema(args) => args.run(catalogue),
             Command::Build(args) => args.run(),
             Command::BoardKernel(args) => args.run(),

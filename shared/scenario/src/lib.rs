@@ -34,8 +34,8 @@
 //! - [`attacks`], [`defense`]: what compromised devices do, and what keeps harmful updates from the rule.
 //! - [`optimizers`]: how the next global model follows from the rule's aggregate.
 //! - [`catalogue`]: the models, rules, optimizers, stages, attacks, data sets and partitions that there are.
-//! - This file: [`Scenario`]. `reading`: parses one; `sections`, `data`, `named`, `settings`: its keys; `schema`: the keys for
-//!   editors; `validation`, `enough`: what must hold; `roles`: who does what in a round.
+//! - This file: [`Scenario`]. `reading`: parses one; `sections`, `data`, `fine_tuning`, `named`, `settings`: its keys; `schema`: the
+//!   keys for editors; `validation`, `enough`: what must hold; `roles`: who does what in a round.
 //! - [`attack_record`]: what compromised devices did in a round, as a bench reports it.
 
 pub mod attack_record;
@@ -45,6 +45,7 @@ pub mod data;
 pub mod defense;
 mod enough;
 mod error;
+mod fine_tuning;
 mod named;
 pub mod optimizers;
 mod reading;
@@ -67,6 +68,7 @@ use serde::Serialize;
 
 pub use data::Data;
 pub use error::ScenarioError;
+pub use fine_tuning::{FineTuning, StartError, StartingModel};
 pub use roles::AttackRounds;
 pub use sections::{Aggregation, Attack, Evaluation, Fleet, ResultModel, Timing};
 pub use settings::{key_of, table_of};
@@ -94,6 +96,9 @@ pub struct Scenario {
     /// The model, with its settings.
     #[serde(serialize_with = "named::in_short")]
     pub model: Chosen<dyn Architecture>,
+    /// What the model starts from and what of it stays, which are among its settings as well.
+    #[serde(skip)]
+    pub fine_tuning: FineTuning,
     /// Number of rounds.
     pub rounds: u32,
     /// How much of the data set is used.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use input::toml_file::{self, FileError, line_of, one_line, plain};
+use learning::models::Architecture;
 use learning::training;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use wire::identity::Digest;
 use super::named::Named;
 use super::sections::{AggregationKeys, AttackKeys, FleetKeys, OptimizerKeys, StageKeys, one};
 use super::settings::{key_of, unique, with_setting};
-use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing};
+use super::{Aggregation, Attack, Data, Evaluation, FineTuning, Fleet, Scenario, ScenarioError, Timing};
 use crate::catalogue::Catalogue;
 use crate::defense::Stage;
 use crate::registry::{Misfit, NONE, Registry};
@@ -123,6 +124,7 @@ impl Catalogue {
             move |misfit: Misfit| Misfit { key: format!("{section}.{}", misfit.key), ..misfit }
         };
         let own = |section: &str, common: &[&str]| own_keys(table.get(section), common);
+        let (model, fine_tuning) = self.model(keys.model)?;
         let rule =
             self.rules.choose(&keys.aggregation.rule, own("aggregation", self.rules.beside()), &|rule| {
                 rule.resolve(byzantine as usize);
@@ -149,7 +151,8 @@ impl Catalogue {
             name: keys.name,
             seed: keys.seed,
             dataset: keys.dataset.choose("dataset", &self.datasets)?,
-            model: keys.model.choose("model", &self.models)?,
+            model,
+            fine_tuning,
             rounds: keys.rounds,
             data: keys.data,
             training: keys.training.resolved(),
@@ -157,6 +160,15 @@ impl Catalogue {
             timing: keys.timing,
             catalogue: Arc::new(self.clone()),
         })
+    }
+
+    /// The model, and those of its keys that every model has.
+    fn model(&self, named: Named) -> Result<(Chosen<dyn Architecture>, FineTuning), Misfit> {
+        let (named, common) = named.without(self.models.beside());
+        let of = |misfit: Misfit| Misfit { key: format!("model.{}", misfit.key), ..misfit };
+        let fine_tuning: FineTuning = read(Value::Table(common)).map_err(of)?;
+        let model = named.choose("model", &self.models)?;
+        Ok((fine_tuning.of(model), fine_tuning))
     }
 
     /// The stages of `[[defense]]`; a single `[defense]` is the only one.
