@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use learning::data::{Dataset, ShardEntry, ShardList, Split};
 use learning::data;
+use learning::data::{Dataset, ShardEntry, ShardList, Split};
 use learning::models::Model;
 use link::{Act, BrokerAccess, Command, Driven, Link, LinkError, PARTING, random_id, tell_supervisor};
-use scenario::{Scenario, StartingModel};
 use scenario::catalogue::Catalogue;
+use scenario::{Scenario, StartingModel};
 use tracing::{info, warn};
 use wire::Millis;
 use wire::identity::Digest;

@@ -84,7 +84,9 @@ impl DescribeArgs {
             name => Value::String(name.trim_matches(['"', '\'']).to_owned()).to_string(),
         };
         let (model, dataset) = (value(&self.model), value(&self.dataset));
-        let text = format!("name = \"described\"\nrounds = 1\ndataset = {dataset}\nmodel = {model}\n[fleet]\ndevices = 1\ncompromised = 0\n");
+        let text = format!(
+            "name = \"described\"\nrounds = 1\ndataset = {dataset}\nmodel = {model}\n[fleet]\ndevices = 1\ncompromised = 0\n"
+        );
         catalogue.parse("--model and --dataset", &text, &self.settings)
     }
 }

@@ -99,7 +99,8 @@ impl Description {
         // Of each value that is kept there is a gradient as well, at the most.
         let of_examples = batch.saturating_mul(2 * kept + spec.shape.iter().product::<usize>() as u64);
         let momentum = u64::from(scenario.training.momentum > 0.0);
-        let memory = (COPIES + momentum).saturating_mul(parameters).saturating_add(of_examples).saturating_mul(4);
+        let memory =
+            (COPIES + momentum).saturating_mul(parameters).saturating_add(of_examples).saturating_mul(4);
         let line = |board: &Board| BoardLine {
             board: board.name.clone(),
             memory_mib: board.memory_mib,
@@ -114,7 +115,9 @@ impl Description {
             model: scenario.model.spelled(),
             shape: spec.shape.clone(),
             classes: spec.classes,
-            tensors: tensors.map(|it| TensorLine { name: it.name.clone(), shape: it.shape.clone() }).collect(),
+            tensors: tensors
+                .map(|it| TensorLine { name: it.name.clone(), shape: it.shape.clone() })
+                .collect(),
             parameters,
             frozen: model.frozen().iter().map(ExactSizeIterator::len).sum::<usize>() as u64,
             update_bytes: 4 * parameters,
@@ -155,7 +158,12 @@ impl fmt::Display for Description {
             0 => String::new(),
             frozen => format!(", of which {} stay as they are", grouped(frozen)),
         };
-        writeln!(f, "{} parameters{frozen}; an update is {} bytes", grouped(self.parameters), grouped(self.update_bytes))?;
+        writeln!(
+            f,
+            "{} parameters{frozen}; an update is {} bytes",
+            grouped(self.parameters),
+            grouped(self.update_bytes)
+        )?;
         let (Some(multiply_adds), Some(memory)) = (self.step_multiply_adds, self.step_memory_bytes) else {
             return writeln!(f, "the model says nothing of its layers, so nothing is estimated");
         };
@@ -169,7 +177,8 @@ impl fmt::Display for Description {
         let mut lines = vec![words(&["board", "memory", "fits", "a step, estimated"])];
         lines.extend(self.boards.iter().map(|it| {
             let fits = if it.fits == Some(true) { "yes" } else { "no: more than half" };
-            let time = it.step_seconds.map_or("unknown".to_owned(), |seconds| format!("{} s", digits(seconds)));
+            let time =
+                it.step_seconds.map_or("unknown".to_owned(), |seconds| format!("{} s", digits(seconds)));
             vec![it.board.clone(), format!("{} MiB", it.memory_mib), fits.to_owned(), time]
         }));
         write!(f, "{}", align(&lines))
@@ -204,7 +213,8 @@ mod tests {
 
     fn described(model: &str, board: &str) -> Description {
         let text = format!("name = \"t\"\nrounds = 1\ndataset = \"mnist\"\nmodel = {model}\n");
-        Description::of(&Scenario::parse("t.toml", &text, &[]).unwrap(), &[Board::find(board).unwrap()]).unwrap()
+        Description::of(&Scenario::parse("t.toml", &text, &[]).unwrap(), &[Board::find(board).unwrap()])
+            .unwrap()
     }
 
     #[test]

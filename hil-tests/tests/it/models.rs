@@ -32,7 +32,8 @@ fn a_list_of_layers_ends_in_the_same_model_in_software_and_as_processes_and_is_t
     for (model, shape) in [(PICTURES, "[12, 12, 4]"), (SERIES, "[7, 4]")] {
         let settings = ["dataset=mnist", "data.train-examples=100", "rounds=4", "training.batch-size=8"];
         let lab = Lab::new(&[&settings[..], &[&line(model)]].concat());
-        let digests = ["software", "processes"].map(|bench| lab.model_after(lab.hil(bench, bench, &[]), bench));
+        let digests =
+            ["software", "processes"].map(|bench| lab.model_after(lab.hil(bench, bench, &[]), bench));
         assert_eq!(digests[0], digests[1]);
         run(lab.hil("batched", "batched", &[])).succeeded();
         let described = run(hil!["model", "describe", lab.scenario_path()]).succeeded();
@@ -72,7 +73,8 @@ fn first(folder: &Path) -> Parameters {
     let lab = Lab::new(&[MLP, "rounds=5"]);
     run(lab.hil("software", "first", &[])).succeeded();
     let model = model(&lab.path("first"));
-    fs::write(folder.join("models/first.safetensors"), model.to_safetensors(HashMap::new(), []).unwrap()).unwrap();
+    fs::write(folder.join("models/first.safetensors"), model.to_safetensors(HashMap::new(), []).unwrap())
+        .unwrap();
     model
 }
 
@@ -124,7 +126,10 @@ fn what_is_frozen_is_moved_by_nobody_on_any_bench() {
             assert_eq!(same, stays, "{bench}: {}", entry.name);
         }
     }
-    assert_eq!(summary(&frozen.path("software")).model_sha256, summary(&frozen.path("processes")).model_sha256);
+    assert_eq!(
+        summary(&frozen.path("software")).model_sha256,
+        summary(&frozen.path("processes")).model_sha256
+    );
 }
 
 #[test]
@@ -132,8 +137,14 @@ fn weights_that_are_not_those_of_the_model_are_refused_by_file_tensor_and_both_s
     let folder = tempfile::tempdir().unwrap();
     let first = first(folder.path());
     let wider = "model={ kind = \"mlp\", hidden = [8, 7], weights = \"first.safetensors\" }";
-    let refused = |model: &str, parts: &[&str]| run_on(&tune(&[model]), "software", folder.path()).complains(1, parts);
-    refused(wider, &["models/first.safetensors: the tensor `fc2.weight` of the file has shape [6, 8], that of the model [7, 8]"]);
+    let refused =
+        |model: &str, parts: &[&str]| run_on(&tune(&[model]), "software", folder.path()).complains(1, parts);
+    refused(
+        wider,
+        &[
+            "models/first.safetensors: the tensor `fc2.weight` of the file has shape [6, 8], that of the model [7, 8]",
+        ],
+    );
     refused(
         "model={ kind = \"mlp\", hidden = [8, 6], weights = \"second.safetensors\" }",
         &["models/second.safetensors: "],
@@ -144,7 +155,8 @@ fn weights_that_are_not_those_of_the_model_are_refused_by_file_tensor_and_both_s
     let renamed = Parameters::new(Arc::new(Layout::new(renamed)), first.values().to_vec()).unwrap();
     let bytes = renamed.to_safetensors(HashMap::new(), []).unwrap();
     fs::write(folder.path().join("models/first.safetensors"), bytes).unwrap();
-    let anew = "model={ kind = \"mlp\", hidden = [8, 6], weights = \"first.safetensors\", anew = [\"head\"] }";
+    let anew =
+        "model={ kind = \"mlp\", hidden = [8, 6], weights = \"first.safetensors\", anew = [\"head\"] }";
     let said = run_on(&tune(&[anew]), "software", folder.path()).succeeded().stderr;
     for part in [
         "these tensors of the model are drawn: fc2.weight, fc2.bias, head.weight, head.bias",
@@ -169,25 +181,38 @@ fn a_model_that_cannot_be_is_refused_with_the_scenario_before_anything_runs() {
     );
     refused(
         "[model]\nkind = \"layers\"\n[[model.layers]]\nkind = \"dense\"\nunits = 3\n[[model.layers]]\nkind = \"gru\"\nunits = 2",
-        &["scenario.toml: model: layers.1 (gru) takes series of steps with features, but what comes in are values, [3]"],
+        &[
+            "scenario.toml: model: layers.1 (gru) takes series of steps with features, but what comes in are values, [3]",
+        ],
     );
     refused(
         "[model]\nkind = \"layers\"\n[[model.layers]]\nkind = \"dense\"\nunit = 3",
         &["scenario.toml:", "layers.0 (dense): unknown field `unit`, expected `units` or `name`"],
     );
     refused("model = \"resnet20\"", &["model: model `resnet20` does not take examples of shape [30]"]);
-    refused("model = { kind = \"mlp\", frozen = [\"fc9\"] }", &["frozen: the model has no layer or tensor `fc9`"]);
-    refused("model = { kind = \"dnn\", weights = \"../x\" }", &["model.weights: `../x` must be the name of a file"]);
-    refused("model = { kind = \"dnn\", anew = [\"fc1\"] }", &["model.anew: says what is not taken from a file"]);
+    refused(
+        "model = { kind = \"mlp\", frozen = [\"fc9\"] }",
+        &["frozen: the model has no layer or tensor `fc9`"],
+    );
+    refused(
+        "model = { kind = \"dnn\", weights = \"../x\" }",
+        &["model.weights: `../x` must be the name of a file"],
+    );
+    refused(
+        "model = { kind = \"dnn\", anew = [\"fc1\"] }",
+        &["model.anew: says what is not taken from a file"],
+    );
     refused("model = { kind = \"dnn\", froze = [\"fc1\"] }", &["froze"]);
 }
 
 #[test]
 fn a_model_is_described_layer_by_layer_for_people_and_for_programs() {
-    let said = run(hil!["model", "describe", "--model", "lenet5", "--dataset", "mnist", "--board", "pi-5"]).succeeded();
+    let said = run(hil!["model", "describe", "--model", "lenet5", "--dataset", "mnist", "--board", "pi-5"])
+        .succeeded();
     said.prints(&["conv2d", "[28, 28, 6]", "61,706 parameters", "246,824 bytes", "pi-5"]);
     let model = "{ kind = \"gru\", units = 8 }";
-    let json = run(hil!["model", "describe", "--model", model, "--dataset", "mnist", "--format", "json"]).succeeded();
+    let json = run(hil!["model", "describe", "--model", model, "--dataset", "mnist", "--format", "json"])
+        .succeeded();
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(json["layers"][0]["name"], "gru1");
     assert_eq!(json["parameters"], 24 * (28 + 8 + 2) + 90);
@@ -196,7 +221,9 @@ fn a_model_is_described_layer_by_layer_for_people_and_for_programs() {
     let gru = learning::models::GruClassifier { units: 8 };
     let built = build(&gru, &spec_shape, 10).unwrap();
     assert_eq!(json["tensors"].as_array().unwrap().len(), built.layout().entries().len());
-    run(hil!["model", "describe", "--model", "lenet6", "--dataset", "mnist"]).complains(2, &["unknown model `lenet6`", "`lenet5`"]);
-    run(hil!["model", "describe", "--model", "lenet5", "--dataset", "mnist", "--board", "pi-6"]).complains(1, &["no board `pi-6`"]);
+    run(hil!["model", "describe", "--model", "lenet6", "--dataset", "mnist"])
+        .complains(2, &["unknown model `lenet6`", "`lenet5`"]);
+    run(hil!["model", "describe", "--model", "lenet5", "--dataset", "mnist", "--board", "pi-6"])
+        .complains(1, &["no board `pi-6`"]);
     run(hil!["model", "describe"]).ended_with(2);
 }

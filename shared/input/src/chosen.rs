@@ -47,11 +47,7 @@ impl<T: ?Sized> Chosen<T> {
 
     /// The same with other settings, and another thing made of it.
     #[must_use]
-    pub fn map(
-        self,
-        settings: impl FnOnce(Table) -> Table,
-        value: impl FnOnce(Arc<T>) -> Arc<T>,
-    ) -> Self {
+    pub fn map(self, settings: impl FnOnce(Table) -> Table, value: impl FnOnce(Arc<T>) -> Arc<T>) -> Self {
         Chosen { settings: settings(self.settings), value: value(self.value), ..self }
     }
 

@@ -35,7 +35,8 @@ pub struct Catalogue {
 impl Catalogue {
     /// What comes with Outpost.
     pub fn standard() -> Self {
-        let mut models = Registry::<dyn Architecture>::new("model", "kind", &["kind", "weights", "anew", "frozen"]);
+        let mut models =
+            Registry::<dyn Architecture>::new("model", "kind", &["kind", "weights", "anew", "frozen"]);
         models.add::<models::LogisticRegression>("logistic-regression");
         models.add::<models::Dnn>("dnn");
         models.add::<models::ResNet20>("resnet20");

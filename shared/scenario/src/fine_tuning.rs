@@ -58,7 +58,8 @@ impl FineTuning {
             format!("`{file}` must be the name of a file in the folder {FOLDER} of the data sets")
         })?;
         require(self.anew.is_empty() || self.weights.is_some(), "model.anew", || {
-            "says what is not taken from a file, where there is none; give model.weights, or leave it out".to_owned()
+            "says what is not taken from a file, where there is none; give model.weights, or leave it out"
+                .to_owned()
         })
     }
 }
@@ -87,7 +88,12 @@ impl Scenario {
     ///
     /// # Errors
     /// [`StartError`] if there is no such model, or if the file cannot be read or is one of another model.
-    pub fn starting_model(&self, shape: &[usize], classes: usize, datasets: &Path) -> Result<StartingModel, StartError> {
+    pub fn starting_model(
+        &self,
+        shape: &[usize],
+        classes: usize,
+        datasets: &Path,
+    ) -> Result<StartingModel, StartError> {
         let model = learning::models::build(&*self.model, shape, classes)?;
         let Some((file, bytes)) = self.weights(datasets)? else {
             return Ok(StartingModel { model: model.into(), weights: None, notes: Vec::new() });

@@ -23,7 +23,8 @@ impl Named {
     pub(super) fn without(mut self, keys: &[&str]) -> (Self, Table) {
         let mut others = Table::new();
         for (key, value) in self.settings.take().into_iter().flatten() {
-            let settings = if keys.contains(&&*key) { &mut others } else { self.settings.get_or_insert_default() };
+            let settings =
+                if keys.contains(&&*key) { &mut others } else { self.settings.get_or_insert_default() };
             settings.insert(key, value);
         }
         (self, others)

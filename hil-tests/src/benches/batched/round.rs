@@ -115,7 +115,8 @@ impl Simulation {
             values: global,
             remembered,
             devices: devices.into_iter().collect::<anyhow::Result<_>>()?,
-            trainer: Trainer::new(scenario, many, examples, device.clone()).without(model.frozen(), model.layout().dimension())?,
+            trainer: Trainer::new(scenario, many, examples, device.clone())
+                .without(model.frozen(), model.layout().dimension())?,
             scenario: scenario.clone(),
         })
     }

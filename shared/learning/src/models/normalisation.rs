@@ -305,7 +305,8 @@ mod tests {
             let inputs = [random_tensor(&shape, 1), gamma, beta, random_tensor(&shape, 4)];
             assert_gradient(&inputs[..3], |x| whole(&x[0], &x[1], &x[2], None));
             assert_gradient(&inputs, |x| whole(&x[0], &x[1], &x[2], Some(&x[3])));
-            let plain = |input: &Tensor| BatchNorm::of(std::slice::from_ref(input)).map(BatchNorm::without_rectifier);
+            let plain =
+                |input: &Tensor| BatchNorm::of(std::slice::from_ref(input)).map(BatchNorm::without_rectifier);
             assert_gradient(&inputs[..3], |x| plain(&x[0])?.apply(&x[0], &x[1], &x[2], None));
             assert_gradient(&inputs, |x| plain(&x[0])?.apply(&x[0], &x[1], &x[2], Some(&x[3])));
         }

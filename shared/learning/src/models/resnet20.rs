@@ -73,7 +73,14 @@ impl Architecture for ResNet20 {
         let (name, output) = (Some("fc".to_owned()), vec![classes]);
         let (weights, kept) = (head[0].len() as u64, classes as u64);
         let parameters = weights + kept;
-        summaries.push(LayerSummary { kind: "dense", name, output, parameters, multiply_adds: weights, kept });
+        summaries.push(LayerSummary {
+            kind: "dense",
+            name,
+            output,
+            parameters,
+            multiply_adds: weights,
+            kept,
+        });
         Ok(summaries)
     }
 }

@@ -13,13 +13,13 @@ use super::{
 };
 
 macro_rules! kinds {
-    ($($kind:ident, $name:literal, $about:literal;)+) => {
+    ($($kind:ident, $name:literal;)+) => {
         /// A layer, by its `kind` and with its settings.
         #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
         #[serde(tag = "kind")]
+        #[expect(missing_docs, reason = "each is what the documentation of its settings says")]
         pub enum Layer {
             $(
-                #[doc = $about]
                 #[serde(rename = $name)]
                 $kind($kind),
             )+
@@ -45,19 +45,19 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Dense, "dense", "Fully connected.";
-    Conv2d, "conv2d", "Convolution of pictures.";
-    Conv1d, "conv1d", "Convolution of series.";
-    MaxPool, "max-pool", "The largest value of each window.";
-    AvgPool, "avg-pool", "The mean of each window.";
-    Relu, "relu", "The rectifier.";
-    Tanh, "tanh", "The hyperbolic tangent.";
-    Gelu, "gelu", "The Gaussian error linear unit.";
-    BatchNorm, "batch-norm", "Batch normalisation.";
-    GroupNorm, "group-norm", "Group normalisation.";
-    Residual, "residual", "Layers with a shortcut around them.";
-    Flatten, "flatten", "Values of pictures and series.";
-    Gru, "gru", "The gated recurrent unit.";
+    Dense, "dense";
+    Conv2d, "conv2d";
+    Conv1d, "conv1d";
+    MaxPool, "max-pool";
+    AvgPool, "avg-pool";
+    Relu, "relu";
+    Tanh, "tanh";
+    Gelu, "gelu";
+    BatchNorm, "batch-norm";
+    GroupNorm, "group-norm";
+    Residual, "residual";
+    Flatten, "flatten";
+    Gru, "gru";
 }
 
 impl Layer {

@@ -27,16 +27,16 @@ const PICTURES: &str = r#"
     { kind = "residual", layers = [
         { kind = "conv2d", channels = 6, padding = 1, stride = 2 }, { kind = "group-norm", groups = 3 },
         { kind = "tanh" },
-        { kind = "residual", layers = [{ kind = "conv2d", channels = 6, padding = 1 }, { kind = "batch-norm" }] },
+        { kind = "residual", layers = [{ kind = "conv2d", channels = 6, padding = 1, bias = false }, { kind = "batch-norm" }] },
     ] },
     { kind = "avg-pool", size = 2, stride = 1 }, { kind = "flatten" }, { kind = "dense", units = 7 }, { kind = "tanh" },
-    { kind = "residual", layers = [{ kind = "dense", units = 5 }, { kind = "batch-norm" }, { kind = "group-norm" }] }
+    { kind = "residual", layers = [{ kind = "dense", units = 5 }, { kind = "tanh" }, { kind = "batch-norm" }, { kind = "group-norm" }] }
 "#;
 
 const SERIES: &str = r#"
     { kind = "conv1d", channels = 4, padding = 2, kernel = 5 }, { kind = "gelu" },
     { kind = "max-pool", size = 2 },
-    { kind = "residual", layers = [{ kind = "conv1d", channels = 5, stride = 2, padding = 1 }, { kind = "batch-norm" }] },
+    { kind = "residual", layers = [{ kind = "conv1d", channels = 5, stride = 2, padding = 1 }, { kind = "gelu" }, { kind = "batch-norm" }] },
     { kind = "gru", units = 4, sequence = true }, { kind = "group-norm", groups = 2 },
     { kind = "residual", layers = [{ kind = "gru", units = 4, sequence = true }] },
     { kind = "avg-pool", size = 2, stride = 1 },
@@ -63,7 +63,7 @@ fn each_layer_has_the_gradient_of_finite_differences() {
         (r#"{ kind = "dense", units = 4 }, { kind = "relu" }"#, &[6]),
         (r#"{ kind = "dense", units = 4 }, { kind = "tanh" }"#, &[6]),
         (r#"{ kind = "dense", units = 4 }, { kind = "gelu" }"#, &[6]),
-        (r#"{ kind = "dense", units = 4 }, { kind = "batch-norm" }"#, &[6]),
+        (r#"{ kind = "dense", units = 4 }, { kind = "tanh" }, { kind = "batch-norm" }"#, &[6]),
         (r#"{ kind = "dense", units = 4 }, { kind = "group-norm", groups = 2 }"#, &[6]),
         (r#"{ kind = "conv2d", channels = 2, kernel = 2, stride = 2, padding = 1 }"#, &[5, 6, 2]),
         (r#"{ kind = "conv1d", channels = 2, kernel = 2, stride = 2, padding = 1 }"#, &[7, 2]),
