@@ -61,10 +61,8 @@ impl ModelCommand {
 impl DescribeArgs {
     fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
         let scenario = self.scenario(catalogue)?;
-        let names = match self.boards.is_empty() {
-            true => Board::names().map(ToOwned::to_owned).to_vec(),
-            false => self.boards,
-        };
+        let all = || Board::names().map(ToOwned::to_owned).to_vec();
+        let names = if self.boards.is_empty() { all() } else { self.boards };
         let boards = names.iter().map(|name| Board::find(name)).collect::<Result<Vec<_>, _>>()?;
         let description = Description::of(&scenario, &boards)?;
         match self.format {

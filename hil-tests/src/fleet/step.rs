@@ -3,7 +3,7 @@
 //! A step is taken to be three times the multiply-adds of the forward pass of its batch: those of the forward pass, of the gradient
 //! of the weights and of that of what comes in. What else there is, as activations and normalisations, is left out. A core is
 //! taken to do [`SHARE`] of the multiply-adds that its vector units could do at the most, which the profile of the board says.
-//! That share is what training the paper's network and ResNet20 reached on an x86-64 core with AVX-512 (`docs/performance.md`);
+//! That share is what training the paper's network and `ResNet20` reached on an x86-64 core with AVX-512 (`docs/performance.md`);
 //! no board was measured. So a time is good for whether a step takes a tenth of a second or ten.
 
 use std::fmt;
@@ -259,6 +259,6 @@ mod tests {
     #[test]
     fn numbers_are_grouped_and_estimates_have_two_digits() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0.0001234, 0.0567, 1.26, 12.6].map(digits), ["0.00012", "0.057", "1.3", "13"]);
+        assert_eq!([0.000_123_4, 0.0567, 1.26, 12.6].map(digits), ["0.00012", "0.057", "1.3", "13"]);
     }
 }

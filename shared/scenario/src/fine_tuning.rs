@@ -42,9 +42,8 @@ impl FineTuning {
         let Ok(Value::Table(own)) = Value::try_from(self) else { return model };
         let frozen = self.frozen.clone();
         let with_own = |settings: Table| settings.into_iter().chain(own).collect();
-        model.map(with_own, |architecture| match frozen.is_empty() {
-            true => architecture,
-            false => Arc::new(Freezing { architecture, frozen }),
+        model.map(with_own, |architecture| {
+            if frozen.is_empty() { architecture } else { Arc::new(Freezing { architecture, frozen }) }
         })
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::gemm::Element;
 use super::super::operands::{by_type, operand, result, tensor, with_values};
 use super::super::rectifier::relu;
-use super::fitted::{Fault, Fitted};
+use super::fitted::Fitted;
 use super::shape::Shape;
 
 /// The rectifier: 0 in place of what is negative.
@@ -26,24 +26,21 @@ pub struct Tanh {}
 #[serde(deny_unknown_fields)]
 pub struct Gelu {}
 
-#[expect(clippy::unnecessary_wraps, reason = "as that of every layer")]
 impl Relu {
-    pub(super) fn fit(&self, input: Shape) -> std::result::Result<Fitted, Fault> {
-        Ok(Fitted::new(input, |_, piece| relu(piece)))
+    pub(super) fn fitted(input: Shape) -> Fitted {
+        Fitted::new(input, |_, piece| relu(piece))
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "as that of every layer")]
 impl Tanh {
-    pub(super) fn fit(&self, input: Shape) -> std::result::Result<Fitted, Fault> {
-        Ok(Fitted::new(input, |_, piece| Curve::Tanh.apply(piece)))
+    pub(super) fn fitted(input: Shape) -> Fitted {
+        Fitted::new(input, |_, piece| Curve::Tanh.apply(piece))
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "as that of every layer")]
 impl Gelu {
-    pub(super) fn fit(&self, input: Shape) -> std::result::Result<Fitted, Fault> {
-        Ok(Fitted::new(input, |_, piece| Curve::Gelu.apply(piece)))
+    pub(super) fn fitted(input: Shape) -> Fitted {
+        Fitted::new(input, |_, piece| Curve::Gelu.apply(piece))
     }
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::normalisation::BatchNorm as Normalisation;
-use super::fitted::{Fault, Fitted, Operation, Start, Weights};
+use super::fitted::{Fitted, Operation, Start, Weights};
 use super::shape::Shape;
 use super::sides_of_batch;
 
@@ -24,11 +24,10 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    #[expect(clippy::unnecessary_wraps, reason = "as that of every layer")]
-    pub(super) fn fit(&self, input: Shape) -> std::result::Result<Fitted, Fault> {
+    pub(super) fn fitted(input: Shape) -> Fitted {
         let output = input.decided();
         let weights = scale_and_shift(output.channels());
-        Ok(Fitted::of_batch(output, OfBatch { output }).with_weights(weights))
+        Fitted::of_batch(output, OfBatch { output }).with_weights(weights)
     }
 }
 

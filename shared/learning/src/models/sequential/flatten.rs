@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::reversal::channel_by_channel;
-use super::fitted::{Fault, Fitted};
+use super::fitted::Fitted;
 use super::shape::Shape;
 
 /// The values of a picture channel by channel, each row by row; those of a series step by step.
@@ -14,10 +14,9 @@ use super::shape::Shape;
 pub struct Flatten {}
 
 impl Flatten {
-    #[expect(clippy::unnecessary_wraps, reason = "as that of every layer")]
-    pub(super) fn fit(&self, input: Shape) -> std::result::Result<Fitted, Fault> {
+    pub(super) fn fitted(input: Shape) -> Fitted {
         // What comes in is small enough for that: see `Sequence::fit`.
-        Ok(Fitted::new(Shape::Values(input.len() as usize), |_, piece| flat(piece)))
+        Fitted::new(Shape::Values(input.len() as usize), |_, piece| flat(piece))
     }
 }
 

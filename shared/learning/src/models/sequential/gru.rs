@@ -8,7 +8,7 @@ use super::fitted::{Fault, Fitted, Start, Weights, require};
 use super::recurrence::recurrence;
 use super::shape::Shape;
 
-/// A gated recurrent unit (Cho et al. 2014), which reads a series step by step. Its tensors are those of PyTorch's `nn.GRU`:
+/// A gated recurrent unit (Cho et al. 2014), which reads a series step by step. Its tensors are those of `PyTorch`'s `nn.GRU`:
 /// `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0` and `bias_hh_l0`, for the gates reset, update and new.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -69,13 +69,13 @@ impl Layer {
             Layer::Conv1d(layer) => layer.fit(input),
             Layer::MaxPool(layer) => layer.fit(input),
             Layer::AvgPool(layer) => layer.fit(input),
-            Layer::Relu(layer) => layer.fit(input),
-            Layer::Tanh(layer) => layer.fit(input),
-            Layer::Gelu(layer) => layer.fit(input),
-            Layer::BatchNorm(layer) => layer.fit(input),
+            Layer::Relu(Relu {}) => Ok(Relu::fitted(input)),
+            Layer::Tanh(Tanh {}) => Ok(Tanh::fitted(input)),
+            Layer::Gelu(Gelu {}) => Ok(Gelu::fitted(input)),
+            Layer::BatchNorm(_) => Ok(BatchNorm::fitted(input)),
             Layer::GroupNorm(layer) => layer.fit(input),
             Layer::Residual(layer) => layer.fit(input, depth),
-            Layer::Flatten(layer) => layer.fit(input),
+            Layer::Flatten(Flatten {}) => Ok(Flatten::fitted(input)),
             Layer::Gru(layer) => layer.fit(input),
         }
     }

@@ -20,7 +20,7 @@ impl Default for Mlp {
     }
 }
 
-/// LeNet-5 (LeCun et al. 1998), with means in place of its trained subsampling, for pictures of at least 12 x 12.
+/// `LeNet-5` (`LeCun` et al. 1998), with means in place of its trained subsampling, for pictures of at least 12 x 12.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LeNet5 {}
 

@@ -149,7 +149,7 @@ fn through_time<T: Element>(
         for (example, before) in before.chunks_exact_mut(units).enumerate() {
             match step.checked_sub(1) {
                 Some(last) => {
-                    before.copy_from_slice(&output[geometry.place(example, last, units)..][..units])
+                    before.copy_from_slice(&output[geometry.place(example, last, units)..][..units]);
                 }
                 None => before.fill(T::zero()),
             }

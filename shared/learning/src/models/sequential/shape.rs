@@ -104,8 +104,9 @@ impl Shape {
     pub(super) fn channels(self) -> usize {
         match self {
             Shape::Open(..) => 1,
-            Shape::Values(channels) | Shape::Series { features: channels, .. } => channels,
-            Shape::Picture { channels, .. } => channels,
+            Shape::Values(channels)
+            | Shape::Series { features: channels, .. }
+            | Shape::Picture { channels, .. } => channels,
         }
     }
 
