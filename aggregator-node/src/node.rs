@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use learning::data;
 use learning::data::{Dataset, ShardEntry, ShardList, Split};
-use learning::{data, models};
+use learning::models::Model;
 use link::{Act, BrokerAccess, Command, Driven, Link, LinkError, PARTING, random_id, tell_supervisor};
-use scenario::Scenario;
 use scenario::catalogue::Catalogue;
+use scenario::{Scenario, StartingModel};
 use tracing::{info, warn};
 use wire::Millis;
 use wire::identity::Digest;
@@ -51,9 +52,12 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
     let load = |path: &Path| ShardList::load(path, scenario.fleet.devices, &scenario.shard_settings());
     let list = cli.shards.as_deref().map(load).transpose()?;
     let (test, root) = load_data(&scenario, &cli.datasets)?;
-    let model: Arc<dyn models::Model> = models::build(&*scenario.model, test.shape(), test.classes())?.into();
+    let StartingModel { model, weights, notes } =
+        scenario.starting_model(test.shape(), test.classes(), &cli.datasets)?;
+    notes.iter().for_each(|note| warn!("{note}"));
     let examples = scenario.attack_examples(&cli.datasets)?;
-    let parts = [Some(("test", test.digest())), examples.as_ref().map(|split| ("attack", split.digest()))];
+    let attack = examples.as_ref().map(|split| ("attack", split.digest()));
+    let parts = [Some(("test", test.digest())), attack, weights.map(|digest| ("weights", digest))];
     let mut run = match open_run(&cli, &scenario, model.as_ref(), parts, list.as_ref())? {
         Opened::Unfinished(run) => run,
         Opened::Finished(summary) => return Ok(Ending::Finished(summary)),
@@ -198,8 +202,8 @@ fn checked(start: Start, cli: &Cli) -> anyhow::Result<Start> {
 fn open_run(
     cli: &Cli,
     scenario: &Arc<Scenario>,
-    model: &dyn models::Model,
-    parts: [Option<(&'static str, Digest)>; 2],
+    model: &dyn Model,
+    parts: [Option<(&'static str, Digest)>; 3],
     list: Option<&ShardList>,
 ) -> Result<Opened, RecordError> {
     let digests = parts.into_iter().flatten().chain(list.map(|list| ("training", list.training())));

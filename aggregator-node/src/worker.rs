@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use learning::data::Dataset;
 use learning::evaluation::ClassEvaluation;
-use learning::models::{Model, ModelError};
+use learning::models::{Model, ModelError, restore_frozen};
 use rayon::prelude::*;
 use robust::{Context, InContext, Local as _, Measured, Round, Rule, RuleError};
 use scenario::Scenario;
@@ -94,6 +94,7 @@ pub struct Worker {
     scenario: Scenario,
     trial: Trial,
     screening: Screening,
+    model: Arc<dyn Model>,
     engine: Box<dyn Engine>,
     test: Evaluator,
     /// What judges by the examples that the attack is after.
@@ -121,6 +122,7 @@ impl Worker {
             scenario: scenario.clone(),
             trial,
             screening,
+            model: model.clone(),
             engine: backend.engine(),
             test,
             stamped,
@@ -233,10 +235,11 @@ impl Worker {
         };
         let aggregate = left.ruled(&left.updates.rule, aggregate)?;
         let used = left.used(&aggregate.used);
-        let parameters = match &self.scenario.optimizer {
+        let mut parameters = match &self.scenario.optimizer {
             Some(optimizer) => optimizer.step(global, &aggregate.values, &mut after.optimizer),
             None => aggregate.values,
         };
+        restore_frozen(&*self.model, &mut parameters, global);
         Ok(Aggregate { parameters, removed: left.removed, used, remembered: after })
     }
 }

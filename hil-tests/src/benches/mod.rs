@@ -25,9 +25,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aggregator_node::run::{self, Opened, Run};
-use learning::models::{self, Model};
+use learning::models::Model;
 use record::{Manifest, RoundRecord, Summary};
-use scenario::Scenario;
+use scenario::{Scenario, StartError, StartingModel};
+use tracing::warn;
 
 use crate::data::FleetData;
 use crate::terminal::progress::Progress;
@@ -89,25 +90,34 @@ impl Task {
     /// # Errors
     /// If the directory holds something else, lacks something or is damaged, or its run came to nothing.
     pub fn finished(&self, bench: &str) -> anyhow::Result<Option<Summary>> {
-        let made_of = self.made_of(bench, self.model()?.as_ref());
+        let made_of = self.made_of(bench, self.start()?.model.as_ref())?;
         Ok(run::finished(&self.out, &self.scenario, &made_of)?)
     }
 
     /// Begins its run on `bench`, or goes on with it.
     pub(crate) fn open(&self, bench: &str, model: &dyn Model) -> anyhow::Result<Opened> {
-        let made_of = self.made_of(bench, model);
+        let made_of = self.made_of(bench, model)?;
         Ok(Run::open(&self.out, &self.scenario, model, &made_of, CHECKPOINT_EVERY)?)
     }
 
     /// Its model.
     pub(crate) fn model(&self) -> anyhow::Result<Arc<dyn Model>> {
-        let test = &self.data.test;
-        Ok(models::build(&*self.scenario.model, test.shape(), test.classes())?.into())
+        let StartingModel { model, notes, .. } = self.start()?;
+        notes.iter().for_each(|note| warn!("{note}"));
+        Ok(model)
     }
 
-    fn made_of(&self, bench: &str, model: &dyn Model) -> Manifest {
-        let data = self.data.named_digests(self.scenario.dataset.name());
-        run::manifest(&self.scenario, bench, model, data)
+    fn start(&self) -> Result<StartingModel, StartError> {
+        let test = &self.data.test;
+        self.scenario.starting_model(test.shape(), test.classes(), &self.datasets)
+    }
+
+    fn made_of(&self, bench: &str, model: &dyn Model) -> anyhow::Result<Manifest> {
+        let dataset = self.scenario.dataset.name();
+        let mut data = self.data.named_digests(dataset);
+        let weights = self.scenario.weights_digest(&self.datasets)?;
+        data.extend(run::data_digests(dataset, weights.map(|digest| ("weights", digest))));
+        Ok(run::manifest(&self.scenario, bench, model, data))
     }
 }
 

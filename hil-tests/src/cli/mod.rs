@@ -15,6 +15,7 @@ mod describe;
 mod fleet;
 mod list;
 mod matrix;
+mod model;
 mod next_steps;
 mod paper;
 mod program;
@@ -39,6 +40,7 @@ use deploy::DeployArgs;
 use fleet::FleetCommand;
 use list::ListArgs;
 use matrix::MatrixArgs;
+use model::ModelCommand;
 use paper::PaperArgs;
 pub use program::main;
 use provision::ProvisionArgs;
@@ -94,6 +96,9 @@ enum Command {
     Aggregate(AggregateArgs),
     Craft(CraftArgs),
     List(ListArgs),
+    /// Look at a model
+    #[command(subcommand)]
+    Model(ModelCommand),
     Schema(SchemaArgs),
     Build(BuildArgs),
     BoardKernel(BoardKernelArgs),
@@ -155,6 +160,7 @@ impl Command {
             Command::Aggregate(args) => args.run(catalogue),
             Command::Craft(args) => args.run(catalogue),
             Command::List(args) => args.run(catalogue),
+            Command::Model(command) => command.run(catalogue),
             Command::Schema(args) => args.run(catalogue),
             Command::Build(args) => args.run(),
             Command::BoardKernel(args) => args.run(),

@@ -29,6 +29,10 @@ pub struct Board {
     /// Its processor, as QEMU calls it.
     #[serde(default = "cortex_a72")]
     pub processor: String,
+    /// Multiply-adds of 32-bit floats that one core could do in a second at the most: its clock times what its vector units do
+    /// in a cycle. What a training step takes is estimated from it; without, nothing is.
+    #[serde(default)]
+    pub peak_multiply_adds: Option<u64>,
     /// What it can measure.
     #[serde(default)]
     pub sensors: Vec<Sensor>,

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! Each knows those before it, and none after it.
-//! - [`boards`]: what a kind of board is.
+//! - [`boards`]: what a kind of board is; [`step`]: what a training step takes on one.
 //! - [`toolchain`]: building for the processors of boards, and emulating them.
 //! - [`inventory`]: which devices a fleet has, what they are, and how to reach them.
 //! - [`retained`]: what a broker retains of a fleet.
@@ -16,4 +16,5 @@ pub mod inventory;
 pub mod provision;
 pub mod retained;
 pub mod status;
+pub mod step;
 pub mod toolchain;

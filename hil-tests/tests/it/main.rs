@@ -38,6 +38,7 @@ mod keys;
 mod lab;
 mod matrix;
 mod misbehaviour;
+mod models;
 mod mosquitto;
 mod parting;
 mod process;

@@ -45,6 +45,12 @@ impl<T: ?Sized> Chosen<T> {
         self.extension.map(|(what, origin)| (format!("{what} {}", self.name), origin.to_owned()))
     }
 
+    /// The same with other settings, and another thing made of it.
+    #[must_use]
+    pub fn map(self, settings: impl FnOnce(Table) -> Table, value: impl FnOnce(Arc<T>) -> Arc<T>) -> Self {
+        Chosen { settings: settings(self.settings), value: value(self.value), ..self }
+    }
+
     /// Its name and settings as a scenario file spells them, without settings its name alone.
     ///
     /// # Panics

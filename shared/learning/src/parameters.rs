@@ -25,9 +25,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Number of elements.
+    /// Number of elements; the largest there is, where that is not countable, as of no model that is built.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |product: usize, &side| product.saturating_mul(side))
     }
 
     /// Whether the tensor has no elements.
@@ -37,19 +37,19 @@ impl Entry {
 
     /// Where its elements are in the flat vector.
     pub fn range(&self) -> Range<usize> {
-        self.offset..self.offset + self.len()
+        self.offset..self.offset.saturating_add(self.len())
     }
 }
 
 impl Layout {
     /// Lays the named tensors out one after the other.
     pub fn new<N: Into<String>>(tensors: impl IntoIterator<Item = (N, Vec<usize>)>) -> Self {
-        let mut dimension = 0;
+        let mut dimension: usize = 0;
         let entries = tensors
             .into_iter()
             .map(|(name, shape)| {
                 let entry = Entry { name: name.into(), shape, offset: dimension };
-                dimension += entry.len();
+                dimension = dimension.saturating_add(entry.len());
                 entry
             })
             .collect();
@@ -101,12 +101,60 @@ pub enum ParametersError {
         /// Expected shape.
         expected: Vec<usize>,
     },
+    /// A tensor of a file that has another shape than that of the model.
+    #[error(
+        "the tensor `{name}` of the file has shape {file:?}, that of the model {model:?}; give a file of this model, or list the \
+         tensor under `anew`"
+    )]
+    Shape {
+        /// Name of the tensor.
+        name: String,
+        /// Its shape in the file.
+        file: Vec<usize>,
+        /// Its shape in the model.
+        model: Vec<usize>,
+    },
+    /// A tensor of a file that holds other numbers than floats of 32 or 64 bits.
+    #[error("the tensor `{name}` of the file holds {dtype}; convert it to F32")]
+    Type {
+        /// Name of the tensor.
+        name: String,
+        /// What it holds.
+        dtype: String,
+    },
+    /// A tensor of a file that holds NaN or infinity.
+    #[error("the tensor `{name}` of the file holds a value that is not finite, its {place}th from 0")]
+    NotFinite {
+        /// Name of the tensor.
+        name: String,
+        /// Where.
+        place: usize,
+    },
+    /// A file without any tensor of the model.
+    #[error("the file has none of the model's tensors, {}, but {}; rename them", listed(model), listed(file))]
+    NoneOfModel {
+        /// The tensors of the model.
+        model: Vec<String>,
+        /// Those of the file.
+        file: Vec<String>,
+    },
     /// A safetensors file of a larger model.
     #[error("the checkpoint has a tensor `{name}` that this model lacks; is it one of another model?")]
     Surplus {
         /// Name of the tensor.
         name: String,
     },
+}
+
+/// Some of these names, for people.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 8;
+    let first = names.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => "nothing".to_owned(),
+        count if count > MOST => format!("{first} and {} more", count - MOST),
+        _ => first,
+    }
 }
 
 /// A model's parameters: a flat vector and the layout that names its parts.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Batch, Drawn, Shard};
-use crate::models::{Model, ModelError};
+use crate::models::{Model, ModelError, clear};
 use crate::random::Stream;
 
 /// `[training]`: local training (paper section 2.1).
@@ -267,6 +267,10 @@ pub fn train(
                     .for_each(|(derivative, before)| *derivative = kept * before + added * *derivative),
                 None => direction.iter_mut().for_each(|derivative| *derivative *= added),
             }
+        }
+        // Neither decay nor momentum moves what is frozen.
+        clear(&mut direction, model.frozen());
+        if kept > 0.0 {
             momentum = Some(direction.as_slice().into());
         }
         parameters = zip(&*parameters, &direction).map(|(value, way)| value - rate * way).collect();

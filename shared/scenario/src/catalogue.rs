@@ -56,14 +56,6 @@ impl Catalogue {
     /// What comes with Outpost.
     #[expect(clippy::too_many_lines, reason = "a list")]
     pub fn standard() -> Self {
-        let mut models = Registry::<dyn Architecture>::new("model", "kind", &["kind"]);
-        models.add::<models::LogisticRegression>("logistic-regression");
-        models.add::<models::Dnn>("dnn");
-        models.add::<models::ResNet20>("resnet20");
-        models.add::<models::CnnByzfl>("cnn-byzfl");
-        models.add::<models::CnnMcmahan>("cnn-mcmahan");
-        models.add::<models::TwoNn>("2nn");
-
         let mut rules =
             Registry::<dyn Rule>::new("aggregation rule", "rule", &["rule", "byzantine", "round-quorum"]);
         rules.add::<robust::Mean>("mean");
@@ -161,7 +153,7 @@ impl Catalogue {
         partitions.add::<data::Quantity>("quantity");
 
         Catalogue {
-            models: models.ours(),
+            models: Catalogue::models().ours(),
             rules: rules.ours(),
             optimizers: optimizers.ours(),
             stages: stages.ours(),
@@ -170,6 +162,23 @@ impl Catalogue {
             partitions: partitions.ours(),
             found: None,
         }
+    }
+
+    fn models() -> Registry<dyn Architecture> {
+        let mut models =
+            Registry::<dyn Architecture>::new("model", "kind", &["kind", "weights", "anew", "frozen"]);
+        models.add::<models::LogisticRegression>("logistic-regression");
+        models.add::<models::Dnn>("dnn");
+        models.add::<models::ResNet20>("resnet20");
+        models.add::<models::CnnByzfl>("cnn-byzfl");
+        models.add::<models::CnnMcmahan>("cnn-mcmahan");
+        models.add::<models::TwoNn>("2nn");
+        models.add::<models::Mlp>("mlp");
+        models.add::<models::LeNet5>("lenet5");
+        models.add::<models::Cnn1d>("cnn1d");
+        models.add::<models::GruClassifier>("gru");
+        models.add::<models::Layers>("layers");
+        models
     }
 }
 

@@ -35,9 +35,9 @@
 //! - [`programs`]: rules, stages and attacks that are programs of the user's own.
 //! - [`optimizers`]: how the next global model follows from the rule's aggregate.
 //! - [`catalogue`]: the models, rules, optimizers, stages, attacks, data sets and partitions that there are.
-//! - This file: [`Scenario`]. `reading`: parses one; `sections`, `data`, `named`, `settings`: its keys; `schema`: the keys for
-//!   editors; `validation`, `enough`: what must hold; `roles`: who does what in a round; `allowance`: which other programs
-//!   it names, and who allows them.
+//! - This file: [`Scenario`]. `reading`: parses one; `sections`, `data`, `fine_tuning`, `named`, `settings`: its keys; `schema`: the
+//!   keys for editors; `validation`, `enough`: what must hold; `roles`: who does what in a round; `allowance`: which other
+//!   programs it names, and who allows them.
 //! - [`attack_record`]: what compromised devices did in a round, as a bench reports it.
 
 mod allowance;
@@ -48,6 +48,7 @@ pub mod data;
 pub mod defense;
 mod enough;
 mod error;
+mod fine_tuning;
 mod named;
 pub mod optimizers;
 pub mod programs;
@@ -72,6 +73,7 @@ use serde::Serialize;
 pub use allowance::{Allowed, NotAllowed};
 pub use data::Data;
 pub use error::ScenarioError;
+pub use fine_tuning::{FineTuning, StartError, StartingModel};
 pub use roles::AttackRounds;
 pub use sections::{Aggregation, Attack, Evaluation, Fleet, ResultModel, Timing};
 pub use settings::{key_of, table_of};
@@ -99,6 +101,9 @@ pub struct Scenario {
     /// The model, with its settings.
     #[serde(serialize_with = "named::in_short")]
     pub model: Chosen<dyn Architecture>,
+    /// What the model starts from and what of it stays, which are among its settings as well.
+    #[serde(skip)]
+    pub fine_tuning: FineTuning,
     /// Number of rounds.
     pub rounds: u32,
     /// How much of the data set is used.

@@ -1,5 +1,6 @@
 //! Keys whose value is a name, or a table of a name and settings: `dataset = "mnist"`, `dataset = { kind = "mnist" }`.
 
+use schemars::Schema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
@@ -21,6 +22,17 @@ impl Named {
     /// The same name with other settings.
     pub(super) fn with(self, settings: Table) -> Self {
         Named { settings: Some(settings), ..self }
+    }
+
+    /// The same without the settings called as one of `keys`, and these settings.
+    pub(super) fn without(mut self, keys: &[&str]) -> (Self, Table) {
+        let mut others = Table::new();
+        for (key, value) in self.settings.take().into_iter().flatten() {
+            let settings =
+                if keys.contains(&&*key) { &mut others } else { self.settings.get_or_insert_default() };
+            settings.insert(key, value);
+        }
+        (self, others)
     }
 
     /// What `key` names, of the things in `registry`; `resolve` is that of [`Registry::choose`].
@@ -62,8 +74,10 @@ pub(super) fn in_short<T: ?Sized, S: Serializer>(
 }
 
 /// The schema of such a key.
-pub(super) fn schema<T: ?Sized + 'static>(registry: &Registry<T>) -> serde_json::Value {
+///
+/// Of `common` are the keys that everything it may name has.
+pub(super) fn schema<T: ?Sized + 'static>(registry: &Registry<T>, common: &Schema) -> serde_json::Value {
     let name = |entry: &Entry<T>| json!({ "const": entry.name(), "description": entry.about() });
     let names: Vec<_> = registry.entries().map(name).collect();
-    json!({ "anyOf": [{ "oneOf": names }, choices(&schemars::json_schema!({}), registry, "")] })
+    json!({ "anyOf": [{ "oneOf": names }, choices(common, registry, "")] })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use input::toml_file::{self, FileError, line_of, one_line, plain};
+use learning::models::Architecture;
 use learning::{data, training};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use wire::identity::Digest;
 use super::named::Named;
 use super::sections::{AggregationKeys, AttackKeys, FleetKeys, OptimizerKeys, StageKeys, one};
 use super::settings::{key_of, unique, with_setting};
-use super::{Aggregation, Attack, Data, Evaluation, Fleet, Scenario, ScenarioError, Timing};
+use super::{Aggregation, Attack, Data, Evaluation, FineTuning, Fleet, Scenario, ScenarioError, Timing};
 use crate::catalogue::{Catalogue, FoundInFiles};
 use crate::defense::Stage;
 use crate::registry::{Misfit, NONE, Registry};
@@ -125,6 +126,7 @@ impl Catalogue {
             move |misfit: Misfit| Misfit { key: format!("{section}.{}", misfit.key), ..misfit }
         };
         let own = |section: &str, common: &[&str]| own_keys(table.get(section), common);
+        let (model, fine_tuning) = self.model(keys.model)?;
         let rule =
             self.rules.choose(&keys.aggregation.rule, own("aggregation", self.rules.beside()), &|rule| {
                 rule.resolve(byzantine as usize);
@@ -151,7 +153,8 @@ impl Catalogue {
             name: keys.name,
             seed: keys.seed,
             dataset: self.dataset(keys.dataset, found)?,
-            model: keys.model.choose("model", &self.models, &|_| {})?,
+            model,
+            fine_tuning,
             rounds: keys.rounds,
             data: keys.data,
             training: keys.training.resolved(),
@@ -184,6 +187,15 @@ impl Catalogue {
         }
         lock().insert(said, chosen.settings().clone());
         Ok(chosen)
+    }
+
+    /// The model, and those of its keys that every model has.
+    fn model(&self, named: Named) -> Result<(Chosen<dyn Architecture>, FineTuning), Misfit> {
+        let (named, common) = named.without(self.models.beside());
+        let of = |misfit: Misfit| Misfit { key: format!("model.{}", misfit.key), ..misfit };
+        let fine_tuning: FineTuning = read(Value::Table(common)).map_err(of)?;
+        let model = named.choose("model", &self.models, &|_| {})?;
+        Ok((fine_tuning.of(model), fine_tuning))
     }
 
     /// The stages of `[[defense]]`; a single `[defense]` is the only one.

@@ -1,11 +1,12 @@
 //! The JSON Schema of scenario files.
 
-use schemars::{Schema, generate::SchemaSettings};
+use schemars::{Schema, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::named;
 use super::reading::Keys;
 use super::sections::{AggregationKeys, AttackKeys, FleetKeys, OptimizerKeys, StageKeys, USUAL_PARTITION};
+use crate::FineTuning;
 use crate::catalogue::Catalogue;
 use crate::registry::{NONE, Registry};
 
@@ -21,10 +22,11 @@ impl Catalogue {
         let optimizer = choices(&generator.subschema_for::<OptimizerKeys>(), &self.optimizers, NONE);
         let stage = choices(&generator.subschema_for::<StageKeys>(), &self.stages, NONE);
         let fleet = choices(&generator.subschema_for::<FleetKeys>(), &self.partitions, USUAL_PARTITION);
+        let model = named::schema(&self.models, &generator.subschema_for::<FineTuning>());
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
             properties.insert("fleet".to_owned(), fleet);
-            properties.insert("dataset".to_owned(), named::schema(&self.datasets));
-            properties.insert("model".to_owned(), named::schema(&self.models));
+            properties.insert("dataset".to_owned(), named::schema(&self.datasets, &json_schema!({})));
+            properties.insert("model".to_owned(), model);
             properties.insert("aggregation".to_owned(), rule);
             properties.insert("optimizer".to_owned(), optimizer);
             properties.insert("attack".to_owned(), attack);

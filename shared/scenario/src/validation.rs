@@ -15,6 +15,10 @@ impl Scenario {
         require(named, "name", || format!("`{}` must be 1 to 64 characters of a-z, 0-9 and -", self.name))?;
         at_least_one("rounds", self.rounds)?;
 
+        self.fine_tuning.check()?;
+        let spec = self.dataset.spec();
+        learning::models::build(&*self.model, &spec.shape, spec.classes)
+            .map_err(|error| ("model", error.to_string()))?;
         self.training.check()?;
 
         let fleet = &self.fleet;
@@ -52,7 +56,6 @@ impl Scenario {
         require((0.0..=1.0).contains(&self.attack.round_fraction), "attack.round-fraction", || {
             format!("{} must lie between 0 and 1", self.attack.round_fraction)
         })?;
-        let spec = self.dataset.spec();
         let conditions = Conditions {
             shape: &spec.shape,
             classes: spec.classes,

@@ -12,7 +12,7 @@ use candle_core::Tensor;
 use edge_client::worker::Worker;
 use learning::data::Shard;
 use learning::evaluation::{ClassEvaluation, Evaluation};
-use learning::models::{Model, ModelError, many_devices};
+use learning::models::{Model, ModelError, many_devices, restore_frozen};
 use learning::parameters::first_not_finite;
 use learning::random::{Purpose, stream};
 use rayon::prelude::*;
@@ -45,6 +45,7 @@ pub(super) struct Simulation {
     attackers: BTreeSet<DeviceId>,
     trainer: Trainer,
     place: Place,
+    model: Arc<dyn Model>,
     trial: Trial,
     root: Option<Root>,
     /// By their number: what evaluates on so many validation examples, and what represents them.
@@ -98,6 +99,7 @@ impl Simulation {
             attackers: scenario.attackers(),
             place: place.clone(),
             validation: validation_sizes(scenario).map(validation).collect::<anyhow::Result<_>>()?,
+            model: model.clone(),
             trial: Trial::new(model.clone(), &data.test),
             root: data.root.clone().map(|examples| Root::new(scenario, model.clone(), examples)),
             test: evaluator(data.test.batches(BATCH).collect())?,
@@ -113,7 +115,8 @@ impl Simulation {
             values: global,
             remembered,
             devices: devices.into_iter().collect::<anyhow::Result<_>>()?,
-            trainer: Trainer::new(scenario, many, examples, device.clone()),
+            trainer: Trainer::new(scenario, many, examples, device.clone())
+                .without(model.frozen(), model.layout().dimension())?,
             scenario: scenario.clone(),
         })
     }
@@ -333,6 +336,12 @@ impl Simulation {
         let (mut global, mut values, used) = left.ruled(&left.updates.rule, aggregate)?;
         if let Some(optimizer) = &scenario.optimizer {
             values = optimizer.step(&self.values, &values, &mut remembered.optimizer).into();
+            global = Tensor::new(&values[..], &self.place.device).map_err(ModelError::from)?;
+        }
+        if !self.model.frozen().is_empty() {
+            let mut restored = values.to_vec();
+            restore_frozen(&*self.model, &mut restored, &self.values);
+            values = restored.into();
             global = Tensor::new(&values[..], &self.place.device).map_err(ModelError::from)?;
         }
         let used = left.used(&used);

@@ -1,5 +1,6 @@
 //! Local training of all devices of a round as one batch.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
@@ -17,6 +18,8 @@ pub(super) struct Trainer {
     model: Arc<dyn ManyDevices>,
     examples: Examples,
     settings: Settings,
+    /// Zeros where parameters stay as they are and ones elsewhere, `[1, d]`, if any do.
+    mask: Option<Tensor>,
     device: Device,
 }
 
@@ -46,7 +49,21 @@ impl Trainer {
         examples: Examples,
         device: Device,
     ) -> Self {
-        Trainer { model, examples, settings: scenario.training.clone(), device }
+        Trainer { model, examples, settings: scenario.training.clone(), mask: None, device }
+    }
+
+    /// The same, that leaves the parameters as they are that lie where `frozen` says.
+    ///
+    /// # Errors
+    /// If the GPU fails.
+    pub(super) fn without(self, frozen: &[Range<usize>], dimension: usize) -> Result<Self, ModelError> {
+        if frozen.is_empty() {
+            return Ok(self);
+        }
+        let mut mask = vec![1.0_f32; dimension];
+        frozen.iter().for_each(|range| mask[range.clone()].fill(0.0));
+        let mask = Tensor::from_vec(mask, (1, dimension), &self.device)?;
+        Ok(Trainer { mask: Some(mask), ..self })
     }
 
     /// Trains from the model `global`, `[d]`, with the minibatches that each of at least one device has `drawn`, and with
@@ -118,9 +135,16 @@ impl Trainer {
             }
             if momentum > 0.0 {
                 direction = (direction * added)?;
-                if let Some(before) = kept {
+                if let Some(before) = &kept {
                     direction = ((before * momentum)? + direction)?;
                 }
+            }
+            if let Some(mask) = &self.mask {
+                // Whatever it is, what is frozen does not move; a product would keep what is not finite.
+                let free = mask.ne(0.0)?.broadcast_as(direction.shape())?;
+                direction = free.where_cond(&direction, &direction.zeros_like()?)?;
+            }
+            if momentum > 0.0 {
                 kept = Some(direction.clone());
             }
             models = (models - (direction * learning_rate)?)?;

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::feed_forward::FeedForward;
-use super::{Architecture, Model, ModelError};
+use super::{Architecture, LayerSummary, Model, ModelError};
 
 const NETWORK: FeedForward = FeedForward {
     name: "cnn-byzfl",
@@ -27,6 +27,10 @@ pub struct CnnByzfl {}
 impl Architecture for CnnByzfl {
     fn build(&self, shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError> {
         Ok(Box::new(NETWORK.classifier(shape, classes)?))
+    }
+
+    fn summary(&self, shape: &[usize], classes: usize) -> Result<Vec<LayerSummary>, ModelError> {
+        NETWORK.summary(shape, classes)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classifier::Classifier;
 use super::feed_forward::FeedForward;
-use super::{Architecture, Model, ModelError};
+use super::{Architecture, LayerSummary, Model, ModelError};
 
 const TABLE_7A: FeedForward = FeedForward {
     name: "dnn",
@@ -29,14 +29,21 @@ impl Architecture for Dnn {
     fn build(&self, shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError> {
         Ok(Box::new(classifier(shape, classes)?))
     }
+
+    fn summary(&self, shape: &[usize], classes: usize) -> Result<Vec<LayerSummary>, ModelError> {
+        network(shape).summary(shape, classes)
+    }
 }
 
 fn classifier(shape: &[usize], classes: usize) -> Result<Classifier<FeedForward>, ModelError> {
-    let network = match shape {
+    network(shape).classifier(shape, classes)
+}
+
+fn network(shape: &[usize]) -> FeedForward {
+    match shape {
         [_] => FeedForward { channels: &[], ..TABLE_7A },
         _ => TABLE_7A,
-    };
-    network.classifier(shape, classes)
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::linear::linear;
 use super::many::plain;
 use super::rectifier::relu;
 use super::reversal::channel_by_channel;
-use super::{ManyDevices, ModelError, layers};
+use super::{Architecture, LayerSummary, ManyDevices, ModelError, layers, sequential};
 use crate::parameters::{Entry, Layout};
 use crate::random::Stream;
 
@@ -47,6 +47,19 @@ impl FeedForward {
         let layout =
             layout.ok_or_else(|| ModelError::UnsupportedShape { model, shape: shape.to_vec(), supported })?;
         Ok(Classifier::new(self, layout, shape, classes))
+    }
+
+    /// What there is to say of its layers.
+    ///
+    /// # Errors
+    /// As [`FeedForward::classifier`].
+    pub(super) fn summary(
+        self,
+        shape: &[usize],
+        classes: usize,
+    ) -> std::result::Result<Vec<LayerSummary>, ModelError> {
+        self.classifier(shape, classes)?;
+        sequential::of_feed_forward(self).summary(shape, classes)
     }
 
     fn layout(&self, shape: &[usize], classes: usize) -> Option<Layout> {

@@ -41,7 +41,8 @@ pub(super) fn he_uniform(shape: &[usize], values: &mut [f32], random: &mut Strea
     uniform((6.0 / fan_in as f32).sqrt(), values, random);
 }
 
-fn uniform(bound: f32, values: &mut [f32], random: &mut Stream) {
+/// Uniform values up to `bound`, and down to its negative.
+pub(super) fn uniform(bound: f32, values: &mut [f32], random: &mut Stream) {
     values.fill_with(|| random.random_range(-bound..bound));
 }
 

@@ -10,14 +10,17 @@
 //! - `layers`: what networks share besides: loss, initial weights, evaluation in pieces.
 //! - `dnn`, `cnn_byzfl`, `cnn_mcmahan`, `two_nn`, `resnet20`: the networks, one file each; `feed_forward`: what all but the last
 //!   have in common.
+//! - `sequential`: networks as lists of layers, which a scenario spells out or names.
 //! - `logistic_regression`: without candle, because simulations of many devices train it all the time.
 //! - `many`: models of many devices at once.
+//! - `fine_tuning`: models that start from the weights of a file, and layers that stay as they are.
 //! - `input`: the check of parameters and batch that all of them make.
 //!
 //! A new model is one file, and one line in the crate `scenario`, in `catalogue.rs`. A model that does not differentiate
 //! with candle implements [`Model`] directly.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::data::Batch;
@@ -30,6 +33,7 @@ mod cnn_mcmahan;
 mod convolution;
 mod dnn;
 mod feed_forward;
+mod fine_tuning;
 mod gemm;
 #[cfg(test)]
 mod gradient_check;
@@ -43,21 +47,30 @@ mod operands;
 mod rectifier;
 mod resnet20;
 mod reversal;
+mod sequential;
 mod two_nn;
 
 pub use classifier::{Classifier, Network};
 pub use cnn_byzfl::CnnByzfl;
 pub use cnn_mcmahan::CnnMcmahan;
 pub use dnn::Dnn;
+pub(crate) use fine_tuning::clear;
+pub use fine_tuning::{Freezing, Pretrained, restore_frozen};
 pub use logistic_regression::LogisticRegression;
 pub use many::{ManyDevices, many_devices};
 pub use resnet20::ResNet20;
+pub use sequential::{
+    AvgPool, BatchNorm, Cnn1d, Conv1d, Conv2d, Dense, Flatten, Gelu, GroupNorm, Gru, GruClassifier, Layer,
+    Layers, LeNet5, MaxPool, Mlp, Relu, Residual, Tanh,
+};
 pub use two_nn::TwoNn;
 
-/// The largest example: 512 x 512 pixels. Together with [`MAX_CLASSES`] it keeps the size of every model
-/// countable in 32 bits, on the boards and on the wire.
+/// The largest example: 512 x 512 pixels.
 const MAX_FEATURES: usize = 1 << 18;
-const MAX_CLASSES: usize = 1 << 10;
+/// The most classes: labels have 16 bits.
+const MAX_CLASSES: usize = 65_535;
+/// The most parameters of a model, whose bytes are counted in 32 bits, on the boards and on the wire.
+const MAX_PARAMETERS: usize = u32::MAX as usize / 4;
 
 /// A classifier trained by gradient descent on softmax cross-entropy.
 ///
@@ -91,7 +104,14 @@ pub trait Model: Send + Sync {
         self.logits(parameters, batch)
     }
 
-    /// The form for many devices at once, if it has one of its own; see [`many_devices`].
+    /// Where the parameters are that stay as they are, in ascending order: their gradient is 0, and no step, decay, momentum or
+    /// aggregate moves them. By default none are.
+    fn frozen(&self) -> &[Range<usize>] {
+        &[]
+    }
+
+    /// The form for many devices at once, if it has one of its own; see [`many_devices`]. It computes the gradient of what is
+    /// [frozen](Model::frozen) as well.
     fn many_devices(&self) -> Option<Box<dyn ManyDevices>> {
         None
     }
@@ -105,13 +125,38 @@ pub trait Architecture: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`ModelError::UnsupportedShape`] if it does not take such examples.
     fn build(&self, shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError>;
+
+    /// What there is to say of its layers for such examples, in their order; nothing, by default.
+    ///
+    /// # Errors
+    /// As [`Architecture::build`].
+    fn summary(&self, _shape: &[usize], _classes: usize) -> Result<Vec<LayerSummary>, ModelError> {
+        Ok(Vec::new())
+    }
+}
+
+/// What there is to say of a layer of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerSummary {
+    /// Its kind, as a scenario names it.
+    pub kind: &'static str,
+    /// What its tensors are called, if it has any.
+    pub name: Option<String>,
+    /// The shape of what comes out of it for one example.
+    pub output: Vec<usize>,
+    /// Number of its parameters.
+    pub parameters: u64,
+    /// Multiply-adds of its matrix products for one example, in the forward pass.
+    pub multiply_adds: u64,
+    /// Values of one example that are kept for the backward pass.
+    pub kept: u64,
 }
 
 /// The model of an `architecture` for examples of `shape` in `classes` classes.
 ///
 /// # Errors
-/// [`ModelError::UnsupportedFeatures`] or [`ModelError::UnsupportedClasses`] if no model takes as many, and as
-/// [`Architecture::build`].
+/// [`ModelError::UnsupportedFeatures`] or [`ModelError::UnsupportedClasses`] if no model takes as many,
+/// [`ModelError::TooLarge`], and as [`Architecture::build`].
 pub fn build(
     architecture: &dyn Architecture,
     shape: &[usize],
@@ -124,7 +169,12 @@ pub fn build(
     if !(2..=MAX_CLASSES).contains(&classes) {
         return Err(ModelError::UnsupportedClasses { classes });
     }
-    architecture.build(shape, classes)
+    let model = architecture.build(shape, classes)?;
+    let dimension = model.layout().dimension();
+    if dimension > MAX_PARAMETERS {
+        return Err(ModelError::TooLarge { dimension, shape: shape.to_vec(), classes });
+    }
+    Ok(model)
 }
 
 /// Why a model could not be built or evaluated.
@@ -140,6 +190,42 @@ pub enum ModelError {
         /// What it takes.
         supported: &'static str,
     },
+    /// A layer of a list does not fit what comes in.
+    #[error("{place} ({kind}) {message}")]
+    Layer {
+        /// Where it is: `layers.3`, or `layers.3.layers.0` within another.
+        place: String,
+        /// Its kind.
+        kind: &'static str,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// More parameters than can be counted on the wire.
+    #[error(
+        "the model has {dimension} parameters for examples of shape {shape:?} in {classes} classes, more than the \
+         {MAX_PARAMETERS} that can be sent; make it smaller"
+    )]
+    TooLarge {
+        /// Number of its parameters.
+        dimension: usize,
+        /// The shape asked for.
+        shape: Vec<usize>,
+        /// The number of classes asked for.
+        classes: usize,
+    },
+    /// A name of nothing.
+    #[error("{key}: the model has no layer or tensor `{name}`; it has {known}")]
+    NoTensor {
+        /// The key that has it.
+        key: &'static str,
+        /// The name.
+        name: String,
+        /// The tensors there are.
+        known: String,
+    },
+    /// Every tensor is to stay as it is.
+    #[error("frozen: leaves nothing to train; leave a layer out")]
+    AllFrozen,
     /// No model takes examples of so many features.
     #[error("no model takes examples of shape {shape:?}; they must have 1 to {MAX_FEATURES} features in all")]
     UnsupportedFeatures {
@@ -195,8 +281,8 @@ pub enum ModelError {
 pub(super) mod tests {
     use super::*;
 
-    pub(super) const ALL: [&dyn Architecture; 6] =
-        [&LogisticRegression {}, &Dnn {}, &ResNet20 {}, &CnnByzfl {}, &CnnMcmahan {}, &TwoNn {}];
+    pub(super) const ALL: [&dyn Architecture; 7] =
+        [&LogisticRegression {}, &Dnn {}, &ResNet20 {}, &CnnByzfl {}, &CnnMcmahan {}, &TwoNn {}, &LeNet5 {}];
 
     #[test]
     fn shapes_and_classes_no_model_can_have_are_refused() {
@@ -219,17 +305,30 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_largest_model_is_countable_in_32_bits() {
+    fn the_largest_model_is_countable_in_32_bits_and_a_larger_one_refused() {
+        let mut refused = 0;
         for architecture in ALL {
             for shape in [&[MAX_FEATURES][..], &[512, 512], &[10, MAX_FEATURES / 10]] {
-                // Some take images only.
-                let Ok(model) = build(architecture, shape, MAX_CLASSES) else { continue };
-                let dimension = model.layout().dimension();
-                assert!(
-                    u32::try_from(4 * dimension as u64).is_ok(),
-                    "{architecture:?} {shape:?}: {dimension}"
-                );
+                for classes in [1024, MAX_CLASSES] {
+                    match build(architecture, shape, classes) {
+                        Ok(model) => {
+                            let dimension = model.layout().dimension();
+                            let bytes = u32::try_from(4 * dimension as u64);
+                            assert!(bytes.is_ok(), "{architecture:?} {shape:?}: {dimension}");
+                        }
+                        Err(ModelError::TooLarge { .. }) => refused += 1,
+                        // Some take images only.
+                        Err(other) => {
+                            let is_shape = matches!(
+                                other,
+                                ModelError::UnsupportedShape { .. } | ModelError::Layer { .. }
+                            );
+                            assert!(is_shape, "{other}");
+                        }
+                    }
+                }
             }
         }
+        assert!(refused >= 3, "{refused}");
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct BatchNorm {
     mean: Vec<f64>,
     /// 1 / root of (variance + 1e-5) of each channel.
     scale: Vec<f64>,
+    /// Whether what is negative becomes 0.
+    rectifies: bool,
 }
 
 impl BatchNorm {
@@ -47,12 +49,18 @@ impl BatchNorm {
         let mean = channel_means::<T>(pieces, &vec![0.0; channels], |value, _| value)?;
         let variances = channel_means::<T>(pieces, &mean, |value, mean| (value - mean) * (value - mean))?;
         let scale = variances.iter().map(|variance| 1.0 / (variance + EPSILON).sqrt()).collect();
-        Ok(BatchNorm { count, mean, scale })
+        Ok(BatchNorm { count, mean, scale, rectifies: true })
+    }
+
+    /// The same, that leaves what is negative as it is.
+    pub(super) fn without_rectifier(self) -> Self {
+        BatchNorm { rectifies: false, ..self }
     }
 
     /// Shifts and scales each channel of `input`, a piece of the batch `[examples, height, width, channels]`, to
     /// mean 0 and variance 1 over the batch, scales it by `gamma` and shifts it by `beta` (`[channels]` each), adds
-    /// the `shortcut` (as large as the input) if there is one, and sets what is negative to 0.
+    /// the `shortcut` (as large as the input) if there is one, and sets what is negative to 0, unless it is
+    /// [without a rectifier](BatchNorm::without_rectifier).
     ///
     /// The gradient of the input is right if it is the whole batch: the statistics count as functions of it.
     ///
@@ -106,7 +114,12 @@ impl BatchNorm {
                 .zip(channels)
                 .map(|(&value, ((&mean, &factor), &beta))| (value - mean) * factor + beta);
             match shortcut {
+                None if !self.rectifies => output.extend(normalised),
                 None => output.extend(normalised.map(rectified)),
+                Some(shortcut) if !self.rectifies => {
+                    let shortcut = &shortcut[index * mean.len()..];
+                    output.extend(normalised.zip(shortcut).map(|(value, &other)| value + other));
+                }
                 Some(shortcut) => {
                     let shortcut = &shortcut[index * mean.len()..];
                     output.extend(normalised.zip(shortcut).map(|(value, &other)| rectified(value + other)));
@@ -123,7 +136,12 @@ impl BatchNorm {
         shortcut: Option<&Tensor>,
     ) -> Result<[Option<Tensor>; 3]> {
         let mut values: Vec<T> = with_values(output, |output| {
-            with_values(gradient, |gradient| Ok(output.iter().zip(gradient).map(passed).collect()))
+            with_values(gradient, |gradient| {
+                if !self.rectifies {
+                    return Ok(gradient.to_vec());
+                }
+                Ok(output.iter().zip(gradient).map(passed).collect())
+            })
         })?;
         let shortcut = match shortcut {
             Some(shortcut) if shortcut.track_op() => Some(tensor(values.clone(), shortcut.shape())?),
@@ -287,6 +305,10 @@ mod tests {
             let inputs = [random_tensor(&shape, 1), gamma, beta, random_tensor(&shape, 4)];
             assert_gradient(&inputs[..3], |x| whole(&x[0], &x[1], &x[2], None));
             assert_gradient(&inputs, |x| whole(&x[0], &x[1], &x[2], Some(&x[3])));
+            let plain =
+                |input: &Tensor| BatchNorm::of(std::slice::from_ref(input)).map(BatchNorm::without_rectifier);
+            assert_gradient(&inputs[..3], |x| plain(&x[0])?.apply(&x[0], &x[1], &x[2], None));
+            assert_gradient(&inputs, |x| plain(&x[0])?.apply(&x[0], &x[1], &x[2], Some(&x[3])));
         }
     }
 

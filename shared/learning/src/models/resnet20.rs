@@ -25,7 +25,7 @@ use super::convolution::Convolution;
 use super::linear::linear;
 use super::many::residual;
 use super::normalisation::BatchNorm;
-use super::{Architecture, ManyDevices, Model, ModelError, layers};
+use super::{Architecture, LayerSummary, ManyDevices, Model, ModelError, layers};
 use crate::parameters::{Entry, Layout};
 use crate::random::Stream;
 
@@ -42,6 +42,46 @@ pub struct ResNet20 {}
 impl Architecture for ResNet20 {
     fn build(&self, shape: &[usize], classes: usize) -> std::result::Result<Box<dyn Model>, ModelError> {
         Ok(Box::new(classifier(shape, classes)?))
+    }
+
+    fn summary(&self, shape: &[usize], classes: usize) -> std::result::Result<Vec<LayerSummary>, ModelError> {
+        let model = classifier(shape, classes)?;
+        let mut sides = shape.to_vec();
+        let strides = std::iter::once(1).chain(blocks().flat_map(|block| [block.stride, 1]));
+        let mut summaries = Vec::new();
+        let (units, head) = model.layout().entries().split_at(model.layout().entries().len() - 2);
+        for (unit, stride) in units.chunks_exact(3).zip(strides) {
+            sides.iter_mut().for_each(|side| *side = side.div_ceil(stride));
+            let outputs = unit[1].len();
+            let output = [sides.clone(), vec![outputs]].concat();
+            let kept = output.iter().product::<usize>() as u64;
+            let each = (unit[0].len() / outputs) as u64;
+            let name = |entry: &Entry| entry.name.rsplit_once('.').map(|(name, _)| name.to_owned());
+            let convolution = LayerSummary {
+                kind: "conv2d",
+                name: name(&unit[0]),
+                output: output.clone(),
+                parameters: unit[0].len() as u64,
+                multiply_adds: kept * each,
+                kept,
+            };
+            let parameters = 2 * outputs as u64;
+            let name = name(&unit[1]);
+            let norm = LayerSummary { kind: "batch-norm", name, output, parameters, multiply_adds: 0, kept };
+            summaries.extend([convolution, norm]);
+        }
+        let (name, output) = (Some("fc".to_owned()), vec![classes]);
+        let (weights, kept) = (head[0].len() as u64, classes as u64);
+        let parameters = weights + kept;
+        summaries.push(LayerSummary {
+            kind: "dense",
+            name,
+            output,
+            parameters,
+            multiply_adds: weights,
+            kept,
+        });
+        Ok(summaries)
     }
 }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::feed_forward::FeedForward;
-use super::{Architecture, Model, ModelError};
+use super::{Architecture, LayerSummary, Model, ModelError};
 
 const NETWORK: FeedForward = FeedForward {
     name: "2nn",
@@ -25,6 +25,10 @@ pub struct TwoNn {}
 impl Architecture for TwoNn {
     fn build(&self, shape: &[usize], classes: usize) -> Result<Box<dyn Model>, ModelError> {
         Ok(Box::new(NETWORK.classifier(shape, classes)?))
+    }
+
+    fn summary(&self, shape: &[usize], classes: usize) -> Result<Vec<LayerSummary>, ModelError> {
+        NETWORK.summary(shape, classes)
     }
 }
 

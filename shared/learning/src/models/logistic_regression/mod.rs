@@ -18,7 +18,7 @@ use self::columns::{TILE, Tile, add_scaled, transpose, transpose_back, weighted_
 use self::present::Present;
 use super::input::Input;
 use super::many::plain;
-use super::{Architecture, ManyDevices, Model, ModelError};
+use super::{Architecture, LayerSummary, ManyDevices, Model, ModelError};
 use crate::data::Batch;
 use crate::parameters::{Layout, Parameters};
 use crate::random::Stream;
@@ -32,6 +32,14 @@ impl Architecture for LogisticRegression {
         let input = Input { shape: shape.to_vec(), classes };
         let layout = Layout::new([("weight", vec![classes, input.features()]), ("bias", vec![classes])]);
         Ok(Box::new(Regression { layout: Arc::new(layout), input }))
+    }
+
+    fn summary(&self, shape: &[usize], classes: usize) -> Result<Vec<LayerSummary>, ModelError> {
+        let features = shape.iter().fold(1, |product: u64, &side| product.saturating_mul(side as u64));
+        let multiply_adds = features.saturating_mul(classes as u64);
+        let parameters = multiply_adds.saturating_add(classes as u64);
+        let (name, output, kept) = (None, vec![classes], classes as u64);
+        Ok(vec![LayerSummary { kind: "dense", name, output, parameters, multiply_adds, kept }])
     }
 }
 
