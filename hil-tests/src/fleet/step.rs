@@ -233,8 +233,8 @@ mod tests {
         let model = "{ kind = \"layers\", frozen = [\"fc1\"], layers = [{ kind = \"flatten\" }, { kind = \"dense\", units = 20 }] }";
         let text = described(model, "zero-2-w").to_string();
         for part in [
-            "dense    fc1       [20]      15,700         15,680",
-            "dense    head      [10]         210            200",
+            "dense     fc1   [20]      15,700         15,680",
+            "dense    head   [10]         210            200",
             "15,910 parameters, of which 15,700 stay as they are; an update is 63,640 bytes",
             "a step on a batch of 32, estimated: 2 million multiply-adds, at most",
             "zero-2-w  512 MiB   yes",
