@@ -24,8 +24,9 @@ const SIZE: u64 = 7_500_000;
 /// Resident while it trains logistic regression, and the paper's convolutional network.
 const LOGISTIC_REGRESSION: u64 = 16 * MB;
 const DNN: u64 = 32 * MB;
-/// What the program of this machine, with its own debug build's code, may take beyond that.
-const DEBUG_BUILD: u64 = 4 * MB;
+/// What the program of this machine may take beyond that: it has a debug build's code, and reads Parquet and pictures, because
+/// the workspace's other programs do.
+const DEBUG_BUILD: u64 = 8 * MB;
 /// What starts the client on a board.
 const UNIT: &str = include_str!("../../../firmware-configs/systemd/outpost-edge-client.service");
 /// Where QEMU is told to begin a client's address space, and where it ends at the latest.

@@ -69,11 +69,12 @@ fn a_table_of_ones_own_is_trained_on_with_ten_lines_on_every_bench() {
 #[test]
 fn a_wrong_table_is_named_with_line_and_column_before_anything_begins() {
     let folder = folder();
-    let complains = |settings: &[&str], parts: &[&str]| {
+    let fails = |code: i32, settings: &[&str], parts: &[&str]| {
         let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", *setting]).collect();
-        run(hil_run(folder.path(), "software", &settings)).complains(2, parts);
+        run(hil_run(folder.path(), "software", &settings)).complains(code, parts);
         assert!(!folder.path().join("software").exists());
     };
+    let complains = |settings: &[&str], parts: &[&str]| fails(2, settings, parts);
     complains(&["dataset.file=wheat.csv"], &["own/wheat.csv: file not found", "--datasets"]);
     complains(
         &["dataset.label=stem-height", "dataset.ignore=[\"plot\", \"species\"]"],
@@ -81,7 +82,7 @@ fn a_wrong_table_is_named_with_line_and_column_before_anything_begins() {
     );
     complains(&["dataset.label=colour"], &["there is no column \"colour\"; the 5 columns are leaf-length"]);
     complains(&["dataset.kind=file", "dataset.sheet=1"], &["the data set `file` has no `sheet`"]);
-    complains(&["dataset.test=\"share\""], &["own/share: no file of a form that is read"]);
+    fails(1, &["dataset.test=\"share\""], &["own/share: no file of a form that is read"]);
     complains(&["fleet.devices=500"], &["500 is more than the 300 training examples"]);
     let table = folder.path().join("datasets/own/plants.csv");
     fs::write(&table, plants().replacen("\r\n", "\r\n1,tall,3,a,setosa\r\n", 1)).unwrap();

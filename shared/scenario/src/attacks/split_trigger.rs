@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_setting_of_the_trigger_that_cannot_be_read_is_named() {
         let text = "name = \"t\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 9\n";
-        for (key, value) in [("target", "300"), ("pattern", "star"), ("values", "3"), ("parts", "x")] {
+        for (key, value) in [("target", "70000"), ("pattern", "star"), ("values", "3"), ("parts", "x")] {
             let setting = format!("attack.{key}={value}");
             let settings =
                 ["attack.kind=split-trigger".to_owned(), setting.clone(), "attack.size=5".to_owned()];

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Wrong;
 use super::columns::Column;
 use super::found::Found;
-use super::own_file::Reading;
+use super::reading::Reading;
 use super::rows::Roles;
 use super::{arrays, idx, text};
 
