@@ -54,7 +54,6 @@ impl Catalogue {
     }
 
     /// What comes with Outpost.
-    #[expect(clippy::too_many_lines, reason = "a list")]
     pub fn standard() -> Self {
         let mut rules =
             Registry::<dyn Rule>::new("aggregation rule", "rule", &["rule", "byzantine", "round-quorum"]);

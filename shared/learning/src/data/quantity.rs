@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_large_alpha_gives_all_as_many() {
-        let parts = deal(&Quantity { alpha: 1e6 }, &[0; 10_000], 10);
+        let parts = deal(&Quantity { alpha: 1e6 }, &vec![0; 10_000], 10);
         assert!(parts.iter().all(|part| (980..1020).contains(&part.len())));
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn examples((shape, features): Array, (sides, numbers): Array) -> Res
     let mut labels = Labels::default();
     match numbers {
         Numbers::Bytes(bytes) => {
-            bytes.into_iter().try_for_each(|label| labels.push_number(f64::from(label)))?
+            bytes.into_iter().try_for_each(|label| labels.push_number(f64::from(label)))?;
         }
         Numbers::Floats(floats) => {
             floats.into_iter().try_for_each(|label| labels.push_number(f64::from(label)))?;

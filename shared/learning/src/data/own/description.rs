@@ -140,7 +140,7 @@ fn ranges(found: &Found) -> Vec<Range> {
     };
     match &found.features {
         Features::Bytes(values) => {
-            values.iter().enumerate().for_each(|(at, value)| take(at, f32::from(*value)))
+            values.iter().enumerate().for_each(|(at, value)| take(at, f32::from(*value)));
         }
         Features::Floats(values) => values.iter().enumerate().for_each(|(at, value)| take(at, *value)),
     }

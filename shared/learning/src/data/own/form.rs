@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Wrong;
-use super::columns::Column;
+use super::columns::{Column, Missing};
 use super::found::Found;
 use super::reading::Reading;
 use super::rows::Roles;
@@ -67,7 +67,7 @@ impl Form {
             ("delimiter", delimiter.is_some() && !is_text, "text tables"),
             ("decimal", decimal.is_some() && !is_text, "text tables"),
             ("ignore", !reading.ignore.is_empty() && !self.is_table(), "tables"),
-            ("missing", reading.missing != Default::default() && !self.is_table(), "tables"),
+            ("missing", reading.missing != Missing::default() && !self.is_table(), "tables"),
             ("label", label.is_some() && !self.is_table() && !has_names, "tables, .npz and .safetensors"),
             ("features", features.is_some() && !has_names, ".npz and .safetensors"),
             ("labels", labels.is_some() && !has_two, ".npy and IDX, whose labels are in a file of their own"),

@@ -69,9 +69,10 @@ pub(super) fn read(folder: &Path, shape: Option<&[usize]>) -> Result<Found, Wron
             );
             return Err(text.into());
         }
-        match has_colours {
-            true => values.extend_from_slice(picture.to_rgb8().as_raw()),
-            false => values.extend_from_slice(picture.to_luma8().as_raw()),
+        if has_colours {
+            values.extend_from_slice(picture.to_rgb8().as_raw());
+        } else {
+            values.extend_from_slice(picture.to_luma8().as_raw());
         }
     }
     let shape = [pictures.len(), height as usize, width as usize, channels];

@@ -35,7 +35,7 @@ pub struct Reading {
     /// What stands before the fraction of a number in a text table: a point unless said otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decimal: Option<char>,
-    /// Whether arrays of pictures are [examples, channels, height, width], as in PyTorch.
+    /// Whether arrays of pictures are [examples, channels, height, width], as in torch.
     #[serde(skip_serializing_if = "is_default")]
     pub channels_first: bool,
     /// The shape of an example: `[height, width]` or `[height, width, 3]` of a picture, `[steps, features]` of a series,

@@ -40,7 +40,7 @@ pub struct TestRows {
     pub value: String,
 }
 
-/// Arrays of examples that are for testing: files of their own (NumPy, IDX), or other arrays of the file.
+/// Arrays of examples that are for testing: files of their own (`.npy`, IDX), or other arrays of the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TestArrays {
@@ -167,9 +167,9 @@ pub(super) fn split(
     if let Some(other) = &other
         && other.shape != shape
     {
-        let text =
+        let shapes =
             format!("examples for testing have the shape {:?}, those for training {shape:?}", other.shape);
-        return Err(text.into());
+        return Err(shapes.into());
     }
     if train.is_empty() || (test.is_empty() && other.is_none()) {
         let (part, rest) = if train.is_empty() { ("training", "testing") } else { ("testing", "training") };

@@ -80,12 +80,12 @@ fn however_it_is_written_a_table_is_the_same() {
     same(PLANTS.replace("virginica, red", "virginica red").replace(',', "\t").as_bytes(), "t.tsv", "");
     same(PLANTS.replace("virginica, red", "v").replace(',', ";").as_bytes(), "t.csv", "delimiter = \";\"");
     same(
-        PLANTS.replace(",", ";").replace("5;60", "5,0;60").as_bytes(),
+        PLANTS.replace(',', ";").replace("5;60", "5,0;60").as_bytes(),
         "t.data",
         "delimiter = \";\"\ndecimal = \",\"",
     );
     same(
-        PLANTS.replace("length,", "id,length,").replace("\n", "\nx,").trim_end_matches("x,").as_bytes(),
+        PLANTS.replace("length,", "id,length,").replace('\n', "\nx,").trim_end_matches("x,").as_bytes(),
         "t.csv",
         "ignore = [\"id\"]",
     );
@@ -108,7 +108,8 @@ fn without_names_columns_have_numbers() {
 
 #[test]
 fn a_share_for_testing_is_drawn_and_no_part_is_empty() {
-    let rows: String = (0..50).map(|row| format!("{row},{}\n", row % 3)).collect();
+    let rows: Vec<String> = (0..50).map(|row| format!("{row},{}\n", row % 3)).collect();
+    let rows = rows.concat();
     let split = |test: &str| table(&rows, &format!("label = 2\nstandardise = false\n{test}")).unwrap();
     assert_eq!((split("").train.len(), split("").test.len()), (40, 10));
     assert_eq!(split("test = 0.001").test.len(), 1);
@@ -276,9 +277,9 @@ fn tensors_of_bytes_are_pixels_and_their_channels_can_come_first() {
 
 #[test]
 fn what_a_file_would_become_is_described_with_what_is_odd() {
-    let rows: String =
+    let rows: Vec<String> =
         (0..40).map(|row| format!("{row},5,{}\n", if row == 7 { "rare" } else { "usual" })).collect();
-    let datasets = folder("t.csv", format!("a,b,y\n?,5,usual\n{rows}").as_bytes());
+    let datasets = folder("t.csv", format!("a,b,y\n?,5,usual\n{}", rows.concat()).as_bytes());
     let reading = Reading { label: Some(Column::Name("y".to_owned())), ..Reading::default() };
     let path = datasets.path().join("own/t.csv");
     let description = Description::of(&OwnFile::new("t.csv".to_owned(), reading), &path).unwrap();

@@ -56,9 +56,10 @@ pub(super) fn read_from(mut text: impl BufRead, style: &Style, roles: Roles<'_>)
         return Err("it is empty".into());
     }
     let has_header = style.header.unwrap_or_else(|| is_header(&record, &roles));
-    let names: Vec<String> = match has_header {
-        true => record.iter().map(|name| name.trim().to_owned()).collect(),
-        false => (1..=record.len()).map(|number| format!("column {number}")).collect(),
+    let names: Vec<String> = if has_header {
+        record.iter().map(|name| name.trim().to_owned()).collect()
+    } else {
+        (1..=record.len()).map(|number| format!("column {number}")).collect()
     };
     if let (false, Some(Column::Name(name))) = (has_header, roles.label) {
         let text =
