@@ -2,7 +2,7 @@
 //!
 //! A step is taken to be three times the multiply-adds of the forward pass of its batch: those of the forward pass, of the gradient
 //! of the weights and of that of what comes in. What else there is, as activations and normalisations, is left out. A core is
-//! taken to do [`SHARE`] of the multiply-adds that its vector units could do at the most, which the profile of the board says.
+//! taken to do `SHARE` of the multiply-adds that its vector units could do at the most, which the profile of the board says.
 //! That share is what training the paper's network and `ResNet20` reached on an x86-64 core with AVX-512 (`docs/performance.md`);
 //! no board was measured. So a time is good for whether a step takes a tenth of a second or ten.
 

@@ -150,7 +150,7 @@ impl Dataset {
         self.classes
     }
 
-    /// Digest of features (pixels, or floats in little-endian order) and labels ([`label_bytes`]): names the data in a record.
+    /// Digest of features (pixels, or floats in little-endian order) and labels (`label_bytes`): names the data in a record.
     pub fn digest(&self) -> Digest {
         let mut hash = Sha256::new();
         hash.update(self.features.to_le_bytes());
