@@ -167,7 +167,6 @@ fn machine(cli: &Cli, scenario: &Arc<Scenario>, start: Start, silence: Duration)
     machine
 }
 
-/// How the broker is reached, whether it is another one or the one that this process brings.
 /// The test examples, and those that the aggregator trains on itself, if its rule wants that.
 fn load_data(scenario: &Scenario, datasets: &Path) -> anyhow::Result<(Arc<Dataset>, Option<Arc<Dataset>>)> {
     if scenario.aggregation.rule.root_examples() == 0 {
@@ -177,6 +176,7 @@ fn load_data(scenario: &Scenario, datasets: &Path) -> anyhow::Result<(Arc<Datase
     Ok((Arc::new(test), scenario.training_examples(train)?.root.map(Arc::new)))
 }
 
+/// How the broker is reached, whether it is another one or the one that this process brings.
 fn load_access(cli: &Cli) -> anyhow::Result<BrokerAccess> {
     #[cfg(feature = "embedded-broker")]
     if cli.broker.is_none() {
