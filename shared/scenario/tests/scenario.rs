@@ -2,6 +2,7 @@
 
 use input::chosen::Chosen;
 use scenario::Scenario;
+use scenario::catalogue::Catalogue;
 
 const MINIMAL: &str = "name = \"test\"\ndataset = \"mnist\"\nmodel = \"logistic-regression\"\nrounds = 3\n";
 
@@ -77,7 +78,9 @@ fn a_model_is_named_by_itself_or_in_a_table() {
     ] {
         assert_eq!(scenario.unwrap().digest(), dnn.digest());
     }
-    let known = "unknown model `svm`; known are `logistic-regression`, `dnn`, `resnet20`, `cnn-byzfl`, `cnn-mcmahan`, `2nn`";
+    let models = Catalogue::standard().models;
+    let names: Vec<String> = models.entries().map(|entry| format!("`{}`", entry.name())).collect();
+    let known = format!("unknown model `svm`; known are {}", names.join(", "));
     let refused = |text: &str, settings: &[&str]| read(text, settings).unwrap_err();
     assert_eq!(refused(&MINIMAL.replace("logistic-regression", "svm"), &[]), format!("s.toml:3: {known}"));
     assert_eq!(refused(&table("svm"), &[]), format!("s.toml:3: {known}"));
