@@ -27,10 +27,11 @@ impl Named {
     /// The same without the settings called as one of `keys`, and these settings.
     pub(super) fn without(mut self, keys: &[&str]) -> (Self, Table) {
         let mut others = Table::new();
-        for (key, value) in self.settings.take().into_iter().flatten() {
-            let settings =
-                if keys.contains(&&*key) { &mut others } else { self.settings.get_or_insert_default() };
-            settings.insert(key, value);
+        // A table remains one, even if nothing is left in it: errors name its keys.
+        if let Some(settings) = &mut self.settings {
+            for key in keys {
+                others.extend(settings.remove_entry(*key));
+            }
         }
         (self, others)
     }

@@ -86,7 +86,7 @@ fn a_model_is_named_by_itself_or_in_a_table() {
     assert_eq!(refused(&table("svm"), &[]), format!("s.toml:3: {known}"));
     assert_eq!(refused(MINIMAL, &["model=svm"]), format!("--set model=svm: {known}"));
     assert_eq!(refused(MINIMAL, &["model.kind=svm"]), format!("--set model.kind=svm: {known}"));
-    let other = "the model `dnn` has no `width`, nor any other setting";
+    let other = "unknown field `width`, expected one of `kind`, `weights`, `anew`, `frozen`";
     assert_eq!(refused(&table("dnn\", width = \"3"), &[]), format!("s.toml:3: {other}"));
     assert_eq!(
         refused(MINIMAL, &["model.kind=dnn", "model.width=3"]),
