@@ -9,7 +9,7 @@ use scenario::catalogue::Catalogue;
 use scenario::{Scenario, ScenarioError};
 use toml::Value;
 
-use super::common::{Ending, Format};
+use super::common::{Common, Ending, Format};
 use crate::fleet::boards::Board;
 use crate::fleet::step::Description;
 
@@ -36,9 +36,8 @@ pub(super) struct DescribeArgs {
     /// The data set whose examples it takes: a name, or a table as in a scenario
     #[arg(long, value_name = "DATASET", requires = "model")]
     dataset: Option<String>,
-    /// Override one key of the scenario, as in --set training.batch-size=8; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    common: Common,
     /// Only this board, or that of a profile of your own, NAME.toml; may be repeated [default: all that are known]
     #[arg(long = "board", value_name = "BOARD")]
     boards: Vec<String>,
@@ -74,7 +73,7 @@ impl DescribeArgs {
 
     fn scenario(&self, catalogue: &Catalogue) -> Result<Scenario, ScenarioError> {
         if let Some(path) = &self.scenario {
-            return catalogue.load(path, &self.settings);
+            return self.common.load(catalogue, path);
         }
         // A table as it is, a name in quotes.
         let value = |given: &Option<String>| match given.as_deref().unwrap_or_default().trim() {
@@ -85,6 +84,7 @@ impl DescribeArgs {
         let text = format!(
             "name = \"described\"\nrounds = 1\ndataset = {dataset}\nmodel = {model}\n[fleet]\ndevices = 1\ncompromised = 0\n"
         );
-        catalogue.parse("--model and --dataset", &text, &self.settings)
+        let catalogue = self.common.folder.catalogue(catalogue);
+        catalogue.parse("--model and --dataset", &text, &self.common.settings)
     }
 }
