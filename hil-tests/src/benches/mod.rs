@@ -25,7 +25,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aggregator_node::run::{self, Opened, Run};
-use learning::models::Model;
 use record::{Manifest, RoundRecord, Summary};
 use scenario::{Scenario, StartError, StartingModel};
 use tracing::warn;
@@ -90,34 +89,28 @@ impl Task {
     /// # Errors
     /// If the directory holds something else, lacks something or is damaged, or its run came to nothing.
     pub fn finished(&self, bench: &str) -> anyhow::Result<Option<Summary>> {
-        let made_of = self.made_of(bench, self.start()?.model.as_ref())?;
+        let made_of = self.made_of(bench, &self.start()?);
         Ok(run::finished(&self.out, &self.scenario, &made_of)?)
     }
 
     /// Begins its run on `bench`, or goes on with it.
-    pub(crate) fn open(&self, bench: &str, model: &dyn Model) -> anyhow::Result<Opened> {
-        let made_of = self.made_of(bench, model)?;
-        Ok(Run::open(&self.out, &self.scenario, model, &made_of, CHECKPOINT_EVERY)?)
+    pub(crate) fn open(&self, bench: &str, start: &StartingModel) -> anyhow::Result<Opened> {
+        start.notes.iter().for_each(|note| warn!("{note}"));
+        let made_of = self.made_of(bench, start);
+        Ok(Run::open(&self.out, &self.scenario, start.model.as_ref(), &made_of, CHECKPOINT_EVERY)?)
     }
 
-    /// Its model.
-    pub(crate) fn model(&self) -> anyhow::Result<Arc<dyn Model>> {
-        let StartingModel { model, notes, .. } = self.start()?;
-        notes.iter().for_each(|note| warn!("{note}"));
-        Ok(model)
-    }
-
-    fn start(&self) -> Result<StartingModel, StartError> {
+    /// The model that it begins with.
+    pub(crate) fn start(&self) -> Result<StartingModel, StartError> {
         let test = &self.data.test;
         self.scenario.starting_model(test.shape(), test.classes(), &self.datasets)
     }
 
-    fn made_of(&self, bench: &str, model: &dyn Model) -> anyhow::Result<Manifest> {
+    fn made_of(&self, bench: &str, start: &StartingModel) -> Manifest {
         let dataset = self.scenario.dataset.name();
         let mut data = self.data.named_digests(dataset);
-        let weights = self.scenario.weights_digest(&self.datasets)?;
-        data.extend(run::data_digests(dataset, weights.map(|digest| ("weights", digest))));
-        Ok(run::manifest(&self.scenario, bench, model, data))
+        data.extend(run::data_digests(dataset, start.weights.map(|digest| ("weights", digest))));
+        run::manifest(&self.scenario, bench, start.model.as_ref(), data)
     }
 }
 

@@ -73,15 +73,13 @@ pub fn numbers(reader: impl Read, size: u64) -> Result<(Vec<usize>, Numbers), Wr
         return Err(("shape", message));
     }
     let values = of_any_type(NpyFile::with_header(header, rest)).ok_or_else(unusable)?;
-    let values = values.map_err(|error| ("values", error.to_string()))?;
-    if let Numbers::Floats(values) = &values
-        && let Some(place) = values.iter().position(|value| value.is_infinite())
-    {
-        return Err(("values", format!("the {}. value is beyond what a 32-bit float holds", place + 1)));
-    }
+    let values = values.map_err(|error| ("values", error.to_string()))?.without_infinite();
+    let values = values.map_err(|message| ("values", message))?;
     let shape: Vec<usize> = shape.into_iter().map(|length| length as usize).collect();
     match (order, &shape[..]) {
-        (Order::Fortran, &[rows, columns]) => Ok((shape, values.transposed(rows, columns))),
+        (Order::Fortran, &[rows, columns]) => {
+            Ok((shape, values.rearranged(|place| place % columns * rows + place / columns)))
+        }
         (Order::Fortran, [_, _, ..]) => {
             Err(("fortran_order", "save `numpy.ascontiguousarray(array)`".to_owned()))
         }
@@ -103,14 +101,28 @@ impl Numbers {
         self.len() == 0
     }
 
-    /// Those of a matrix that lies in memory column by column, row by row.
-    fn transposed(&self, rows: usize, columns: usize) -> Self {
-        fn moved<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
-            (0..values.len()).map(|place| values[place % columns * rows + place / columns]).collect()
+    /// The same, if none of them has become infinite in 32 bits.
+    ///
+    /// # Errors
+    /// Which one has.
+    pub fn without_infinite(self) -> Result<Self, String> {
+        match &self {
+            Numbers::Floats(values) => match values.iter().position(|value| value.is_infinite()) {
+                Some(place) => Err(format!("the {}. value is beyond what a 32-bit float holds", place + 1)),
+                None => Ok(self),
+            },
+            Numbers::Bytes(_) => Ok(self),
         }
+    }
+
+    /// As many, of which each is the one at the place that `from` says.
+    #[must_use]
+    pub fn rearranged(&self, from: impl Fn(usize) -> usize) -> Self {
         match self {
-            Numbers::Bytes(values) => Numbers::Bytes(moved(values, rows, columns)),
-            Numbers::Floats(values) => Numbers::Floats(moved(values, rows, columns)),
+            Numbers::Bytes(values) => Numbers::Bytes((0..values.len()).map(|at| values[from(at)]).collect()),
+            Numbers::Floats(values) => {
+                Numbers::Floats((0..values.len()).map(|at| values[from(at)]).collect())
+            }
         }
     }
 }

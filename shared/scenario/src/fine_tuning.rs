@@ -74,14 +74,6 @@ pub struct StartingModel {
 }
 
 impl Scenario {
-    /// The digest of the weights that the model starts from, of a file below `datasets`, if it has one.
-    ///
-    /// # Errors
-    /// [`FileError`] if the file cannot be read.
-    pub fn weights_digest(&self, datasets: &Path) -> Result<Option<Digest>, FileError> {
-        Ok(self.weights(datasets)?.map(|(_, bytes)| Digest::of(&bytes)))
-    }
-
     /// The model for examples of `shape` in so many classes, starting from the weights of a file below `datasets`, if the
     /// scenario names one.
     ///

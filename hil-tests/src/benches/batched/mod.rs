@@ -58,14 +58,15 @@ impl Bench for Batched {
     }
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
-        let (scenario, model) = (&task.scenario, task.model()?);
-        let mut run = match task.open(self.name(), model.as_ref())? {
+        let (scenario, starting) = (&task.scenario, task.start()?);
+        let mut run = match task.open(self.name(), &starting)? {
             Opened::Unfinished(run) => run,
             Opened::Finished(summary) => return Ok(Some(*summary)),
         };
         let _allowed = scenario.allow_programs();
         let start = run.start()?;
-        let mut simulation = Simulation::new(task, &model, start.global, start.remembered, &self.place)?;
+        let mut simulation =
+            Simulation::new(task, &starting.model, start.global, start.remembered, &self.place)?;
         for round in start.finished + 1..=scenario.rounds {
             if watch.stopped() {
                 run.checkpoint()?;

@@ -18,8 +18,8 @@ pub(super) struct Trainer {
     model: Arc<dyn ManyDevices>,
     examples: Examples,
     settings: Settings,
-    /// Zeros where parameters stay as they are and ones elsewhere, `[1, d]`, if any do.
-    mask: Option<Tensor>,
+    /// Which parameters do not stay as they are, `[1, d]`, if any do: a condition.
+    free: Option<Tensor>,
     device: Device,
 }
 
@@ -49,7 +49,7 @@ impl Trainer {
         examples: Examples,
         device: Device,
     ) -> Self {
-        Trainer { model, examples, settings: scenario.training.clone(), mask: None, device }
+        Trainer { model, examples, settings: scenario.training.clone(), free: None, device }
     }
 
     /// The same, that leaves the parameters as they are that lie where `frozen` says.
@@ -60,10 +60,10 @@ impl Trainer {
         if frozen.is_empty() {
             return Ok(self);
         }
-        let mut mask = vec![1.0_f32; dimension];
-        frozen.iter().for_each(|range| mask[range.clone()].fill(0.0));
-        let mask = Tensor::from_vec(mask, (1, dimension), &self.device)?;
-        Ok(Trainer { mask: Some(mask), ..self })
+        let mut free = vec![1_u8; dimension];
+        frozen.iter().for_each(|range| free[range.clone()].fill(0));
+        let free = Tensor::from_vec(free, (1, dimension), &self.device)?;
+        Ok(Trainer { free: Some(free), ..self })
     }
 
     /// Trains from the model `global`, `[d]`, with the minibatches that each of at least one device has `drawn`, and with
@@ -139,9 +139,9 @@ impl Trainer {
                     direction = ((before * momentum)? + direction)?;
                 }
             }
-            if let Some(mask) = &self.mask {
+            if let Some(free) = &self.free {
                 // Whatever it is, what is frozen does not move; a product would keep what is not finite.
-                let free = mask.ne(0.0)?.broadcast_as(direction.shape())?;
+                let free = free.broadcast_as(direction.shape())?;
                 direction = free.where_cond(&direction, &direction.zeros_like()?)?;
             }
             if momentum > 0.0 {

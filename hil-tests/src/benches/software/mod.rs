@@ -48,11 +48,12 @@ impl Bench for Software {
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
         let Task { scenario, data, .. } = task;
-        let model = task.model()?;
-        let mut run = match task.open(self.name(), model.as_ref())? {
+        let starting = task.start()?;
+        let mut run = match task.open(self.name(), &starting)? {
             Opened::Unfinished(run) => run,
             Opened::Finished(summary) => return Ok(Some(*summary)),
         };
+        let model = starting.model;
         let _allowed = scenario.allow_programs();
         let topics = Topics::default();
         let start = run.start()?;

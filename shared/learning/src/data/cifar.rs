@@ -68,13 +68,16 @@ impl Source for Cifar10 {
     }
 
     fn load(&self, folder: &Folder, seed: u64) -> Result<Split, DataError> {
-        let mut train = Vec::new();
-        for batch in 1..=5 {
-            folder.read(&format!("data_batch_{batch}.bin"), |bytes| {
-                check(bytes, CIFAR_10).map(|()| train.extend_from_slice(bytes))
-            })?;
+        let mut rows = Vec::new();
+        for batch in 1..5 {
+            let join = |bytes: &[u8]| check(bytes, CIFAR_10).map(|()| rows.extend_from_slice(bytes));
+            folder.read(&format!("data_batch_{batch}.bin"), join)?;
         }
-        let train = folder.read("data_batch_5.bin", |_| pictures(&train, CIFAR_10))?;
+        let train = folder.read("data_batch_5.bin", |bytes| {
+            check(bytes, CIFAR_10)?;
+            rows.extend_from_slice(bytes);
+            pictures(&rows, CIFAR_10)
+        })?;
         Ok(Split { train, test: self.load_test(folder, seed)? })
     }
 

@@ -1,7 +1,9 @@
 //! Telling compressed files from plain ones, and reading both.
 
 use std::borrow::Cow;
-use std::io::{self, Read as _};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -10,6 +12,13 @@ const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Whether `bytes` begin like a gzip file; no file of a data set does by itself.
 pub(super) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
+}
+
+/// The content of the file `path`, plain or gzipped, as it is read.
+pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    let mut file = BufReader::new(File::open(path)?);
+    let is_gzip = is_gzip(file.fill_buf()?);
+    Ok(if is_gzip { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) })
 }
 
 /// The content of a file, plain or gzipped; of what is gzipped no more than `most` bytes.

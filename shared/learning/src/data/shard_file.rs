@@ -17,6 +17,7 @@ use wire::identity::{DeviceId, Digest};
 
 use super::dataset::{has_byte_labels, label_bytes};
 use super::{Dataset, DatasetError, Features, Shard, ShardSource, Source};
+use crate::parameters::from_le_bytes;
 
 const FORMAT: &str = "outpost-shard-2";
 const METADATA_KEY: &str = "shard";
@@ -231,9 +232,7 @@ fn read_features(tensor: &TensorView<'_>, shape: &[usize]) -> Result<Features, S
     match (tensor.dtype(), tensor.shape()) {
         (Dtype::U8, [_, example @ ..]) if example == shape => Ok(Features::Bytes(tensor.data().to_vec())),
         (Dtype::F32, [_, example @ ..]) if example == shape => {
-            let words = tensor.data().chunks_exact(4);
-            let values = words.map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-            Ok(Features::Floats(values.collect()))
+            Ok(Features::Floats(from_le_bytes(tensor.data()).collect()))
         }
         _ => Err(unexpected("features", tensor, format!("U8 or F32 [examples, then {shape:?}]"))),
     }

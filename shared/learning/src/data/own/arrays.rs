@@ -107,11 +107,6 @@ pub(super) fn examples((shape, features): Array, (sides, numbers): Array) -> Res
 
 /// Pictures `[channels, height, width]` with their channels last.
 pub(super) fn with_channels_last((shape, values): Array) -> Result<Array, Wrong> {
-    fn moved<T: Copy>(values: &[T], channels: usize, pixels: usize) -> Vec<T> {
-        let place = |at: usize| at / (channels * pixels) * channels * pixels;
-        let from = |at: usize| place(at) + at % channels * pixels + (at - place(at)) / channels;
-        (0..values.len()).map(|at| values[from(at)]).collect()
-    }
     let [examples, channels, height, width] = shape[..] else {
         let text = format!(
             "`channels-first` is for pictures [examples, channels, height, width], not for the shape {shape:?}"
@@ -119,10 +114,9 @@ pub(super) fn with_channels_last((shape, values): Array) -> Result<Array, Wrong>
         return Err(text.into());
     };
     let pixels = height * width;
-    let values = match values {
-        Numbers::Bytes(values) => Numbers::Bytes(moved(&values, channels, pixels)),
-        Numbers::Floats(values) => Numbers::Floats(moved(&values, channels, pixels)),
-    };
+    let picture = channels * pixels;
+    let from = |at: usize| at - at % picture + at % channels * pixels + at % picture / channels;
+    let values = values.rearranged(from);
     Ok((vec![examples, height, width, channels], values))
 }
 
@@ -142,13 +136,8 @@ fn none_called(name: &str, mut known: Vec<String>) -> Wrong {
 fn numbers(name: &str, tensor: &TensorView<'_>) -> Result<Numbers, Wrong> {
     fn floats<const SIZE: usize>(bytes: &[u8], value: impl Fn([u8; SIZE]) -> f32) -> Result<Numbers, Wrong> {
         let (words, _) = bytes.as_chunks();
-        let values: Vec<f32> = words.iter().map(|word| value(*word)).collect();
-        match values.iter().position(|value| value.is_infinite()) {
-            Some(place) => {
-                Err(format!("the {}. value is beyond what a 32-bit float holds", place + 1).into())
-            }
-            None => Ok(Numbers::Floats(values)),
-        }
+        let values = Numbers::Floats(words.iter().map(|word| value(*word)).collect());
+        Ok(values.without_infinite()?)
     }
     let bytes = tensor.data();
     let read = match tensor.dtype() {

@@ -50,13 +50,12 @@ impl Description {
     /// What is wrong with it.
     pub fn of(settings: &OwnFile, path: &Path) -> Result<Self, DataError> {
         let mut settings = settings.clone();
-        let describe = || -> Result<Self, Wrong> {
+        let mut describe = || -> Result<Self, Wrong> {
             if Form::of(path)?.is_table() && settings.reading.missing == Missing::Error {
                 settings.reading.missing = Missing::Mean;
             }
             Description::of_found(&settings.found(path)?)
         };
-        let mut describe = describe;
         describe().map_err(|cause| own(path.to_owned(), cause))
     }
 

@@ -1,22 +1,19 @@
 //! The IDX format, of any type of number and any shape.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
 use input::npy::Numbers;
 
 use super::Wrong;
-use crate::data::gzip::is_gzip;
+use crate::data::gzip;
 
 /// The shape and the values of the array in the file `path`, which may be gzipped.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(super) fn read(path: &Path) -> Result<(Vec<usize>, Numbers), Wrong> {
-    let mut file = BufReader::new(File::open(path)?);
-    if is_gzip(file.fill_buf()?) { read_from(MultiGzDecoder::new(file)) } else { read_from(file) }
+    read_from(gzip::open(path)?)
 }
 
 fn read_from(mut reader: impl Read) -> Result<(Vec<usize>, Numbers), Wrong> {

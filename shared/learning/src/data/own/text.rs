@@ -1,17 +1,15 @@
 //! Tables of comma-separated values, and of values separated by other signs.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Terminator};
-use flate2::bufread::MultiGzDecoder;
 
 use super::Wrong;
 use super::columns::{Cell, Column};
 use super::found::Found;
 use super::rows::{Roles, Rows};
-use crate::data::gzip::is_gzip;
+use crate::data::gzip;
 
 /// How the text of a table is written.
 #[derive(Clone, Debug)]
@@ -27,16 +25,7 @@ pub(super) struct Style {
 /// # Errors
 /// What is wrong with it, with line and column.
 pub(super) fn read(path: &Path, style: &Style, roles: Roles<'_>) -> Result<Found, Wrong> {
-    let mut file = BufReader::new(File::open(path)?);
-    if is_gzip(file.fill_buf()?) {
-        read_from(BufReader::new(MultiGzDecoder::new(file)), style, roles)
-    } else {
-        read_from(file, style, roles)
-    }
-}
-
-/// As [`read`], from what has been opened.
-pub(super) fn read_from(mut text: impl BufRead, style: &Style, roles: Roles<'_>) -> Result<Found, Wrong> {
+    let mut text = gzip::open(path)?;
     let start = text.fill_buf()?;
     if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
         return Err("it is text in UTF-16; save it as UTF-8".into());
