@@ -51,11 +51,16 @@ def attack(function):
 class Question:
     """What is known of a round beside its updates. Every key of the line is an attribute: `round`, `seed`, `rows`, `columns`,
     `byzantine`, `devices`; for a rule and a stage `examples`; for a stage `remove`, how many rows it may remove; for an attack
-    `colluders`, the rows of the compromised devices, and `selected`."""
+    `colluders`, the rows of the compromised devices, and `selected`.
+
+    `state` is an array of numbers that is kept from round to round, also when the run is stopped and goes on: empty at first,
+    and what the function sets it to in one round it finds in the next, as 32-bit floats in one row."""
 
     def __init__(self, line):
-        self.__dict__.update({key: value for key, value in line.items() if key not in ("updates", "global", "answer")})
+        files = ("updates", "global", "answer", "state", "keep")
+        self.__dict__.update({key: value for key, value in line.items() if key not in files})
         self._line = line
+        self.state = self._found = numpy.fromfile(line["state"], dtype="<f4", count=line["kept"])
 
     @property
     def global_model(self):
@@ -96,18 +101,23 @@ def _answer(line):
     question = Question(line)
     takes = len(inspect.signature(function).parameters)
     result = function(updates) if takes == 1 else function(updates, question)
-    return _WRITERS[line["do"]](line, result)
+    answer = _WRITERS[line["do"]](line, result)
+    if question.state is not question._found:
+        state = numpy.ravel(question.state)
+        _write(line["keep"], state, state.shape)
+        answer["keep"] = state.size
+    return answer
 
 
 def _aggregated(line, aggregate):
-    _write(line, aggregate, (line["columns"],))
+    _write(line["answer"], aggregate, (line["columns"],))
     return {"ok": True}
 
 
 def _screened(line, result):
     result = numpy.asarray([] if result is None else result)
     if result.ndim == 2:
-        _write(line, result, (line["rows"], line["rows"]))
+        _write(line["answer"], result, (line["rows"], line["rows"]))
         return {"ok": True, "places": list(range(line["rows"]))}
     if result.dtype == bool:
         if result.shape != (line["rows"],):
@@ -121,15 +131,15 @@ def _crafted(line, sent):
         return {"ok": True, "honest": True}
     shape = (len(line["colluders"]), line["columns"])
     sent = numpy.asarray(sent)
-    _write(line, numpy.broadcast_to(sent, shape) if sent.shape == shape[1:] else sent, shape)
+    _write(line["answer"], numpy.broadcast_to(sent, shape) if sent.shape == shape[1:] else sent, shape)
     return {"ok": True}
 
 
-def _write(line, values, shape):
+def _write(path, values, shape):
     values = numpy.asarray(values)
     if values.shape != shape:
         raise ValueError(f"the function returned an array of shape {list(values.shape)}, not {list(shape)}")
-    numpy.ascontiguousarray(values, dtype="<f4").tofile(line["answer"])
+    numpy.ascontiguousarray(values, dtype="<f4").tofile(path)
 
 
 _WRITERS = {"aggregate": _aggregated, "screen": _screened, "craft": _crafted}

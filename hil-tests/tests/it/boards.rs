@@ -13,6 +13,7 @@ use crate::deploy::broker_configuration;
 use crate::faults::{self, assert_held, run_case};
 use crate::lab::{ATTACK, Lab, NATIVE, assert_undisturbed_so_far, inventory, records};
 use crate::mosquitto;
+use crate::programs;
 use crate::process::{
     Process, datasets, hil, no_broker, processes, run, summary, wait_for_rounds, write_program,
 };
@@ -115,6 +116,22 @@ fn a_fleet_of_boards_and_processes_ends_in_the_model_of_software() {
     assert_eq!(shelf.running(), Vec::<String>::new());
     // Keys have no place in what people pass on.
     assert!(!shelf.lab.path("run/devices").exists() && shelf.lab.path("run-fleet/devices").is_dir());
+}
+
+#[test]
+fn a_board_runs_the_program_of_an_attack_if_the_inventory_allows_it() {
+    let program = programs::script(programs::COPY);
+    let attack = ["attack.kind=program", &programs::command("attack", &program), "attack.given=models"];
+    let Some(shelf) = Shelf::new(&attack) else { return };
+    let refused = ["attack.command names a program that is not allowed here"];
+    run(shelf.hil("refused", &[])).complains(1, &refused);
+    let allowed = toml::Value::from(vec![serde_json::to_string(&program).unwrap()]);
+    let text = shelf.inventory_text(BROUGHT, "");
+    let text = text.replace("[[device]]", &format!("[[device]]\nallow-program = {allowed}"));
+    fs::write(shelf.inventory(), text).unwrap();
+    assert_eq!(shelf.lab.model_after(shelf.hil("run", &[]), "run"), shelf.lab.undisturbed());
+    let attack = summary(&shelf.lab.path("run")).attack.unwrap();
+    assert_eq!((attack.as_meant, attack.rounds), (20, 20));
 }
 
 #[test]

@@ -5,27 +5,31 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::Signal;
+
 use crate::lab::{Lab, records};
 use crate::process::{Process, hil, run, summary, undisturbed, wait_until};
+use crate::resume::assert_hil_goes_on_after;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/programs");
 
-/// What scripts of the shell begin with: `path NAME` prints a path of the question in `line`.
-const PATH: &str = r#"path() { printf %s "$line" | sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }"#;
+/// What scripts of the shell begin with: `path NAME` and `number NAME` print a path and a number of the question in `line`.
+const READING: &str = r#"path() { printf %s "$line" | sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
+number() { printf %s "$line" | sed "s/.*\"$1\":\([0-9]*\).*/\1/"; }"#;
 
 /// Answers as the rule of the first device.
-const FIRST: &str = r#"head -c $((4 * $(printf %s "$line" | sed 's/.*"columns":\([0-9]*\).*/\1/'))) "$(path updates)" > "$(path answer)"
+const FIRST: &str = r#"head -c $((4 * $(number columns))) "$(path updates)" > "$(path answer)"
     echo '{"ok":true}'"#;
 
 /// The setting of `section` that names this command.
-fn command<S: AsRef<str>>(section: &str, words: &[S]) -> String {
+pub fn command<S: AsRef<str>>(section: &str, words: &[S]) -> String {
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     format!("{section}.command={}", toml::Value::from(words))
 }
 
 /// A command of the shell that does this for each question in `line`.
-fn script(body: &str) -> [String; 3] {
-    ["sh".to_owned(), "-c".to_owned(), format!("{PATH}\nwhile read -r line; do\n    {body}\ndone")]
+pub fn script(body: &str) -> [String; 3] {
+    ["sh".to_owned(), "-c".to_owned(), format!("{READING}\nwhile read -r line; do\n    {body}\ndone")]
 }
 
 fn example(name: &str) -> [String; 2] {
@@ -102,6 +106,13 @@ fn the_examples_in_python_run_as_rule_stage_and_attack() {
     let rule = ["aggregation.rule=program", &median];
     let theirs = Lab::new(&[&rule[..], &["aggregation.given=models"]].concat());
     assert_eq!(theirs.model_after(theirs.hil("software", "a", &[]), "a"), ours.undisturbed());
+    // One that keeps something, round after round.
+    let (rounds, smoothed) = ("rounds=4", command("aggregation", &example("smoothed_rule.py")));
+    let smoothed = Lab::new(&[rounds, "aggregation.rule=program", &smoothed]);
+    let digests =
+        ["software", "processes"].map(|bench| smoothed.model_after(smoothed.hil(bench, bench, &[]), bench));
+    assert_eq!(digests[0], digests[1]);
+    assert_ne!(digests[0], Lab::new(&[rounds, "aggregation.rule=median"]).undisturbed());
     let (stage, attack) =
         (command("defense", &example("far_stage.py")), command("attack", &example("opposite_attack.py")));
     let all = ["defense.kind=program", &stage, "defense.remove=2", "attack.kind=program", &attack];
@@ -115,11 +126,12 @@ fn the_examples_in_python_run_as_rule_stage_and_attack() {
     assert_eq!((attack.as_meant, attack.rounds), (20, 20));
 }
 
+/// Has each of two devices send the global model.
+pub const COPY: &str = r#"cat "$(path global)" "$(path global)" > "$(path answer)"; echo '{"ok":true}'"#;
+
 #[test]
 fn an_attack_of_the_shell_is_what_compromised_devices_send_on_every_bench() {
-    // The global model, for each of the two.
-    let body = r#"cat "$(path global)" "$(path global)" > "$(path answer)"; echo '{"ok":true}'"#;
-    let attack = command("attack", &script(body));
+    let attack = command("attack", &script(COPY));
     let settings = ["attack.kind=program", &attack, "attack.given=models", "aggregation.rule=mean"];
     let lab = Lab::new(&settings);
     let digests = ["software", "processes"].map(|bench| lab.model_after(lab.hil(bench, bench, &[]), bench));
@@ -200,6 +212,36 @@ fn a_stage_and_an_attack_that_fail_disturb_nothing_else() {
         );
         assert_eq!(records(&lab.path(bench)).len(), 3);
     }
+}
+
+#[test]
+fn what_programs_keep_is_kept_when_a_run_is_killed_and_goes_on() {
+    // The rule and the attack answer with what came first in the round before; the stage removes one device and another in turn.
+    let late = |answers: &str| {
+        script(&format!(
+            r#"from=state; [ "$(number kept)" = 0 ] && from=updates
+    for answer in {answers}; do head -c $((4 * $(number columns))) "$(path $from)"; done > "$(path answer)"
+    head -c $((4 * $(number columns))) "$(path updates)" > "$(path keep)"
+    echo '{{"ok":true,"keep":'"$(number columns)"'}}'"#
+        ))
+    };
+    let in_turn = script(
+        r#"kept=$(number kept); head -c $((4 - 4 * kept)) "$(path updates)" > "$(path keep)"
+    echo '{"ok":true,"remove":['"$kept"'],"keep":'"$((1 - kept))"'}'"#,
+    );
+    let settings = [
+        "model=logistic-regression",
+        "aggregation.rule=program",
+        &command("aggregation", &late("once")),
+        "attack.kind=program",
+        &command("attack", &late("once twice")),
+        "defense.kind=program",
+        "defense.remove=1",
+        &command("defense", &in_turn),
+    ];
+    let kill = |hil: &Process| hil.signal(Signal::KILL);
+    assert_hil_goes_on_after(kill, None, "software", 100, &settings);
+    assert_hil_goes_on_after(kill, None, "processes", 30, &settings);
 }
 
 #[test]

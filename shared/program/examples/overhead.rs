@@ -7,7 +7,7 @@
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
-use program::{Host, Numbers, Terms};
+use program::{Host, Inputs, Numbers, Terms};
 
 #[derive(serde::Serialize)]
 struct Question {
@@ -41,18 +41,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             to.iter_mut().zip(values).for_each(|(to, (value, global))| *to = value - global);
         };
         let updates = Numbers { rows, columns, copy: &copy };
-        let copy_global =
-            |_: usize, from: usize, to: &mut [f32]| to.copy_from_slice(&global[from..][..to.len()]);
-        let the_global = Numbers { rows: 1, columns, copy: &copy_global };
+        let inputs = Inputs { updates: &updates, global: &global, state: &[] };
         let (host, command) = (Host::default(), ["sh", "-c", SCRIPT].map(String::from));
         host.allow();
         let mut times = Vec::new();
         for _ in 0..12 {
             let begun = Instant::now();
             let terms = Terms { command: &command, seconds: 60 };
-            host.ask(terms, &Question { rows }, [&updates, &the_global], |_: Answer, file| {
-                file.rows(1, columns)
-            })?;
+            host.ask(terms, &Question { rows }, inputs, |_: Answer, written| written.rows(1, columns))?;
             times.push(begun.elapsed());
         }
         let first = times.remove(0);

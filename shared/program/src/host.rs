@@ -10,8 +10,8 @@ use tracing::info;
 
 use super::child::{Child, garbage};
 use super::error::shortened;
-use super::shared_file::SharedMatrix;
-use super::{CommandLine, Fault, Numbers, ProgramError, SharedFile};
+use super::shared_file::{SharedFile, SharedMatrix};
+use super::{CommandLine, Fault, Numbers, ProgramError};
 
 /// The version of the lines that are exchanged.
 const VERSION: u32 = 1;
@@ -42,7 +42,44 @@ struct State {
 struct Files {
     updates: SharedMatrix,
     global: SharedMatrix,
+    state: SharedMatrix,
+    written: Written,
+}
+
+/// What a program has written beside the line of its answer.
+#[derive(Debug)]
+pub struct Written {
     answer: SharedFile,
+    keep: SharedFile,
+}
+
+impl Written {
+    /// Its answer, if that is `count` rows of `columns` finite numbers.
+    ///
+    /// # Errors
+    /// [`Fault::Wrong`] says how much there is instead, or which number is not finite.
+    pub fn rows(&self, count: usize, columns: usize) -> Result<Vec<f32>, Fault> {
+        self.answer.rows(count, columns)
+    }
+
+    /// The numbers that it wants to be given with the next question, if its answer says how many these are.
+    ///
+    /// # Errors
+    /// As [`Written::rows`].
+    pub fn kept(&self, keep: Option<usize>) -> Result<Option<Vec<f32>>, Fault> {
+        keep.map(|count| self.keep.rows(1, count)).transpose()
+    }
+}
+
+/// What a program is given beside its question.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The updates, m x d.
+    pub updates: &'a Numbers<'a>,
+    /// The global model, d values.
+    pub global: &'a [f32],
+    /// What it has kept of earlier questions; empty at first.
+    pub state: &'a [f32],
 }
 
 /// Which program it is, and how long it may take.
@@ -62,7 +99,11 @@ struct Asked<'a, Q> {
     question: &'a Q,
     updates: &'a str,
     global: &'a str,
+    /// How many numbers `state` begins with.
+    kept: usize,
+    state: &'a str,
     answer: &'a str,
+    keep: &'a str,
 }
 
 /// What a program says in place of an answer.
@@ -88,8 +129,7 @@ impl Host {
     }
 
     /// Asks the program of `terms`, which is started if it is not running. `question` becomes one line, with the paths at which
-    /// the program finds two matrices, the updates and the global model; `read` makes something of what it answers, and of what
-    /// it has written.
+    /// the program finds its `inputs`; `read` makes something of what it answers, and of what it has written.
     ///
     /// # Errors
     /// [`ProgramError`]. If that is not only about the answer, the program is ended, and the next question starts it anew.
@@ -97,8 +137,8 @@ impl Host {
         &self,
         terms: Terms<'_>,
         question: &impl Serialize,
-        numbers: [&Numbers<'_>; 2],
-        read: impl FnOnce(A, &SharedFile) -> Result<T, Fault>,
+        inputs: Inputs<'_>,
+        read: impl FnOnce(A, &Written) -> Result<T, Fault>,
     ) -> Result<T, ProgramError> {
         let command = CommandLine::of(terms.command);
         let asked = || {
@@ -112,10 +152,10 @@ impl Host {
                 Some(files) => files,
                 None => files.insert(Files::new().map_err(memory)?),
             };
-            files.fill(numbers).map_err(memory)?;
-            let line = files.asked(question).map_err(memory)?;
+            files.fill(inputs).map_err(memory)?;
+            let line = files.asked(question, inputs.state.len()).map_err(memory)?;
             let answered = answer(child, &command, &line, terms.seconds);
-            let answered = answered.and_then(|said| read(understood(&said)?, &files.answer));
+            let answered = answered.and_then(|said| read(understood(&said)?, &files.written));
             if answered.as_ref().is_err_and(|fault| !fault.is_of_answer()) {
                 *child = None;
             }
@@ -140,20 +180,35 @@ impl Files {
         Ok(Files {
             updates: SharedMatrix::new("outpost-updates")?,
             global: SharedMatrix::new("outpost-global")?,
-            answer: SharedFile::new("outpost-answer")?,
+            state: SharedMatrix::new("outpost-state")?,
+            written: Written { answer: SharedFile::new("answer")?, keep: SharedFile::new("keep")? },
         })
     }
 
-    fn fill(&mut self, [updates, global]: [&Numbers<'_>; 2]) -> io::Result<()> {
-        self.updates.fill(updates)?;
-        self.global.fill(global)?;
+    fn fill(&mut self, inputs: Inputs<'_>) -> io::Result<()> {
+        self.updates.fill(inputs.updates)?;
+        for (file, values) in [(&mut self.global, inputs.global), (&mut self.state, inputs.state)] {
+            let copy = |_, from: usize, to: &mut [f32]| to.copy_from_slice(&values[from..][..to.len()]);
+            file.fill(&Numbers { rows: 1, columns: values.len(), copy: &copy })?;
+        }
         // What an earlier answer has left must not be taken for this one's.
-        self.answer.clear()
+        self.written.answer.clear()?;
+        self.written.keep.clear()
     }
 
-    fn asked(&self, question: &impl Serialize) -> io::Result<Vec<u8>> {
-        let (updates, global, answer) = (self.updates.path(), self.global.path(), self.answer.path());
-        let mut line = serde_json::to_vec(&Asked { outpost: VERSION, question, updates, global, answer })?;
+    fn asked(&self, question: &impl Serialize, kept: usize) -> io::Result<Vec<u8>> {
+        let Written { answer, keep } = &self.written;
+        let asked = Asked {
+            outpost: VERSION,
+            question,
+            updates: self.updates.path(),
+            global: self.global.path(),
+            kept,
+            state: self.state.path(),
+            answer: answer.path(),
+            keep: keep.path(),
+        };
+        let mut line = serde_json::to_vec(&asked)?;
         line.push(b'\n');
         Ok(line)
     }

@@ -13,7 +13,7 @@
 //!
 //! - [`CommandLine`]: a program with its arguments, as people write it (`command_line`).
 //! - [`Fault`]: what goes wrong (`error`).
-//! - [`SharedFile`]: numbers in memory that both programs share (`shared_file`).
+//! - [`Numbers`]: numbers in memory that both programs share (`shared_file`).
 //! - `words`: what a program says on standard error.
 //! - `watch`: what ends a program when this one is killed.
 //! - `child`: the process.
@@ -21,7 +21,7 @@
 //!
 //! # Example
 //! ```
-//! use program::{Host, Numbers, Terms};
+//! use program::{Host, Inputs, Numbers, Terms};
 //!
 //! #[derive(serde::Serialize)]
 //! struct Question {
@@ -41,8 +41,9 @@
 //! let host = Host::default();
 //! host.allow();
 //! let values = [1.0, 2.0];
-//! let numbers = Numbers { rows: 1, columns: 2, copy: &|_, from, to| to.copy_from_slice(&values[from..][..to.len()]) };
-//! let answer = host.ask(terms, &Question { rows: 1 }, [&numbers, &numbers], |_: Answer, file| file.rows(1, 2))?;
+//! let updates = Numbers { rows: 1, columns: 2, copy: &|_, from, to| to.copy_from_slice(&values[from..][..to.len()]) };
+//! let inputs = Inputs { updates: &updates, global: &[0.0, 0.0], state: &[] };
+//! let answer = host.ask(terms, &Question { rows: 1 }, inputs, |_: Answer, written| written.rows(1, 2))?;
 //! assert_eq!(answer, values);
 //! # Ok::<(), program::ProgramError>(())
 //! ```
@@ -57,5 +58,5 @@ mod words;
 
 pub use command_line::{CommandLine, NoCommand};
 pub use error::{Fault, ProgramError};
-pub use host::{Host, Terms};
-pub use shared_file::{Numbers, SharedFile};
+pub use host::{Host, Inputs, Terms, Written};
+pub use shared_file::Numbers;

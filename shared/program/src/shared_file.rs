@@ -32,7 +32,9 @@ pub struct Numbers<'a> {
 ///
 /// Whoever runs as the same user on this machine can open it by its path, which is short and has no blanks.
 #[derive(Debug)]
-pub struct SharedFile {
+pub(crate) struct SharedFile {
+    /// What the program calls it.
+    name: &'static str,
     file: File,
     path: String,
 }
@@ -120,9 +122,9 @@ fn write_at(memory: &MmapRaw, place: usize, values: &[f32]) {
 
 impl SharedFile {
     /// An empty file.
-    pub(crate) fn new(name: &str) -> io::Result<Self> {
+    pub(crate) fn new(name: &'static str) -> io::Result<Self> {
         let file = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
-        Ok(SharedFile { path: path_of(&file), file })
+        Ok(SharedFile { name, path: path_of(&file), file })
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -138,13 +140,14 @@ impl SharedFile {
     ///
     /// # Errors
     /// [`Fault::Wrong`] says how much there is instead, or which number is not finite.
-    pub fn rows(&self, count: usize, columns: usize) -> Result<Vec<f32>, Fault> {
+    pub(crate) fn rows(&self, count: usize, columns: usize) -> Result<Vec<f32>, Fault> {
         let memory = |error: io::Error| Fault::Memory(error.to_string());
         let written = self.file.metadata().map_err(memory)?.len();
-        let expected = count * columns * size_of::<f32>();
+        let expected = count.saturating_mul(columns).saturating_mul(size_of::<f32>());
         if written != expected as u64 {
             let what = format!(
-                "it wrote {written} bytes to `answer`, where {count} x {columns} numbers of 4 bytes take {expected}"
+                "it wrote {written} bytes to `{}`, where {count} x {columns} numbers of 4 bytes take {expected}",
+                self.name
             );
             return Err(Fault::Wrong(what));
         }
@@ -153,7 +156,9 @@ impl SharedFile {
         values.iter_mut().for_each(|value| *value = f32::from_bits(u32::from_le(value.to_bits())));
         if let Some(place) = values.iter().position(|value| !value.is_finite()) {
             let (row, column, value) = (place / columns, place % columns, values[place]);
-            return Err(Fault::Wrong(format!("number {column} of row {row} is {value}, and not finite")));
+            let name = self.name;
+            let what = format!("number {column} of row {row} of `{name}` is {value}, and not finite");
+            return Err(Fault::Wrong(what));
         }
         Ok(values)
     }
@@ -197,7 +202,7 @@ mod tests {
 
     #[test]
     fn too_few_numbers_too_many_and_such_as_are_none_are_named() {
-        let file = SharedFile::new("test").unwrap();
+        let file = SharedFile::new("answer").unwrap();
         let wrong = |bytes: &[u8], rows, columns| {
             std::fs::write(file.path(), bytes).unwrap();
             file.rows(rows, columns).unwrap_err().to_string()
@@ -208,6 +213,6 @@ mod tests {
         );
         assert!(wrong(&numbers, 1, 3).contains("16 bytes"));
         assert!(wrong(&[], 1, 1).contains("0 bytes"));
-        assert!(wrong(&numbers, 2, 2).contains("number 0 of row 1 is NaN"));
+        assert!(wrong(&numbers, 2, 2).contains("number 0 of row 1 of `answer` is NaN"));
     }
 }

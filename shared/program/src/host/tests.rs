@@ -51,11 +51,10 @@ impl Script {
             columns: 2,
             copy: &|row, from, to| to.copy_from_slice(&updates[row][from..][..to.len()]),
         };
-        let global = Numbers { rows: 1, columns: 2, copy: &|_, _, to| to.fill(9.0) };
+        let inputs = Inputs { updates: &numbers, global: &[9.0, 9.0], state: &[] };
         let terms = Terms { command: &self.command, seconds: self.seconds };
-        let asked = self
-            .host
-            .ask(terms, &Question { columns: 2 }, [&numbers, &global], |_: Answer, file| file.rows(1, 2));
+        let asked =
+            self.host.ask(terms, &Question { columns: 2 }, inputs, |_: Answer, written| written.rows(1, 2));
         asked.map_err(|error| {
             assert!(!error.to_string().contains('\n'), "{error}");
             error.fault.to_string()
@@ -99,10 +98,42 @@ fn a_program_is_started_once_and_answers_question_after_question() {
 fn it_is_told_what_is_asked_and_where_its_numbers_are() {
     let script = Script::of(
         r#"read -r line
-case $line in '{"outpost":1,"columns":2,"updates":"/'*'","global":"/'*'","answer":"/'*'"}') ;; *) exit 1 ;; esac
+case $line in '{"outpost":1,"columns":2,"updates":"/'*'","global":"/'*'","kept":0,"state":"/'*'","answer":"/'*'","keep":"/'*'"}') ;; *) exit 1 ;; esac
 cat "$(path global)" > "$(path answer)"; echo '{"ok":true}'"#,
     );
     assert_eq!(script.ask(&[[1.0, 2.0]]).unwrap(), [9.0, 9.0]);
+}
+
+#[test]
+fn it_is_given_what_it_has_kept_and_says_how_much_it_keeps() {
+    #[derive(Deserialize)]
+    struct Keeping {
+        keep: Option<usize>,
+    }
+    let script = Script::of(
+        r#"while read -r line; do
+            case $line in *'"kept":3,'*) head -c 12 "$(path state)" > "$(path keep)"; echo '{"keep":3}' ;;
+                *'"kept":0,'*) echo '{}' ;;
+                *) head -c 4 "$(path state)" > "$(path keep)"; echo '{"keep":2}' ;; esac
+        done"#,
+    );
+    let ask = |state: &[f32]| {
+        let updates = Numbers { rows: 0, columns: 1, copy: &|_, _, _| {} };
+        let inputs = Inputs { updates: &updates, global: &[], state };
+        let terms = Terms { command: &script.command, seconds: 60 };
+        let read = |answer: Keeping, written: &Written| written.kept(answer.keep);
+        script
+            .host
+            .ask(terms, &Question { columns: 1 }, inputs, read)
+            .map_err(|error| error.fault.to_string())
+    };
+    assert_eq!(ask(&[]).unwrap(), None);
+    assert_eq!(ask(&[1.0, -2.5, 3.0]).unwrap().unwrap(), [1.0, -2.5, 3.0]);
+    let refused = ask(&[1.0]).unwrap_err();
+    assert!(refused.contains("4 bytes to `keep`, where 1 x 2 numbers of 4 bytes take 8"), "{refused}");
+    let refused = ask(&[1.0, f32::NAN, 1.0]).unwrap_err();
+    assert!(refused.contains("number 1 of row 0 of `keep` is NaN"), "{refused}");
+    assert_eq!(ask(&[]).unwrap(), None, "what an earlier answer has written is gone");
 }
 
 #[test]
@@ -184,7 +215,11 @@ fn a_wrong_number_of_numbers_and_what_is_no_number_are_refused() {
     assert!(answers("").refused().contains("it wrote 0 bytes"));
     // 1 and NaN.
     let nan = answers("\\000\\000\\200\\077\\000\\000\\300\\177");
-    assert!(nan.refused().contains("number 1 of row 0 is NaN, and not finite"), "{}", nan.refused());
+    assert!(
+        nan.refused().contains("number 1 of row 0 of `answer` is NaN, and not finite"),
+        "{}",
+        nan.refused()
+    );
 }
 
 #[test]
@@ -226,7 +261,8 @@ fn one_that_does_not_take_its_question_is_ended_as_well() {
     let numbers = Numbers { rows: 1, columns: 1, copy: &|_, _, to| to.fill(1.0) };
     let question = Long { devices: (0..100_000).collect() };
     let terms = Terms { command: &script.command, seconds: 1 };
-    let asked = script.host.ask(terms, &question, [&numbers, &numbers], |_: Answer, _| Ok(()));
+    let inputs = Inputs { updates: &numbers, global: &[1.0], state: &[] };
+    let asked = script.host.ask(terms, &question, inputs, |_: Answer, _| Ok(()));
     assert!(matches!(asked.unwrap_err().fault, Fault::TooSlow { seconds: 1, .. }));
 }
 

@@ -227,7 +227,7 @@ pub enum DefenseError {
     #[error(transparent)]
     TooFew(#[from] TooFewUpdates),
     /// The rule refuses the updates, or all of them but one.
-    #[error("the defense cannot aggregate: {0}")]
+    #[error(transparent)]
     Rule(#[from] RuleError),
     /// A stage judges by validation examples, and says that it needs none.
     #[error("a stage of the defense judges by validation examples, and says that it needs none")]

@@ -5,13 +5,13 @@ use std::iter::zip;
 use candle_core::{DType, Device, Tensor};
 use input::unfit::Unfit;
 use learning::random::Stream;
-use program::{Fault, Numbers, SharedFile};
+use program::{Fault, Inputs, Numbers, Written};
 use rand::Rng as _;
 use robust::{Form, OtherProgram, Rows, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{External, Given};
+use super::{External, Given, KEPT};
 use crate::attacks::{Attack, AttackError, Conditions, Knowledge, Needs, View};
 
 /// A program of your own, in whatever language, crafts what compromised devices send.
@@ -57,6 +57,7 @@ struct Answer {
     /// Whether the devices are to send what they trained.
     #[serde(default)]
     honest: bool,
+    keep: Option<usize>,
 }
 
 impl Attack for ProgramAttack {
@@ -74,7 +75,7 @@ impl Attack for ProgramAttack {
         }
     }
 
-    fn craft(&self, view: &View<'_>, _: &mut State) -> Result<Option<Tensor>, AttackError> {
+    fn craft(&self, view: &View<'_>, state: &mut State) -> Result<Option<Tensor>, AttackError> {
         let (known, columns, given) =
             (self.knowledge.rows(view), view.global_values.len(), self.program.given);
         let seed = view.drawn.get(0)?.get(0)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
@@ -96,13 +97,18 @@ impl Attack for ProgramAttack {
         let models: Vec<&[f32]> = models.chunks_exact(columns).collect();
         let rows = Rows::of_models(&models, Some(view.global_values), Form::from(given));
         let updates = Numbers { rows: known.len(), columns, copy: &|row, from, to| rows.copy(row, from, to) };
-        let copy = |_: usize, from: usize, to: &mut [f32]| {
-            to.copy_from_slice(&view.global_values[from..][..to.len()]);
+        let inputs = Inputs {
+            updates: &updates,
+            global: view.global_values,
+            state: state.get(KEPT).unwrap_or_default(),
         };
-        let global = Numbers { rows: 1, columns, copy: &copy };
-        let read = |answer: Answer, file: &SharedFile| crafted(&answer, file, colluders, columns);
-        let asked = self.program.host.ask(self.program.terms(), &question, [&updates, &global], read);
-        let Some(mut crafted) = asked.map_err(AttackError::Program)? else { return Ok(None) };
+        let read = |answer: Answer, written: &Written| {
+            Ok((crafted(&answer, written, colluders, columns)?, written.kept(answer.keep)?))
+        };
+        let asked = self.program.host.ask(self.program.terms(), &question, inputs, read);
+        let (crafted, keep) = asked.map_err(AttackError::Program)?;
+        super::keep(state, keep);
+        let Some(mut crafted) = crafted else { return Ok(None) };
         if given == Given::Updates {
             for row in crafted.chunks_exact_mut(columns) {
                 zip(row, view.global_values).for_each(|(value, global)| *value += global);
@@ -118,12 +124,12 @@ impl Attack for ProgramAttack {
 
 fn crafted(
     answer: &Answer,
-    file: &SharedFile,
+    written: &Written,
     rows: usize,
     columns: usize,
 ) -> Result<Option<Vec<f32>>, Fault> {
     super::is_ok(answer.ok)?;
-    if answer.honest { Ok(None) } else { file.rows(rows, columns).map(Some) }
+    if answer.honest { Ok(None) } else { written.rows(rows, columns).map(Some) }
 }
 
 #[cfg(test)]

@@ -21,13 +21,16 @@ use std::sync::Arc;
 
 use input::unfit::{Unfit, require};
 use program::{Fault, Host, Terms};
-use robust::{Form, OtherProgram};
+use robust::{Form, OtherProgram, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use attack::ProgramAttack;
 pub use rule::ProgramRule;
 pub use stage::ProgramStage;
+
+/// What a program keeps from round to round, in the [`State`] of the rule, the stage or the attack that it is.
+const KEPT: &str = "kept";
 
 /// The longest that a program may take to answer: a day.
 const LONGEST: u32 = 24 * 60 * 60;
@@ -110,6 +113,13 @@ impl OtherProgram for External {
 /// That a program says that it has answered.
 fn is_ok(ok: bool) -> Result<(), Fault> {
     if ok { Ok(()) } else { Err(Fault::Wrong("`ok` is false; say {\"error\": \"why\"}".to_owned())) }
+}
+
+/// Keeps what a program wants to be kept; if it does not say, what has been kept stays.
+fn keep(state: &mut State, kept: Option<Vec<f32>>) {
+    if let Some(kept) = kept {
+        state.set(KEPT, kept);
+    }
 }
 
 /// That `key` of an answer names rows of `count`.

@@ -1,14 +1,16 @@
 //! A rule that is a program of the user's own.
 
+use std::borrow::Cow;
 use std::iter::zip;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use program::Numbers;
-use robust::{Byzantine, OtherProgram, Plan, Round, Rule, RuleError};
+use program::{Fault, Inputs, Numbers, Written};
+use robust::{Byzantine, OtherProgram, Plan, Round, Rule, RuleError, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::identity::DeviceId;
 
-use super::{External, Given};
+use super::{External, Given, KEPT};
 
 /// A program of your own, in whatever language, aggregates.
 ///
@@ -20,6 +22,9 @@ pub struct ProgramRule {
     /// The program.
     #[serde(flatten)]
     pub program: External,
+    /// What its last answer wants to be kept, until the round is over; all copies of these settings have the same.
+    #[serde(skip)]
+    keeps: Arc<Mutex<Option<Vec<f32>>>>,
 }
 
 /// What it is asked.
@@ -45,6 +50,7 @@ struct Question {
 struct Answer {
     ok: bool,
     used: Option<Vec<usize>>,
+    keep: Option<usize>,
 }
 
 impl Rule for ProgramRule {
@@ -69,30 +75,31 @@ impl Rule for ProgramRule {
             devices: (0..devices).map(sender).collect(),
             examples: round.examples(),
         };
-        let origin = round.origin().map_or_else(|| vec![0.0; columns], <[f32]>::to_vec);
-        let global = Numbers {
-            rows: 1,
-            columns,
-            copy: &|_, from, to| to.copy_from_slice(&origin[from..][..to.len()]),
-        };
-        let (mut values, used) = round.with_rows(given.into(), |rows| {
+        let origin = round.origin().map_or_else(|| vec![0.0; columns].into(), Cow::from);
+        let (mut values, used, keep) = round.with_rows(given.into(), |rows| {
             let copy = |row, from, to: &mut [f32]| rows.copy(row, from, to);
             let updates = Numbers { rows: devices, columns, copy: &copy };
-            let asked = self.program.host.ask(
-                self.program.terms(),
-                &question,
-                [&updates, &global],
-                |answer: Answer, file| {
-                    let used = used(answer, devices)?;
-                    Ok((file.rows(1, columns)?, used))
-                },
-            );
+            let inputs =
+                Inputs { updates: &updates, global: &origin, state: round.state(KEPT).unwrap_or_default() };
+            let read = |answer: Answer, written: &Written| {
+                let keep = written.kept(answer.keep)?;
+                Ok((written.rows(1, columns)?, used(answer, devices)?, keep))
+            };
+            let asked = self.program.host.ask(self.program.terms(), &question, inputs, read);
             asked.map_err(|error| RuleError::Program(error.to_string()))
         })?;
+        if !round.is_trial() {
+            *self.keeps.lock().unwrap_or_else(PoisonError::into_inner) = keep;
+        }
         if given == Given::Updates {
-            zip(&mut values, &origin).for_each(|(value, origin)| *value += origin);
+            zip(&mut values, &*origin).for_each(|(value, origin)| *value += origin);
         }
         Ok(Plan::Given { values: values.into(), used })
+    }
+
+    fn remember(&self, _: &Round<'_>, _: &[f32], state: &mut State) -> Result<(), RuleError> {
+        super::keep(state, self.keeps.lock().unwrap_or_else(PoisonError::into_inner).take());
+        Ok(())
     }
 
     fn in_turn(&self) -> bool {
@@ -105,7 +112,7 @@ impl Rule for ProgramRule {
 }
 
 /// The rows that have a part in the aggregate, if the program says so.
-fn used(answer: Answer, devices: usize) -> Result<Option<Vec<usize>>, program::Fault> {
+fn used(answer: Answer, devices: usize) -> Result<Option<Vec<usize>>, Fault> {
     super::is_ok(answer.ok)?;
     let Some(mut used) = answer.used else { return Ok(None) };
     super::rows_of("used", &used, devices)?;
@@ -123,7 +130,7 @@ mod tests {
     use crate::Scenario;
 
     fn rule(body: &str, given: Given) -> ProgramRule {
-        ProgramRule { program: allowed(script(body), given) }
+        ProgramRule { program: allowed(script(body), given), ..ProgramRule::default() }
     }
 
     fn aggregate(rule: &dyn Rule, rows: &[&[f32]]) -> Result<robust::Aggregate, RuleError> {
@@ -163,11 +170,42 @@ mod tests {
     }
 
     #[test]
+    fn what_it_keeps_is_kept_once_the_round_is_over_and_given_back_in_the_next() {
+        // What came first in the round before, and before the first round, what comes first.
+        let late = r#"while read -r line; do
+            case $line in *'"kept":0,'*) from=updates ;; *) from=state ;; esac
+            head -c 8 "$(path $from)" > "$(path answer)"
+            case $line in *'"trial":true'*) head -c 4 "$(path global)" ;; *) head -c 8 "$(path updates)" ;; esac > "$(path keep)"
+            echo "{"ok":true,"keep":$(($(wc -c < "$(path keep)") / 4))}"
+        done"#;
+        let (rule, mut state) = (rule(late, Given::Models), State::default());
+        let mut round = |number: u32, rows: &[&[f32]]| {
+            let context =
+                Context { devices: &[4, 7, 9], round: number, state: Some(&state), ..Context::default() };
+            let updates = Updates::new(rows, None).unwrap();
+            let values = Processors
+                .aggregate(&InContext { rule: &rule, context }, &updates, Byzantine::of(1))
+                .unwrap()
+                .values;
+            let geometry = robust::Geometry::of(&updates);
+            let mut after = state.clone();
+            rule.remember(&Round::new(&geometry, Byzantine::of(1)), &values, &mut after).unwrap();
+            state = after;
+            values
+        };
+        assert_eq!(round(1, &ROWS), ROWS[0]);
+        assert_eq!(round(2, &ROWS[1..]), ROWS[0]);
+        // A trial: what it says is not kept.
+        assert_eq!(round(0, &ROWS[2..]), ROWS[1]);
+        assert_eq!(round(3, &ROWS), ROWS[1]);
+    }
+
+    #[test]
     fn rows_that_are_not_there_and_an_answer_that_is_not_ok_are_refused() {
         for (answer, said) in [
             ("{\"ok\":true,\"used\":[0,3]}", "answered wrongly: `used` names row 3, and there are 3"),
             ("{\"ok\":false}", "answered wrongly: `ok` is false; say {\"error\": \"why\"}"),
-            ("{\"ok\":true,\"remove\":[]}", "unknown field `remove`, expected `ok` or `used`"),
+            ("{\"ok\":true,\"remove\":[]}", "unknown field `remove`, expected one of `ok`, `used`, `keep`"),
         ] {
             let body = format!(
                 "while read -r line; do head -c 8 \"$(path updates)\" > \"$(path answer)\"; echo '{answer}'; done"

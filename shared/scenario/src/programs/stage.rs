@@ -1,14 +1,15 @@
 //! A stage that is a program of the user's own.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use input::unfit::Unfit;
-use program::{Fault, Numbers, SharedFile};
+use program::{Fault, Inputs, Numbers, Written};
 use robust::{Byzantine, Combination, OtherProgram, RuleError, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{External, Given};
+use super::{External, Given, KEPT};
 use crate::defense::{DefenseError, Gate, Mixture, Passed, Stage};
 
 /// A program of your own, in whatever language, removes updates, or mixes them.
@@ -47,6 +48,7 @@ struct Answer {
     ok: bool,
     remove: Option<Vec<usize>>,
     places: Option<Vec<usize>>,
+    keep: Option<usize>,
 }
 
 impl Stage for ProgramStage {
@@ -62,7 +64,7 @@ impl Stage for ProgramStage {
         devices.saturating_sub(self.remove.unwrap_or_default() as usize)
     }
 
-    fn pass(&self, gate: &Gate<'_>, _: &mut State) -> Result<Passed, DefenseError> {
+    fn pass(&self, gate: &Gate<'_>, state: &mut State) -> Result<Passed, DefenseError> {
         let (rows, columns, given) = (gate.devices.len(), gate.updates.dimension(), self.program.given);
         let remove = (self.remove.unwrap_or_default() as usize).min(rows);
         let question = Question {
@@ -77,20 +79,21 @@ impl Stage for ProgramStage {
             examples: gate.updates.examples(),
             remove,
         };
-        let origin = gate.updates.origin().map_or_else(|| vec![0.0; columns], <[f32]>::to_vec);
-        let global = Numbers {
-            rows: 1,
-            columns,
-            copy: &|_, from, to| to.copy_from_slice(&origin[from..][..to.len()]),
-        };
-        let passed = gate.updates.with_rows(given.into(), |arrived| {
+        let origin = gate.updates.origin().map_or_else(|| vec![0.0; columns].into(), Cow::from);
+        let (passed, keep) = gate.updates.with_rows(given.into(), |arrived| {
             let copy = |row, from, to: &mut [f32]| arrived.copy(row, from, to);
             let updates = Numbers { rows, columns, copy: &copy };
-            let read = |answer: Answer, file: &SharedFile| passed(answer, file, rows, rows - remove);
-            let asked = self.program.host.ask(self.program.terms(), &question, [&updates, &global], read);
+            let inputs =
+                Inputs { updates: &updates, global: &origin, state: state.get(KEPT).unwrap_or_default() };
+            let read = |answer: Answer, written: &Written| {
+                let keep = written.kept(answer.keep)?;
+                Ok((passed(answer, written, rows, rows - remove)?, keep))
+            };
+            let asked = self.program.host.ask(self.program.terms(), &question, inputs, read);
             asked.map_err(|error| RuleError::Program(error.to_string()))
-        });
-        Ok(passed?)
+        })?;
+        super::keep(state, keep);
+        Ok(passed)
     }
 
     fn program(&self) -> Option<&dyn OtherProgram> {
@@ -99,7 +102,7 @@ impl Stage for ProgramStage {
 }
 
 /// What an answer lets through of so many rows, of which at least some must be left.
-fn passed(answer: Answer, file: &SharedFile, rows: usize, least: usize) -> Result<Passed, Fault> {
+fn passed(answer: Answer, written: &Written, rows: usize, least: usize) -> Result<Passed, Fault> {
     super::is_ok(answer.ok)?;
     let wrong = |what: String| Err(Fault::Wrong(what));
     let too_few = |left: usize| {
@@ -123,7 +126,7 @@ fn passed(answer: Answer, file: &SharedFile, rows: usize, least: usize) -> Resul
             if places.len() < least {
                 return wrong(too_few(places.len()));
             }
-            let weights = file.rows(places.len(), rows)?;
+            let weights = written.rows(places.len(), rows)?;
             let mixture = |(place, weights): (usize, &[f32])| {
                 let of = Combination::of(weights.iter().copied().map(f64::from).collect());
                 Mixture { place, of }
