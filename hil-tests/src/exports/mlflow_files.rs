@@ -9,6 +9,7 @@
 //! EXPERIMENT/RUN/artifacts/     files of the run
 //! ```
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use record::{RoundRecord, State, copy_file};
 use serde_json::json;
 use wire::identity::Digest;
 
-use super::run::{ExportedRun, plain};
+use super::run::{ExportedRun, file_name, plain};
 use super::staging::Staging;
 use super::{Export, Format, Outcome, Time};
 
@@ -39,6 +40,8 @@ const ARTIFACTS: [&str; 6] =
 struct FileStore {
     /// Where the store will be, as a path that holds everywhere on this machine.
     root: PathBuf,
+    /// The experiments that runs are in so far.
+    experiments: HashSet<String>,
     run: Option<RunFolder>,
 }
 
@@ -53,7 +56,7 @@ struct RunFolder {
 
 impl FileStore {
     fn begin(staging: &Staging) -> anyhow::Result<Self> {
-        Ok(FileStore { root: staging.out().canonicalize()?, run: None })
+        Ok(FileStore { root: staging.out().canonicalize()?, experiments: HashSet::new(), run: None })
     }
 
     fn location(&self, below: &str) -> String {
@@ -67,7 +70,7 @@ impl Export for FileStore {
         let experiment = experiment_id(name);
         let meta = Path::new(&experiment).join("meta.yaml");
         // One that is there may have been renamed, and has tags.
-        if !self.root.join(&meta).exists() {
+        if self.experiments.insert(experiment.clone()) && !self.root.join(&meta).exists() {
             let created = run.created().milliseconds();
             staging.file(meta)?.write_all(&yaml(&json!({
                 "artifact_location": self.location(&experiment),
@@ -84,7 +87,7 @@ impl Export for FileStore {
         }
         for (key, value) in &run.keys {
             let value: String = plain(value).chars().take(LONGEST_VALUE).collect();
-            fs::write(folder.join("params").join(key), value)?;
+            fs::write(folder.join("params").join(file_name(key)), value)?;
         }
         let names = ROUNDS.iter().flat_map(|metric| metric.columns(run.classes()));
         let metrics = names.map(|name| (name, None)).collect();
@@ -122,7 +125,9 @@ impl Export for FileStore {
             ("directory".to_owned(), run.stored.path().display().to_string()),
             ("bench".to_owned(), manifest.bench.clone()),
         ];
-        tags.extend(manifest.versions.iter().map(|(name, version)| (format!("version.{name}"), version.clone())));
+        tags.extend(
+            manifest.versions.iter().map(|(name, version)| (format!("version.{name}"), version.clone())),
+        );
         let end = outcome.time.milliseconds();
         for metric in RUNS.iter().filter(|metric| metric.is_measured()) {
             // Some are called like metrics of a round.

@@ -13,10 +13,10 @@
 
 pub mod mlflow_files;
 pub mod parquet;
-mod participation;
+pub mod participation;
 pub mod run;
 pub mod staging;
-mod table;
+pub mod table;
 pub mod tensorboard;
 
 use std::path::Path;

@@ -41,7 +41,8 @@ impl Tables {
         let round = column("round", Kind::Integer, "number", "The round, from 1 on.");
         let devices = DEVICES.iter().map(|it| column(it.name, it.kind, it.unit, it.help));
         let class = column("class", Kind::Integer, "", "The class that test examples are of.");
-        let taken_for = column("taken_for", Kind::Integer, "", "The class that the last model takes them for.");
+        let taken_for =
+            column("taken_for", Kind::Integer, "", "The class that the last model takes them for.");
         let examples = column("examples", Kind::Integer, "number", "How many these are.");
         let table = |file, columns: Vec<Column>| TableFile::new(file, [whose().to_vec(), columns].concat());
         Ok(Tables {
@@ -153,7 +154,10 @@ fn row_of(run: &ExportedRun, outcome: &Outcome) -> Vec<(Column, Cell)> {
     row.push((created, run.created().milliseconds().into()));
     for metric in RUNS.iter().filter(|metric| metric.is_measured()) {
         let kind = kind_of(metric.unit);
-        row.push((column(metric.name, kind, &metric.unit.to_string(), metric.help), measured(metric, summary)));
+        row.push((
+            column(metric.name, kind, &metric.unit.to_string(), metric.help),
+            measured(metric, summary),
+        ));
     }
     for (reason, count) in &summary.refused {
         let help = "Updates that were refused for this reason; unknown where there were none.";
@@ -163,7 +167,11 @@ fn row_of(run: &ExportedRun, outcome: &Outcome) -> Vec<(Column, Cell)> {
     if let Some(attack) = summary.attack {
         for (name, count, help) in [
             ("attack.rounds", attack.rounds, "Rounds for which models were to be crafted."),
-            ("attack.as_meant", attack.as_meant, "Those in which the attack took place as the scenario means it."),
+            (
+                "attack.as_meant",
+                attack.as_meant,
+                "Those in which the attack took place as the scenario means it.",
+            ),
             ("attack.gave_up", attack.gave_up, "Those in which it found nothing better than honest updates."),
             ("attack.fell_back", attack.fell_back, "Honest updates in place of crafted ones."),
             ("attack.silent", attack.silent, "Updates that compromised devices did not send."),

@@ -34,7 +34,8 @@ pub(super) struct DeviceMetric {
 pub(super) fn of<'a>(run: &ExportedRun, record: &'a RoundRecord) -> Vec<Participation<'a>> {
     let selection = run.stored.scenario().selection(record.round);
     let told: BTreeMap<_, _> = record.devices.iter().map(|device| (device.device, device)).collect();
-    let muted: BTreeMap<_, _> = record.muted.iter().filter_map(|muted| Some((muted.device?, muted))).collect();
+    let muted: BTreeMap<_, _> =
+        record.muted.iter().filter_map(|muted| Some((muted.device?, muted))).collect();
     let refused: BTreeSet<_> = record.refused_devices.iter().filter_map(|refused| refused.device).collect();
     let accepted = accepted(record, &selection, &refused);
     let named = refused.into_iter().chain(told.keys().copied()).chain(muted.keys().copied());
@@ -243,7 +244,8 @@ mod tests {
     #[test]
     fn whose_updates_were_accepted_is_said_only_where_it_is_known() {
         let all = ids(&[0, 1, 2, 3]);
-        let of = |accepted_updates: u32, refused: &[u32]| accepted(&record(accepted_updates), &all, &ids(refused));
+        let of =
+            |accepted_updates: u32, refused: &[u32]| accepted(&record(accepted_updates), &all, &ids(refused));
         assert_eq!(of(3, &[]), Some(ids(&[0, 1, 2])));
         assert_eq!(of(3, &[1]), Some(ids(&[0, 1, 2])), "it came again");
         assert_eq!(of(2, &[1]), Some(ids(&[0, 2])));
@@ -269,6 +271,16 @@ mod tests {
     }
 
     #[test]
+    fn every_column_is_a_row_of_the_documents() {
+        let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let document = std::fs::read_to_string(document).unwrap();
+        for DeviceMetric { name, unit, help, .. } in DEVICES {
+            let row = format!("| `{name}` | {unit} | {help} |");
+            assert!(document.contains(&row), "docs/metrics.md lacks the row\n{row}");
+        }
+    }
+
+    #[test]
     fn refusals_are_those_of_the_device() {
         let refused = |device, reason| RefusedDevice { device: Some(DeviceId(device)), reason };
         let refused_devices = vec![
@@ -279,8 +291,14 @@ mod tests {
         ];
         let record = RoundRecord { refused_devices, ..record(1) };
         let device = DeviceId(1);
-        let it =
-            Participation { round: &record, device, compromised: false, accepted: None, told: None, muted: None };
+        let it = Participation {
+            round: &record,
+            device,
+            compromised: false,
+            accepted: None,
+            told: None,
+            muted: None,
+        };
         let cell = |name: &str| (DEVICES.iter().find(|metric| metric.name == name).unwrap().read)(&it);
         assert_eq!(cell("refused"), Cell::Integer(2));
         assert_eq!(cell("refused_for"), Cell::Text("late,non-finite".into()));

@@ -143,7 +143,7 @@ fn name_of_directory(path: &Path) -> String {
 }
 
 /// `text` with nothing in it that a name of a file must not have.
-fn file_name(text: &str) -> String {
+pub(super) fn file_name(text: &str) -> String {
     let name: String =
         text.chars().map(|c| if c == '/' || c == '\\' || c.is_control() { '_' } else { c }).collect();
     if name.starts_with('.') { format!("_{name}") } else { name }
@@ -201,7 +201,8 @@ mod tests {
 
     #[test]
     fn keys_are_dotted_and_lists_of_tables_counted() {
-        let keys: BTreeMap<_, _> = keys_of(&Scenario::parse("s.toml", SCENARIO, &[]).unwrap()).into_iter().collect();
+        let keys: BTreeMap<_, _> =
+            keys_of(&Scenario::parse("s.toml", SCENARIO, &[]).unwrap()).into_iter().collect();
         assert_eq!(keys["fleet.devices"], Value::Integer(5));
         assert_eq!(keys["defense.0.norm"], Value::Float(2.0));
         assert_eq!(plain(&keys["dataset.kind"]), "mnist");

@@ -188,7 +188,8 @@ fn write<'a, T: DataType, W: Write + Send>(
     let levels: Vec<i16> = cells.iter().map(|cell| i16::from(cell.is_some())).collect();
     let values: Vec<T::T> = cells.into_iter().flatten().collect();
     let column = group.next_column()?;
-    let mut column = column.ok_or_else(|| ParquetError::General("there are more columns than in the schema".into()))?;
+    let mut column =
+        column.ok_or_else(|| ParquetError::General("there are more columns than in the schema".into()))?;
     column.typed::<T>().write_batch(&values, Some(&levels), None)?;
     column.close()
 }
@@ -217,7 +218,9 @@ mod tests {
         let whole = [7i64.into(), 0.1.into(), true.into(), "ä, \"b\"".into(), 1_800_000_000_123i64.into()];
         table.row(whole.clone()).unwrap();
         table.row([(); 5].map(|()| Cell::Unknown)).unwrap();
-        table.row([f64::NAN.into(), f64::INFINITY.into(), None::<bool>.into(), "".into(), 0i64.into()]).unwrap();
+        table
+            .row([f64::NAN.into(), f64::INFINITY.into(), None::<bool>.into(), "".into(), 0i64.into()])
+            .unwrap();
         table.close().unwrap();
         let file = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
         let rows: Vec<Vec<Field>> = file

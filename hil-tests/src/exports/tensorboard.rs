@@ -172,7 +172,8 @@ impl Export for Events {
 
 /// Files called `file` in the folders of `out` but for `folder`, each as a path in `out`.
 fn under_other_names(out: &Path, folder: &str, file: &str) -> Vec<PathBuf> {
-    let folders = fs::read_dir(out).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.file_name());
+    let folders =
+        fs::read_dir(out).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.file_name());
     let others = folders.filter(|other| *other != folder).map(|other| Path::new(&other).join(file));
     others.filter(|place| out.join(place).is_file()).collect()
 }
@@ -206,9 +207,8 @@ impl<W: Write> EventFile<W> {
                 let Some(value) = value.filter(|value| value.is_finite()) else { continue };
                 let tag = format!("{}/{name}", group(metric));
                 let is_new = self.described.insert(tag.clone());
-                let described = || {
-                    metadata("scalars", Vec::new(), &format!("{} In: {}.", metric.help, metric.unit), 0)
-                };
+                let described =
+                    || metadata("scalars", Vec::new(), &format!("{} In: {}.", metric.help, metric.unit), 0);
                 let metadata = is_new.then(described);
                 values.push(TaggedValue { tag, simple_value: Some(value as f32), tensor: None, metadata });
             }
@@ -240,7 +240,8 @@ fn metadata(plugin: &str, content: Vec<u8>, description: &str, data_class: i32) 
 /// The scenario as a text.
 fn scenario(run: &ExportedRun) -> TaggedValue {
     // As code, of which lines are four characters in.
-    let code = run.stored.scenario().to_toml().lines().fold(String::new(), |code, line| code + "    " + line + "\n");
+    let code =
+        run.stored.scenario().to_toml().lines().fold(String::new(), |code, line| code + "    " + line + "\n");
     let tensor = TensorProto {
         dtype: STRING,
         tensor_shape: Some(TensorShape {}),
@@ -325,7 +326,8 @@ mod tests {
     #[test]
     fn a_round_is_one_event_whose_tags_are_described_once() {
         let mut file = EventFile { file: Vec::new(), described: HashSet::new() };
-        let record = |round, test_error| RoundRecord { round, test_error, accepted: 7, ..RoundRecord::default() };
+        let record =
+            |round, test_error| RoundRecord { round, test_error, accepted: 7, ..RoundRecord::default() };
         file.round(&record(1, Some(0.25)), 2, TIME).unwrap();
         file.round(&record(2, None), 2, TIME).unwrap();
         let events = read(&file.file);

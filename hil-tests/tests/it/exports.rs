@@ -227,10 +227,11 @@ fn runs_of_a_sweep_are_found_and_called_by_what_tells_them_apart() {
     let cell = fs::read_dir(lab.path("sweep/cells")).unwrap().next().unwrap().unwrap().file_name();
     let cell = cell.to_str().unwrap();
     let alone = format!("sweep/cells/{cell}");
-    run(export_of(&lab, &[&alone], "tensorboard", "events")).succeeded();
+    run(export_of(&lab, &[alone.as_str()], "tensorboard", "events")).succeeded();
     let folders = fs::read_dir(lab.path("events")).unwrap();
     assert_eq!((folders.count(), lab.path("events").join(cell).is_dir()), (4, true));
-    run(export_of(&lab, &["sweep", &alone], "parquet", "tables")).complains(1, &["hold the same run"]);
+    run(export_of(&lab, &["sweep", alone.as_str()], "parquet", "tables"))
+        .complains(1, &["hold the same run"]);
 }
 
 #[test]
@@ -252,7 +253,8 @@ fn what_is_no_run_or_damaged_is_refused_and_leaves_what_was_there() {
     run(export_of(&lab, &["software"], "parquet", "tables")).succeeded();
     let before = fs::read(lab.path("tables/rounds.parquet")).unwrap();
     let rounds = fs::read_to_string(lab.path("software/rounds.jsonl")).unwrap();
-    fs::write(lab.path("software/rounds.jsonl"), rounds.replacen("\"accepted\":5", "\"accepted\":4", 7)).unwrap();
+    fs::write(lab.path("software/rounds.jsonl"), rounds.replacen("\"accepted\":5", "\"accepted\":4", 7))
+        .unwrap();
     for format in FORMATS {
         run(export_of(&lab, &["software"], format.name, "tables"))
             .complains(1, &["rounds.jsonl is damaged: line 1 does not have the digest"]);

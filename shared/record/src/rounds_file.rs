@@ -89,7 +89,8 @@ impl<R: BufRead> Lines<R> {
         if ending != chain.ending().as_bytes() {
             return Err(damaged("does not have the digest that it and the lines above must have".to_owned()));
         }
-        let record: RoundRecord = serde_json::from_slice(&line).map_err(|error| damaged(error.to_string()))?;
+        let record: RoundRecord =
+            serde_json::from_slice(&line).map_err(|error| damaged(error.to_string()))?;
         if self.round.checked_add(1) != Some(record.round) {
             return Err(damaged(format!(
                 "is of round {}, which does not follow the line above",

@@ -416,7 +416,10 @@ impl StoredRun {
             None => RecordError::Missing { path: place },
             Some(round) => RecordError::damaged(
                 &place,
-                format!("it is of round {round}, but the lowest testing error is that of round {}", lowest.round),
+                format!(
+                    "it is of round {round}, but the lowest testing error is that of round {}",
+                    lowest.round
+                ),
             ),
         })
     }

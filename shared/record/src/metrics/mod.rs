@@ -1,8 +1,8 @@
 //! The metrics of a run: what is measured, in which unit, and how it is read.
 //!
 //! [`ROUNDS`] lists the metrics of a round, [`RUNS`] those of a whole run. `metrics.csv`, the summary, the report, what
-//! `hil` prints and the tables of sweeps are made from them, so that a new metric is one entry in one of the two lists
-//! and one line in `docs/metrics.md`.
+//! `hil` prints, exports and the tables of sweeps are made from them, so that a new metric is one entry in one of the two
+//! lists and one line in `docs/metrics.md`.
 
 mod rounds;
 mod runs;
