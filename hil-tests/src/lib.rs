@@ -9,6 +9,7 @@
 //! - [`faults`]: what goes wrong between real processes, on purpose.
 //! - [`benches`]: where a scenario runs: in software, as a batch, as processes, emulated, on boards.
 //! - [`experiments`]: runs that belong together: the demo, sweeps, the paper, the agreement of benches.
+//! - [`exports`]: runs in the formats of other tools.
 //! - [`cases`]: hardware tests as data.
 //! - [`cli`]: the command line of `hil`, one file for each command.
 
@@ -17,6 +18,7 @@ pub mod cases;
 pub mod cli;
 pub mod data;
 pub mod experiments;
+pub mod exports;
 pub mod faults;
 pub mod fleet;
 pub mod system;

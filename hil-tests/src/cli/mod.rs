@@ -12,6 +12,7 @@ mod data;
 mod demo;
 mod deploy;
 mod describe;
+mod export;
 mod fleet;
 mod list;
 mod matrix;
@@ -37,6 +38,7 @@ use craft::CraftArgs;
 use data::DataCommand;
 use demo::DemoArgs;
 use deploy::DeployArgs;
+use export::ExportArgs;
 use fleet::FleetCommand;
 use list::ListArgs;
 use matrix::MatrixArgs;
@@ -80,6 +82,7 @@ enum Command {
     /// Run one scenario
     Run(RunArgs),
     Report(ReportArgs),
+    Export(ExportArgs),
     Agree(AgreeArgs),
     Provision(ProvisionArgs),
     Deploy(DeployArgs),
@@ -148,6 +151,7 @@ impl Command {
             Command::Demo(args) => args.run(catalogue, stop),
             Command::Run(args) => args.run(catalogue, stop),
             Command::Report(args) => args.run(catalogue),
+            Command::Export(args) => args.run(catalogue, stop),
             Command::Agree(args) => args.run(catalogue, stop),
             Command::Provision(args) => args.run(catalogue),
             Command::Deploy(args) => args.run(stop),

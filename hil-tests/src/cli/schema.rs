@@ -5,6 +5,7 @@ use scenario::catalogue::Catalogue;
 use schemars::schema_for;
 
 use super::common::Ending;
+use crate::experiments::matrix;
 use crate::experiments::sweep::Grid;
 use crate::fleet::inventory::Inventory;
 
@@ -26,6 +27,8 @@ enum File {
     Inventory,
     /// A grid of scenarios, for `hil sweep`
     Grid,
+    /// Attacks by defenses, for `hil matrix`
+    Matrix,
 }
 
 impl SchemaArgs {
@@ -38,6 +41,7 @@ impl SchemaArgs {
             File::Scenario => catalogue.schema(),
             File::Inventory => schema_for!(Inventory),
             File::Grid => schema_for!(Grid),
+            File::Matrix => matrix::schema(catalogue),
         };
         link::print(serde_json::to_string_pretty(&schema)?)?;
         Ok(Ending::Finished)

@@ -31,6 +31,7 @@ mod documents;
 mod edge_cases;
 mod emulated;
 mod emulated_boards;
+mod exports;
 mod extension;
 mod faults;
 mod flooding;

@@ -260,6 +260,16 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// Whether Python can import `module`. Where it cannot, the calling test is skipped.
+pub(crate) fn python_has(module: &str) -> bool {
+    let python = Command::new("python3").args(["-c", &format!("import {module}")]).output();
+    let has = python.is_ok_and(|output| output.status.success());
+    if !has {
+        link::skipped(module, "python3 cannot import it");
+    }
+    has
+}
+
 /// A broker that is away, at a port that nobody listens on while this is held.
 pub(crate) fn no_broker() -> (HeldPort, String) {
     let port = HeldPort::local().unwrap();

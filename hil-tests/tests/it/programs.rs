@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rustix::process::Signal;
 
 use crate::lab::{Lab, records};
-use crate::process::{Process, hil, run, summary, undisturbed, wait_until};
+use crate::process::{Process, hil, python_has, run, summary, undisturbed, wait_until};
 use crate::resume::assert_hil_goes_on_after;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/programs");
@@ -34,16 +33,6 @@ pub fn script(body: &str) -> [String; 3] {
 
 fn example(name: &str) -> [String; 2] {
     ["python3".to_owned(), Path::new(EXAMPLES).join(name).display().to_string()]
-}
-
-/// Whether Python has what the examples need. Where it has not, the calling test is skipped.
-fn has_numpy() -> bool {
-    let python = Command::new("python3").args(["-c", "import numpy"]).output();
-    let has = python.is_ok_and(|output| output.status.success());
-    if !has {
-        link::skipped("numpy", "python3 cannot import it");
-    }
-    has
 }
 
 /// The example in C, compiled.
@@ -98,7 +87,7 @@ fn a_rule_in_c_ends_in_the_very_model_of_ours_on_every_bench() {
 
 #[test]
 fn the_examples_in_python_run_as_rule_stage_and_attack() {
-    if !has_numpy() {
+    if !python_has("numpy") {
         return;
     }
     let ours = Lab::new(&["aggregation.rule=median"]);

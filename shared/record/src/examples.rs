@@ -11,7 +11,7 @@ use scenario::attacks::Models;
 use wire::identity::{DeviceId, RunId};
 use wire::{Refusal, Telemetry, Throttling};
 
-use super::metrics::computed;
+use super::metrics;
 use super::{
     Arm, DeviceRecord, Devices, FORMAT, Manifest, RefusedDevice, RoundRecord, State, Summary, TensorShape,
 };
@@ -139,11 +139,13 @@ pub(super) fn summary(name: &str) -> Summary {
 }
 
 pub(super) fn arm(label: &str, records: Vec<RoundRecord>) -> Arm {
+    let mut computed = BTreeMap::new();
+    records.iter().for_each(|record| metrics::enter(&mut computed, record));
     Arm {
         label: label.into(),
         state: State::Finished,
         rounds: 3,
-        summary: Summary { metrics: computed(&records), ..summary(label) },
+        summary: Summary { metrics: computed, ..summary(label) },
         manifest: manifest(),
         records,
         scenario: scenario(&[]),

@@ -58,7 +58,7 @@ pub use model_file::Checkpoint;
 pub use report::{Arm, render};
 pub use round_record::{MutedDevice, RefusedDevice, RoundRecord};
 pub use store::RunDirectory;
-pub use stored::{ATTACK_MEMORY, State, StoredRun, TRAINING_MEMORY};
+pub use stored::{ATTACK_MEMORY, Rounds, State, StoredRun, TRAINING_MEMORY};
 pub use summary::{AttackSummary, Summary};
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! one digest a round.
 
 use std::fmt;
-use std::path::Path;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
 
 use wire::identity::{Digest, RunId};
 
@@ -53,70 +54,59 @@ pub(super) fn line(
     Ok((line, chain))
 }
 
-/// The record of a complete line.
-pub(super) struct Line {
-    pub(super) record: RoundRecord,
-    /// Offset of the byte after it.
-    pub(super) end: usize,
+/// The complete lines of the `rounds.jsonl` of a run, one after the other. A last line without its line feed was torn when
+/// the process was killed, and is left out.
+pub(super) struct Lines<R> {
+    path: PathBuf,
+    source: R,
+    /// Offset of the byte after the last line that was read.
+    pub(super) end: u64,
     /// The running digest up to it.
     pub(super) chain: Chain,
+    /// The round of the last record that was read; 0 before the first.
+    pub(super) round: u32,
 }
 
-/// The complete lines of the `rounds.jsonl` of `run`. A last line without its line feed was torn when the process was
-/// killed, and is left out.
-pub(super) fn lines<'a>(
-    path: &'a Path,
-    content: &'a [u8],
-    run: RunId,
-) -> impl Iterator<Item = Result<Line, RecordError>> + 'a {
-    let complete = content.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    let (mut end, mut chain, mut previous) = (0, Chain::of(run), 0u32);
-    complete.enumerate().map(move |(index, line)| {
-        let damaged = |what: String| RecordError::damaged(path, format!("line {} {what}", index + 1));
-        let (content, ending) = line.split_at(line.len().saturating_sub(chain.ending().len()));
-        chain = chain.after(content);
+impl<R: BufRead> Lines<R> {
+    /// Those of `run`, which `source` reads from the file `path`.
+    pub(super) fn of(path: PathBuf, source: R, run: RunId) -> Self {
+        Lines { path, source, end: 0, chain: Chain::of(run), round: 0 }
+    }
+
+    /// The record of the next line, if there is one more.
+    fn read(&mut self) -> Result<Option<RoundRecord>, RecordError> {
+        let mut line = Vec::new();
+        self.source.read_until(b'\n', &mut line).map_err(RecordError::io("read", &self.path))?;
+        if !line.ends_with(b"\n") {
+            return Ok(None);
+        }
+        let damaged = |what: String| {
+            // Each line has the record of the round of its number.
+            RecordError::damaged(&self.path, format!("line {} {what}", self.round + 1))
+        };
+        let (content, ending) = line.split_at(line.len().saturating_sub(self.chain.ending().len()));
+        let chain = self.chain.after(content);
         if ending != chain.ending().as_bytes() {
             return Err(damaged("does not have the digest that it and the lines above must have".to_owned()));
         }
-        let record: RoundRecord = serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
-        if previous.checked_add(1) != Some(record.round) {
+        let record: RoundRecord =
+            serde_json::from_slice(&line).map_err(|error| damaged(error.to_string()))?;
+        if self.round.checked_add(1) != Some(record.round) {
             return Err(damaged(format!(
                 "is of round {}, which does not follow the line above",
                 record.round
             )));
         }
-        previous = record.round;
-        end += line.len();
-        Ok(Line { record, end, chain })
-    })
+        self.end += line.len() as u64;
+        (self.chain, self.round) = (chain, record.round);
+        Ok(Some(record))
+    }
 }
 
-/// What is recorded up to some round.
-#[derive(Debug, PartialEq)]
-pub(super) struct Recorded {
-    pub(super) records: Vec<RoundRecord>,
-    /// Offset of the byte after the last of them.
-    pub(super) length: usize,
-    /// The running digest up to it.
-    pub(super) chain: Chain,
-}
+impl<R: BufRead> Iterator for Lines<R> {
+    type Item = Result<RoundRecord, RecordError>;
 
-/// What `run` has recorded up to `round`, of which there must be a record unless it is 0, the initial model.
-pub(super) fn recorded_up_to(
-    path: &Path,
-    content: &[u8],
-    run: RunId,
-    round: u32,
-) -> Result<Recorded, RecordError> {
-    let mut recorded = Recorded { records: Vec::new(), length: 0, chain: Chain::of(run) };
-    for line in lines(path, content, run).take(round as usize) {
-        let Line { record, end, chain } = line?;
-        (recorded.length, recorded.chain) = (end, chain);
-        recorded.records.push(record);
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
     }
-    if recorded.records.len() < round as usize {
-        let what = format!("it has no record of round {round}, which the checkpoint is of");
-        return Err(RecordError::damaged(path, what));
-    }
-    Ok(recorded)
 }

@@ -183,17 +183,16 @@ impl RunDirectory {
     /// [`RecordError::Missing`] or [`RecordError::Damaged`] if the checkpoint, the best model or a record is not there,
     /// or not what this program wrote, or [`RecordError::Io`]; nothing has been changed then.
     pub fn resume(&mut self) -> Result<(Checkpoint, Vec<RoundRecord>), RecordError> {
-        let SoFar { checkpoint, recorded, best } = self.stored.so_far()?;
+        let SoFar { checkpoint, records, length, chain, best, .. } = self.stored.so_far()?;
         // Killed after the checkpoint, the run has perhaps not kept it yet.
         if let Some(best) = best.filter(|best| best.round == checkpoint.round) {
             best.write(&self.stored.file(BEST), self.stored.manifest().run)?;
         }
-        let length = recorded.length as u64;
         let cut = self.rounds.set_len(length).and_then(|()| self.rounds.sync_data());
         cut.map_err(RecordError::io("truncate", &self.stored.file(ROUNDS)))?;
-        self.chain = recorded.chain;
-        self.has_records = !recorded.records.is_empty();
-        Ok((checkpoint, recorded.records))
+        self.chain = chain;
+        self.has_records = !records.is_empty();
+        Ok((checkpoint, records))
     }
 
     /// Ends the run, whose last round has been checkpointed: writes its metrics, its summary and its report.

@@ -1,6 +1,7 @@
 //! Reading a run from its directory.
 
-use std::fs::{self, DirEntry};
+use std::fs::{self, DirEntry, File, OpenOptions};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use scenario::catalogue::Catalogue;
 use scenario::{ResultModel, Scenario};
 
 use super::devices_file::DEVICES;
-use super::files::{copy_file, parse, read, read_if_there, refuse_no_file};
+use super::files::{copy_file, missing_is_none, open_file, parse, read, read_if_there, refuse_no_file};
 use super::lock::{LOCK, Lock, WRITER};
-use super::rounds_file::{Recorded, recorded_up_to};
+use super::rounds_file::{Chain, Lines};
+use super::summary::Totals;
 use super::{Arm, Checkpoint, Devices, FORMAT, Manifest, RecordError, RoundRecord, Summary};
 
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -67,11 +69,90 @@ pub enum State {
     Interrupted,
 }
 
+impl State {
+    /// It in words, of a run that has recorded `done` of its `rounds`.
+    pub fn in_words(self, done: u32, rounds: u32) -> String {
+        match self {
+            State::Finished => format!("finished, with all of its {rounds} rounds"),
+            State::InProgress => format!("in progress, with {done} of {rounds} rounds so far"),
+            State::Interrupted => format!(
+                "interrupted after {done} of {rounds} rounds; the command that it was started with goes on with it"
+            ),
+        }
+    }
+}
+
+/// The records of the rounds of a run up to its checkpoint, one after the other. Each is held against its digest, and the
+/// last against the checkpoint.
+pub struct Rounds<'a> {
+    run: &'a StoredRun,
+    checkpoint: Checkpoint,
+    lines: Lines<BufReader<File>>,
+    totals: Totals,
+}
+
+impl Rounds<'_> {
+    fn read(&mut self) -> Result<Option<RoundRecord>, RecordError> {
+        if self.lines.round < self.checkpoint.round {
+            let record = self.lines.next().transpose()?;
+            let record = record.ok_or_else(|| {
+                let round = self.checkpoint.round;
+                self.damaged(format!("it has no record of round {round}, which the checkpoint is of"))
+            })?;
+            self.totals.enter(&record);
+            return Ok(Some(record));
+        }
+        if self.lines.chain.to_string() != self.checkpoint.rounds {
+            let round = self.checkpoint.round;
+            let what = "are not those that the checkpoint was written after";
+            return Err(self.damaged(format!("its lines up to round {round} {what}")));
+        }
+        Ok(None)
+    }
+
+    fn damaged(&self, what: String) -> RecordError {
+        RecordError::damaged(&self.run.file(ROUNDS), what)
+    }
+
+    /// The summary of the run by these rounds, which is `state`; those that have not been asked for are read as well. That of
+    /// a finished run is held against the one that is written.
+    ///
+    /// # Errors
+    /// [`RecordError::Missing`], [`RecordError::Damaged`] or [`RecordError::Io`].
+    pub fn summary(mut self, state: State) -> Result<Summary, RecordError> {
+        self.by_ref().try_for_each(|record| record.map(drop))?;
+        // Of a run in progress, the model of lowest error may be newer than the checkpoint by now.
+        let best = match state {
+            State::InProgress => None,
+            _ => self.run.best(&self.checkpoint, &self.totals)?,
+        };
+        let result = &best.as_ref().unwrap_or(&self.checkpoint).parameters;
+        let summary = self.totals.summary(&self.run.scenario, &self.run.manifest.bench, result);
+        if state == State::Finished {
+            self.run.check_summary(&summary, &read(&self.run.file(SUMMARY))?)?;
+        }
+        Ok(summary)
+    }
+}
+
+impl Iterator for Rounds<'_> {
+    type Item = Result<RoundRecord, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}
+
 /// What a run has come to by its checkpoint.
 #[derive(Debug)]
 pub(super) struct SoFar {
     pub(super) checkpoint: Checkpoint,
-    pub(super) recorded: Recorded,
+    pub(super) records: Vec<RoundRecord>,
+    /// Offset of the byte after the last of them.
+    pub(super) length: u64,
+    /// The running digest up to it.
+    pub(super) chain: Chain,
+    totals: Totals,
     /// The model of lowest testing error, if the scenario asks for it and there has been an evaluation.
     pub(super) best: Option<Checkpoint>,
 }
@@ -79,8 +160,7 @@ pub(super) struct SoFar {
 impl SoFar {
     fn summary(&self, run: &StoredRun) -> Summary {
         let result = self.best.as_ref().unwrap_or(&self.checkpoint);
-        let (records, bench) = (&self.recorded.records, &run.manifest.bench);
-        Summary::of(&run.scenario, bench, records, &result.parameters)
+        self.totals.summary(&run.scenario, &run.manifest.bench, &result.parameters)
     }
 }
 
@@ -217,11 +297,18 @@ impl StoredRun {
         };
         let so_far = self.so_far()?;
         let summary = so_far.summary(self);
-        if summary.rounds != self.scenario.rounds || !summary.agrees_with(&parse(&place, &json)?) {
+        self.check_summary(&summary, &json)?;
+        self.check_aggregated(&so_far.records)?;
+        Ok(Some(summary))
+    }
+
+    /// Makes sure that `summary`, of all rounds, is what is written of the finished run.
+    fn check_summary(&self, summary: &Summary, written: &[u8]) -> Result<(), RecordError> {
+        let place = self.file(SUMMARY);
+        if summary.rounds != self.scenario.rounds || !summary.agrees_with(&parse(&place, written)?) {
             return Err(RecordError::damaged(&place, "it does not say what the rounds say"));
         }
-        self.check_aggregated(&so_far.recorded.records)?;
-        Ok(Some(summary))
+        Ok(())
     }
 
     /// Refuses a run that is over, and whose model has never changed.
@@ -249,7 +336,7 @@ impl StoredRun {
     /// # Errors
     /// [`RecordError::Missing`], [`RecordError::Damaged`] or [`RecordError::Io`].
     pub fn records(&self) -> Result<Vec<RoundRecord>, RecordError> {
-        Ok(self.checkpointed()?.recorded.records)
+        Ok(self.checkpointed()?.records)
     }
 
     /// The run as one arm, called `label`, of a report that compares several.
@@ -270,14 +357,18 @@ impl StoredRun {
             rounds: self.scenario.rounds,
             summary: so_far.summary(self),
             manifest: self.manifest.clone(),
-            records: so_far.recorded.records,
+            records: so_far.records,
             scenario: self.scenario.clone(),
             devices: Devices::load(&self.path)?,
         })
     }
 
-    /// The checkpoint and the rounds up to it.
-    fn checkpointed(&self) -> Result<SoFar, RecordError> {
+    /// The records of all rounds up to the last that is checkpointed, one after the other: those of a long run of many
+    /// devices need not be in memory at once.
+    ///
+    /// # Errors
+    /// [`RecordError::Missing`], [`RecordError::Damaged`] or [`RecordError::Io`].
+    pub fn rounds(&self) -> Result<Rounds<'_>, RecordError> {
         let (run, checkpoint, rounds) = (self.manifest.run, self.file(CHECKPOINT), self.file(ROUNDS));
         let found = Checkpoint::read(&checkpoint, &self.layout, run)?;
         let found = found.ok_or_else(|| RecordError::Missing { path: checkpoint.clone() })?;
@@ -285,58 +376,53 @@ impl StoredRun {
             let what = "it keeps something of more stages than the scenario has";
             return Err(RecordError::damaged(&checkpoint, what));
         }
-        let recorded = recorded_up_to(&rounds, &read(&rounds)?, run, found.round)?;
-        if recorded.chain.to_string() != found.rounds {
-            let what = format!(
-                "its lines up to round {} are not those that the checkpoint was written after",
-                found.round
-            );
-            return Err(RecordError::damaged(&rounds, what));
-        }
-        Ok(SoFar { checkpoint: found, recorded, best: None })
+        // Later than the checkpoint, which is written after the rounds.
+        let file = missing_is_none(open_file(&rounds, OpenOptions::new().read(true)))?;
+        let file = file.ok_or_else(|| RecordError::Missing { path: rounds.clone() })?;
+        let lines = Lines::of(rounds, BufReader::new(file), run);
+        Ok(Rounds { run: self, checkpoint: found, lines, totals: Totals::default() })
+    }
+
+    /// The checkpoint and the rounds up to it.
+    fn checkpointed(&self) -> Result<SoFar, RecordError> {
+        let mut rounds = self.rounds()?;
+        let records = rounds.by_ref().collect::<Result<_, _>>()?;
+        let Rounds { checkpoint, lines, totals, .. } = rounds;
+        Ok(SoFar { checkpoint, records, length: lines.end, chain: lines.chain, totals, best: None })
     }
 
     /// The checkpoint, the rounds up to it, and the model of lowest testing error if the scenario asks for it.
     pub(super) fn so_far(&self) -> Result<SoFar, RecordError> {
         let mut so_far = self.checkpointed()?;
-        if self.scenario.evaluation.model == ResultModel::Best {
-            so_far.best = self.best(&so_far.checkpoint, &so_far.recorded.records)?;
-        }
+        so_far.best = self.best(&so_far.checkpoint, &so_far.totals)?;
         Ok(so_far)
     }
 
-    fn best(
-        &self,
-        checkpoint: &Checkpoint,
-        records: &[RoundRecord],
-    ) -> Result<Option<Checkpoint>, RecordError> {
+    /// The model of lowest testing error, if the scenario asks for it and there has been an evaluation.
+    fn best(&self, checkpoint: &Checkpoint, totals: &Totals) -> Result<Option<Checkpoint>, RecordError> {
+        let asked_for = self.scenario.evaluation.model == ResultModel::Best;
+        let Some(lowest) = totals.lowest.filter(|_| asked_for) else { return Ok(None) };
         let place = self.file(BEST);
-        let Some(lowest) = lowest_error(records) else { return Ok(None) };
         let found = Checkpoint::read(&place, &self.layout, self.manifest.run)?;
         let round = found.as_ref().map(|found| found.round);
-        if round == Some(lowest) {
+        if round == Some(lowest.round) {
             return Ok(found);
         }
         // Killed between the two: the checkpoint is written first, and is of the same round.
-        let before = lowest_error(&records[..lowest as usize - 1]);
-        if lowest == checkpoint.round && round == before && !self.is_summed_up() {
+        if lowest.round == checkpoint.round && round == lowest.before && !self.is_summed_up() {
             return Ok(Some(checkpoint.clone()));
         }
         Err(match round {
             None => RecordError::Missing { path: place },
             Some(round) => RecordError::damaged(
                 &place,
-                format!("it is of round {round}, but the lowest testing error is that of round {lowest}"),
+                format!(
+                    "it is of round {round}, but the lowest testing error is that of round {}",
+                    lowest.round
+                ),
             ),
         })
     }
-}
-
-/// The first round of lowest testing error.
-fn lowest_error(records: &[RoundRecord]) -> Option<u32> {
-    let evaluated = records.iter().filter_map(|record| Some((record.round, record.test_error?)));
-    let lowest = evaluated.reduce(|lowest, next| if next.1 < lowest.1 { next } else { lowest });
-    lowest.map(|(round, _)| round)
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest, RecordError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use learning::parameters::Parameters;
 use scenario::Scenario;
+use scenario::attack_record::AttackRecord;
 use serde::{Deserialize, Serialize};
 use wire::Refusal;
 use wire::identity::Digest;
@@ -59,39 +60,6 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of a run of `scenario` on `bench` that has come to `model`, with `records` of its rounds.
-    pub(super) fn of(scenario: &Scenario, bench: &str, records: &[RoundRecord], model: &Parameters) -> Self {
-        let rounds = records.len() as u32;
-        let seconds: f64 = records.iter().map(|record| record.seconds).sum();
-        let mut refused = BTreeMap::new();
-        for (reason, count) in records.iter().flat_map(|record| &record.refused) {
-            *refused.entry(*reason).or_default() += u64::from(*count);
-        }
-        let updates = || records.iter().map(|record| record.accepted);
-        let errors = || records.iter().filter_map(|record| record.test_error);
-        Summary {
-            name: scenario.name.clone(),
-            seed: scenario.seed,
-            bench: bench.to_owned(),
-            rounds,
-            aggregated_rounds: records.iter().filter(|record| record.aggregated).count() as u32,
-            least_updates: updates().min().unwrap_or(0),
-            mean_updates: updates().map(f64::from).sum::<f64>() / f64::from(rounds.max(1)),
-            final_test_error: errors().next_back(),
-            best_test_error: errors().reduce(f64::min),
-            model_sha256: Digest::of(&model.to_le_bytes()).to_string(),
-            seconds,
-            rounds_per_second: if seconds > 0.0 { f64::from(rounds) / seconds } else { 0.0 },
-            bytes_up: records.iter().map(|record| record.bytes_up).sum(),
-            bytes_down: records.iter().map(|record| record.bytes_down).sum(),
-            devices: scenario.fleet.devices,
-            refused,
-            attack: AttackSummary::of(records),
-            metrics: metrics::computed(records),
-            confusion: records.last().map(|record| record.confusion.clone()).unwrap_or_default(),
-        }
-    }
-
     /// Whether it says what `recorded`, perhaps of a version with other metrics, says.
     pub(super) fn agrees_with(&self, recorded: &Summary) -> bool {
         let both = |one: &Summary, other: &Summary| -> BTreeMap<_, _> {
@@ -100,6 +68,72 @@ impl Summary {
         };
         let here = Summary { metrics: both(self, recorded), ..self.clone() };
         here == Summary { metrics: both(recorded, self), ..recorded.clone() }
+    }
+}
+
+/// What the rounds of a run add up to, one after the other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Totals {
+    /// All that is known without the model and the scenario, but for the means.
+    summary: Summary,
+    /// Updates that were accepted.
+    accepted: f64,
+    /// The first round of lowest testing error.
+    pub(super) lowest: Option<LowestError>,
+}
+
+/// The round of lowest testing error so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LowestError {
+    pub(super) round: u32,
+    error: f64,
+    /// The one of lowest testing error of those before it.
+    pub(super) before: Option<u32>,
+}
+
+impl Totals {
+    /// Enters the record of the next round.
+    pub(super) fn enter(&mut self, record: &RoundRecord) {
+        let summary = &mut self.summary;
+        let least = if summary.rounds == 0 { u32::MAX } else { summary.least_updates };
+        summary.least_updates = least.min(record.accepted);
+        summary.rounds += 1;
+        summary.aggregated_rounds += u32::from(record.aggregated);
+        self.accepted += f64::from(record.accepted);
+        if let Some(error) = record.test_error {
+            summary.final_test_error = Some(error);
+            summary.best_test_error = Some(summary.best_test_error.map_or(error, |best| best.min(error)));
+            if self.lowest.is_none_or(|lowest| error < lowest.error) {
+                let before = self.lowest.map(|lowest| lowest.round);
+                self.lowest = Some(LowestError { round: record.round, error, before });
+            }
+        }
+        summary.seconds += record.seconds;
+        summary.bytes_up += record.bytes_up;
+        summary.bytes_down += record.bytes_down;
+        for (reason, count) in &record.refused {
+            *summary.refused.entry(*reason).or_default() += u64::from(*count);
+        }
+        if let Some(attack) = &record.attack {
+            summary.attack = Some(summary.attack.unwrap_or_default().with(attack));
+        }
+        metrics::enter(&mut summary.metrics, record);
+        summary.confusion.clone_from(&record.confusion);
+    }
+
+    /// The summary of a run of `scenario` on `bench` that has come to `model` by them.
+    pub(super) fn summary(&self, scenario: &Scenario, bench: &str, model: &Parameters) -> Summary {
+        let Summary { rounds, seconds, .. } = self.summary;
+        Summary {
+            name: scenario.name.clone(),
+            seed: scenario.seed,
+            bench: bench.to_owned(),
+            mean_updates: self.accepted / f64::from(rounds.max(1)),
+            model_sha256: Digest::of(&model.to_le_bytes()).to_string(),
+            rounds_per_second: if seconds > 0.0 { f64::from(rounds) / seconds } else { 0.0 },
+            devices: scenario.fleet.devices,
+            ..self.summary.clone()
+        }
     }
 }
 
@@ -122,14 +156,18 @@ impl AttackSummary {
     /// That of `records`; `None` if there is no word of an attack in them.
     pub fn of(records: &[RoundRecord]) -> Option<Self> {
         let attacks = records.iter().filter_map(|record| record.attack.as_ref());
-        let summary = attacks.fold(AttackSummary::default(), |sum, attack| AttackSummary {
-            rounds: sum.rounds + 1,
-            as_meant: sum.as_meant + u32::from(attack.is_as_meant()),
-            gave_up: sum.gave_up + u32::from(attack.crafted.iter().any(|crafted| crafted.gave_up)),
-            fell_back: sum.fell_back + attack.fell_back.len() as u32,
-            silent: sum.silent + attack.silent.len() as u32,
-        });
-        (summary.rounds > 0).then_some(summary)
+        attacks.fold(None, |sum: Option<Self>, attack| Some(sum.unwrap_or_default().with(attack)))
+    }
+
+    /// With that of one more round.
+    fn with(self, attack: &AttackRecord) -> Self {
+        AttackSummary {
+            rounds: self.rounds + 1,
+            as_meant: self.as_meant + u32::from(attack.is_as_meant()),
+            gave_up: self.gave_up + u32::from(attack.crafted.iter().any(|crafted| crafted.gave_up)),
+            fell_back: self.fell_back + attack.fell_back.len() as u32,
+            silent: self.silent + attack.silent.len() as u32,
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 mod file;
 mod outcome;
 mod page;
+mod schema;
 
 pub use file::Matrix;
 pub use outcome::Outcome;
+pub use schema::schema;

@@ -1,8 +1,8 @@
 //! The metrics of a run: what is measured, in which unit, and how it is read.
 //!
 //! [`ROUNDS`] lists the metrics of a round, [`RUNS`] those of a whole run. `metrics.csv`, the summary, the report, what
-//! `hil` prints and the tables of sweeps are made from them, so that a new metric is one entry in one of the two lists
-//! and one line in `docs/metrics.md`.
+//! `hil` prints, exports and the tables of sweeps are made from them, so that a new metric is one entry in one of the two
+//! lists and one line in `docs/metrics.md`.
 
 mod rounds;
 mod runs;
@@ -12,7 +12,7 @@ use std::fmt;
 use learning::evaluation::ClassErrors;
 
 pub use rounds::ROUNDS;
-pub(super) use runs::computed;
+pub(super) use runs::enter;
 pub use runs::{RUNS, RunMetric, Source, Table, Value};
 
 use super::RoundRecord;
@@ -112,15 +112,15 @@ impl fmt::Display for Unit {
 
 impl Metric {
     /// The names of its columns, where there are so many `classes`.
-    fn columns(&self, classes: usize) -> Vec<String> {
+    pub fn columns(&self, classes: usize) -> Vec<String> {
         match self.read {
             Read::Round(_) => vec![self.name.to_owned()],
             Read::Class(_) => (0..classes).map(|class| format!("{}_{class}", self.name)).collect(),
         }
     }
 
-    /// What the columns hold of a round, where there are so many `classes`.
-    fn values(&self, record: &RoundRecord, classes: usize) -> Vec<Option<f64>> {
+    /// What the columns hold of a round, where there are so many `classes`; a value may be not finite.
+    pub fn values(&self, record: &RoundRecord, classes: usize) -> Vec<Option<f64>> {
         match self.read {
             Read::Round(read) => vec![read(record)],
             Read::Class(read) => (0..classes).map(|class| read(*record.classes.get(class)?)).collect(),

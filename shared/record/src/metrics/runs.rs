@@ -38,8 +38,9 @@ pub enum Table {
 pub enum Source {
     /// It is a field of the summary, or follows from some.
     Field(fn(&Summary) -> Option<Value>),
-    /// It is computed from the rounds and kept in [`Summary::metrics`].
-    Rounds(fn(&[RoundRecord]) -> Option<f64>),
+    /// It is computed from one round after the other and kept in [`Summary::metrics`]: from what the rounds before came to
+    /// and the record of the next, what they come to with it.
+    Rounds(fn(Option<f64>, &RoundRecord) -> Option<f64>),
 }
 
 /// What a metric of a run comes to.
@@ -81,21 +82,26 @@ impl RunMetric {
         }
     }
 
+    /// Whether it is one value for programs, and not several in one text for people.
+    pub fn is_measured(&self) -> bool {
+        self.tables.iter().any(|table| *table != Table::Terminal)
+    }
+
     /// The columns of `table`, in their order.
     pub fn columns(table: Table) -> impl Iterator<Item = &'static RunMetric> {
         RUNS.iter().filter(move |metric| metric.tables.contains(&table))
     }
 }
 
-/// What is computed from `records` for [`Summary::metrics`].
-pub(crate) fn computed(records: &[RoundRecord]) -> BTreeMap<String, f64> {
-    let value = |metric: &RunMetric| match metric.read {
-        Source::Rounds(read) => {
-            Some((metric.name.to_owned(), read(records).filter(|value| value.is_finite())?))
+/// Enters the next round into `metrics`, which are those of [`Summary::metrics`].
+pub(crate) fn enter(metrics: &mut BTreeMap<String, f64>, record: &RoundRecord) {
+    for metric in RUNS {
+        let Source::Rounds(with) = metric.read else { continue };
+        match with(metrics.get(metric.name).copied(), record).filter(|value| value.is_finite()) {
+            Some(value) => drop(metrics.insert(metric.name.to_owned(), value)),
+            None => drop(metrics.remove(metric.name)),
         }
-        Source::Field(_) => None,
-    };
-    RUNS.iter().filter_map(value).collect()
+    }
 }
 
 /// The metrics of a run, in the order of the columns of every table. A new one goes to the end: tools count the columns
@@ -212,7 +218,7 @@ pub const RUNS: &[RunMetric] = &[
         title: "Absent",
         unit: Unit::Count,
         help: "Updates that did not come in time.",
-        read: Source::Rounds(|records| Some(sum(records, |record| record.absent.len()))),
+        read: Source::Rounds(|so_far, record| Some(so_far.unwrap_or(0.0) + record.absent.len() as f64)),
         tables: &[Table::Report],
     },
     RunMetric {
@@ -220,7 +226,7 @@ pub const RUNS: &[RunMetric] = &[
         title: "Removed",
         unit: Unit::Count,
         help: "Updates that the defense kept from the rule.",
-        read: Source::Rounds(|records| Some(sum(records, |record| record.removed.len()))),
+        read: Source::Rounds(|so_far, record| Some(so_far.unwrap_or(0.0) + record.removed.len() as f64)),
         tables: &[Table::ReportIfAny],
     },
     RunMetric {
@@ -228,9 +234,9 @@ pub const RUNS: &[RunMetric] = &[
         title: "Worst class",
         unit: Unit::Share,
         help: "Error of the class that the last evaluated global model gets wrong most often.",
-        read: Source::Rounds(|records| {
-            let evaluated = records.iter().rev().find(|record| record.test_error.is_some());
-            evaluated.and_then(rounds::worst_class_error)
+        read: Source::Rounds(|so_far, record| match record.test_error {
+            Some(_) => rounds::worst_class_error(record),
+            None => so_far,
         }),
         tables: &[Table::ReportIfAny, Table::Sweep],
     },
@@ -239,7 +245,7 @@ pub const RUNS: &[RunMetric] = &[
         title: "Attack success",
         unit: Unit::Share,
         help: "Share of the examples of an attack with a target that get the label which it wants for them, in the last evaluation.",
-        read: Source::Rounds(|records| records.iter().rev().find_map(|record| record.attack_success)),
+        read: Source::Rounds(|so_far, record| record.attack_success.or(so_far)),
         tables: &[Table::ReportIfAny, Table::Sweep],
     },
 ];
@@ -247,8 +253,4 @@ pub const RUNS: &[RunMetric] = &[
 #[expect(clippy::unnecessary_wraps, reason = "what a source of a field gives")]
 fn number(value: f64) -> Option<Value> {
     Some(Value::Number(value))
-}
-
-fn sum(records: &[RoundRecord], count: fn(&RoundRecord) -> usize) -> f64 {
-    records.iter().map(count).sum::<usize>() as f64
 }

@@ -33,14 +33,7 @@ pub struct Arm {
 impl Arm {
     /// How far it is, in words.
     pub fn progress(&self) -> String {
-        let (done, rounds) = (self.records.len(), self.rounds);
-        match self.state {
-            State::Finished => format!("finished, with all of its {rounds} rounds"),
-            State::InProgress => format!("in progress, with {done} of {rounds} rounds so far"),
-            State::Interrupted => format!(
-                "interrupted after {done} of {rounds} rounds; the command that it was started with goes on with it"
-            ),
-        }
+        self.state.in_words(self.records.len() as u32, self.rounds)
     }
 }
 

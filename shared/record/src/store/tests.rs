@@ -188,6 +188,26 @@ fn a_file_that_must_be_there_and_is_not_is_named_and_the_rest_is_left_as_it_is()
 }
 
 #[test]
+fn rounds_are_read_one_after_the_other_and_add_up_to_the_summary() {
+    let home = tempfile::tempdir().unwrap();
+    let summary = finished_run(home.path());
+    let run = stored(home.path()).unwrap();
+    let mut rounds = run.rounds().unwrap();
+    assert_eq!(rounds.next().unwrap().unwrap(), record(1));
+    // Those that nobody has asked for count as well.
+    assert_eq!(rounds.summary(State::Finished).unwrap(), summary);
+    // What is wrong with a line is found when it is read.
+    let path = home.path().join(ROUNDS);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"round\":3", "\"round\":4")).unwrap();
+    let read = run.rounds().unwrap().map(|record| record.map_err(|error| error.to_string()));
+    let read: Vec<_> = read.take(3).collect();
+    assert_eq!(read[..2], [Ok(record(1)), Ok(record(2))]);
+    assert!(read[2].as_ref().unwrap_err().contains("line 3 does not have the digest"), "{read:?}");
+    assert!(run.rounds().unwrap().summary(State::Finished).is_err());
+}
+
+#[test]
 fn a_finished_run_without_its_checkpoint_is_not_finished_again() {
     let home = tempfile::tempdir().unwrap();
     finished_run(home.path());
