@@ -45,6 +45,10 @@ pub struct Summary {
     pub devices: u32,
     /// Number of refused updates by reason.
     pub refused: BTreeMap<Refusal, u64>,
+    /// Devices that took no part, at least for a time, because their data are not those of the scenario, and what each of them
+    /// said of that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unfit: BTreeMap<String, Box<str>>,
     /// The attack of all rounds; `None` where nothing is crafted, or no bench tells of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attack: Option<AttackSummary>,
@@ -67,6 +71,8 @@ impl Summary {
         for (reason, count) in records.iter().flat_map(|record| &record.refused) {
             *refused.entry(*reason).or_default() += u64::from(*count);
         }
+        let unfit = records.iter().flat_map(|record| &record.unfit);
+        let unfit = unfit.map(|unfit| (unfit.device.to_string(), unfit.why.clone())).collect();
         let updates = || records.iter().map(|record| record.accepted);
         let errors = || records.iter().filter_map(|record| record.test_error);
         Summary {
@@ -86,6 +92,7 @@ impl Summary {
             bytes_down: records.iter().map(|record| record.bytes_down).sum(),
             devices: scenario.fleet.devices,
             refused,
+            unfit,
             attack: AttackSummary::of(records),
             metrics: metrics::computed(records),
             confusion: records.last().map(|record| record.confusion.clone()).unwrap_or_default(),
