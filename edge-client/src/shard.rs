@@ -55,7 +55,7 @@ impl OwnShard {
                     Some(Column::Number(number)) => format!(" --set label={number}"),
                     None => String::new(),
                 };
-                format!("there is no shard {shown}: `edge-client import FILE{label} --out {shown}` makes it")
+                format!("it has no shard: `edge-client import FILE{label} --out {shown}` makes it")
             }
             _ => format!("shard {shown}: {error}"),
         })?;

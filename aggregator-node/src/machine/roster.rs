@@ -138,10 +138,9 @@ impl Roster {
         Ok(())
     }
 
-    /// `device` says that its data are not those of the scenario: it takes no part, and is not waited for.
+    /// `device` says that its data are not those of the scenario.
     fn does_not_fit(&mut self, device: DeviceId, why: &str) -> (Refusal, String) {
         self.leave(device);
-        self.unexpected.insert(device);
         if self.unfit.get(&device).is_none_or(|(known, _)| **known != *why) {
             self.unfit.insert(device, (why.into(), true));
         }

@@ -67,13 +67,14 @@ fn unfit(status: Status, why: &str) -> Status {
 }
 
 #[test]
-fn a_device_whose_data_do_not_fit_is_not_waited_for_and_recorded_with_what_it_says() {
+fn a_device_whose_data_do_not_fit_takes_no_part_and_is_recorded_with_what_it_says() {
     let mut script = Script::new(SMALL, &[]);
     let status = script.status(1);
     script.says(unfit(status.clone(), "its class \"b\" is none of the scenario's, a"));
     script.arrives(0);
     script.says(unfit(status, "its class \"b\" is none of the scenario's, a"));
     script.arrives(2);
+    script.wait_until(60_000);
     assert_eq!(script.called().unwrap().selected[..], [DeviceId(0), DeviceId(2)]);
     let record = script.close();
     assert_eq!(record.refused, [(Refusal::WrongShard, 2)].into());
@@ -88,6 +89,7 @@ fn a_device_whose_data_fit_at_last_takes_part() {
     script.says(unfit(status.clone(), "no shard"));
     script.arrives(0);
     script.arrives(2);
+    script.wait_until(60_000);
     assert_eq!(script.called().unwrap().selected.len(), 2);
     script.says(Status { boot: 99, ..status });
     script.delivers(&small(0, 1));

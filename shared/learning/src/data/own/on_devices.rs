@@ -245,3 +245,132 @@ fn listed(names: &[String]) -> String {
     let first = names[..names.len().min(LISTED)].join(", ");
     if names.len() > LISTED { format!("{first} and {} more", names.len() - LISTED) } else { first }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::data::Column;
+
+    const TEST: &str = "heat,load,state\n1,10,idle\n3,10,run\n5,10,idle\n";
+
+    /// The data set whose test file is `TEST`, as `hil` describes it, from these settings.
+    fn described(settings: &str) -> OnDevices {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(FOLDER)).unwrap();
+        fs::write(folder.path().join(FOLDER).join("test.csv"), TEST).unwrap();
+        let settings = format!("test = \"test.csv\"\nlabel = \"state\"\n{settings}");
+        let mut devices: OnDevices = toml::from_str(&settings).unwrap();
+        assert!(devices.check().unwrap_err().1.contains("`hil` finds it"));
+        devices.describe(folder.path()).unwrap();
+        devices
+    }
+
+    /// What a device has imported from a table of this text.
+    fn imported(text: &str) -> Imported {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.csv");
+        fs::write(&path, text).unwrap();
+        let reading = Reading { label: Some(Column::Name("state".to_owned())), ..Reading::default() };
+        Imported::read(&path, &reading).unwrap()
+    }
+
+    fn misfit(devices: &OnDevices, text: &str) -> String {
+        devices.fit(imported(text)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_the_test_file_says_is_found_in_it_and_reads_back() {
+        let devices = described("");
+        devices.check().unwrap();
+        assert_eq!((devices.spec().shape, devices.spec().classes), (vec![2], 2));
+        assert_eq!(devices.classes.as_deref().unwrap(), ["idle", "run"]);
+        assert_eq!(devices.columns.as_deref().unwrap(), ["heat", "load"]);
+        assert_eq!((devices.bytes, devices.standardise), (Some(false), Some(true)));
+        assert_eq!(devices.means.as_deref().unwrap(), [3.0, 10.0]);
+        // A column that does not vary is divided by 1.
+        assert_eq!(devices.deviations.as_deref().unwrap(), [(8.0_f64 / 3.0).sqrt(), 1.0]);
+        let text = toml::to_string(&devices).unwrap();
+        let again: OnDevices = toml::from_str(&text).unwrap();
+        assert_eq!(toml::to_string(&again).unwrap(), text);
+    }
+
+    #[test]
+    fn classes_are_known_by_name_and_features_standardised_by_the_numbers_of_the_scenario() {
+        let devices = described(
+            "means = [1.0, 0.0]\ndeviations = [2.0, 10.0]\nclasses = [\"run\", \"stop\", \"idle\"]",
+        );
+        let examples = devices.fit(imported("heat,load,state\n5,20,stop\n1,0,idle\n")).unwrap();
+        assert_eq!((examples.labels(), examples.classes()), (&[1, 2][..], 3));
+        assert_eq!(*examples.features(), Features::Floats(vec![2.0, 2.0, 0.0, 0.0]));
+        let plain = described("standardise = false");
+        let examples = plain.fit(imported("heat,load,state\n5,20,run\n")).unwrap();
+        assert_eq!((examples.labels(), examples.features()), (&[1][..], &Features::Floats(vec![5.0, 20.0])));
+    }
+
+    #[test]
+    fn values_of_a_row_may_be_those_of_another_shape() {
+        let devices = described("shape = [2, 1]");
+        assert_eq!(devices.fit(imported(TEST)).unwrap().shape(), [2, 1]);
+    }
+
+    #[test]
+    fn data_that_are_others_are_told_apart_by_what_they_are() {
+        let devices = described("");
+        assert_eq!(
+            misfit(&devices, "heat,state\n1,idle\n"),
+            "an example has the shape [1], where the scenario has [2]"
+        );
+        assert_eq!(
+            misfit(&devices, "load,heat,state\n1,2,idle\n"),
+            "feature 1 is \"load\", where the scenario has \"heat\""
+        );
+        assert_eq!(
+            misfit(&devices, "heat,load,state\n1,2,idle\n1,2,gone\n"),
+            "its class \"gone\" is none of the scenario's, idle, run"
+        );
+        let pixels = Dataset::new(vec![2], 1, Features::Bytes(vec![1, 2]), vec![0]).unwrap();
+        let pixels =
+            Imported { examples: pixels, classes: vec!["idle".to_owned()], columns: vec![], dropped: 0 };
+        let error = devices.fit(pixels).unwrap_err().to_string();
+        assert_eq!(error, "its features are bytes, where those of the scenario are not");
+        // Divided by almost nothing, what is finite is no longer.
+        let devices = described("means = [0.0, 0.0]\ndeviations = [1e-300, 1.0]");
+        assert!(misfit(&devices, "heat,load,state\n1,2,idle\n").contains("not a finite number"));
+    }
+
+    #[test]
+    fn a_missing_value_becomes_the_mean_of_its_column_on_the_device_if_it_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.csv");
+        fs::write(&path, "heat,load,state\n1,2,idle\n?,4,run\n3,?,run\n").unwrap();
+        let read = |missing: &str| {
+            let settings = toml::from_str(&format!("label = \"state\"\nmissing = \"{missing}\"")).unwrap();
+            Imported::read(&path, &Reading::of(settings).unwrap())
+        };
+        assert_eq!(
+            *read("mean").unwrap().examples.features(),
+            Features::Floats(vec![1.0, 2.0, 2.0, 4.0, 3.0, 3.0])
+        );
+        let dropped = read("drop").unwrap();
+        assert_eq!((dropped.examples.len(), dropped.dropped), (1, 2));
+        assert!(
+            read("error").unwrap_err().to_string().contains("line 3, column 1 (heat): the value is missing")
+        );
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_named() {
+        for (settings, key) in [
+            ("means = [1.0]", "dataset.means"),
+            ("deviations = [1.0, 0.0]", "dataset.deviations"),
+            ("means = [nan, 0.0]", "dataset.means"),
+            ("standardise = false\nmeans = [1.0, 2.0]", "dataset.means"),
+            ("classes = [\"a\", \"a\"]", "dataset.classes"),
+            ("classes = [\"a\"]", "dataset.classes"),
+        ] {
+            assert_eq!(described(settings).check().unwrap_err().0, key, "{settings}");
+        }
+    }
+}
