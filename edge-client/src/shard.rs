@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use learning::data::{Column, ImportedFile, OnDevices, Shard, ShardFile};
+use learning::data::{ImportedFile, OnDevices, Shard, ShardFile};
 use scenario::Scenario;
 use wire::identity::{DeviceId, Digest};
 
@@ -50,12 +50,8 @@ impl OwnShard {
         let shown = path.display();
         let bytes = std::fs::read(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
-                let label = match &expected.reading.label {
-                    Some(Column::Name(name)) => format!(" --label {name:?}"),
-                    Some(Column::Number(number)) => format!(" --set label={number}"),
-                    None => String::new(),
-                };
-                format!("it has no shard: `edge-client import FILE{label} --out {shown}` makes it")
+                let command = expected.import_command("edge-client", &shown.to_string());
+                format!("it has no shard: `{command}` makes it")
             }
             _ => format!("shard {shown}: {error}"),
         })?;

@@ -185,7 +185,7 @@ fn a_device_whose_data_do_not_fit_is_named_with_its_reason_and_the_run_goes_with
         ("device-003", "it has no shard: `edge-client import FILE --label \"state\" --out "),
     ];
     let outcome = run(site.with_shards("processes", "run", &settings)).succeeded();
-    let (summary, first) = (summary(&site.path("run")), &records(&site.path("run"))[0]);
+    let (summary, first) = (summary(&site.path("run")), records(&site.path("run")).remove(0));
     assert_eq!((first.accepted, first.absent.len(), summary.unfit.len()), (2, 0, 3));
     let log = fs::read_to_string(site.path("run/logs/aggregator-node.log")).unwrap();
     let page = fs::read_to_string(site.path("run/report.html")).unwrap();
@@ -253,7 +253,9 @@ fn an_import_names_what_is_wrong_with_file_line_and_column_and_keeps_the_earlier
     let before = fs::read(&shard).unwrap();
     let with = |settings: &[&str]| {
         let mut command = import(&table, &shard);
-        settings.iter().for_each(|setting| drop(command.args(["--set", *setting])));
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         run(command)
     };
     with(&["sheet=1"]).complains(2, &["`sheet` says nothing of how a file is read", "missing"]);
@@ -286,8 +288,11 @@ fn a_fleet_over_ssh_imports_on_its_boards_and_is_told_what_is_missing_until_then
     fs::write(site.path("shelf.toml"), inventory("shelf", &format!("url = \"{url}\""), devices)).unwrap();
     let mut provision = hil!["provision", site.path("shelf.toml"), site.path("readings.toml"), "--out"];
     provision.arg(site.path("fleet")).arg("--datasets").arg(site.path("datasets"));
-    SMALL.iter().for_each(|setting| drop(provision.args(["--set", setting])));
-    run(provision).succeeded();
+    for setting in SMALL {
+        provision.args(["--set", setting]);
+    }
+    let ssh = format!("'{}/current/edge-client import FILE --label \"state\" --out ", root(0).display());
+    run(provision).succeeded().prints(&[&ssh]);
     let device = site.path("fleet/devices/device-000");
     assert!(
         !device.join("shard.safetensors").exists() && !site.path("fleet/aggregator/shards.toml").exists()

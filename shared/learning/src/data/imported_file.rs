@@ -101,7 +101,7 @@ mod tests {
         assert!(error("outpost-import-1", "outpost-import-9").contains("outpost-import-9"), "a format");
         assert!(error("[3,2]", "[2,3]").contains("there must be 3 values per label"), "a shape");
         assert!(error("[3,2]", "[6,1]").contains("there must be 1 values per label"), "another");
-        assert!(error("[\"idle\",", "[       ").contains("the label 1"), "a class too few");
+        assert!(error(r#"[\"idle\","#, "[         ").contains("the label 1"), "a class too few");
         let mut last = imported().to_bytes();
         *last.last_mut().unwrap() = 7;
         assert!(ImportedFile::read(&last).unwrap_err().to_string().contains("damaged"));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FOLDER;
 use super::Wrong;
+use super::columns::Column;
 use super::form::Form;
 use super::imported::{Imported, scale_of};
 use super::own_file::own;
@@ -112,7 +113,15 @@ impl Source for OnDevices {
         let path = datasets.join(FOLDER).join(&self.test);
         let is_table = Form::of(&path).map_err(|cause| own(path.clone(), cause))?.is_table();
         let found = Imported::read(&path, &self.reading)?;
-        self.learn(found, is_table).map_err(|cause| own(path, cause))
+        let mut learn = || -> Result<(), Wrong> {
+            self.learn(&found, is_table)?;
+            // What cannot be is refused by its key, and nothing fits it.
+            if self.check().is_ok() {
+                self.fit(found.clone())?;
+            }
+            Ok(())
+        };
+        learn().map_err(|cause| own(path, cause))
     }
 
     fn load(&self, folder: &Folder, seed: u64) -> Result<Split, DataError> {
@@ -141,21 +150,20 @@ impl OnDevices {
     }
 
     /// Takes from what was found in the test file whatever nobody has said.
-    fn learn(&mut self, found: Imported, is_table: bool) -> Result<(), Wrong> {
+    fn learn(&mut self, found: &Imported, is_table: bool) -> Result<(), Wrong> {
         let Imported { examples, classes, columns, .. } = found;
-        self.classes.get_or_insert(classes);
+        self.classes.get_or_insert(classes.clone());
         if !columns.is_empty() {
-            self.columns.get_or_insert(columns);
+            self.columns.get_or_insert(columns.clone());
         }
-        let (shape, features, _) = examples.into_parts();
-        self.bytes.get_or_insert(matches!(features, Features::Bytes(_)));
+        self.bytes.get_or_insert(matches!(examples.features(), Features::Bytes(_)));
         let standardise = *self.standardise.get_or_insert(is_table);
-        if let (true, Features::Floats(values)) = (standardise, &features) {
-            let Scale { means, deviations } = scale_of(values, &shape, &[])?;
+        if let (true, Features::Floats(values)) = (standardise, examples.features()) {
+            let Scale { means, deviations } = scale_of(values, examples.shape(), &[])?;
             self.means.get_or_insert(means);
             self.deviations.get_or_insert(deviations);
         }
-        self.reading.shape = Some(shape);
+        self.reading.shape = Some(examples.shape().to_vec());
         Ok(())
     }
 
@@ -192,6 +200,16 @@ impl OnDevices {
             scale.apply(values, true);
         }
         Dataset::new(expected, count, features, labels).map_err(|error| Misfit::Values(error.to_string()))
+    }
+
+    /// The command of `program`, a client, that makes a shard of a device's own data at `shard`.
+    pub fn import_command(&self, program: &str, shard: &str) -> String {
+        let label = match &self.reading.label {
+            Some(Column::Name(name)) => format!(" --label {name:?}"),
+            Some(Column::Number(number)) => format!(" --set label={number}"),
+            None => String::new(),
+        };
+        format!("{program} import FILE{label} --out {shard}")
     }
 
     fn scale(&self) -> Option<Scale> {
@@ -251,20 +269,23 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::data::Column;
 
     const TEST: &str = "heat,load,state\n1,10,idle\n3,10,run\n5,10,idle\n";
 
     /// The data set whose test file is `TEST`, as `hil` describes it, from these settings.
     fn described(settings: &str) -> OnDevices {
+        describe(settings).unwrap()
+    }
+
+    fn describe(settings: &str) -> Result<OnDevices, DataError> {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join(FOLDER)).unwrap();
         fs::write(folder.path().join(FOLDER).join("test.csv"), TEST).unwrap();
         let settings = format!("test = \"test.csv\"\nlabel = \"state\"\n{settings}");
         let mut devices: OnDevices = toml::from_str(&settings).unwrap();
         assert!(devices.check().unwrap_err().1.contains("`hil` finds it"));
-        devices.describe(folder.path()).unwrap();
-        devices
+        devices.describe(folder.path())?;
+        Ok(devices)
     }
 
     /// What a device has imported from a table of this text.
@@ -362,13 +383,17 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_be_are_named() {
+        let error = describe("classes = [\"idle\", \"stop\"]").unwrap_err().to_string();
+        assert!(
+            error.contains("test.csv: its class \"run\" is none of the scenario's, idle, stop"),
+            "{error}"
+        );
         for (settings, key) in [
             ("means = [1.0]", "dataset.means"),
             ("deviations = [1.0, 0.0]", "dataset.deviations"),
             ("means = [nan, 0.0]", "dataset.means"),
             ("standardise = false\nmeans = [1.0, 2.0]", "dataset.means"),
-            ("classes = [\"a\", \"a\"]", "dataset.classes"),
-            ("classes = [\"a\"]", "dataset.classes"),
+            ("classes = [\"idle\", \"run\", \"run\"]", "dataset.classes"),
         ] {
             assert_eq!(described(settings).check().unwrap_err().0, key, "{settings}");
         }
