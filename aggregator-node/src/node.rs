@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use learning::data;
 use learning::data::{Dataset, ShardEntry, ShardList, Split};
 use learning::models::Model;
@@ -49,6 +49,10 @@ pub async fn run(cli: Cli, catalogue: &Catalogue, stop: impl Future<Output = ()>
     let access = load_access(&cli)?;
     let scenario = Arc::new(catalogue.with_datasets_in(&cli.datasets).load(&cli.scenario, &cli.settings)?);
     scenario.allow_defense(&cli.allow_program)?;
+    ensure!(
+        cli.shards.is_none() || scenario.dataset.on_devices().is_none(),
+        "--shards: the data lie on the devices, and there is no list of them; leave it out"
+    );
     let load = |path: &Path| ShardList::load(path, scenario.fleet.devices, &scenario.shard_settings());
     let list = cli.shards.as_deref().map(load).transpose()?;
     let (test, root) = load_data(&scenario, &cli.datasets)?;

@@ -1,19 +1,17 @@
 //! The surroundings of an agent: its worker, its board and its link.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use learning::data::ShardFile;
 use learning::models;
 use link::{
     Act, Command, Driven, LastWill, Link, LinkOptions, PARTING, random_id, tell_supervisor, unix_time,
 };
-use scenario::Scenario;
 use scenario::attacks::Needs;
 use scenario::catalogue::Catalogue;
-use tracing::{info, warn};
-use wire::identity::DeviceId;
+use tracing::{error, info, warn};
+use wire::identity::Digest;
 use wire::{Millis, Topic};
 
 use crate::agent::{Action, Agent, Event, Farewell, Identity};
@@ -21,6 +19,7 @@ use crate::attack_log::AttackLog;
 use crate::config::Config;
 use crate::echo::Echo;
 use crate::memory::{Memory, Of};
+use crate::shard::OwnShard;
 use crate::telemetry::{Gauge, Sources, hardware};
 use crate::worker::{Job, Outcome, Worker};
 
@@ -53,17 +52,25 @@ pub async fn run(
     if scenario.attackers().contains(&device) {
         scenario.allow_attack(&config.allow_program)?;
     }
-    let ShardFile { shard, digest, .. } = load_shard(&config.shard, &scenario, device)?;
-    let model = models::build(&*scenario.model, shard.dataset().shape(), shard.dataset().classes())?;
+    let own = match scenario.dataset.on_devices() {
+        None => Ok(OwnShard::dealt(&config.shard, &scenario, device)?),
+        Some(expected) => OwnShard::imported(&config.shard, expected),
+    };
+    let spec = scenario.dataset.spec();
+    let model = models::build(&*scenario.model, &spec.shape, spec.classes)?;
     let identity = Identity {
         device,
         boot: random_id(),
-        shard: digest,
-        examples: shard.len() as u32,
+        shard: own.as_ref().map_or(Digest([0; 32]), |own| own.digest),
+        examples: own.as_ref().map_or(0, |own| own.shard.len() as u32),
         hardware: hardware().into(),
     };
     let (examples, dimension) = (identity.examples, model.layout().dimension());
-    let agent = Agent::new(identity, config.topics.clone(), &scenario, dimension, Millis(0));
+    let mut agent = Agent::new(identity, config.topics.clone(), &scenario, dimension, Millis(0));
+    if let Err(why) = &own {
+        error!("{}: {why}; waiting for the end of a run", config.shard.display());
+        agent = agent.with_unfit_data(why);
+    }
     let crafts = scenario.attackers().contains(&device) && scenario.needs() > Needs::Nothing;
     let memory = |of: Of, file: &Option<PathBuf>, keeps: bool| {
         let memory = file.clone().filter(|_| keeps).map(|file| Memory::at(of, file));
@@ -71,11 +78,16 @@ pub async fn run(
     };
     let attack = memory(Of::Attack, &config.attack_memory, crafts)?;
     let training = memory(Of::Training, &config.training_memory, scenario.training.keeps_momentum())?;
-    let worker = Worker::new(scenario, device, model.into(), shard)
-        .with_context(|| format!("shard {}", config.shard.display()))?
-        .with_memories(attack.into(), training);
+    let worker = match own {
+        Err(why) => Err(why),
+        Ok(OwnShard { shard, .. }) => {
+            let worker = Worker::new(scenario, device, model.into(), shard)
+                .with_context(|| format!("shard {}", config.shard.display()))?;
+            Ok(Arc::new(worker.with_memories(attack.into(), training)))
+        }
+    };
     let mut client = Client {
-        worker: Arc::new(worker),
+        worker,
         attack_log: AttackLog::open(config.attack_log.as_deref())?,
         gauge: Gauge::start(Sources::default()),
         echo: Echo::new(config.topics.name(Topic::Status(device))),
@@ -94,7 +106,10 @@ pub async fn run(
     link.close(PARTING).await;
     match farewell {
         None => Ok(Ending::Interrupted),
-        Some(Farewell::Finished) => Ok(Ending::Finished),
+        Some(Farewell::Finished) => match client.worker {
+            Ok(_) => Ok(Ending::Finished),
+            Err(why) => bail!("the run went without this device: {why}"),
+        },
         Some(Farewell::DuplicateId) => {
             bail!("another running client has the name {device}; give each device its own --device")
         }
@@ -105,7 +120,8 @@ pub async fn run(
 /// An agent and what it has around it.
 struct Client {
     agent: Agent,
-    worker: Arc<Worker>,
+    /// Or why there is nothing to train on.
+    worker: Result<Arc<Worker>, String>,
     gauge: Gauge,
     echo: Echo,
     attack_log: AttackLog,
@@ -143,7 +159,10 @@ impl Driven for Client {
                     tell_supervisor(&format!("round {round}"));
                 }
                 let (worker, gauge) = (self.worker.clone(), self.gauge.clone());
-                Act::Compute(Box::new(move || compute(job, &worker, &gauge)))
+                Act::Compute(Box::new(move || match worker {
+                    Ok(worker) => compute(job, &worker, &gauge),
+                    Err(what) => Outcome::Failed { round: job.round(), what },
+                }))
             }
             Action::Report(event) => {
                 self.attack_log.append(&event);
@@ -185,23 +204,4 @@ fn compute(job: Job, worker: &Worker, gauge: &Gauge) -> Outcome {
         trained.telemetry = measuring.end();
     }
     outcome
-}
-
-/// Reads a shard and checks that it is for this device, and made by the scenario's settings.
-fn load_shard(path: &Path, scenario: &Scenario, device: DeviceId) -> anyhow::Result<ShardFile> {
-    let shown = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("shard {shown}"))?;
-    // With another shard a run would end in another model than elsewhere, and nothing would say why.
-    let file = ShardFile::read(&bytes, &scenario.dataset, &scenario.shard_settings())
-        .with_context(|| format!("shard {shown}"))?;
-    let owner = file.info.device;
-    ensure!(
-        owner == device,
-        "shard {shown}: is for {owner}, but this is {device}; give each device its own --shard"
-    );
-    ensure!(
-        !file.shard.is_empty(),
-        "shard {shown}: holds no example; have fewer devices, or more training examples"
-    );
-    Ok(file)
 }

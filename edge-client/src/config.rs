@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Arg, Args, Parser};
+use clap::{Arg, Args, Parser, Subcommand};
 use input::toml_file::{self, FileError};
 use link::{BrokerAccess, BrokerAddress, BrokerOptions, BrokerOptionsError};
 use program::CommandLine;
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 use wire::Topics;
 use wire::identity::DeviceId;
+
+use crate::import::ImportArgs;
 
 /// One device of an Outpost fleet: trains on its own shard, sends updates over MQTT and, only where the
 /// scenario designates it, attacks.
@@ -33,8 +35,11 @@ use wire::identity::DeviceId;
 /// The client waits for a run of its scenario, takes part in it and exits when it is over.
 /// Exit codes: 0 the run is over, 1 failure, 2 wrong usage, 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "edge-client", version, verbatim_doc_comment)]
+#[command(name = "edge-client", version, verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    #[command(subcommand)]
+    #[allow(missing_docs, reason = "clap would print it")]
+    pub command: Option<Command>,
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "OUTPOST_CONFIG")]
     pub config: Option<PathBuf>,
@@ -44,6 +49,13 @@ pub struct Cli {
     /// How much to log: error, warn, info, debug
     #[arg(long, value_name = "LEVEL", env = "OUTPOST_LOG", default_value = "info")]
     pub log: tracing::Level,
+}
+
+/// What else this program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[allow(missing_docs, reason = "clap would print it")]
+    Import(ImportArgs),
 }
 
 /// The settings, as the configuration file, the environment and the flags have them.
@@ -57,7 +69,7 @@ pub struct Settings {
     /// The scenario file, the same as the aggregator's
     #[arg(long, value_name = "FILE", env = "OUTPOST_SCENARIO")]
     pub scenario: Option<PathBuf>,
-    /// This device's training data
+    /// This device's training data: what was made for it, or what `edge-client import` has made of its own
     #[arg(long, value_name = "FILE", env = "OUTPOST_SHARD")]
     pub shard: Option<PathBuf>,
     /// The broker [default: mqtt://localhost:1883]

@@ -6,7 +6,8 @@ use scenario::catalogue::Catalogue;
 use scenario::{NotAllowed, ScenarioError};
 
 use crate::client::{self, Ending};
-use crate::config::Cli;
+use crate::config::{Cli, Command};
+use crate::import::ImportError;
 
 /// Threads of its own at most: of the link, the board's sensors, jobs, and the pipes of another program.
 const THREADS: usize = 11;
@@ -17,6 +18,16 @@ pub fn main(catalogue: &Catalogue) -> ExitCode {
     link::log_to_stderr(cli.log);
     if let Err(error) = link::meet_limits() {
         return fail(1, &error.to_string());
+    }
+    if let Some(Command::Import(import)) = cli.command {
+        return match import.run() {
+            // A reader that is gone is no failure: the shard is there.
+            Ok(said) => {
+                link::print(said).map_or_else(|error| fail(1, &error.to_string()), |_| ExitCode::SUCCESS)
+            }
+            Err(error @ ImportError::Usage(_)) => fail(2, &error.to_string()),
+            Err(error) => fail(1, &error.to_string()),
+        };
     }
     let config = match cli.resolve() {
         Ok(config) => config,

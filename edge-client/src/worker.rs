@@ -37,6 +37,15 @@ pub enum Job {
     Craft(CraftJob),
 }
 
+impl Job {
+    /// The round that it is for.
+    pub fn round(&self) -> u32 {
+        match self {
+            Job::Train { round, .. } | Job::Craft(CraftJob { round, .. }) => *round,
+        }
+    }
+}
+
 /// What the leader of the colluding devices knows of a round.
 #[derive(Clone, Debug)]
 pub struct CraftJob {

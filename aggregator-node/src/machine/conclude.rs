@@ -35,6 +35,7 @@ impl Closed {
         (record.refused, record.refused_devices) = common.ledger.close();
         (record.bytes_up, record.bytes_down) = common.traffic.close();
         record.muted = common.budgets.close();
+        record.unfit = common.roster.newly_unfit();
         let (global, remembered) = (common.global.clone(), common.remembered.clone());
         out.push(Action::Record { record, global, remembered });
     }

@@ -62,7 +62,8 @@ impl Gather {
                 let (online, devices) = (common.roster.online(), common.scenario.fleet.devices);
                 info!("{online} of {devices} devices are online");
                 return Some(enough.map(|_| present).map_err(|reason| {
-                    let (seconds, reason) = (common.scenario.timing.gather_seconds, reason.to_string());
+                    let (seconds, reason) =
+                        (common.scenario.timing.gather_seconds, too_few(&reason.to_string(), common));
                     Failure::TooFew { online, devices, seconds, reason }
                 }));
             }
@@ -74,4 +75,11 @@ impl Gather {
         }
         None
     }
+}
+
+/// Why there are too few devices: `reason`, and whose data do not fit.
+fn too_few(reason: &str, common: &Common) -> String {
+    let Some((device, why, others)) = common.roster.first_unfit() else { return reason.to_owned() };
+    let others = if others > 0 { format!(", and of {others} more") } else { String::new() };
+    format!("{reason}; the data of {device}{others} do not fit: {why}")
 }

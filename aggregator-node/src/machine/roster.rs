@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use learning::data::ShardEntry;
+use record::UnfitDevice;
 use scenario::Scenario;
 use tracing::warn;
 use wire::identity::DeviceId;
@@ -38,6 +39,8 @@ pub(super) struct Roster {
     listed: Option<BTreeMap<DeviceId, ShardEntry>>,
     /// What those trained on whose updates a recorded round holds, and what they are held to from then on.
     trained_on: BTreeMap<DeviceId, ShardEntry>,
+    /// Whose data do not fit, with what it says of that and whether that is not recorded yet.
+    unfit: BTreeMap<DeviceId, (Box<str>, bool)>,
     /// Who is not waited for.
     unexpected: BTreeSet<DeviceId>,
     online: usize,
@@ -75,6 +78,7 @@ impl Roster {
             known: vec![None; scenario.fleet.devices as usize],
             listed: start.listed.clone(),
             trained_on: start.trained_on.clone(),
+            unfit: BTreeMap::new(),
             unexpected: BTreeSet::new(),
             online: 0,
             byzantine: scenario.byzantine() as usize,
@@ -113,7 +117,11 @@ impl Roster {
             }
             return Ok(());
         }
+        if let (0, Some(why)) = (examples, &status.error) {
+            return Err(self.does_not_fit(device, why));
+        }
         self.check(&shard).inspect_err(|_| self.leave(device))?;
+        self.unfit.remove(&device);
         if same.is_some() && self.refused.contains(&device) {
             return Ok(());
         }
@@ -128,6 +136,32 @@ impl Roster {
         self.left.remove(&device);
         self.awaited_away.remove(&device);
         Ok(())
+    }
+
+    /// `device` says that its data are not those of the scenario.
+    fn does_not_fit(&mut self, device: DeviceId, why: &str) -> (Refusal, String) {
+        self.leave(device);
+        if self.unfit.get(&device).is_none_or(|(known, _)| **known != *why) {
+            self.unfit.insert(device, (why.into(), true));
+        }
+        (Refusal::WrongShard, format!("its data do not fit: {why}"))
+    }
+
+    /// Whose data do not fit, as far as that is new to the record.
+    pub(super) fn newly_unfit(&mut self) -> Vec<UnfitDevice> {
+        let mut fresh = Vec::new();
+        for (device, (why, is_new)) in &mut self.unfit {
+            if mem::take(is_new) {
+                fresh.push(UnfitDevice { device: *device, why: why.clone() });
+            }
+        }
+        fresh
+    }
+
+    /// The first of those whose data do not fit, with what it says of that, and how many others there are.
+    pub(super) fn first_unfit(&self) -> Option<(DeviceId, &str, usize)> {
+        let (device, (why, _)) = self.unfit.first_key_value()?;
+        Some((*device, why, self.unfit.len() - 1))
     }
 
     /// Whether that is what its device trains on.

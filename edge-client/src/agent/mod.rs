@@ -160,6 +160,13 @@ impl Agent {
         }
     }
 
+    /// The same device, whose data are not those of the scenario: it answers the roll call with `why`, and waits for the end.
+    #[must_use]
+    pub fn with_unfit_data(mut self, why: &str) -> Self {
+        self.presence.unfit(why);
+        self
+    }
+
     /// What the broker is to publish if this device vanishes.
     pub fn last_will(&self) -> Publication {
         self.presence.offline()

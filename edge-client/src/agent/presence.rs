@@ -126,7 +126,15 @@ impl Presence {
         (self.status.run, self.status.delivered) = (Some(run), None);
     }
 
+    /// There is nothing here that could be trained on, for ever: nothing else that goes wrong matters.
+    pub(super) fn unfit(&mut self, why: &str) {
+        (self.status.examples, self.status.error) = (0, Some(short_text(why).into()));
+    }
+
     pub(super) fn went_wrong(&mut self, what: &str) {
+        if self.status.examples == 0 {
+            return;
+        }
         let what = Some(short_text(what).into());
         self.news |= self.status.error != what;
         (self.status.error, self.status.error_time) = (what, self.time());

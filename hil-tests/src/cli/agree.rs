@@ -6,10 +6,9 @@ use std::sync::Arc;
 use clap::Args;
 use scenario::catalogue::Catalogue;
 
-use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On, UsageError};
+use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, On, OwnShardsArg, UsageError};
 use crate::benches::Task;
 use crate::benches::software::Faults;
-use crate::data::FleetData;
 use crate::experiments::agreement::{Outcome, TOLERANCE, check, table};
 use crate::system::stop::Stop;
 
@@ -42,6 +41,8 @@ pub(super) struct AgreeArgs {
     tolerance: f64,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    shards: OwnShardsArg,
     /// Folder for the runs [default: runs/NAME-agreement]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -77,7 +78,7 @@ impl AgreeArgs {
         }
         let scenario = Arc::new(self.common.load(catalogue, &self.scenario)?);
         let datasets = self.common.folder.path();
-        let data = FleetData::load(&scenario, &datasets)?;
+        let data = self.shards.load(&scenario, &datasets)?;
         let folder = self.out.unwrap_or_else(|| PathBuf::from(format!("runs/{}-agreement", scenario.name)));
         let mut outcomes = Vec::new();
         for (on, arch) in places {

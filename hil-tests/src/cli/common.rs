@@ -21,6 +21,7 @@ use crate::benches::boards::Boards;
 use crate::benches::emulated::{Architecture, Emulated};
 use crate::benches::processes::{Binaries, JOBS, Processes, RunningBroker};
 use crate::benches::software::{Faults, Software};
+use crate::data::{FleetData, FleetDataError};
 use crate::experiments::sweep::Pool;
 use crate::fleet::inventory::Inventory;
 
@@ -63,6 +64,30 @@ impl Common {
     /// The scenario in `path` with the settings of the command line.
     pub(super) fn load(&self, catalogue: &Catalogue, path: &Path) -> Result<Scenario, ScenarioError> {
         self.folder.catalogue(catalogue).load(path, &self.settings)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OwnShardsArg {
+    /// Folder with device-000.safetensors and so on, the shards that `edge-client import` has made of the devices' own data, for
+    /// a data set of kind "devices" (software, processes, emulated)
+    #[arg(long, value_name = "DIR")]
+    shards: Option<PathBuf>,
+}
+
+impl OwnShardsArg {
+    /// An error if there are some and `on` has a use for none.
+    pub(super) fn check(&self, on: On) -> Result<(), UsageError> {
+        if self.shards.is_some() && matches!(on, On::Boards | On::Batched) {
+            let what = "--shards is for --on software, processes and emulated; the inventory says where those of boards lie";
+            return Err(UsageError(what.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The data of `scenario` below `datasets`, with these shards.
+    pub(super) fn load(&self, scenario: &Scenario, datasets: &Path) -> Result<FleetData, FleetDataError> {
+        FleetData::load(scenario, datasets)?.with_shards_in(scenario, self.shards.as_deref())
     }
 }
 

@@ -78,7 +78,10 @@ impl DeployArgs {
         if stop.asked() {
             return Ok(Ending::Interrupted);
         }
-        anyhow::bail!("{failed} of {} devices do not run what was deployed", outcomes.len())
+        anyhow::bail!(
+            "{failed} of {} devices do not run what was deployed, or have no data for it",
+            outcomes.len()
+        )
     }
 
     fn devices<'a>(&self, inventory: &'a Inventory) -> anyhow::Result<Vec<&'a Device>> {

@@ -100,14 +100,23 @@ pub(super) fn next_steps(done: &Done<'_>, programs: &Programs) -> Vec<String> {
         .map(|(option, name)| format!(" --{option} {}", file(&format!("aggregator/{name}"))))
         .concat();
     let tls = if broker.url.tls { tls.as_str() } else { "" };
+    steps.push(format!("{hil} deploy {fleet} {out}"));
+    if let (Some(expected), Some(device)) = (done.scenario.dataset.on_devices(), inventory.devices.first()) {
+        let client = format!("{}/current/edge-client", device.root);
+        let import = expected.import_command(&client, &device.own_shard());
+        steps.push(format!(
+            "ssh {}@{} '{import}'    # and so on on each device; then deploy again",
+            device.user,
+            device.address.as_deref().unwrap_or_default()
+        ));
+    }
+    let shards = match done.scenario.dataset.on_devices() {
+        Some(_) => String::new(),
+        None => format!(" --shards {}", file("aggregator/shards.toml")),
+    };
     steps.extend([
-        format!("{hil} deploy {fleet} {out}"),
         format!("{hil} fleet status {fleet} {out}"),
-        format!(
-            "{aggregator} {scenario} --shards {} {run} --broker {}{tls}{datasets}{without}",
-            file("aggregator/shards.toml"),
-            broker.url
-        ),
+        format!("{aggregator} {scenario}{shards} {run} --broker {}{tls}{datasets}{without}", broker.url),
     ]);
     steps
 }

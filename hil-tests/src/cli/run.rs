@@ -8,11 +8,10 @@ use link::{BrokerAddress, BrokerOptions, complain};
 use record::AttackSummary;
 use scenario::catalogue::Catalogue;
 
-use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, Format, On, UsageError};
+use super::common::{ArchArgs, Common, DeviceArg, Ending, FleetArgs, Format, On, OwnShardsArg, UsageError};
 use crate::benches::Task;
 use crate::benches::processes::RunningBroker;
 use crate::benches::software::Faults;
-use crate::data::FleetData;
 use crate::system::stop::Stop;
 use crate::terminal::table;
 
@@ -25,6 +24,8 @@ pub(super) struct RunArgs {
     on: On,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    shards: OwnShardsArg,
     /// The run's directory [default: runs/NAME-BENCH]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -66,10 +67,11 @@ impl RunArgs {
             self.access.load(broker).map_err(|error| UsageError(error.to_string()))?;
         }
         self.fleet.check(&[self.on])?;
+        self.shards.check(self.on)?;
         let arch = self.arch.of(&[self.on])?;
         let scenario = Arc::new(self.common.load(catalogue, &self.scenario)?);
         let datasets = self.common.folder.path();
-        let data = FleetData::load(&scenario, &datasets)?;
+        let data = self.shards.load(&scenario, &datasets)?;
         let access = self.access;
         let broker = self.broker.map(|address| RunningBroker { address, access });
         let bench = self.on.bench(self.faults, broker, &arch, &self.fleet, self.device)?;
@@ -85,6 +87,11 @@ impl RunArgs {
             let Some(summary) = summary else { return Ok(Ending::Interrupted) };
             summary
         };
+        for (device, why) in &summary.unfit {
+            complain(format_args!(
+                "{device}: its data do not fit, and the run went without it, at least at first: {why}"
+            ));
+        }
         if let Some(attack) = summary.attack.filter(|attack| attack.as_meant < attack.rounds) {
             let AttackSummary { rounds, as_meant, fell_back, silent, .. } = attack;
             complain(format_args!(

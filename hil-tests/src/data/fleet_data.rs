@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use aggregator_node::run;
 use anyhow::Context;
+use edge_client::shard::OwnShard;
 use input::toml_file::FileError;
 use learning::data::{self, DataError, Dataset, Shard, ShardEntry, ShardInfo, ShardList, ShardSource, Split};
 use learning::random::{Purpose, stream};
@@ -30,10 +31,20 @@ pub struct FleetData {
     pub root: Option<Arc<Dataset>>,
     /// What the attack has read from a file of the user's, if it does so.
     attack_examples: Option<Arc<Split>>,
+    /// What devices have of their own, where the data lie on them.
+    own: Option<OwnShards>,
     memory: Memory,
     digests: Arc<OnceLock<(Digest, Digest)>>,
     /// Digest of the whole data set, whatever is drawn of it and however it is split.
     whole: Digest,
+}
+
+/// The shards that devices have of their own, in a folder of this machine.
+#[derive(Clone, Debug)]
+struct OwnShards {
+    folder: PathBuf,
+    /// One for each device, in order of device, or why it has none that fits.
+    shards: Arc<Vec<Result<OwnShard, String>>>,
 }
 
 /// Why a scenario has no data.
@@ -48,6 +59,23 @@ pub enum FleetDataError {
     /// The examples of the attack cannot be used.
     #[error(transparent)]
     AttackExamples(#[from] FileError),
+    /// The data lie on the devices, and nobody says where.
+    #[error(
+        "the data of this scenario lie on the devices: run it --on boards, or give --shards DIR with device-000.safetensors and \
+         so on, which `edge-client import` makes, to --on software or processes"
+    )]
+    OnDevices,
+    /// There is a folder of shards, and each device gets one that is dealt out.
+    #[error("--shards is for a data set of kind `devices`; the shards of {0} are dealt out")]
+    Dealt(String),
+    /// The data of a device are not those of the scenario.
+    #[error("{path}: {why}", path = path.display())]
+    Unfit {
+        /// Its shard.
+        path: PathBuf,
+        /// In which way.
+        why: String,
+    },
     /// Fewer training examples than devices.
     #[error(
         "fleet.devices: {devices} is more than the {examples} training examples of {dataset} that there are, so that \
@@ -111,12 +139,28 @@ impl FleetData {
         Ok(data)
     }
 
+    /// The same, where each device of `scenario` has a shard of its own in `folder`, if there is one.
+    ///
+    /// # Errors
+    /// [`FleetDataError::Dealt`].
+    pub fn with_shards_in(self, scenario: &Scenario, folder: Option<&Path>) -> Result<Self, FleetDataError> {
+        let Some(folder) = folder else { return Ok(self) };
+        let Some(expected) = scenario.dataset.on_devices() else {
+            return Err(FleetDataError::Dealt(scenario.dataset.name().to_owned()));
+        };
+        let read = |device| OwnShard::imported(&folder.join(file_name(device)), expected);
+        let shards = scenario.devices().map(read).collect();
+        let own = OwnShards { folder: folder.to_owned(), shards: Arc::new(shards) };
+        Ok(FleetData { own: Some(own), ..self })
+    }
+
     fn new(train: Dataset, test: Dataset, whole: Digest) -> Self {
         FleetData {
             train: Arc::new(train),
             test: Arc::new(test),
             root: None,
             attack_examples: None,
+            own: None,
             memory: Memory::default(),
             digests: Arc::default(),
             whole,
@@ -128,7 +172,9 @@ impl FleetData {
         let (test, training) = self.digests();
         let attack = self.attack_examples.as_ref().map(|split| ("attack", split.digest()));
         let parts = [("test", test), ("training", training), ("whole", self.whole)];
-        run::data_digests(dataset, parts.into_iter().chain(attack))
+        // Of training examples that lie on the devices nobody knows all.
+        let known = if self.train.is_empty() { &parts[..1] } else { &parts };
+        run::data_digests(dataset, known.iter().copied().chain(attack))
     }
 
     /// The digests of test and training data, before there is poison in it.
@@ -142,7 +188,7 @@ impl FleetData {
     /// [`FleetDataError::FewerThanDevices`].
     pub fn check(&self, scenario: &Scenario) -> Result<(), FleetDataError> {
         let (devices, examples) = (scenario.fleet.devices, self.train.len());
-        if devices as usize > examples {
+        if scenario.dataset.on_devices().is_none() && devices as usize > examples {
             let dataset = scenario.dataset.spelled();
             return Err(FleetDataError::FewerThanDevices { devices, examples, dataset });
         }
@@ -154,18 +200,38 @@ impl FleetData {
         self.attack_examples.as_ref().map(|split| Arc::new(split.test.clone()))
     }
 
-    /// The devices' shards in order of device: what the partition deals out, and what the attack plants in those of
-    /// compromised devices.
-    pub fn shards(&self, scenario: &Scenario) -> Vec<Shard> {
+    /// The devices' shards in order of device: what each has of its own, or what the partition deals out and the attack plants
+    /// in those of compromised devices.
+    ///
+    /// # Errors
+    /// [`FleetDataError::OnDevices`] or [`FleetDataError::Unfit`], where each has its own.
+    pub fn shards(&self, scenario: &Scenario) -> Result<Vec<Shard>, FleetDataError> {
+        let Some(partition) = &scenario.fleet.partition else {
+            let own = self.own.as_ref().ok_or(FleetDataError::OnDevices)?;
+            let shard = |(device, shard): (DeviceId, &Result<OwnShard, String>)| match shard {
+                Ok(own) => Ok(own.shard.clone()),
+                Err(why) => {
+                    let path = own.folder.join(file_name(device));
+                    Err(FleetDataError::Unfit { path, why: why.clone() })
+                }
+            };
+            return scenario.devices().zip(own.shards.iter()).map(shard).collect();
+        };
         let mut random = stream(scenario.seed, Purpose::Partition, None, 0);
         let devices = scenario.fleet.devices as usize;
         let (labels, classes) = (self.train.labels(), self.train.classes());
-        let mut parts = scenario.fleet.partition.deal(labels, classes, devices, &mut random);
+        let mut parts = partition.deal(labels, classes, devices, &mut random);
         let train = match &scenario.attack.kind {
             Some(attack) if attack.plants() => self.planted(scenario, &**attack, &mut parts),
             _ => self.train.clone(),
         };
-        parts.into_iter().map(|indices| Shard::new(train.clone(), indices)).collect()
+        Ok(parts.into_iter().map(|indices| Shard::new(train.clone(), indices)).collect())
+    }
+
+    /// The digest of the file of `device`'s `shard`.
+    pub fn shard_digest(&self, scenario: &Scenario, device: DeviceId, shard: &Shard) -> Digest {
+        let own = self.own.as_ref().and_then(|own| own.shards.get(device.0 as usize)?.as_ref().ok());
+        own.map_or_else(|| shard.digest(&self.shard_info(scenario, device)), |own| own.digest)
     }
 
     /// What the file of `device`'s shard says of it.
@@ -180,17 +246,18 @@ impl FleetData {
     /// The list of the `shards` of `scenario`, for its aggregator.
     pub fn shard_list(&self, scenario: &Scenario, shards: &[Shard]) -> ShardList {
         let entry = |(device, shard): (DeviceId, &Shard)| {
-            let blake3 = shard.digest(&self.shard_info(scenario, device));
+            let blake3 = self.shard_digest(scenario, device, shard);
             ShardEntry { device, examples: shard.len() as u32, blake3 }
         };
         let entries = scenario.devices().zip(shards).map(entry).collect();
         ShardList::new(self.shard_source(scenario), entries)
     }
 
-    /// Writes each device's shard into `folder`, and their list; says where each shard is, in order of device.
+    /// Writes each device's shard into `folder`, and their list; says where each shard is, in order of device. Where each has
+    /// its own, nothing is written: the client says what is wrong with that, if anything is.
     ///
     /// # Errors
-    /// If a file cannot be written.
+    /// If a file cannot be written, or [`FleetDataError::OnDevices`].
     pub fn write_shards(
         &self,
         scenario: &Scenario,
@@ -206,12 +273,17 @@ impl FleetData {
             written.with_context(|| format!("cannot write {}", path.display()))?;
             anyhow::Ok(path)
         };
-        let shards = self.shards(scenario);
+        if scenario.dataset.on_devices().is_some() {
+            let OwnShards { folder, .. } = self.own.as_ref().ok_or(FleetDataError::OnDevices)?;
+            let folder = std::path::absolute(folder)?;
+            return Ok(scenario.devices().map(|device| (device, folder.join(file_name(device)))).collect());
+        }
+        let shards = self.shards(scenario)?;
         let list = self.shard_list(scenario, &shards).to_toml();
         write(folder.join(ShardList::FILE), list.as_bytes())?;
         let write = |(device, shard): (DeviceId, &Shard)| {
             let bytes = shard.to_bytes(&self.shard_info(scenario, device));
-            Ok((device, write(folder.join(format!("{device}.safetensors")), &bytes)?))
+            Ok((device, write(folder.join(file_name(device)), &bytes)?))
         };
         scenario.devices().zip(&shards).map(write).collect()
     }
@@ -228,6 +300,11 @@ impl FleetData {
         }
         Arc::new(train.with_examples(&features, &labels).expect("what is planted is like training examples"))
     }
+}
+
+/// What the file of a device's shard is called in a folder of those of all.
+fn file_name(device: DeviceId) -> String {
+    format!("{device}.safetensors")
 }
 
 #[cfg(test)]
@@ -270,10 +347,10 @@ mod tests {
 
     #[test]
     fn poison_joins_the_shards_of_compromised_devices_and_changes_no_other() {
-        let (data, clean) = (data(), data().shards(&scenario(&[])));
+        let (data, clean) = (data(), data().shards(&scenario(&[])).unwrap());
         for (placement, shares) in [("single", &[10, 0, 0, 0]), ("uniform", &[3, 3, 2, 2])] {
             let attacked = scenario(&["attack.kind=back-gradient", &format!("attack.placement={placement}")]);
-            let shards = data.shards(&attacked);
+            let shards = data.shards(&attacked).unwrap();
             let mut expected = vec![0; 10];
             for (device, share) in attacked.attackers().into_iter().zip(shares) {
                 expected[device.0 as usize] = *share;
@@ -289,7 +366,7 @@ mod tests {
     fn what_an_attack_finds_out_is_found_out_once_for_all_clones_and_rules() {
         let data = data();
         let attacked = scenario(&["attack.kind=back-gradient"]);
-        let first = data.clone().shards(&attacked);
+        let first = data.clone().shards(&attacked).unwrap();
         let finds_out = |seed: u64| {
             let mut is_new = false;
             data.memory.recall(&format!("back-gradient {seed}"), || {
@@ -299,7 +376,8 @@ mod tests {
             is_new
         };
         assert!(!finds_out(attacked.seed) && finds_out(attacked.seed + 1));
-        let again = data.shards(&scenario(&["attack.kind=back-gradient", "aggregation.rule=median"]));
+        let again =
+            data.shards(&scenario(&["attack.kind=back-gradient", "aggregation.rule=median"])).unwrap();
         assert_eq!(first, again);
     }
 
@@ -320,7 +398,7 @@ mod tests {
     fn more_devices_than_training_examples_are_refused_with_both_numbers() {
         let fleet = |devices: u32| scenario(&[&format!("fleet.devices={devices}")]);
         assert!(data().check(&fleet(250)).is_ok());
-        assert!(data().shards(&fleet(250)).iter().all(|shard| shard.len() == 1));
+        assert!(data().shards(&fleet(250)).unwrap().iter().all(|shard| shard.len() == 1));
         assert_eq!(
             data().check(&fleet(251)).unwrap_err().to_string(),
             "fleet.devices: 251 is more than the 250 training examples of mnist that there are, so that devices would \
@@ -361,7 +439,7 @@ mod tests {
         fs::write(folder.join("m.csv"), (0..50).map(line).collect::<String>()).unwrap();
         let data = FleetData::load(&scenario, datasets.path()).unwrap();
         assert_eq!((data.train.len(), data.test.len()), (40, 10));
-        let shards = data.shards(&scenario);
+        let shards = data.shards(&scenario).unwrap();
         for (label, shard) in (0..).zip(&shards) {
             assert!(!shard.is_empty() && shard.labels().iter().all(|&of| of == label));
         }

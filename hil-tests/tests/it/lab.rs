@@ -145,7 +145,7 @@ impl Lab {
         let scenario = &self.scenario;
         let shards = self.shards.get_or_init(|| {
             let data = FleetData::load(scenario, &datasets()).unwrap();
-            let shards = data.shards(scenario).into_iter().zip(scenario.devices());
+            let shards = data.shards(scenario).unwrap().into_iter().zip(scenario.devices());
             shards.map(|(shard, device)| shard.to_bytes(&data.shard_info(scenario, device))).collect()
         });
         fs::write(&path, &shards[device as usize]).unwrap();

@@ -41,6 +41,7 @@ mod matrix;
 mod misbehaviour;
 mod models;
 mod mosquitto;
+mod on_devices;
 mod parting;
 mod process;
 mod programs;

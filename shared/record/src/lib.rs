@@ -56,7 +56,7 @@ pub use following::FollowedRun;
 pub use manifest::{FORMAT, Manifest, TensorShape};
 pub use model_file::Checkpoint;
 pub use report::{Arm, render};
-pub use round_record::{MutedDevice, RefusedDevice, RoundRecord};
+pub use round_record::{MutedDevice, RefusedDevice, RoundRecord, UnfitDevice};
 pub use store::RunDirectory;
 pub use stored::{ATTACK_MEMORY, Rounds, State, StoredRun, TRAINING_MEMORY};
 pub use summary::{AttackSummary, Summary};

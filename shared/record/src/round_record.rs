@@ -26,6 +26,9 @@ pub struct RoundRecord {
     pub refused: BTreeMap<Refusal, u32>,
     /// Who sent what was refused.
     pub refused_devices: Vec<RefusedDevice>,
+    /// Who has said since the last record that its data are not those of the scenario, or that it has none; it takes no part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfit: Vec<UnfitDevice>,
     /// Who sent more than its budget, and how much of it was dropped unread; that is not among the refusals. Empty in
     /// records of versions without budgets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -122,6 +125,15 @@ pub struct RefusedDevice {
     pub device: Option<DeviceId>,
     /// Why it was refused.
     pub reason: Refusal,
+}
+
+/// A device whose data are not those of the scenario.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnfitDevice {
+    /// The device.
+    pub device: DeviceId,
+    /// What it says of that, in at most 160 printable characters.
+    pub why: Box<str>,
 }
 
 /// A device that sent more than its budget since the last record.

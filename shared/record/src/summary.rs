@@ -46,6 +46,10 @@ pub struct Summary {
     pub devices: u32,
     /// Number of refused updates by reason.
     pub refused: BTreeMap<Refusal, u64>,
+    /// Devices that took no part, at least for a time, because their data are not those of the scenario, and what each of them
+    /// said of that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unfit: BTreeMap<String, Box<str>>,
     /// The attack of all rounds; `None` where nothing is crafted, or no bench tells of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attack: Option<AttackSummary>,
@@ -113,6 +117,9 @@ impl Totals {
         summary.bytes_down += record.bytes_down;
         for (reason, count) in &record.refused {
             *summary.refused.entry(*reason).or_default() += u64::from(*count);
+        }
+        for unfit in &record.unfit {
+            summary.unfit.insert(unfit.device.to_string(), unfit.why.clone());
         }
         if let Some(attack) = &record.attack {
             summary.attack = Some(summary.attack.unwrap_or_default().with(attack));

@@ -138,6 +138,7 @@ impl Catalogue {
         datasets.add::<data::Emnist>("emnist");
         datasets.add::<data::UciHar>("uci-har");
         datasets.add::<data::OwnFile>("file");
+        datasets.add::<data::OnDevices>("devices");
 
         let mut partitions = Registry::<dyn data::Partition>::new(
             "partition",

@@ -68,7 +68,8 @@ impl Scenario {
     pub fn shard_settings(&self) -> BTreeMap<String, String> {
         let table = toml::Table::try_from(self).expect("a scenario is plain TOML");
         let mut keys: Vec<String> = DECIDE_SHARDS.map(ToOwned::to_owned).into();
-        keys.extend(self.fleet.partition.settings().keys().map(|key| format!("fleet.{key}")));
+        let partition = self.fleet.partition.iter().flat_map(|partition| partition.settings().keys());
+        keys.extend(partition.map(|key| format!("fleet.{key}")));
         if self.attack.kind.as_ref().is_some_and(|attack| attack.plants()) {
             keys.push("fleet.compromised".to_owned());
             let attack = table.get("attack").and_then(toml::Value::as_table).into_iter().flatten();
@@ -82,6 +83,25 @@ impl Scenario {
             None => table.get(key),
         };
         keys.into_iter().filter_map(|key| Some((key.clone(), value(&key)?.to_string()))).collect()
+    }
+
+    /// That nothing is asked of training examples that somebody would have to hold together: they lie on the devices.
+    pub(super) fn check_on_devices(&self) -> Result<(), Unfit> {
+        let why = "the training examples lie on the devices";
+        require(self.data.train_examples.is_none(), "data.train-examples", || {
+            format!("{why}, and each uses all of its own; leave it out")
+        })?;
+        require(self.aggregation.rule.root_examples() == 0, "aggregation.rule", || {
+            format!(
+                "`{}` trains on some at the aggregator, and {why}; choose another rule",
+                self.aggregation.rule
+            )
+        })?;
+        let plants = self.attack.kind.as_ref().filter(|attack| attack.plants());
+        require(plants.is_none(), "attack.kind", || {
+            let name = plants.map_or("", |attack| attack.name());
+            format!("`{name}` plants examples in shards before a run, and {why}; choose another attack")
+        })
     }
 
     /// What of its `shard` a `device` with an honest client trains on, by the stages of the defense that look for poison there.

@@ -13,7 +13,9 @@ use toml::{Table, Value};
 use wire::identity::Digest;
 
 use super::named::Named;
-use super::sections::{AggregationKeys, AttackKeys, FleetKeys, OptimizerKeys, StageKeys, one};
+use super::sections::{
+    AggregationKeys, AttackKeys, FleetKeys, OptimizerKeys, StageKeys, USUAL_PARTITION, one,
+};
 use super::settings::{key_of, unique, with_setting};
 use super::{Aggregation, Attack, Data, Evaluation, FineTuning, Fleet, Scenario, ScenarioError, Timing};
 use crate::catalogue::{Catalogue, FoundInFiles};
@@ -131,8 +133,15 @@ impl Catalogue {
             self.rules.choose(&keys.aggregation.rule, own("aggregation", self.rules.beside()), &|rule| {
                 rule.resolve(byzantine as usize);
             });
-        let partition = own("fleet", self.partitions.beside());
-        let partition = self.partitions.choose(&keys.fleet.partition, partition, &|_| {});
+        let dataset = self.dataset(keys.dataset, found)?;
+        let of_partition = own("fleet", self.partitions.beside());
+        let partition = if dataset.on_devices().is_some() {
+            not_dealt(keys.fleet.partition.as_deref(), &of_partition)?;
+            None
+        } else {
+            let name = keys.fleet.partition.as_deref().unwrap_or(USUAL_PARTITION);
+            Some(self.partitions.choose(name, of_partition, &|_| {}).map_err(of("fleet"))?)
+        };
         let attack = choose_if_any(&self.attacks, "attack", &keys.attack.kind, table)?;
         let optimizer = choose_if_any(&self.optimizers, "optimizer", &keys.optimizer.kind, table)?;
         Ok(Scenario {
@@ -147,12 +156,12 @@ impl Catalogue {
             fleet: Fleet {
                 devices: keys.fleet.devices,
                 compromised: keys.fleet.compromised,
-                partition: partition.map_err(of("fleet"))?,
+                partition,
                 selected: keys.fleet.selected.unwrap_or(keys.fleet.devices),
             },
             name: keys.name,
             seed: keys.seed,
-            dataset: self.dataset(keys.dataset, found)?,
+            dataset,
             model,
             fine_tuning,
             rounds: keys.rounds,
@@ -314,6 +323,14 @@ fn choose_if_any<T: ?Sized + 'static>(
     let Some(key) = own.keys().next() else { return Ok(None) };
     let message = format!("without an {section} there is no `{key}`; give {section}.kind, or leave it out");
     Err(Misfit { key: of(key), message })
+}
+
+/// Refuses a partition, and the settings of one, of data that nobody deals out.
+fn not_dealt(partition: Option<&str>, settings: &Table) -> Result<(), Misfit> {
+    let key = partition.map(|_| "partition").or(settings.keys().next().map(String::as_str));
+    let Some(key) = key else { return Ok(()) };
+    let message = "each device has its own data, so nothing is dealt out to them; leave it out".to_owned();
+    Err(Misfit { key: format!("fleet.{key}"), message })
 }
 
 fn common_keys(section: &Value, common: &[&str]) -> Table {

@@ -86,7 +86,8 @@ impl Scenario {
         let optimizer = self.optimizer.as_ref().and_then(Chosen::extension);
         let stages = self.defense.iter().filter_map(Chosen::extension);
         let attack = self.attack.kind.as_ref().and_then(Chosen::extension);
-        let data = [self.dataset.extension(), self.fleet.partition.extension(), self.model.extension()];
+        let partition = self.fleet.partition.as_ref().and_then(Chosen::extension);
+        let data = [self.dataset.extension(), partition, self.model.extension()];
         data.into_iter().flatten().chain(rule).chain(optimizer).chain(stages).chain(attack).collect()
     }
 

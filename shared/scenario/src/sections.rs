@@ -4,6 +4,7 @@ use learning::data::Partition;
 use robust::Rule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
+use toml::Table;
 
 use crate::attacks;
 use crate::registry::NONE;
@@ -21,9 +22,9 @@ pub struct Fleet {
     pub devices: u32,
     /// Number of compromised devices among them (the paper's c).
     pub compromised: u32,
-    /// Which example goes to which of them, with its settings.
+    /// Which example goes to which of them, with its settings; `None` where each has its own.
     #[serde(flatten, serialize_with = "unless_usual")]
-    pub partition: Chosen<dyn Partition>,
+    pub partition: Option<Chosen<dyn Partition>>,
     /// Devices that take part in a round.
     pub selected: u32,
 }
@@ -33,10 +34,15 @@ pub(super) const USUAL_PARTITION: &str = "label-groups";
 
 /// The settings of a partition, after its name where that is another than the usual one: files and shards from before there
 /// were others say the same.
-fn unless_usual<S: Serializer>(partition: &Chosen<dyn Partition>, serializer: S) -> Result<S::Ok, S::Error> {
-    match partition.name() {
-        USUAL_PARTITION => partition.settings().serialize(serializer),
-        _ => partition.serialize(serializer),
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+fn unless_usual<S: Serializer>(
+    partition: &Option<Chosen<dyn Partition>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match partition {
+        None => Table::new().serialize(serializer),
+        Some(partition) if partition.name() == USUAL_PARTITION => partition.settings().serialize(serializer),
+        Some(partition) => partition.serialize(serializer),
     }
 }
 
@@ -48,15 +54,15 @@ pub(super) struct FleetKeys {
     pub(super) devices: u32,
     /// Number of compromised devices among them (the paper's c).
     pub(super) compromised: u32,
-    /// Which example goes to which of them.
-    pub(super) partition: String,
+    /// Which example goes to which of them; the usual one if nobody says it, and none where each device has its own.
+    pub(super) partition: Option<String>,
     /// Devices that take part in a round; all of them by default.
     pub(super) selected: Option<u32>,
 }
 
 impl Default for FleetKeys {
     fn default() -> Self {
-        FleetKeys { devices: 100, compromised: 20, partition: USUAL_PARTITION.to_owned(), selected: None }
+        FleetKeys { devices: 100, compromised: 20, partition: None, selected: None }
     }
 }
 

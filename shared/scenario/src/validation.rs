@@ -29,13 +29,17 @@ impl Scenario {
         require(fleet.compromised < fleet.devices, "fleet.compromised", || {
             format!("{} of {} devices compromised leaves no benign one", fleet.compromised, fleet.devices)
         })?;
-        fleet.partition.check()?;
+        fleet.partition.iter().try_for_each(|partition| partition.check())?;
         require((1..=fleet.devices).contains(&self.selected()), "fleet.selected", || {
             format!("{} must lie between 1 and fleet.devices = {}", self.selected(), fleet.devices)
         })?;
 
         self.dataset.check()?;
-        self.data.check(&self.dataset, fleet.devices, self.aggregation.rule.root_examples())?;
+        if self.dataset.on_devices().is_some() {
+            self.check_on_devices()?;
+        } else {
+            self.data.check(&self.dataset, fleet.devices, self.aggregation.rule.root_examples())?;
+        }
 
         require(self.byzantine() <= fleet.devices, "aggregation.byzantine", || {
             format!("{} is more than fleet.devices = {}", self.byzantine(), fleet.devices)

@@ -1,6 +1,7 @@
 //! Who trains on what.
 
 use learning::data::ShardEntry;
+use record::UnfitDevice;
 
 use super::*;
 
@@ -58,6 +59,61 @@ fn a_device_that_comes_back_with_another_shard_is_refused_by_name() {
     let another = |status: Status| Status { shard: Digest::of(b"another"), ..status };
     let record = round_with(knowing(1, entries(0..3), None), another);
     assert_eq!(record.refused, [(Refusal::WrongShard, 1)].into());
+}
+
+/// A status of a device whose data do not fit.
+fn unfit(status: Status, why: &str) -> Status {
+    Status { examples: 0, shard: Digest([0; 32]), error: Some(why.into()), ..status }
+}
+
+#[test]
+fn a_device_whose_data_do_not_fit_takes_no_part_and_is_recorded_with_what_it_says() {
+    let mut script = Script::new(SMALL, &[]);
+    let status = script.status(1);
+    script.says(unfit(status.clone(), "its class \"b\" is none of the scenario's, a"));
+    script.arrives(0);
+    script.says(unfit(status, "its class \"b\" is none of the scenario's, a"));
+    script.arrives(2);
+    script.wait_until(60_000);
+    assert_eq!(script.called().unwrap().selected[..], [DeviceId(0), DeviceId(2)]);
+    let record = script.close();
+    assert_eq!(record.refused, [(Refusal::WrongShard, 2)].into());
+    let [UnfitDevice { device, why }] = &record.unfit[..] else { panic!("{:?}", record.unfit) };
+    assert_eq!((*device, &**why), (DeviceId(1), "its class \"b\" is none of the scenario's, a"));
+}
+
+#[test]
+fn a_device_whose_data_fit_at_last_takes_part() {
+    let mut script = Script::new(SMALL, &["rounds=4"]);
+    let status = script.status(1);
+    script.says(unfit(status.clone(), "no shard"));
+    script.arrives(0);
+    script.arrives(2);
+    script.wait_until(60_000);
+    assert_eq!(script.called().unwrap().selected.len(), 2);
+    script.says(Status { boot: 99, ..status });
+    script.delivers(&small(0, 1));
+    script.delivers(&small(2, 1));
+    script.computes(Ok(vec![1.0; SMALL]));
+    assert_eq!(script.record().unwrap().unfit.len(), 1);
+    assert_eq!(script.called().unwrap().selected.len(), 3);
+}
+
+#[test]
+fn too_few_devices_are_told_with_whose_data_do_not_fit() {
+    let mut script = Script::new(SMALL, &["aggregation.rule=trimmed-mean", "aggregation.trim=1"]);
+    script.arrives(0);
+    for (device, why) in [(2, "no shard"), (1, "no example")] {
+        let status = script.status(device);
+        script.says(unfit(status, why));
+    }
+    script.wait_until(60_000);
+    let Some(Err(failure)) = script.ending() else { panic!("{:?}", script.ending()) };
+    let said = failure.to_string();
+    assert!(
+        said.contains("the data of device-001, and of 1 more do not fit: no example; start more"),
+        "{said}"
+    );
 }
 
 #[test]

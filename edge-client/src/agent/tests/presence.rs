@@ -8,6 +8,27 @@ fn other(script: &Script, boot: u64, up_ms: u64) -> Status {
 }
 
 #[test]
+fn a_device_whose_data_do_not_fit_says_so_at_every_roll_call_whatever_else_goes_wrong() {
+    let mut script = Script::benign(SMALL);
+    script.agent = script.agent.with_unfit_data("its class \"b\" is none of the scenario's, a");
+    script.handle(Event::Disconnected);
+    script.wait_until(9_000);
+    script.said.clear();
+    script.handle(Event::Connected);
+    script.announce(RunStage::Gathering(wire::RollCall { call: 1 }));
+    let said = script.messages(Topic::Status(DeviceId(1)));
+    assert_eq!(said.len(), 2);
+    for message in said {
+        let Message::Status(status) = message else { panic!("{message:?}") };
+        let why = status.error.as_deref();
+        assert_eq!(
+            (status.online, status.examples, why),
+            (true, 0, Some("its class \"b\" is none of the scenario's, a"))
+        );
+    }
+}
+
+#[test]
 fn the_younger_process_leaves() {
     let mut script = Script::benign(SMALL);
     script.wait_until(100);

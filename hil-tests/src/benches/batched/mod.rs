@@ -30,6 +30,7 @@ mod trainer;
 mod updates;
 
 use aggregator_node::run::Opened;
+use anyhow::ensure;
 use record::Summary;
 
 use crate::benches::{Bench, Task, Watch};
@@ -58,6 +59,10 @@ impl Bench for Batched {
     }
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
+        ensure!(
+            task.scenario.dataset.on_devices().is_none(),
+            "the data of this scenario lie on the devices, and the batched bench deals one data set out; choose --on software"
+        );
         let (scenario, starting) = (&task.scenario, task.start()?);
         let mut run = match task.open(self.name(), &starting)? {
             Opened::Unfinished(run) => run,

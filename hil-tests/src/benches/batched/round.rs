@@ -74,7 +74,7 @@ impl Simulation {
         place: &Place,
     ) -> anyhow::Result<Self> {
         let (scenario, data, device) = (&task.scenario, &task.data, &place.device);
-        let shards = data.shards(scenario);
+        let shards = data.shards(scenario)?;
         let [first, ..] = &shards[..] else { bail!("the scenario has no devices") };
         let train = first.dataset();
         let examples = Examples::new(train, device).context("the training examples do not fit the GPU")?;

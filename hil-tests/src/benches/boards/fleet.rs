@@ -75,6 +75,7 @@ impl<'a> Fleet<'a> {
     pub(super) fn host(
         &self,
         bench: &Boards,
+        task: &Task,
         device: &Device,
         broker: BrokerAddress,
         claim: &Claim,
@@ -82,11 +83,11 @@ impl<'a> Fleet<'a> {
         match device.kind {
             Kind::Native => {
                 let program = ClientProgram::native(bench.binaries.edge_client.clone());
-                self.local(device, program, broker)
+                self.local(task, device, program, broker)
             }
             Kind::QemuUser => {
                 let target = Target::find(&device.board_to_emulate()?.target)?;
-                self.local(device, emulated_client(target, bench.fresh)?, broker)
+                self.local(task, device, emulated_client(target, bench.fresh)?, broker)
             }
             Kind::Ssh => {
                 let binary = Binary::read(&built_for(device, &bench.binaries.edge_client)?)?;
@@ -127,10 +128,16 @@ impl<'a> Fleet<'a> {
     /// The host of a process of this machine.
     fn local(
         &self,
+        task: &Task,
         device: &Device,
         program: ClientProgram,
         broker: BrokerAddress,
     ) -> anyhow::Result<Box<dyn Host>> {
+        let own_shard = task.scenario.dataset.on_devices().map(|_| {
+            // The usual place would be one and the same for all of this machine.
+            device.shard.clone().context("say with `shard` in the inventory where this device's shard lies")
+        });
+        let own_shard = own_shard.transpose()?.map(PathBuf::from);
         let Device { id: device, allow_program, .. } = device;
         let own = |name: &str| Some(self.folder.join("devices").join(device.to_string()).join(name));
         let with_tls = |name: &str| own(name).filter(|_| broker.tls);
@@ -139,7 +146,7 @@ impl<'a> Fleet<'a> {
         let config = Settings {
             device: Some(*device),
             scenario: own("scenario.toml"),
-            shard: own("shard.safetensors"),
+            shard: own_shard.or_else(|| own("shard.safetensors")),
             access: BrokerOptions { tls, ..BrokerOptions::default() },
             attack_log: Some(self.attack_log()),
             attack_memory: Some(self.out.join(ATTACK_MEMORY)),

@@ -192,7 +192,7 @@ impl Bench for Boards {
         let mut hosts = Hosts::new();
         for device in self.inventory.devices.iter().filter(|device| !absent.contains(&device.id)) {
             let broker = route.broker_of(device, &links);
-            let host = fleet.host(self, device, broker, &claim);
+            let host = fleet.host(self, task, device, broker, &claim);
             hosts.insert(device.id, host.with_context(|| device.label())?);
         }
         // All are claimed before anything is done to any.

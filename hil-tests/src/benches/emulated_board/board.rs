@@ -67,7 +67,7 @@ impl EmulatedBoard {
         let (initramfs, console) = (place.with_extension("initramfs"), place.with_extension("log"));
         let shown = initramfs.display().to_string();
         let file = File::create(&initramfs).with_context(|| shown.clone())?;
-        initramfs::write(kernel, release, &device.root, BufWriter::new(file)).context(shown)?;
+        initramfs::write(kernel, release, device, BufWriter::new(file)).context(shown)?;
         let hardware = Hardware { device: id, board, qemu, kernel: kernel.image.clone(), initramfs, console };
         Ok(EmulatedBoard {
             hardware,

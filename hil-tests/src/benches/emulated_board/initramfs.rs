@@ -1,13 +1,16 @@
 //! The file system of an emulated board, in the format `newc` of cpio, which the kernel unpacks into its memory.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use anyhow::Context as _;
 use cpio::newc::{Builder, trailer};
 
 use super::Kernel;
-use crate::fleet::deploy::Release;
+use crate::fleet::deploy::{Release, quoted};
+use crate::fleet::inventory::Device;
 
 const INIT: &str = include_str!("../../../../firmware-configs/qemu/init");
 
@@ -19,9 +22,15 @@ const LINK: u32 = 0o120_000;
 /// Where the kernel and `init` expect folders.
 const FOLDERS: [&str; 7] = ["bin", "dev", "etc", "modules", "proc", "sys", "tmp"];
 
-/// Writes what a board has: `release` in the folder `current` below `root`, as on a board that was deployed to.
-pub(super) fn write(kernel: &Kernel, release: &Release, root: &str, to: impl Write) -> io::Result<()> {
-    let current = format!("{}/current", root.trim_matches('/'));
+/// Writes what the board of `device` has: `release` in the folder `current` below its root, as on a board that was deployed to,
+/// and the data that it is to import.
+pub(super) fn write(
+    kernel: &Kernel,
+    release: &Release,
+    device: &Device,
+    to: impl Write,
+) -> anyhow::Result<()> {
+    let current = format!("{}/current", device.root.trim_matches('/'));
     let mut archive = Archive { to, folders: BTreeSet::new() };
     for folder in FOLDERS {
         archive.folder(Path::new(folder))?;
@@ -35,7 +44,20 @@ pub(super) fn write(kernel: &Kernel, release: &Release, root: &str, to: impl Wri
         archive.file(&format!("{current}/{name}"), mode, content)?;
     }
     archive.entry("client", LINK | 0o777, format!("/{current}").as_bytes())?;
-    trailer(archive.to)?.flush()
+    if let [file, words @ ..] = &device.import[..] {
+        let content = fs::read(file).with_context(|| format!("import: {file}"))?;
+        let name =
+            Path::new(file).file_name().with_context(|| format!("import: {file}: no name of a file"))?;
+        let place = format!("/data/{}", name.to_string_lossy());
+        archive.file(place.trim_start_matches('/'), 0o600, &content)?;
+        let shard = device.own_shard();
+        archive.folder(Path::new(shard.trim_start_matches('/')).parent().unwrap_or(Path::new("")))?;
+        let words =
+            [place.as_str()].into_iter().chain(words.iter().map(String::as_str)).chain(["--out", &shard]);
+        let words: Vec<String> = words.map(quoted).collect();
+        archive.file("import", 0o600, words.join(" ").as_bytes())?;
+    }
+    Ok(trailer(archive.to)?.flush()?)
 }
 
 struct Archive<W> {
@@ -108,7 +130,11 @@ mod tests {
         std::fs::write(folder.path().join("edge-client"), "#!/bin/sh\n").unwrap();
         let inventory = "name = \"one\"\n[broker]\nurl = \"mqtts://pi\"\n[[device]]\nid = \"device-000\"\n\
                          kind = \"qemu-system\"\nboard = \"pi-4b\"\nroot = \"/srv/fl\"\n";
-        let inventory = Inventory::parse("one.toml", inventory).unwrap();
+        let data = folder.path().join("it's.csv");
+        std::fs::write(&data, "a,b\n").unwrap();
+        let inventory =
+            format!("{inventory}import = [{data:?}, \"--label\", \"b\"]\nshard = \"/own/shard\"\n");
+        let inventory = Inventory::parse("one.toml", &inventory).unwrap();
         let binary = Binary::read(&folder.path().join("edge-client")).unwrap();
         let release =
             Release::of(folder.path(), &inventory.devices[0], &inventory.broker.url, &binary).unwrap();
@@ -118,11 +144,14 @@ mod tests {
             busybox: b"busybox".to_vec(),
         };
         let mut archive = Vec::new();
-        write(&kernel, &release, "/srv/fl", &mut archive).unwrap();
+        write(&kernel, &release, &inventory.devices[0], &mut archive).unwrap();
         let entries = entries(&archive);
         let of = |name: &str| (entries[name].0, String::from_utf8_lossy(&entries[name].1).into_owned());
         assert_eq!(of("init"), (0o100_755, INIT.to_owned()));
         assert_eq!(of("modules/00-virtio.ko"), (0o100_644, "module".to_owned()));
+        assert_eq!(of("data/it's.csv"), (0o100_600, "a,b\n".to_owned()));
+        let words = r"'/data/it'\''s.csv' '--label' 'b' '--out' '/own/shard'";
+        assert_eq!((of("import").1.as_str(), of("own").0), (words, 0o040_755));
         assert_eq!(of("client"), (0o120_777, "/srv/fl/current".to_owned()));
         assert_eq!(of("srv/fl/current/edge-client").0, 0o100_700);
         assert_eq!(of("srv/fl/current/device.key"), (0o100_600, "device.key".to_owned()));

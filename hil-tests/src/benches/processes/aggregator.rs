@@ -26,7 +26,10 @@ impl Aggregator {
     /// What every aggregator of a bench is started with; `folder` holds its scenario and the list of shards.
     pub(crate) fn command(program: &Path, folder: &Path, task: &Task, bench: &str) -> Command {
         let mut command = children::command(program);
-        command.arg(folder.join("scenario.toml")).arg("--shards").arg(folder.join(ShardList::FILE));
+        command.arg(folder.join("scenario.toml"));
+        if task.scenario.dataset.on_devices().is_none() {
+            command.arg("--shards").arg(folder.join(ShardList::FILE));
+        }
         command.arg("--out").arg(&task.out).arg("--datasets").arg(&task.datasets).args(["--bench", bench]);
         // It runs on this machine, by the word of whoever has this program run the scenario.
         for program in task.scenario.defense_commands() {

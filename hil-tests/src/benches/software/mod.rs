@@ -48,6 +48,10 @@ impl Bench for Software {
 
     fn run(&self, task: &Task, watch: &Watch<'_>) -> anyhow::Result<Option<Summary>> {
         let Task { scenario, data, .. } = task;
+        if scenario.dataset.on_devices().is_some() {
+            // Before there is a directory of a run that cannot be.
+            data.shards(scenario)?;
+        }
         let starting = task.start()?;
         let mut run = match task.open(self.name(), &starting)? {
             Opened::Unfinished(run) => run,
@@ -102,7 +106,7 @@ fn devices_of(
     let dimension = model.layout().dimension();
     let node = |(index, shard): (usize, learning::data::Shard)| {
         let device = DeviceId(index as u32);
-        let digest = shard.digest(&task.data.shard_info(scenario, device));
+        let digest = task.data.shard_digest(scenario, device, &shard);
         let me = Identity {
             device,
             boot: u64::from(device.0),
@@ -117,7 +121,7 @@ fn devices_of(
         let training = Memory::after(start.run, start.finished, worker::Worker::keeping(momentum));
         Ok(DeviceNode::new(agent, worker.with_memories(attack.clone(), training)))
     };
-    let shards = task.data.shards(scenario);
+    let shards = task.data.shards(scenario)?;
     // Gathered before any is looked at, so that it is always the first error that is reported.
     let nodes: Vec<_> = shards.into_par_iter().enumerate().map(node).collect();
     nodes.into_iter().collect()

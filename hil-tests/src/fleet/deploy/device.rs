@@ -29,6 +29,13 @@ pub enum Outcome {
         /// Files that were there already.
         unchanged: usize,
     },
+    /// It runs the release and is online, but its own data are not those of the scenario, or there are none.
+    Unfit {
+        /// The release.
+        release: String,
+        /// What it says of that.
+        why: String,
+    },
     /// The new release did not come up, and the earlier one is in use again.
     RolledBack {
         /// The earlier release.
@@ -61,6 +68,9 @@ impl Outcome {
             Outcome::Deployed { release, uploaded, unchanged } => {
                 ["online".to_owned(), release.clone(), uploaded.to_string(), unchanged.to_string()]
             }
+            Outcome::Unfit { release, .. } => {
+                ["online, data do not fit".to_owned(), release.clone(), none(), none()]
+            }
             Outcome::RolledBack { release, online, .. } => {
                 let word = if *online { "rolled back" } else { "rolled back, offline" };
                 [word.to_owned(), release.clone(), none(), none()]
@@ -77,6 +87,9 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Deployed { release, .. } => write!(f, "online with {release}"),
+            Outcome::Unfit { release, why } => {
+                write!(f, "online with {release}, but it takes no part, for its data do not fit: {why}")
+            }
             Outcome::RolledBack { release, online: true, why } => {
                 write!(f, "rolled back to {release}: {why}")
             }
@@ -129,6 +142,9 @@ impl Deployment<'_> {
             Ok(()) => {
                 if let Err(error) = self.act("prune", &[KEPT]) {
                     tracing::warn!("{}: old releases stay: {error}", self.device.id);
+                }
+                if let Some(why) = self.statuses.unfit(self.device.id) {
+                    return Outcome::Unfit { release, why };
                 }
                 return Outcome::Deployed {
                     release,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -65,11 +65,15 @@ impl Release {
                 format!("{}: provision the fleet again with `hil provision`", path.display())
             })
         };
-        let mut names = vec!["scenario.toml", "shard.safetensors"];
+        let configuration = readdressed(&read("client.toml")?, broker)?;
+        let mut names = vec!["scenario.toml"];
+        // Another lies on the device, and stays there.
+        if shard_of(&configuration)?.is_none_or(|shard| shard.ends_with("current/shard.safetensors")) {
+            names.push("shard.safetensors");
+        }
         if broker.tls {
             names.extend(["ca.pem", "device.pem", "device.key"]);
         }
-        let configuration = readdressed(&read("client.toml")?, broker)?;
         let mut files = vec![file("client.toml", configuration.into())];
         for name in names {
             files.push(file(name, read(name)?.into()));
@@ -110,6 +114,12 @@ fn readdressed(configuration: &[u8], broker: &BrokerAddress) -> anyhow::Result<V
         return Ok(configuration.to_vec());
     }
     Ok(toml::to_string(&Settings { broker: Some(broker.clone()), ..settings })?.into_bytes())
+}
+
+/// Where a client's configuration says that its shard lies.
+fn shard_of(configuration: &[u8]) -> anyhow::Result<Option<PathBuf>> {
+    let text = std::str::from_utf8(configuration).context("client.toml")?;
+    Ok(Settings::parse("client.toml", text)?.shard)
 }
 
 /// A file that concerns only the client.
@@ -157,6 +167,14 @@ mod tests {
         for (name, mode, _) in release.contents() {
             assert_eq!(mode, if name == "edge-client" { 0o700 } else { 0o600 }, "{name}");
         }
+        // One that lies on the device is no part of it, whatever is left from an earlier scenario.
+        fs::write(
+            own.join("client.toml"),
+            format!("shard = \"/opt/outpost/shard\"\nbroker = \"{broker}\"\n"),
+        )
+        .unwrap();
+        let release = Release::of(folder.path(), &device, &broker, &binary).unwrap();
+        assert!(release.contents().all(|(name, ..)| name != "shard.safetensors"));
     }
 
     #[test]

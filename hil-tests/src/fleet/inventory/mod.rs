@@ -104,6 +104,12 @@ pub struct Device {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub allow_program: Vec<CommandLine>,
+    /// Where its shard lies, of a scenario whose data lie on the devices; if nobody says it, `shard` in the folder `root`.
+    pub shard: Option<String>,
+    /// Of an emulated board, which has nothing when it is switched on: what `edge-client import` is given there then, first the
+    /// file, which is one of this machine.
+    #[serde(default)]
+    pub import: Vec<String>,
     /// How it is wired up, for people.
     pub wiring: Option<String>,
     /// What the user expects it to be; only held against the scenario's draw.
@@ -194,6 +200,11 @@ impl Device {
             Some(name) => format!("{} ({name})", self.id),
             None => self.id.to_string(),
         }
+    }
+
+    /// Where its shard lies, of a scenario whose data lie on the devices.
+    pub fn own_shard(&self) -> String {
+        self.shard.clone().unwrap_or_else(|| format!("{}/shard", self.root))
     }
 
     /// The profile of its board, if it has one.

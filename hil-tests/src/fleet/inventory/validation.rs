@@ -95,6 +95,16 @@ impl Inventory {
             let message = "give an absolute path of `A-Za-z0-9._-` and `/`, as in /opt/outpost";
             return Err(("root", format!("`{}`: {message}", device.root)));
         }
+        if let Some(shard) = device.shard.as_ref().filter(|shard| !is_root(shard)) {
+            let message = "give an absolute path of `A-Za-z0-9._-` and `/`, as in /opt/outpost/shard";
+            return Err(("shard", format!("`{shard}`: {message}")));
+        }
+        if !device.import.is_empty() && device.kind != Kind::QemuSystem {
+            return wrong(
+                "import",
+                "leave it out; it is for emulated boards, others keep what is imported there",
+            );
+        }
         let is_name = |word: &&String| is_word(word) && word.parse::<DeviceId>().is_err();
         for (key, words) in [("name", &device.name.iter().cloned().collect()), ("tags", &device.tags)] {
             if let Some(word) = words.iter().find(|word| !is_name(word)) {

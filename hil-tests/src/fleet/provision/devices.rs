@@ -15,13 +15,13 @@ use crate::fleet::inventory::{Device, Inventory, Kind, Service};
 const STATE_DIRECTORY: &str = "/var/lib/outpost-client";
 const ENVIRONMENT: &str = include_str!("../../../../firmware-configs/systemd/aggregator.env");
 
-/// Writes a device's configuration, scenario and shard.
+/// Writes a device's configuration, scenario and shard, if it has none of its own.
 pub(super) fn write(
     folder: &mut Folder,
     device: &Device,
     inventory: &Inventory,
     scenario: &Scenario,
-    shard: &[u8],
+    shard: Option<&[u8]>,
 ) -> anyhow::Result<()> {
     let place = |name: &str| format!("devices/{}/{name}", device.id);
     folder.write(
@@ -30,7 +30,7 @@ pub(super) fn write(
         Secrecy::Open,
     )?;
     folder.write(&place("scenario.toml"), scenario.to_toml().as_bytes(), Secrecy::Open)?;
-    folder.write(&place("shard.safetensors"), shard, Secrecy::Secret)
+    shard.map_or(Ok(()), |shard| folder.write(&place("shard.safetensors"), shard, Secrecy::Secret))
 }
 
 fn configuration(device: &Device, inventory: &Inventory, scenario: &Scenario) -> anyhow::Result<String> {
@@ -45,7 +45,10 @@ fn configuration(device: &Device, inventory: &Inventory, scenario: &Scenario) ->
     Ok(toml::to_string(&Settings {
         device: Some(device.id),
         scenario: current("scenario.toml"),
-        shard: current("shard.safetensors"),
+        shard: match scenario.dataset.on_devices() {
+            Some(_) => Some(device.own_shard().into()),
+            None => current("shard.safetensors"),
+        },
         broker: Some(broker.clone()),
         access: BrokerOptions { tls, ..BrokerOptions::default() },
         attack_memory: attack.map(|_| PathBuf::from(format!("{kept_in}/{ATTACK_MEMORY}"))),
@@ -58,16 +61,18 @@ fn configuration(device: &Device, inventory: &Inventory, scenario: &Scenario) ->
     })?)
 }
 
-/// Writes the aggregator's scenario, the list of shards and the environment.
+/// Writes the aggregator's scenario, the list of shards, if they are known, and the environment.
 pub(super) fn write_aggregator(
     folder: &mut Folder,
     inventory: &Inventory,
     scenario: &Scenario,
-    shards: &ShardList,
+    shards: Option<&ShardList>,
 ) -> anyhow::Result<()> {
     folder.write("aggregator/scenario.toml", scenario.to_toml().as_bytes(), Secrecy::Open)?;
-    let list = format!("aggregator/{}", ShardList::FILE);
-    folder.write(&list, shards.to_toml().as_bytes(), Secrecy::Open)?;
+    if let Some(shards) = shards {
+        let list = format!("aggregator/{}", ShardList::FILE);
+        folder.write(&list, shards.to_toml().as_bytes(), Secrecy::Open)?;
+    }
     let environment = environment(inventory, scenario);
     folder.write("aggregator/aggregator.env", environment.as_bytes(), Secrecy::Open)
 }

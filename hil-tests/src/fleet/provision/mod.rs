@@ -2,9 +2,9 @@
 //!
 //! | in the folder | for | what |
 //! |---|---|---|
-//! | `devices/device-007/` | that device | `client.toml`, `scenario.toml`, `shard.safetensors`, and with TLS `ca.pem`, `device.pem`, `device.key` |
+//! | `devices/device-007/` | that device | `client.toml`, `scenario.toml`, `shard.safetensors` unless it has its own, and with TLS `ca.pem`, `device.pem`, `device.key` |
 //! | `devices/device-007/cloud-init/` | its SD card | `user-data`, `network-config`, `meta-data`: with an ssh key only |
-//! | `aggregator/` | the aggregator | `scenario.toml`, `shards.toml`, `aggregator.env`, its certificate |
+//! | `aggregator/` | the aggregator | `scenario.toml`, `shards.toml` unless devices have their own, `aggregator.env`, its certificate |
 //! | `broker/` | Mosquitto | `outpost.conf`, `acl`, `limits.conf`, its certificate: with TLS only |
 //! | `operator/` | whoever runs `hil deploy` and `hil fleet status` | a certificate: with TLS only |
 //! | `ca/` | nobody else | the authority that all certificates come from: with TLS only |
@@ -117,13 +117,18 @@ impl Provision<'_> {
             certificates.issue(&mut folder, "operator", "operator/operator", &[])?;
             certificates.issue(&mut folder, "aggregator", "aggregator/aggregator", &[])?;
         }
-        let shards = self.data.shards(&self.scenario);
-        let list = self.data.shard_list(&self.scenario, &shards);
-        devices::write_aggregator(&mut folder, self.inventory, &self.scenario, &list)?;
+        // Those that lie on the devices stay there.
+        let is_dealt = self.scenario.dataset.on_devices().is_none();
+        let shards = is_dealt.then(|| self.data.shards(&self.scenario)).transpose()?;
+        let list = shards.as_ref().map(|shards| self.data.shard_list(&self.scenario, shards));
+        devices::write_aggregator(&mut folder, self.inventory, &self.scenario, list.as_ref())?;
         for device in &self.inventory.devices {
-            let shard = shards.get(device.id.0 as usize).context("a device without a shard")?;
-            let shard = shard.to_bytes(&self.data.shard_info(&self.scenario, device.id));
-            devices::write(&mut folder, device, self.inventory, &self.scenario, &shard)?;
+            let shard = shards.as_ref().map(|shards| {
+                let shard = shards.get(device.id.0 as usize).context("a device without a shard")?;
+                anyhow::Ok(shard.to_bytes(&self.data.shard_info(&self.scenario, device.id)))
+            });
+            let shard = shard.transpose()?;
+            devices::write(&mut folder, device, self.inventory, &self.scenario, shard.as_deref())?;
             if let Some(certificates) = &mut certificates {
                 let name = device.id.to_string();
                 certificates.issue(&mut folder, &name, &format!("devices/{name}/device"), &[])?;

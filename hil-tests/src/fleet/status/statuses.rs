@@ -100,6 +100,13 @@ impl Statuses {
         })
     }
 
+    /// What `device` says of data that do not fit, if it does.
+    pub fn unfit(&self, device: DeviceId) -> Option<String> {
+        let state = self.state();
+        let status = &state.latest.get(&device)?.status;
+        status.error.as_deref().filter(|_| status.examples == 0).map(ToOwned::to_owned)
+    }
+
     fn failure(&self) -> Option<String> {
         self.state().failure.clone()
     }

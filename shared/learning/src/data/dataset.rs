@@ -173,6 +173,16 @@ impl Dataset {
         &self.labels
     }
 
+    /// All features.
+    pub(super) fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// The shape of an example, all features and all labels.
+    pub(super) fn into_parts(self) -> (Vec<usize>, Features, Vec<u16>) {
+        (self.shape, self.features, self.labels)
+    }
+
     /// The examples at `indices`, in that order.
     ///
     /// # Panics

@@ -1,26 +1,18 @@
 //! The file that brings a shard to its device.
 //!
-//! A safetensors file with the tensors `features` (U8 or F32, `[examples, ...shape]`) and `labels` (U8, or U16
-//! where there are more than 256 classes, `[examples]`). Its metadata has the one key `shard`, a TOML text: safetensors writes metadata keys in
-//! random order, and the same shard must always be the same bytes.
-//!
-//! The first line of that text is the shard's digest: BLAKE3 of all that follows it in the text, of the features and
-//! of the labels, as they stand in the file. So it names what the shard was made from as well as what came of it.
+//! Its digest names what the shard was made from as well as what came of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use input::chosen::Chosen;
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use wire::identity::{DeviceId, Digest};
 
-use super::dataset::{has_byte_labels, label_bytes};
-use super::{Dataset, DatasetError, Features, Shard, ShardSource, Source};
-use crate::parameters::from_le_bytes;
+use super::sealed::{self, Sealed, ShardError};
+use super::{Dataset, Shard, ShardSource, Source};
 
-const FORMAT: &str = "outpost-shard-2";
-const METADATA_KEY: &str = "shard";
+const FORMAT: &str = sealed::DEALT;
 
 /// What a shard file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,72 +47,11 @@ struct Header {
     source: ShardSource,
 }
 
-/// Why bytes are not a shard file.
-#[derive(Debug, thiserror::Error)]
-pub enum ShardError {
-    /// Not a safetensors file.
-    #[error("not a valid safetensors file: {0}; write the shard file again")]
-    File(#[from] SafeTensorError),
-    /// A safetensors file of something else.
-    #[error("the safetensors file has no metadata `{METADATA_KEY}`; is it a shard file?")]
-    NotAShard,
-    /// Metadata that cannot be read.
-    #[error("the metadata `{METADATA_KEY}` cannot be read: {0}; write the shard file again")]
-    Header(String),
-    /// A file of another version.
-    #[error(
-        "the format is {0:?}, this version reads `{FORMAT}`; write the shard file again with this version"
-    )]
-    Format(String),
-    /// Bytes that have changed since it was written.
-    #[error(
-        "damaged: its digest is {actual}, and it was written with {written}; copy or write the shard file again"
-    )]
-    Damaged {
-        /// The digest that stands in it.
-        written: String,
-        /// The digest of what is in it.
-        actual: Digest,
-    },
-    /// A shard that was made from something else than it should.
-    #[error("{0}; make the shards anew from this scenario")]
-    Source(String),
-    /// A wrong number of classes for the data set.
-    #[error("{actual} classes, where {dataset} has {expected}; write the shard file again")]
-    Classes {
-        /// The data set.
-        dataset: String,
-        /// Its number of classes.
-        expected: usize,
-        /// What the file says.
-        actual: usize,
-    },
-    /// A tensor of another type or shape.
-    #[error("tensor `{name}` is {dtype:?} {shape:?}; expected {expected}; write the shard file again")]
-    Tensor {
-        /// Name of the tensor.
-        name: &'static str,
-        /// Its type.
-        dtype: Dtype,
-        /// Its shape.
-        shape: Vec<usize>,
-        /// What it should be.
-        expected: String,
-    },
-    /// Labels that are no classes, features that are not finite, or not as many of each.
-    #[error("the examples are invalid: {0}; write the shard file again")]
-    Dataset(#[from] DatasetError),
-}
-
 impl Shard {
     /// The digest of this shard in a file that says `info` of itself.
     pub fn digest(&self, info: &ShardInfo) -> Digest {
-        let features = self.dataset().features_at(self.indices());
-        digest(
-            &self.header(info),
-            &features.to_le_bytes(),
-            &label_bytes(self.labels(), self.dataset().classes()),
-        )
+        let (dataset, header) = (self.dataset(), self.header(info));
+        sealed::digest(&header, &dataset.features_at(self.indices()), self.labels(), dataset.classes())
     }
 
     /// Writes a shard file; the same shard always gives the same bytes.
@@ -129,23 +60,8 @@ impl Shard {
     /// Never: the lengths of a shard's tensors are those of its examples.
     pub fn to_bytes(&self, info: &ShardInfo) -> Vec<u8> {
         let dataset = self.dataset();
-        let header = self.header(info);
         let features = dataset.features_at(self.indices());
-        let dtype = match &features {
-            Features::Bytes(_) => Dtype::U8,
-            Features::Floats(_) => Dtype::F32,
-        };
-        let features = features.to_le_bytes();
-        let labels = label_bytes(self.labels(), dataset.classes());
-        let header = format!("{}{header}", digest_line(&digest(&header, &features, &labels)));
-        let shape = [&[self.len()], dataset.shape()].concat();
-        let tensors = [
-            ("features", TensorView::new(dtype, shape, &features)),
-            ("labels", TensorView::new(label_type(dataset.classes()), vec![self.len()], &labels)),
-        ];
-        let tensors = tensors.map(|(name, view)| (name, view.expect("as many values as the shape has")));
-        let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
-        safetensors::serialize(tensors, Some(metadata)).expect("two tensors of different names")
+        sealed::write(&self.header(info), dataset.shape(), &features, self.labels(), dataset.classes())
     }
 
     fn header(&self, info: &ShardInfo) -> String {
@@ -171,19 +87,8 @@ impl ShardFile {
         dataset: &Chosen<dyn Source>,
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, ShardError> {
-        let (_, metadata) = SafeTensors::read_metadata(bytes)?;
-        let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
-        let text = text.ok_or(ShardError::NotAShard)?;
-        check_format(text)?;
-        let file = SafeTensors::deserialize(bytes)?;
-        let (features, labels) = (file.tensor("features")?, file.tensor("labels")?);
-        let (first, header) = text.split_at(text.find('\n').map_or(text.len(), |end| end + 1));
-        let digest = digest(header, features.data(), labels.data());
-        if first != digest_line(&digest) {
-            let written = first.trim_end().trim_start_matches("blake3 = ").trim_matches('"').to_owned();
-            return Err(ShardError::Damaged { written, actual: digest });
-        }
-        let Header { dataset: of, classes, device, source, .. } = parse(header)?;
+        let Sealed { header, features, labels, digest } = sealed::open(bytes, FORMAT)?;
+        let Header { dataset: of, classes, device, source, .. } = sealed::parse(&header)?;
         if let Some(difference) = source.differs_from(settings) {
             return Err(ShardError::Source(difference));
         }
@@ -194,71 +99,12 @@ impl ShardFile {
         if classes != spec.classes {
             return Err(ShardError::Classes { dataset: of, expected: spec.classes, actual: classes });
         }
-        let features = read_features(&features, &spec.shape)?;
-        let labels = read_labels(&labels, spec.classes)?;
+        let features = features.read_of(&spec.shape)?;
+        let labels = labels.read_of(spec.classes)?;
         let examples = Dataset::new(spec.shape, spec.classes, features, labels)?;
         let info = ShardInfo { dataset: of, device, source };
         Ok(ShardFile { shard: Shard::whole(Arc::new(examples)), info, digest })
     }
-}
-
-fn digest(header: &str, features: &[u8], labels: &[u8]) -> Digest {
-    let mut hash = blake3::Hasher::new();
-    for part in [header.as_bytes(), features, labels] {
-        hash.update(part);
-    }
-    Digest(hash.finalize().into())
-}
-
-fn digest_line(digest: &Digest) -> String {
-    format!("blake3 = \"{digest}\"\n")
-}
-
-/// Before anything else: only of this format is it known what should be there.
-fn check_format(text: &str) -> Result<(), ShardError> {
-    #[derive(Deserialize)]
-    struct OfAnyFormat {
-        format: String,
-    }
-    let OfAnyFormat { format } = parse(text)?;
-    if format == FORMAT { Ok(()) } else { Err(ShardError::Format(format)) }
-}
-
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ShardError> {
-    toml::from_str(text).map_err(|error| ShardError::Header(error.message().to_owned()))
-}
-
-fn read_features(tensor: &TensorView<'_>, shape: &[usize]) -> Result<Features, ShardError> {
-    match (tensor.dtype(), tensor.shape()) {
-        (Dtype::U8, [_, example @ ..]) if example == shape => Ok(Features::Bytes(tensor.data().to_vec())),
-        (Dtype::F32, [_, example @ ..]) if example == shape => {
-            Ok(Features::Floats(from_le_bytes(tensor.data()).collect()))
-        }
-        _ => Err(unexpected("features", tensor, format!("U8 or F32 [examples, then {shape:?}]"))),
-    }
-}
-
-fn read_labels(tensor: &TensorView<'_>, classes: usize) -> Result<Vec<u16>, ShardError> {
-    let expected = label_type(classes);
-    match (tensor.dtype(), tensor.shape()) {
-        (Dtype::U8, [_]) if expected == Dtype::U8 => {
-            Ok(tensor.data().iter().map(|label| u16::from(*label)).collect())
-        }
-        (Dtype::U16, [_]) if expected == Dtype::U16 => {
-            let words = tensor.data().chunks_exact(2);
-            Ok(words.map(|word| u16::from_le_bytes([word[0], word[1]])).collect())
-        }
-        _ => Err(unexpected("labels", tensor, format!("{expected:?} [examples]"))),
-    }
-}
-
-/// The type of the labels of so many classes.
-fn label_type(classes: usize) -> Dtype {
-    if has_byte_labels(classes) { Dtype::U8 } else { Dtype::U16 }
-}
-
-fn unexpected(name: &'static str, tensor: &TensorView<'_>, expected: String) -> ShardError {
-    ShardError::Tensor { name, dtype: tensor.dtype(), shape: tensor.shape().to_vec(), expected }
 }
 
 #[cfg(test)]
@@ -266,7 +112,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::{BreastCancer, Mnist};
+    use crate::data::{BreastCancer, Features, Mnist};
 
     fn settings() -> BTreeMap<String, String> {
         [("fleet.non-iid".to_owned(), "0.5".to_owned())].into()

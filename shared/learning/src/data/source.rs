@@ -5,7 +5,7 @@ use std::path::Path;
 
 use input::unfit::Unfit;
 
-use super::{DataError, Dataset, FileName, Folder, Split};
+use super::{DataError, Dataset, FileName, Folder, OnDevices, Split};
 
 /// A data set: what is known of it before it is read, and how its files are read.
 pub trait Source: Debug + Send + Sync {
@@ -46,6 +46,11 @@ pub trait Source: Debug + Send + Sync {
     /// As [`Source::load`].
     fn load_test(&self, folder: &Folder, seed: u64) -> Result<Dataset, DataError> {
         Ok(self.load(folder, seed)?.test)
+    }
+
+    /// What is known of the training examples, if they lie on the devices, each of which brings its own.
+    fn on_devices(&self) -> Option<&OnDevices> {
+        None
     }
 
     /// Where it comes from, if it is published.

@@ -17,8 +17,9 @@ const LISTED_SENDERS: usize = 20;
 
 /// Whether an update of that round did not count.
 pub(super) fn has_trouble(record: &RoundRecord) -> bool {
-    let RoundRecord { absent, muted, removed, .. } = record;
-    record.refusals() > 0 || !(absent.is_empty() && muted.is_empty() && removed.is_empty())
+    let RoundRecord { absent, muted, removed, unfit, .. } = record;
+    let is_calm = absent.is_empty() && muted.is_empty() && removed.is_empty() && unfit.is_empty();
+    record.refusals() > 0 || !is_calm
 }
 
 /// How many updates of `arm` were accepted, refused, missing and removed, and whose were refused or removed.
@@ -38,6 +39,7 @@ pub(super) fn section(arm: &Arm, compared: bool) -> Result<Markup, RecordError> 
         @if compared { h3 { (arm.label) } }
         p.note { "Updates in each round." }
         (plot)
+        @for (device, why) in &arm.summary.unfit { p { "The data of " (device) " do not fit: " (why) "." } }
         (senders("Refused updates", refused(arm)))
         (senders("Removed updates", removed(arm)))
         (senders("Rounds", muted(arm)))
@@ -89,7 +91,7 @@ fn senders(title: &str, updates: impl Iterator<Item = (Option<DeviceId>, String)
 mod tests {
     use super::*;
     use crate::report::html::render;
-    use crate::{MutedDevice, examples};
+    use crate::{MutedDevice, UnfitDevice, examples};
 
     #[test]
     fn participation_is_shown_only_of_arms_that_lost_updates() {
@@ -112,6 +114,18 @@ mod tests {
         let page =
             render("t", &[examples::arm("a", vec![RoundRecord { muted, ..examples::calm(1) }])]).unwrap();
         assert!(page.contains("<td>device-003</td><td class=\"text\">flood, dropped unread</td><td>1</td>"));
+    }
+
+    #[test]
+    fn whose_data_do_not_fit_is_shown_with_what_it_says_of_that() {
+        let unfit = vec![UnfitDevice { device: DeviceId(3), why: "its class \"<b>\" is none".into() }];
+        let mut arm = examples::arm("a", vec![RoundRecord { unfit, ..examples::calm(1) }]);
+        arm.summary.unfit = [("device-003".to_owned(), "its class \"<b>\" is none".into())].into();
+        let page = render("t", &[arm]).unwrap();
+        assert!(
+            page.contains("The data of device-003 do not fit: its class &quot;&lt;b&gt;&quot; is none."),
+            "{page}"
+        );
     }
 
     #[test]

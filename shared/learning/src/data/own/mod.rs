@@ -12,6 +12,7 @@
 //! - [`form`]: which form a file is of.
 //! - [`split`]: training and test part, missing values and standardisation.
 //! - [`own_file`]: the settings, and the data set.
+//! - [`imported`]: examples of a device's own, and [`on_devices`]: data that lie there.
 //! - [`description`]: what a file would become.
 
 mod arrays;
@@ -20,7 +21,9 @@ mod description;
 mod form;
 mod found;
 mod idx;
+mod imported;
 mod labels;
+mod on_devices;
 mod own_file;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -35,11 +38,16 @@ mod text;
 
 pub use columns::{Column, Missing};
 pub use description::Description;
+pub use imported::Imported;
+pub use on_devices::{Misfit, OnDevices};
 pub use own_file::OwnFile;
 pub use reading::Reading;
 pub use split::TestPart;
 
 use std::error::Error;
+
+/// The folder of such files among the data sets.
+const FOLDER: &str = "own";
 
 /// What is wrong with a file.
 type Wrong = Box<dyn Error + Send + Sync>;

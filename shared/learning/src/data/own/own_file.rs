@@ -7,6 +7,7 @@ use input::unfit::{Unfit, require};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::FOLDER;
 use super::Wrong;
 use super::columns::Column;
 use super::form::Form;
@@ -14,9 +15,6 @@ use super::found::Found;
 use super::reading::Reading;
 use super::split::{TestArrays, TestPart, TestRows, split};
 use crate::data::{DataError, Folder, Source, Spec, Split};
-
-/// The folder of such files among the data sets.
-const FOLDER: &str = "own";
 
 /// A file of your own: a table (.csv, .tsv, .parquet), arrays (.npy, .npz, .safetensors, IDX), or a folder of pictures.
 ///

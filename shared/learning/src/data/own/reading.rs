@@ -1,7 +1,8 @@
 //! What a scenario says of how a file is read.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use super::columns::{Column, Missing};
 
@@ -42,6 +43,26 @@ pub struct Reading {
     /// `[features]`; found in the file if nobody says it. Values keep their order; pictures in files are brought to that size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shape: Option<Vec<usize>>,
+}
+
+impl Reading {
+    /// What is said by `settings` and nothing else.
+    ///
+    /// # Errors
+    /// The setting that there is not, or that is wrong.
+    pub fn of(settings: Table) -> Result<Self, String> {
+        let schema = schema_for!(Reading);
+        let properties = schema.get("properties").and_then(|properties| properties.as_object());
+        let known: Vec<&str> =
+            properties.into_iter().flat_map(|properties| properties.keys()).map(String::as_str).collect();
+        if let Some(unknown) = settings.keys().find(|key| !known.contains(&key.as_str())) {
+            return Err(format!(
+                "`{unknown}` says nothing of how a file is read; these do: {}",
+                known.join(", ")
+            ));
+        }
+        Value::Table(settings).try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

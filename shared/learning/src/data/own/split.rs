@@ -67,8 +67,8 @@ impl Default for TestPart {
 /// Mean and deviation of each column.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scale {
-    means: Vec<f64>,
-    deviations: Vec<f64>,
+    pub(super) means: Vec<f64>,
+    pub(super) deviations: Vec<f64>,
 }
 
 impl Scale {
