@@ -133,8 +133,8 @@ mod tests {
     use input::chosen::Chosen;
 
     use super::*;
-    use crate::data::gzip::packed;
     use crate::data::load;
+    use formats::gzip::packed;
 
     fn letters(labels: [u8; 2]) -> Result<Split, String> {
         let datasets = tempfile::tempdir().unwrap();

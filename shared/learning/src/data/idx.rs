@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use flate2::bufread::GzDecoder;
 
-use super::gzip::is_gzip;
+use formats::gzip::is_gzip;
 
 /// The third byte of the magic number says that the values are unsigned bytes.
 const UNSIGNED_BYTES: u32 = 0x08 << 8;
@@ -111,7 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::data::gzip::packed;
+    use formats::gzip::packed;
 
     fn images(count: u8, values: &[u8]) -> Vec<u8> {
         [&[0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 2, 0, 0, 0, 1], values].concat()

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use super::Wrong;
-use super::columns::Missing;
-use super::form::Form;
-use super::found::Found;
+use formats::{Form, Found, Missing, Wrong};
+use input::npy::Numbers;
+
 use super::own_file::{OwnFile, own};
-use crate::data::{DataError, Features};
+use crate::data::DataError;
 
 /// How many classes or columns are shown one by one.
 const SHOWN: usize = 20;
@@ -138,10 +137,10 @@ fn ranges(found: &Found) -> Vec<Range> {
         counts[place % columns] += 1;
     };
     match &found.features {
-        Features::Bytes(values) => {
+        Numbers::Bytes(values) => {
             values.iter().enumerate().for_each(|(at, value)| take(at, f32::from(*value)));
         }
-        Features::Floats(values) => values.iter().enumerate().for_each(|(at, value)| take(at, *value)),
+        Numbers::Floats(values) => values.iter().enumerate().for_each(|(at, value)| take(at, *value)),
     }
     for (range, count) in ranges.iter_mut().zip(counts) {
         range.mean /= count.max(1) as f64;

@@ -3,15 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use formats::{Column, Form, Found, Reading, Wrong};
 use input::unfit::{Unfit, require};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Wrong;
-use super::columns::Column;
-use super::form::Form;
-use super::found::Found;
-use super::reading::Reading;
 use super::split::{TestArrays, TestPart, TestRows, split};
 use crate::data::{DataError, Folder, Source, Spec, Split};
 

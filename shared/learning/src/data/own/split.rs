@@ -2,13 +2,12 @@
 
 use std::iter::zip;
 
+use formats::{Column, Found, Wrong};
+use input::npy::Numbers;
 use rand::seq::SliceRandom as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Wrong;
-use super::columns::Column;
-use super::found::Found;
 use crate::data::{Dataset, Features, Split};
 use crate::random::{Purpose, stream};
 
@@ -175,16 +174,17 @@ pub(super) fn split(
         let (part, rest) = if train.is_empty() { ("training", "testing") } else { ("testing", "training") };
         return Err(format!("no example is left for {part}: all are for {rest}; look at `test`").into());
     }
-    if let Features::Floats(values) = &mut features {
+    if let Numbers::Floats(values) = &mut features {
         let width: usize = shape.iter().product();
         let columns = shape.last().copied().unwrap_or(1);
         let scale = Scale::of(values, width, columns, &train, &names)?;
         scale.apply(values, standardise);
-        if let Some(Found { features: Features::Floats(values), .. }) = &mut other {
+        if let Some(Found { features: Numbers::Floats(values), .. }) = &mut other {
             scale.apply(values, standardise);
         }
     }
     let width: usize = shape.iter().product();
+    let features = Features::from(features);
     let dataset = |features: Features, labels: Vec<u16>| {
         Dataset::new(shape.clone(), classes.len(), features, labels).map_err(Wrong::from)
     };
@@ -194,7 +194,7 @@ pub(super) fn split(
     let test = match other {
         Some(other) => {
             let labels = other.labels.among(classes)?;
-            dataset(other.features, labels)?
+            dataset(other.features.into(), labels)?
         }
         None => of(&test)?,
     };

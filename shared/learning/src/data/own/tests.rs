@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
+use formats::gzip::packed;
+use formats::{Column, Reading};
 use input::chosen::Chosen;
 use input::npy::{self, Array};
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::gzip::packed;
 use crate::data::{Features, Source, Split, load};
 
 /// What a table says after a scenario has been read from it and its file has been looked at.
@@ -295,70 +296,6 @@ fn what_a_file_would_become_is_described_with_what_is_odd() {
     ] {
         assert!(text.contains(part), "{text}");
     }
-}
-
-#[cfg(feature = "pictures")]
-#[test]
-fn folders_of_pictures_are_classes() {
-    let datasets = folder("none", b"");
-    let flowers = datasets.path().join("own/flowers");
-    let save = |class: &str, name: &str, size: (u32, u32), colour: [u8; 3]| {
-        fs::create_dir_all(flowers.join(class)).unwrap();
-        let picture = image::RgbImage::from_pixel(size.0, size.1, image::Rgb(colour));
-        picture.save(flowers.join(class).join(name)).unwrap();
-    };
-    save("rose", "2.png", (3, 2), [255, 0, 0]);
-    save("aster", "1.png", (3, 2), [0, 0, 255]);
-    save("aster", "2.PNG", (3, 2), [0, 0, 255]);
-    let split = loaded(datasets.path(), "file = \"flowers\"\ntest = 0.3").unwrap();
-    assert_eq!((split.train.shape(), split.train.classes()), (&[2, 3, 3][..], 2));
-    assert_eq!(split.train.len() + split.test.len(), 3);
-    save("rose", "3.jpg", (8, 8), [0, 255, 0]);
-    let error = loaded(datasets.path(), "file = \"flowers\"").unwrap_err();
-    assert!(error.contains("3.jpg is 8 x 8 pixels") && error.contains("shape = [height, width]"), "{error}");
-    let small = loaded(datasets.path(), "file = \"flowers\"\nshape = [4, 4]").unwrap();
-    assert_eq!(small.train.shape(), [4, 4]);
-    fs::write(flowers.join("rose/4.png"), b"no picture").unwrap();
-    let error = loaded(datasets.path(), "file = \"flowers\"\nshape = [4, 4]").unwrap_err();
-    assert!(error.contains("4.png: "), "{error}");
-}
-
-#[cfg(feature = "parquet")]
-#[test]
-fn tables_in_parquet_are_read() {
-    use std::sync::Arc;
-
-    use ::parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
-    use ::parquet::file::properties::WriterProperties;
-    use ::parquet::file::writer::SerializedFileWriter;
-    use ::parquet::schema::parser::parse_message_type;
-
-    let datasets = folder("none", b"");
-    let schema = "message t { optional double a; required binary y (UTF8); }";
-    let file = File::create(datasets.path().join("own/t.parquet")).unwrap();
-    let properties = Arc::new(WriterProperties::builder().build());
-    let mut writer =
-        SerializedFileWriter::new(file, Arc::new(parse_message_type(schema).unwrap()), properties).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    let mut column = group.next_column().unwrap().unwrap();
-    column.typed::<DoubleType>().write_batch(&[1.0, 2.0, 3.0], Some(&[1, 1, 0, 1]), None).unwrap();
-    column.close().unwrap();
-    let mut column = group.next_column().unwrap().unwrap();
-    let labels = ["v", "u", "u", "v"].map(ByteArray::from);
-    column.typed::<ByteArrayType>().write_batch(&labels, None, None).unwrap();
-    column.close().unwrap();
-    group.close().unwrap();
-    writer.close().unwrap();
-    let error = loaded(datasets.path(), "file = \"t.parquet\"\nlabel = \"y\"").unwrap_err();
-    assert!(error.contains("row 3, column 1 (a): the value is missing"), "{error}");
-    let split = loaded(
-        datasets.path(),
-        "file = \"t.parquet\"\nlabel = \"y\"\nmissing = \"drop\"\nstandardise = false",
-    )
-    .unwrap();
-    let mut values = floats(&split);
-    values.sort_unstable_by(f32::total_cmp);
-    assert_eq!((values, split.train.classes()), (vec![1.0, 2.0, 3.0], 2));
 }
 
 proptest! {

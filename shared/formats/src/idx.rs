@@ -5,14 +5,14 @@ use std::path::Path;
 
 use input::npy::Numbers;
 
-use super::Wrong;
-use crate::data::gzip;
+use crate::Wrong;
+use crate::gzip;
 
 /// The shape and the values of the array in the file `path`, which may be gzipped.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read(path: &Path) -> Result<(Vec<usize>, Numbers), Wrong> {
+pub(crate) fn read(path: &Path) -> Result<(Vec<usize>, Numbers), Wrong> {
     read_from(gzip::open(path)?)
 }
 
@@ -73,7 +73,7 @@ fn values<const SIZE: usize, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::gzip::packed;
+    use crate::gzip::packed;
 
     fn read(bytes: &[u8]) -> Result<(Vec<usize>, Numbers), String> {
         read_from(bytes).map_err(|error| error.to_string())

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::iter::zip;
 
-use super::Wrong;
+use crate::Wrong;
 
 /// More are no classes.
 const MOST: usize = 65_535;
 
 /// The labels of examples, each a name that stands in a file, in the order in which they stand there.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Labels {
+pub struct Labels {
     names: Vec<String>,
     numbers: HashMap<String, u16>,
     of: Vec<u16>,
@@ -21,7 +21,7 @@ impl Labels {
     ///
     /// # Errors
     /// If there are more different ones than a data set has classes.
-    pub(super) fn push(&mut self, name: &str) -> Result<(), Wrong> {
+    pub fn push(&mut self, name: &str) -> Result<(), Wrong> {
         let number = match self.numbers.get(name) {
             Some(number) => *number,
             None if self.names.len() == MOST => {
@@ -46,20 +46,25 @@ impl Labels {
     ///
     /// # Errors
     /// As [`Labels::push`].
-    pub(super) fn push_number(&mut self, value: f64) -> Result<(), Wrong> {
+    pub fn push_number(&mut self, value: f64) -> Result<(), Wrong> {
         self.push(&value.to_string())
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.of.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.of.is_empty()
     }
 
     /// The classes: the different labels, as numbers where all of them are whole numbers, else by the alphabet.
     ///
     /// # Errors
     /// If they are measurements.
-    pub(super) fn classes(&self) -> Result<Vec<String>, Wrong> {
+    pub fn classes(&self) -> Result<Vec<String>, Wrong> {
         let numbers: Option<Vec<f64>> = self.names.iter().map(|name| name.trim().parse().ok()).collect();
         let mut classes = self.names.clone();
         let Some(numbers) = numbers else {
@@ -82,7 +87,7 @@ impl Labels {
     ///
     /// # Errors
     /// If one is not among them.
-    pub(super) fn among(&self, classes: &[String]) -> Result<Vec<u16>, Wrong> {
+    pub fn among(&self, classes: &[String]) -> Result<Vec<u16>, Wrong> {
         let places: HashMap<&str, u16> = zip(classes.iter().map(String::as_str), 0..).collect();
         let place = |name: &String| {
             places.get(name.as_str()).copied().ok_or_else(|| {

@@ -2,23 +2,29 @@
 
 use std::path::Path;
 
-use super::Wrong;
-use super::columns::{Column, Missing};
-use super::found::Found;
-use super::reading::Reading;
-use super::rows::Roles;
-use super::{arrays, idx, text};
+use crate::Wrong;
+use crate::columns::{Column, Missing};
+use crate::found::Found;
+use crate::reading::Reading;
+use crate::rows::Roles;
+use crate::{arrays, idx, text};
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// A table of separated values, by what they are separated.
     Text(u8),
+    /// A table in Parquet.
     Parquet,
+    /// An array of numpy; that of the labels is another one.
     Npy,
+    /// An archive of such arrays.
     Npz,
+    /// A file of tensors.
     SafeTensors,
+    /// An array in IDX; that of the labels is another one.
     Idx,
+    /// A folder of pictures.
     Pictures,
 }
 
@@ -27,7 +33,7 @@ impl Form {
     ///
     /// # Errors
     /// If it is of none that is read.
-    pub(super) fn of(path: &Path) -> Result<Self, Wrong> {
+    pub fn of(path: &Path) -> Result<Self, Wrong> {
         if path.is_dir() {
             return Ok(Form::Pictures);
         }
@@ -51,7 +57,7 @@ impl Form {
     }
 
     /// Whether it has rows and columns with names.
-    pub(super) fn is_table(self) -> bool {
+    pub fn is_table(self) -> bool {
         matches!(self, Form::Text(_) | Form::Parquet)
     }
 
@@ -79,11 +85,11 @@ impl Form {
         }
     }
 
-    /// The examples in the file `path`, as `reading` says.
+    /// The examples in the file `path`, as `reading` says; `testing` is the column and its value that tell which are for testing.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn read(
+    pub fn read(
         self,
         path: &Path,
         reading: &Reading,
@@ -113,9 +119,9 @@ impl Form {
                 text::read(path, &text::Style { delimiter, header: reading.header }, roles)?
             }
             #[cfg(feature = "parquet")]
-            Form::Parquet => super::parquet::read(path, roles)?,
+            Form::Parquet => crate::parquet::read(path, roles)?,
             #[cfg(feature = "pictures")]
-            Form::Pictures => return super::pictures::read(path, reading.shape.as_deref()),
+            Form::Pictures => return crate::pictures::read(path, reading.shape.as_deref()),
             #[cfg(not(all(feature = "parquet", feature = "pictures")))]
             Form::Parquet | Form::Pictures => {
                 return Err("this program is built without reading Parquet and pictures, as one for boards is; bring a \

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageReader};
+use input::npy::Numbers;
 
-use super::Wrong;
-use super::found::Found;
-use super::labels::Labels;
-use crate::data::Features;
+use crate::Wrong;
+use crate::found::Found;
+use crate::labels::Labels;
 
 /// The pictures below `folder`, whose folders are the classes, in the order of their names. Where a `shape` is said, they are
 /// brought to that size; they are grey where all of them are, or the shape has no third side.
 ///
 /// # Errors
 /// Which file or folder is wrong, and how.
-pub(super) fn read(folder: &Path, shape: Option<&[usize]>) -> Result<Found, Wrong> {
+pub(crate) fn read(folder: &Path, shape: Option<&[usize]>) -> Result<Found, Wrong> {
     let size = match shape {
         None => None,
         Some(&[height, width] | &[height, width, 1 | 3]) => {
@@ -76,7 +76,7 @@ pub(super) fn read(folder: &Path, shape: Option<&[usize]>) -> Result<Found, Wron
         }
     }
     let shape = [pictures.len(), height as usize, width as usize, channels];
-    Found::new(&shape, Features::Bytes(values), labels)
+    Found::new(&shape, Numbers::Bytes(values), labels)
 }
 
 fn open(path: &Path, size: Option<(u32, u32)>) -> Result<DynamicImage, Wrong> {
@@ -101,4 +101,39 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Wrong> {
 fn is_picture(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(folder: &Path, shape: Option<&[usize]>) -> Result<Found, String> {
+        read(folder, shape).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn folders_of_pictures_are_classes() {
+        let folder = tempfile::tempdir().unwrap();
+        let flowers = folder.path().join("flowers");
+        let save = |class: &str, name: &str, size: (u32, u32), colour: [u8; 3]| {
+            fs::create_dir_all(flowers.join(class)).unwrap();
+            let picture = image::RgbImage::from_pixel(size.0, size.1, image::Rgb(colour));
+            picture.save(flowers.join(class).join(name)).unwrap();
+        };
+        save("rose", "2.png", (3, 2), [255, 0, 0]);
+        save("aster", "1.png", (3, 2), [0, 0, 255]);
+        save("aster", "2.PNG", (3, 2), [0, 0, 255]);
+        let all = found(&flowers, None).unwrap();
+        assert_eq!((&all.shape[..], all.labels.classes().unwrap().len(), all.len()), (&[2, 3, 3][..], 2, 3));
+        save("rose", "3.jpg", (8, 8), [0, 255, 0]);
+        let error = found(&flowers, None).unwrap_err();
+        assert!(
+            error.contains("3.jpg is 8 x 8 pixels") && error.contains("shape = [height, width]"),
+            "{error}"
+        );
+        assert_eq!(found(&flowers, Some(&[4, 4])).unwrap().shape, [4, 4]);
+        fs::write(flowers.join("rose/4.png"), b"no picture").unwrap();
+        let error = found(&flowers, Some(&[4, 4])).unwrap_err();
+        assert!(error.contains("4.png: "), "{error}");
+    }
 }

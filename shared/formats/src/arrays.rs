@@ -8,13 +8,12 @@ use input::npy::{self, Numbers};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use zip::ZipArchive;
 
-use super::Wrong;
-use super::found::Found;
-use super::labels::Labels;
-use crate::data::Features;
+use crate::Wrong;
+use crate::found::Found;
+use crate::labels::Labels;
 
 /// An array of some shape.
-pub(super) type Array = (Vec<usize>, Numbers);
+pub(crate) type Array = (Vec<usize>, Numbers);
 
 /// Deflate makes a byte of at most so many.
 const MOST_FOR_A_BYTE: u64 = 1_040;
@@ -23,7 +22,7 @@ const MOST_FOR_A_BYTE: u64 = 1_040;
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn npy(path: &Path) -> Result<Array, Wrong> {
+pub(crate) fn npy(path: &Path) -> Result<Array, Wrong> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     npy::numbers(BufReader::new(file), size).map_err(wrong)
@@ -33,7 +32,7 @@ pub(super) fn npy(path: &Path) -> Result<Array, Wrong> {
 ///
 /// # Errors
 /// What is wrong with it, or which arrays there are instead.
-pub(super) fn npz(path: &Path, names: [&str; 2]) -> Result<[Array; 2], Wrong> {
+pub(crate) fn npz(path: &Path, names: [&str; 2]) -> Result<[Array; 2], Wrong> {
     let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
     let of_entry = |name: Result<std::borrow::Cow<'_, str>, _>| Ok(name?.trim_end_matches(".npy").to_owned());
     let known = archive.file_names().map(of_entry).collect::<Result<Vec<String>, zip::result::ZipError>>()?;
@@ -57,7 +56,7 @@ pub(super) fn npz(path: &Path, names: [&str; 2]) -> Result<[Array; 2], Wrong> {
 ///
 /// # Errors
 /// What is wrong with it, or which tensors there are instead.
-pub(super) fn tensors(path: &Path, names: [&str; 2]) -> Result<[Array; 2], Wrong> {
+pub(crate) fn tensors(path: &Path, names: [&str; 2]) -> Result<[Array; 2], Wrong> {
     let bytes = fs::read(path)?;
     let file = SafeTensors::deserialize(&bytes)?;
     let read = |name: &str| -> Result<Array, Wrong> {
@@ -73,7 +72,7 @@ pub(super) fn tensors(path: &Path, names: [&str; 2]) -> Result<[Array; 2], Wrong
 ///
 /// # Errors
 /// If they are of different lengths, or labels are no numbers of classes.
-pub(super) fn examples((shape, features): Array, (sides, numbers): Array) -> Result<Found, Wrong> {
+pub(crate) fn examples((shape, features): Array, (sides, numbers): Array) -> Result<Found, Wrong> {
     if !matches!(sides[..], [_] | [_, 1]) {
         let text = format!(
             "the labels have the shape {sides:?}, where there must be one number for each example; of \
@@ -90,23 +89,17 @@ pub(super) fn examples((shape, features): Array, (sides, numbers): Array) -> Res
             floats.into_iter().try_for_each(|label| labels.push_number(f64::from(label)))?;
         }
     }
-    let features = match features {
-        Numbers::Bytes(bytes) => Features::Bytes(bytes),
-        Numbers::Floats(floats) => {
-            let width: usize = shape.iter().skip(1).product();
-            if let Some(place) = floats.iter().position(|value| value.is_nan()) {
-                return Err(
-                    format!("example {} has a value that is no number", place / width.max(1) + 1).into()
-                );
-            }
-            Features::Floats(floats)
+    if let Numbers::Floats(floats) = &features {
+        let width: usize = shape.iter().skip(1).product();
+        if let Some(place) = floats.iter().position(|value| value.is_nan()) {
+            return Err(format!("example {} has a value that is no number", place / width.max(1) + 1).into());
         }
-    };
+    }
     Found::new(&shape, features, labels)
 }
 
 /// Pictures `[channels, height, width]` with their channels last.
-pub(super) fn with_channels_last((shape, values): Array) -> Result<Array, Wrong> {
+pub(crate) fn with_channels_last((shape, values): Array) -> Result<Array, Wrong> {
     let [examples, channels, height, width] = shape[..] else {
         let text = format!(
             "`channels-first` is for pictures [examples, channels, height, width], not for the shape {shape:?}"

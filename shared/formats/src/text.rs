@@ -5,26 +5,26 @@ use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Terminator};
 
-use super::Wrong;
-use super::columns::{Cell, Column};
-use super::found::Found;
-use super::rows::{Roles, Rows};
-use crate::data::gzip;
+use crate::Wrong;
+use crate::columns::{Cell, Column};
+use crate::found::Found;
+use crate::gzip;
+use crate::rows::{Roles, Rows};
 
 /// How the text of a table is written.
 #[derive(Clone, Debug)]
-pub(super) struct Style {
+pub(crate) struct Style {
     /// What separates values.
-    pub(super) delimiter: u8,
+    pub(crate) delimiter: u8,
     /// Whether the first line has the names of the columns; if nobody says it, it has where one of its values is no number.
-    pub(super) header: Option<bool>,
+    pub(crate) header: Option<bool>,
 }
 
 /// The rows of the table `path`, which may be gzipped.
 ///
 /// # Errors
 /// What is wrong with it, with line and column.
-pub(super) fn read(path: &Path, style: &Style, roles: Roles<'_>) -> Result<Found, Wrong> {
+pub(crate) fn read(path: &Path, style: &Style, roles: Roles<'_>) -> Result<Found, Wrong> {
     let mut text = gzip::open(path)?;
     let start = text.fill_buf()?;
     if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {

@@ -2,29 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use super::Wrong;
-use super::columns::{Cell, Column, Missing};
-use super::found::Found;
-use super::labels::Labels;
-use crate::data::Features;
+use crate::Wrong;
+use crate::columns::{Cell, Column, Missing};
+use crate::found::Found;
+use crate::labels::Labels;
+use input::npy::Numbers;
 
 /// What of a table is what.
 #[derive(Clone, Debug)]
-pub(super) struct Roles<'a> {
+pub(crate) struct Roles<'a> {
     /// The column of the labels.
-    pub(super) label: Option<&'a Column>,
+    pub(crate) label: Option<&'a Column>,
     /// Columns that are left out.
-    pub(super) ignore: &'a [Column],
+    pub(crate) ignore: &'a [Column],
     /// The column and its value that tell which rows are for testing.
-    pub(super) testing: Option<(&'a Column, &'a str)>,
+    pub(crate) testing: Option<(&'a Column, &'a str)>,
     /// What becomes of missing values.
-    pub(super) missing: Missing,
+    pub(crate) missing: Missing,
     /// What stands before the fraction of a number.
-    pub(super) decimal: char,
+    pub(crate) decimal: char,
 }
 
 /// Rows as they come.
-pub(super) struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     roles: Roles<'a>,
     /// What rows are counted in: lines, or rows.
     unit: &'static str,
@@ -44,7 +44,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// If a column that is named is not there, two have one name, or none is left for features.
-    pub(super) fn new(columns: Vec<String>, roles: Roles<'a>, unit: &'static str) -> Result<Self, Wrong> {
+    pub(crate) fn new(columns: Vec<String>, roles: Roles<'a>, unit: &'static str) -> Result<Self, Wrong> {
         let Some(label) = roles.label else {
             let shown: Vec<&str> = columns.iter().take(20).map(String::as_str).collect();
             let text =
@@ -76,7 +76,7 @@ impl<'a> Rows<'a> {
     }
 
     /// How many columns a row has.
-    pub(super) fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns.len()
     }
 
@@ -84,7 +84,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub(super) fn push(&mut self, place: u64, cells: &[Cell<'_>]) -> Result<(), Wrong> {
+    pub(crate) fn push(&mut self, place: u64, cells: &[Cell<'_>]) -> Result<(), Wrong> {
         let at = |column: usize| {
             format!("{} {place}, column {} ({})", self.unit, column + 1, self.columns[column])
         };
@@ -161,7 +161,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// If there is none.
-    pub(super) fn found(self) -> Result<Found, Wrong> {
+    pub(crate) fn found(self) -> Result<Found, Wrong> {
         let (examples, width) = (self.labels.len(), self.features.len());
         if examples == 0 {
             let dropped = self.dropped;
@@ -171,7 +171,7 @@ impl<'a> Rows<'a> {
         }
         let names = self.features.iter().map(|column| self.columns[*column].clone()).collect();
         let for_testing = self.testing.map(|_| self.for_testing);
-        let found = Found::new(&[examples, width], Features::Floats(self.values), self.labels)?;
+        let found = Found::new(&[examples, width], Numbers::Floats(self.values), self.labels)?;
         Ok(Found { names, for_testing, dropped: self.dropped, ..found })
     }
 }
