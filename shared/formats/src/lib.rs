@@ -33,6 +33,7 @@ mod text;
 pub use columns::{Column, Missing};
 pub use form::Form;
 pub use found::Found;
+pub use idx::{IdxError, read_idx};
 pub use labels::Labels;
 pub use reading::Reading;
 

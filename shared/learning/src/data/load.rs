@@ -129,8 +129,10 @@ fn unfit(path: PathBuf, cause: Box<dyn Error + Send + Sync>) -> DataError {
 
 #[cfg(test)]
 mod tests {
+    use formats::IdxError;
+
     use super::*;
-    use crate::data::{IdxError, TableError};
+    use crate::data::TableError;
 
     #[test]
     fn a_file_for_which_there_is_no_memory_is_not_called_damaged() {
