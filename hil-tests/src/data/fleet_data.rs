@@ -48,6 +48,9 @@ pub enum FleetDataError {
     /// The examples of the attack cannot be used.
     #[error(transparent)]
     AttackExamples(#[from] FileError),
+    /// Examples that the partition cannot deal out to so many devices.
+    #[error("{0}: {1}")]
+    Partition(&'static str, String),
     /// Fewer training examples than devices.
     #[error(
         "fleet.devices: {devices} is more than the {examples} training examples of {dataset} that there are, so that \
@@ -139,14 +142,15 @@ impl FleetData {
     /// Makes sure that each device of `scenario` has an example: data may be loaded once for several scenarios.
     ///
     /// # Errors
-    /// [`FleetDataError::FewerThanDevices`].
+    /// [`FleetDataError::FewerThanDevices`], [`FleetDataError::Partition`].
     pub fn check(&self, scenario: &Scenario) -> Result<(), FleetDataError> {
         let (devices, examples) = (scenario.fleet.devices, self.train.len());
         if devices as usize > examples {
             let dataset = scenario.dataset.spelled();
             return Err(FleetDataError::FewerThanDevices { devices, examples, dataset });
         }
-        Ok(())
+        let fits = scenario.fleet.partition.fits(&self.train, devices as usize);
+        fits.map_err(|(key, message)| FleetDataError::Partition(key, message))
     }
 
     /// What the attack is judged by, if it has examples of its own.
@@ -159,8 +163,7 @@ impl FleetData {
     pub fn shards(&self, scenario: &Scenario) -> Vec<Shard> {
         let mut random = stream(scenario.seed, Purpose::Partition, None, 0);
         let devices = scenario.fleet.devices as usize;
-        let (labels, classes) = (self.train.labels(), self.train.classes());
-        let mut parts = scenario.fleet.partition.deal(labels, classes, devices, &mut random);
+        let mut parts = scenario.fleet.partition.deal(&self.train, devices, &mut random);
         let train = match &scenario.attack.kind {
             Some(attack) if attack.plants() => self.planted(scenario, &**attack, &mut parts),
             _ => self.train.clone(),

@@ -16,6 +16,17 @@ pub enum Column {
 }
 
 impl Column {
+    /// Its name, where there are no numbers; `what` is what `key` names.
+    ///
+    /// # Errors
+    /// If it is a number.
+    pub(crate) fn name(&self, key: &str, what: &str) -> Result<&str, Wrong> {
+        match self {
+            Column::Name(name) => Ok(name),
+            Column::Number(_) => Err(format!("`{key}` must be the name of {what}, in quotes").into()),
+        }
+    }
+
     /// Its place among columns of these `names`, from 0.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::Wrong;
+use crate::arrays::Arrays;
 use crate::columns::{Column, Missing};
 use crate::found::Found;
 use crate::reading::Reading;
@@ -105,8 +106,15 @@ impl Form {
             None => Ok(None),
         };
         let decimal = char::from(sign("decimal", reading.decimal)?.unwrap_or(b'.'));
-        let Reading { missing, ignore, label, .. } = reading;
-        let roles = Roles { label: label.as_ref(), ignore, testing, missing: *missing, decimal };
+        let Reading { missing, ignore, label, group, .. } = reading;
+        let roles = Roles {
+            label: label.as_ref(),
+            group: group.as_ref(),
+            ignore,
+            testing,
+            missing: *missing,
+            decimal,
+        };
         let found = match self {
             Form::Text(usual) => {
                 let delimiter = sign("delimiter", reading.delimiter)?.unwrap_or(usual);
@@ -121,7 +129,19 @@ impl Form {
             #[cfg(feature = "parquet")]
             Form::Parquet => crate::parquet::read(path, roles)?,
             #[cfg(feature = "pictures")]
-            Form::Pictures => return crate::pictures::read(path, reading.shape.as_deref()),
+            Form::Pictures => {
+                let is_grouped = match &reading.group {
+                    None => false,
+                    Some(group) if group.name("group", "a folder")? == "folder" => true,
+                    Some(other) => {
+                        return Err(format!(
+                            "`group` of pictures can be \"folder\" and nothing else, not {other}"
+                        )
+                        .into());
+                    }
+                };
+                return crate::pictures::read(path, reading.shape.as_deref(), is_grouped);
+            }
             #[cfg(not(all(feature = "parquet", feature = "pictures")))]
             Form::Parquet | Form::Pictures => {
                 return Err("this program is built without reading Parquet and pictures, as one for boards is; bring a \
@@ -132,29 +152,35 @@ impl Form {
                 let Some(labels) = &reading.labels else {
                     return Err("its labels are in a file of their own; say which with `labels`".into());
                 };
-                let labels = path.parent().unwrap_or(Path::new("")).join(labels);
+                let groups = group.as_ref().map(|group| group.name("group", "a file")).transpose()?;
                 let read = if self == Form::Npy { arrays::npy } else { idx::read };
-                let of_labels = read(&labels).map_err(|error| format!("{}: {error}", labels.display()))?;
-                of_arrays([read(path)?, of_labels], reading)?
+                let beside = |name: &str| -> Result<arrays::Array, Wrong> {
+                    let path = path.parent().unwrap_or(Path::new("")).join(name);
+                    Ok(read(&path).map_err(|error| format!("{}: {error}", path.display()))?)
+                };
+                let (features, labels) = (read(path)?, beside(labels)?);
+                of_arrays(Arrays { features, labels, groups: groups.map(beside).transpose()? }, reading)?
             }
             Form::Npz | Form::SafeTensors => {
                 let features = reading.features.as_deref().unwrap_or("x");
-                let label = match label {
-                    None => "y",
-                    Some(Column::Name(name)) => name,
-                    Some(Column::Number(_)) => {
-                        return Err("`label` must be the name of an array, in quotes".into());
-                    }
-                };
+                let labels = label.as_ref().map_or(Ok("y"), |label| label.name("label", "an array"))?;
+                let groups = group.as_ref().map(|group| group.name("group", "an array")).transpose()?;
                 let read = if self == Form::Npz { arrays::npz } else { arrays::tensors };
-                of_arrays(read(path, [features, label])?, reading)?
+                of_arrays(read(path, Arrays { features, labels, groups })?, reading)?
             }
         };
         found.shaped(reading.shape.as_deref())
     }
 }
 
-fn of_arrays([features, labels]: [arrays::Array; 2], reading: &Reading) -> Result<Found, Wrong> {
-    let features = if reading.channels_first { arrays::with_channels_last(features)? } else { features };
-    arrays::examples(features, labels)
+fn of_arrays(mut arrays: Arrays<arrays::Array>, reading: &Reading) -> Result<Found, Wrong> {
+    // Without values, the product of some sides may be more than can be counted.
+    let shape = &arrays.features.0;
+    if shape.contains(&0) {
+        return Err(format!("the features have the shape {shape:?}: there is no value in them").into());
+    }
+    if reading.channels_first {
+        arrays.features = arrays::with_channels_last(arrays.features)?;
+    }
+    arrays::examples(arrays)
 }

@@ -13,6 +13,8 @@ pub struct Found {
     pub features: Numbers,
     /// Their labels.
     pub labels: Labels,
+    /// The names of their groups, if they are in any.
+    pub groups: Option<Labels>,
     /// What the features are called, in a table.
     pub names: Vec<String>,
     /// Which are for testing, if a column says so.
@@ -44,10 +46,22 @@ impl Found {
             shape: example.to_vec(),
             features,
             labels,
+            groups: None,
             names: Vec::new(),
             for_testing: None,
             dropped: 0,
         })
+    }
+
+    /// The same examples in `groups`, as many as there are examples, if there are groups.
+    ///
+    /// # Errors
+    /// If there are more or fewer.
+    pub(crate) fn with_groups(self, groups: Option<Labels>) -> Result<Self, Wrong> {
+        if let Some(groups) = groups.as_ref().filter(|groups| groups.len() != self.len()) {
+            return Err(format!("{} examples, but {} groups", self.len(), groups.len()).into());
+        }
+        Ok(Found { groups, ..self })
     }
 
     /// How many there are.

@@ -225,14 +225,14 @@ mod tests {
         assert!(zeros.0 <= 64, "{} bytes were taken", zeros.0);
     }
 
-    fn any(bytes: &[u8]) -> Result<(Vec<usize>, Numbers), String> {
+    fn of_any_type(bytes: &[u8]) -> Result<(Vec<usize>, Numbers), String> {
         read_any(bytes).map_err(|error| error.to_string())
     }
 
     #[test]
     fn every_type_of_number_is_read() {
         let file = |kind: u8, values: &[u8]| [&[0, 0, kind, 1, 0, 0, 0, 1][..], values].concat();
-        assert_eq!(any(&file(0x08, &[200])), Ok((vec![1], Numbers::Bytes(vec![200]))));
+        assert_eq!(of_any_type(&file(0x08, &[200])), Ok((vec![1], Numbers::Bytes(vec![200]))));
         for (kind, value) in [
             (0x09, &(-3_i8).to_be_bytes()[..]),
             (0x0b, &(-3_i16).to_be_bytes()),
@@ -240,10 +240,10 @@ mod tests {
             (0x0d, &(-3_f32).to_be_bytes()),
             (0x0e, &(-3_f64).to_be_bytes()),
         ] {
-            assert_eq!(any(&file(kind, value)), Ok((vec![1], Numbers::Floats(vec![-3.0]))), "{kind}");
+            assert_eq!(of_any_type(&file(kind, value)), Ok((vec![1], Numbers::Floats(vec![-3.0]))), "{kind}");
         }
         assert_eq!(
-            any(&file(0x0a, &[1])).unwrap_err(),
+            of_any_type(&file(0x0a, &[1])).unwrap_err(),
             "declares values of type 0x0a, which IDX does not have"
         );
     }
@@ -251,16 +251,16 @@ mod tests {
     #[test]
     fn files_that_are_too_short_too_long_or_lie_are_refused() {
         let pictures = [&[0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1][..], &[7, 9]].concat();
-        assert_eq!(any(&pictures), Ok((vec![1, 2, 1], Numbers::Bytes(vec![7, 9]))));
+        assert_eq!(of_any_type(&pictures), Ok((vec![1, 2, 1], Numbers::Bytes(vec![7, 9]))));
         for end in 0..pictures.len() {
-            assert!(any(&pictures[..end]).is_err(), "{end}");
+            assert!(of_any_type(&pictures[..end]).is_err(), "{end}");
         }
-        assert!(any(&[&pictures[..], &[1]].concat()).unwrap_err().starts_with("goes on after"));
+        assert!(of_any_type(&[&pictures[..], &[1]].concat()).unwrap_err().starts_with("goes on after"));
         let huge = [&[0, 0, 8, 3][..], &[0xff; 12]].concat();
-        assert!(any(&huge).unwrap_err().contains("more than can be"));
+        assert!(of_any_type(&huge).unwrap_err().contains("more than can be"));
         let endless = [&[0, 0, 8, 2, 0, 0xff, 0xff, 0xff, 0, 0, 0xff, 0xff][..], &[1; 100]].concat();
-        assert!(any(&endless).unwrap_err().starts_with("ends before"));
-        assert!(any(b"P6 28 28").unwrap_err().starts_with("starts with"));
+        assert!(of_any_type(&endless).unwrap_err().starts_with("ends before"));
+        assert!(of_any_type(b"P6 28 28").unwrap_err().starts_with("starts with"));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.gz");
         std::fs::write(&path, packed(&pictures)).unwrap();
@@ -268,6 +268,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn arrays_of_every_type_and_shape_come_back_as_they_were_written(
+            shape in prop::collection::vec(1_usize..5, 1..4), numbers in prop::collection::vec(any::<i8>(), 64), kind in 0..6_usize,
+        ) {
+            let numbers = &numbers[..shape.iter().product()];
+            let (kind, write): (u8, fn(i8) -> Vec<u8>) = [
+                (0x08, (|number| vec![number as u8]) as fn(i8) -> Vec<u8>),
+                (0x09, |number| number.to_be_bytes().into()),
+                (0x0b, |number| i16::from(number).to_be_bytes().into()),
+                (0x0c, |number| i32::from(number).to_be_bytes().into()),
+                (0x0d, |number| f32::from(number).to_be_bytes().into()),
+                (0x0e, |number| f64::from(number).to_be_bytes().into()),
+            ][kind];
+            let sides = shape.iter().flat_map(|side| (*side as u32).to_be_bytes());
+            let header: Vec<u8> = [0, 0, kind, shape.len() as u8].into_iter().chain(sides).collect();
+            let file = [header, numbers.iter().flat_map(|number| write(*number)).collect()].concat();
+            let expected = match kind {
+                0x08 => Numbers::Bytes(numbers.iter().map(|number| *number as u8).collect()),
+                _ => Numbers::Floats(numbers.iter().map(|number| f32::from(*number)).collect()),
+            };
+            prop_assert_eq!(of_any_type(&file), Ok((shape, expected)));
+        }
+
         #[test]
         fn mutated_files_are_read_or_refused(
             position in 0usize..64, byte: u8, cut in 0usize..64, compressed: bool,

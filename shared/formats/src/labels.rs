@@ -26,8 +26,7 @@ impl Labels {
             Some(number) => *number,
             None if self.names.len() == MOST => {
                 let more = format!(
-                    "the label {name:?} is one more than the {MOST} classes that there can be; is it \
-                                    the right column?"
+                    "{name:?} is one more than the {MOST} that there can be; is it the right column?"
                 );
                 return Err(more.into());
             }
@@ -60,17 +59,24 @@ impl Labels {
         self.of.is_empty()
     }
 
-    /// The classes: the different labels, as numbers where all of them are whole numbers, else by the alphabet.
+    /// The different labels, as numbers where all of them are numbers, else by the alphabet.
+    pub fn in_order(&self) -> Vec<String> {
+        let mut names = self.names.clone();
+        let Some(numbers) = self.numbers_of_names() else {
+            names.sort_unstable();
+            return names;
+        };
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b]).then(self.names[*a].cmp(&self.names[*b])));
+        order.into_iter().map(|place| self.names[place].clone()).collect()
+    }
+
+    /// The classes: the different labels [in order](Labels::in_order).
     ///
     /// # Errors
     /// If they are measurements.
     pub fn classes(&self) -> Result<Vec<String>, Wrong> {
-        let numbers: Option<Vec<f64>> = self.names.iter().map(|name| name.trim().parse().ok()).collect();
-        let mut classes = self.names.clone();
-        let Some(numbers) = numbers else {
-            classes.sort_unstable();
-            return Ok(classes);
-        };
+        let numbers = self.numbers_of_names().unwrap_or_default();
         if let Some((name, _)) = zip(&self.names, &numbers).find(|(_, number)| number.fract() != 0.0) {
             let text = format!(
                 "the label {name} is no class but a measurement, and models here tell classes apart: there \
@@ -78,9 +84,12 @@ impl Labels {
             );
             return Err(text.into());
         }
-        let mut order: Vec<usize> = (0..classes.len()).collect();
-        order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b]).then(self.names[*a].cmp(&self.names[*b])));
-        Ok(order.into_iter().map(|place| self.names[place].clone()).collect())
+        Ok(self.in_order())
+    }
+
+    /// The numbers that the names are, if all of them are.
+    fn numbers_of_names(&self) -> Option<Vec<f64>> {
+        self.names.iter().map(|name| name.trim().parse().ok()).collect()
     }
 
     /// Each label as its place among `classes`.

@@ -90,8 +90,14 @@ mod tests {
         group.close().unwrap();
         writer.close().unwrap();
         let label = Column::Name("y".to_owned());
-        let roles =
-            |missing| Roles { label: Some(&label), ignore: &[], testing: None, missing, decimal: '.' };
+        let roles = |missing| Roles {
+            label: Some(&label),
+            group: None,
+            ignore: &[],
+            testing: None,
+            missing,
+            decimal: '.',
+        };
         let error = read(&path, roles(Missing::Error)).unwrap_err().to_string();
         assert!(error.contains("row 3, column 1 (a): the value is missing"), "{error}");
         let found = read(&path, roles(Missing::Drop)).unwrap();

@@ -13,6 +13,8 @@ use input::npy::Numbers;
 pub(crate) struct Roles<'a> {
     /// The column of the labels.
     pub(crate) label: Option<&'a Column>,
+    /// The column of the groups.
+    pub(crate) group: Option<&'a Column>,
     /// Columns that are left out.
     pub(crate) ignore: &'a [Column],
     /// The column and its value that tell which rows are for testing.
@@ -30,11 +32,13 @@ pub(crate) struct Rows<'a> {
     unit: &'static str,
     columns: Vec<String>,
     label: usize,
+    group: Option<usize>,
     testing: Option<usize>,
     /// The columns that are features.
     features: Vec<usize>,
     values: Vec<f32>,
     labels: Labels,
+    groups: Labels,
     for_testing: Vec<bool>,
     dropped: usize,
 }
@@ -52,11 +56,16 @@ impl<'a> Rows<'a> {
             return Err(text.into());
         };
         let label = label.place(&columns)?;
+        let group = roles.group.map(|column| column.place(&columns)).transpose()?;
+        if group == Some(label) {
+            return Err(format!("the column {:?} has either labels or groups", columns[label]).into());
+        }
         let testing = roles.testing.map(|(column, _)| column.place(&columns)).transpose()?;
         let ignored = roles.ignore.iter().map(|column| column.place(&columns));
         let ignored = ignored.collect::<Result<BTreeSet<_>, _>>()?;
-        let of_features =
-            |place: &usize| *place != label && Some(*place) != testing && !ignored.contains(place);
+        let of_features = |place: &usize| {
+            ![Some(label), group, testing].contains(&Some(*place)) && !ignored.contains(place)
+        };
         let features: Vec<usize> = (0..columns.len()).filter(of_features).collect();
         if features.is_empty() {
             return Err("there is no column beside that of the labels and those that are left out".into());
@@ -66,10 +75,12 @@ impl<'a> Rows<'a> {
             unit,
             columns,
             label,
+            group,
             testing,
             features,
             values: Vec::new(),
             labels: Labels::default(),
+            groups: Labels::default(),
             for_testing: Vec::new(),
             dropped: 0,
         })
@@ -90,11 +101,15 @@ impl<'a> Rows<'a> {
         };
         let decimal = self.roles.decimal;
         let before = self.values.len();
-        let mut is_whole = cells[self.label] != Cell::Missing;
-        if !is_whole && self.roles.missing != Missing::Drop {
+        let named = [("label", Some(self.label)), ("group", self.group)];
+        let missing = named.iter().find_map(|(what, column)| {
+            column.filter(|column| cells[*column] == Cell::Missing).map(|column| (what, column))
+        });
+        let mut is_whole = missing.is_none();
+        if let Some((what, column)) = missing.filter(|_| self.roles.missing != Missing::Drop) {
             return Err(format!(
-                "{}: the label is missing; `missing = \"drop\"` leaves such rows out",
-                at(self.label)
+                "{}: the {what} is missing; `missing = \"drop\"` leaves such rows out",
+                at(column)
             )
             .into());
         }
@@ -141,12 +156,18 @@ impl<'a> Rows<'a> {
             self.dropped += 1;
             return Ok(());
         }
-        let labelled = match cells[self.label] {
-            Cell::Number(number) => self.labels.push_number(number),
-            Cell::Text(text) => self.labels.push(text),
-            Cell::Missing => Ok(()),
+        let push = |names: &mut Labels, column: usize| {
+            let pushed = match cells[column] {
+                Cell::Number(number) => names.push_number(number),
+                Cell::Text(text) => names.push(text),
+                Cell::Missing => Ok(()),
+            };
+            pushed.map_err(|error| format!("{}: {error}", at(column)))
         };
-        labelled.map_err(|error| format!("{}: {error}", at(self.label)))?;
+        push(&mut self.labels, self.label)?;
+        if let Some(column) = self.group {
+            push(&mut self.groups, column)?;
+        }
         if let (Some(column), Some((_, value))) = (self.testing, self.roles.testing) {
             self.for_testing.push(match cells[column] {
                 Cell::Text(text) => text == value,
@@ -172,6 +193,7 @@ impl<'a> Rows<'a> {
         let names = self.features.iter().map(|column| self.columns[*column].clone()).collect();
         let for_testing = self.testing.map(|_| self.for_testing);
         let found = Found::new(&[examples, width], Numbers::Floats(self.values), self.labels)?;
+        let found = found.with_groups(self.group.map(|_| self.groups))?;
         Ok(Found { names, for_testing, dropped: self.dropped, ..found })
     }
 }

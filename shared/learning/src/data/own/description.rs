@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use formats::{Form, Found, Missing, Wrong};
+use formats::{Form, Found, Labels, Missing, Wrong};
 use input::npy::Numbers;
 
 use super::own_file::{OwnFile, own};
@@ -21,6 +21,9 @@ pub struct Description {
     pub examples: usize,
     /// The classes in their order, and how many examples each has.
     pub classes: Vec<(String, usize)>,
+    /// The groups in their order, if there are any, and how many examples each has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<(String, usize)>,
     /// What is in the columns of a table, or in all features together.
     pub columns: Vec<Range>,
     /// What is odd.
@@ -59,14 +62,14 @@ impl Description {
     }
 
     fn of_found(found: &Found) -> Result<Self, Wrong> {
-        let names = found.labels.classes()?;
-        let mut classes: Vec<(String, usize)> = names.iter().map(|name| (name.clone(), 0)).collect();
-        found.labels.among(&names)?.into_iter().for_each(|label| classes[usize::from(label)].1 += 1);
+        let classes = counts(&found.labels, found.labels.classes()?)?;
+        let groups = found.groups.as_ref().map(|groups| counts(groups, groups.in_order())).transpose()?;
         let columns = ranges(found);
         let mut description = Description {
             shape: found.shape.clone(),
             examples: found.len(),
             classes,
+            groups: groups.unwrap_or_default(),
             columns,
             odd: Vec::new(),
         };
@@ -117,6 +120,14 @@ impl Description {
     }
 }
 
+/// How many of the `labels` there are of each name.
+fn counts(labels: &Labels, names: Vec<String>) -> Result<Vec<(String, usize)>, Wrong> {
+    let places = labels.among(&names)?;
+    let mut counts: Vec<(String, usize)> = names.into_iter().map(|name| (name, 0)).collect();
+    places.into_iter().for_each(|place| counts[usize::from(place)].1 += 1);
+    Ok(counts)
+}
+
 /// What is in the columns of a table, or in all features of anything else.
 fn ranges(found: &Found) -> Vec<Range> {
     let names = if found.names.is_empty() { vec!["all values".to_owned()] } else { found.names.clone() };
@@ -150,14 +161,19 @@ fn ranges(found: &Found) -> Vec<Range> {
 
 impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Description { shape, examples, classes, columns, odd } = self;
+        let Description { shape, examples, classes, groups, columns, odd } = self;
         writeln!(f, "{examples} examples of shape {shape:?} in {} classes", classes.len())?;
-        writeln!(f, "\nclasses")?;
-        for (name, count) in classes.iter().take(SHOWN) {
-            writeln!(f, "  {count:>8}  {name}")?;
-        }
-        if classes.len() > SHOWN {
-            writeln!(f, "            and {} more", classes.len() - SHOWN)?;
+        for (title, counts) in [("classes", classes), ("groups", groups)] {
+            if counts.is_empty() {
+                continue;
+            }
+            writeln!(f, "\n{title}")?;
+            for (name, count) in counts.iter().take(SHOWN) {
+                writeln!(f, "  {count:>8}  {name}")?;
+            }
+            if counts.len() > SHOWN {
+                writeln!(f, "            and {} more", counts.len() - SHOWN)?;
+            }
         }
         writeln!(f, "\nfeatures{:>14}{:>14}{:>14}  missing", "least", "greatest", "mean")?;
         for Range { name, least, greatest, mean, missing } in columns.iter().take(SHOWN) {

@@ -149,6 +149,8 @@ impl OwnFile {
                 reading.labels = labels.clone().or(reading.labels);
                 reading.features = features.clone().or(reading.features);
                 reading.label = label.clone().map(Column::Name).or(reading.label);
+                // Only training goes by groups.
+                reading.group = None;
                 (file.as_ref().map_or_else(|| path.to_owned(), beside), reading)
             }
         };

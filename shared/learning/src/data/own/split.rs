@@ -8,7 +8,7 @@ use rand::seq::SliceRandom as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Features, Split};
+use crate::data::{Dataset, Features, Groups, Split};
 use crate::random::{Purpose, stream};
 
 /// Which examples are for testing.
@@ -161,6 +161,8 @@ pub(super) fn split(
         _ => (all, Vec::new()),
     };
     let labels = found.labels.among(classes)?;
+    let groups = found.groups.map(|groups| (groups.in_order(), groups));
+    let groups = groups.map(|(names, groups)| Ok::<_, Wrong>((groups.among(&names)?, names))).transpose()?;
     let Found { shape, mut features, names, .. } = found;
     let mut other = elsewhere;
     if let Some(other) = &other
@@ -198,5 +200,10 @@ pub(super) fn split(
         }
         None => of(&test)?,
     };
-    Ok(Split { train: of(&train)?, test })
+    let mut train_part = of(&train)?;
+    if let Some((of, names)) = groups {
+        let of = train.iter().map(|row| of[*row as usize]).collect();
+        train_part = train_part.with_groups(Groups::new(names, of).ok_or("a group without a name")?)?;
+    }
+    Ok(Split { train: train_part, test })
 }

@@ -277,6 +277,66 @@ fn tensors_of_bytes_are_pixels_and_their_channels_can_come_first() {
 }
 
 #[test]
+fn a_column_or_an_array_says_in_which_group_an_example_is() {
+    let table_of_groups = "sensor,a,y\nnorth,1,0\nsouth,2,1\nnorth,3,0\n10,4,1\n";
+    let settings = "label = \"y\"\ngroup = \"sensor\"\nstandardise = false\ntest = 0.25";
+    let split = table(table_of_groups, settings).unwrap();
+    let groups = split.train.groups().unwrap();
+    assert_eq!(
+        (split.train.shape(), groups.names()),
+        (&[1][..], &["10", "north", "south"].map(ToOwned::to_owned)[..])
+    );
+    let of: Vec<(f32, u16)> = std::iter::zip(floats(&split), groups.of().iter().copied()).collect();
+    for (value, group) in &of {
+        assert_eq!(usize::from(*group), [1, 2, 1, 0][*value as usize - 1], "{of:?}");
+    }
+    assert!(split.test.groups().is_none());
+    let (_, rows) = table_of_groups.split_once('\n').unwrap();
+    let by_number = table(rows, &settings.replace("\"y\"", "3").replace("\"sensor\"", "1")).unwrap();
+    assert_eq!(by_number, split);
+    for (settings, expected) in [
+        ("label = \"y\"\ngroup = \"y\"", "the column \"y\" has either labels or groups"),
+        ("label = \"y\"\ngroup = \"plot\"", "there is no column \"plot\""),
+        (
+            "label = 3\ngroup = \"plot\"\nheader = false",
+            "there is no column \"plot\": the first line has no names",
+        ),
+    ] {
+        let error = table(table_of_groups, settings).unwrap_err();
+        assert!(error.contains(expected), "{error}, not {expected}");
+    }
+    let missing = table_of_groups.replace("south", "");
+    let error = table(&missing, settings).unwrap_err();
+    assert!(error.contains("line 3, column 1 (sensor): the group is missing"), "{error}");
+    let dropped = table(&missing, &format!("{settings}\nmissing = \"drop\"")).unwrap();
+    assert_eq!(dropped.train.groups().unwrap().names(), ["10", "north"]);
+
+    let datasets = folder("none", b"");
+    let own = datasets.path().join("own");
+    save(&own.join("x.npy"), &[3, 2], vec![0.0; 6]);
+    save(&own.join("y.npy"), &[3], vec![7.0, 8.0, 8.0]);
+    save(&own.join("g.npy"), &[3], vec![20.0, 3.0, 20.0]);
+    let by_file = |group: &str| {
+        let test = "test = { file = \"x.npy\", labels = \"y.npy\" }";
+        loaded(datasets.path(), &format!("file = \"x.npy\"\nlabels = \"y.npy\"\ngroup = {group}\n{test}"))
+    };
+    let split = by_file("\"g.npy\"").unwrap();
+    let groups = split.train.groups().unwrap();
+    assert_eq!((groups.names(), groups.of()), (&["3", "20"].map(ToOwned::to_owned)[..], &[1, 0, 1][..]));
+    assert!(by_file("1").unwrap_err().contains("`group` must be the name of a file, in quotes"));
+    save(&own.join("g.npy"), &[2], vec![20.0, 3.0]);
+    assert!(by_file("\"g.npy\"").unwrap_err().contains("3 examples, but 2 groups"));
+    let mut archive = zip::ZipWriter::new(File::create(own.join("a.npz")).unwrap());
+    for (name, file) in [("x", "x.npy"), ("y", "y.npy"), ("who", "y.npy")] {
+        archive.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(&fs::read(own.join(file)).unwrap()).unwrap();
+    }
+    archive.finish().unwrap();
+    let split = loaded(datasets.path(), "file = \"a.npz\"\ngroup = \"who\"\ntest = 0.3").unwrap();
+    assert_eq!(split.train.groups().unwrap().names(), ["7", "8"]);
+}
+
+#[test]
 fn what_a_file_would_become_is_described_with_what_is_odd() {
     let rows: Vec<String> =
         (0..40).map(|row| format!("{row},5,{}\n", if row == 7 { "rare" } else { "usual" })).collect();
