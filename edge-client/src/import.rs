@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use learning::data::{Imported, Reading};
+use formats::Reading;
+use learning::data::Imported;
 use scenario::table_of;
 use toml::Value;
 

@@ -1,7 +1,7 @@
 //! A partition: devices that know few labels.
 
 use input::unfit::{Unfit, at_least_one};
-use learning::data::{Partition, leave_none_empty};
+use learning::data::{Dataset, Partition, leave_none_empty};
 use learning::random::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,9 +25,9 @@ impl Partition for ByLabel {
         at_least_one("fleet.sharers", self.sharers)
     }
 
-    fn deal(&self, labels: &[u16], _: usize, devices: usize, _: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, train: &Dataset, devices: usize, _: &mut Stream) -> Vec<Vec<u32>> {
         let mut parts = vec![Vec::new(); devices];
-        for (index, &label) in (0u32..).zip(labels) {
+        for (index, &label) in (0u32..).zip(train.labels()) {
             let turn = index as usize % self.sharers as usize;
             parts[(usize::from(label) + turn) % devices].push(index);
         }

@@ -76,6 +76,9 @@ pub enum FleetDataError {
         /// In which way.
         why: String,
     },
+    /// Examples that the partition cannot deal out to so many devices.
+    #[error("{0}: {1}")]
+    Partition(&'static str, String),
     /// Fewer training examples than devices.
     #[error(
         "fleet.devices: {devices} is more than the {examples} training examples of {dataset} that there are, so that \
@@ -185,14 +188,16 @@ impl FleetData {
     /// Makes sure that each device of `scenario` has an example: data may be loaded once for several scenarios.
     ///
     /// # Errors
-    /// [`FleetDataError::FewerThanDevices`].
+    /// [`FleetDataError::FewerThanDevices`], [`FleetDataError::Partition`].
     pub fn check(&self, scenario: &Scenario) -> Result<(), FleetDataError> {
+        let Some(partition) = &scenario.fleet.partition else { return Ok(()) };
         let (devices, examples) = (scenario.fleet.devices, self.train.len());
-        if scenario.dataset.on_devices().is_none() && devices as usize > examples {
+        if devices as usize > examples {
             let dataset = scenario.dataset.spelled();
             return Err(FleetDataError::FewerThanDevices { devices, examples, dataset });
         }
-        Ok(())
+        let fits = partition.fits(&self.train, devices as usize);
+        fits.map_err(|(key, message)| FleetDataError::Partition(key, message))
     }
 
     /// What the attack is judged by, if it has examples of its own.
@@ -219,8 +224,7 @@ impl FleetData {
         };
         let mut random = stream(scenario.seed, Purpose::Partition, None, 0);
         let devices = scenario.fleet.devices as usize;
-        let (labels, classes) = (self.train.labels(), self.train.classes());
-        let mut parts = partition.deal(labels, classes, devices, &mut random);
+        let mut parts = partition.deal(&self.train, devices, &mut random);
         let train = match &scenario.attack.kind {
             Some(attack) if attack.plants() => self.planted(scenario, &**attack, &mut parts),
             _ => self.train.clone(),

@@ -13,10 +13,10 @@ use crate::deploy::broker_configuration;
 use crate::faults::{self, assert_held, run_case};
 use crate::lab::{ATTACK, Lab, NATIVE, assert_undisturbed_so_far, inventory, records};
 use crate::mosquitto;
-use crate::programs;
 use crate::process::{
     Process, datasets, hil, no_broker, processes, run, summary, wait_for_rounds, write_program,
 };
+use crate::programs;
 use crate::sshd::Sshd;
 
 /// A fleet of five: `device-001` and `device-003` sit behind ssh, the others are processes of this machine.

@@ -21,13 +21,13 @@ const FIRST: &str = r#"head -c $((4 * $(number columns))) "$(path updates)" > "$
     echo '{"ok":true}'"#;
 
 /// The setting of `section` that names this command.
-pub fn command<S: AsRef<str>>(section: &str, words: &[S]) -> String {
+pub(crate) fn command<S: AsRef<str>>(section: &str, words: &[S]) -> String {
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     format!("{section}.command={}", toml::Value::from(words))
 }
 
 /// A command of the shell that does this for each question in `line`.
-pub fn script(body: &str) -> [String; 3] {
+pub(crate) fn script(body: &str) -> [String; 3] {
     ["sh".to_owned(), "-c".to_owned(), format!("{READING}\nwhile read -r line; do\n    {body}\ndone")]
 }
 
@@ -116,7 +116,8 @@ fn the_examples_in_python_run_as_rule_stage_and_attack() {
 }
 
 /// Has each of two devices send the global model.
-pub const COPY: &str = r#"cat "$(path global)" "$(path global)" > "$(path answer)"; echo '{"ok":true}'"#;
+pub(crate) const COPY: &str =
+    r#"cat "$(path global)" "$(path global)" > "$(path answer)"; echo '{"ok":true}'"#;
 
 #[test]
 fn an_attack_of_the_shell_is_what_compromised_devices_send_on_every_bench() {

@@ -66,7 +66,7 @@ fn an_aggregator_that_is_killed_while_devices_keep_their_momentum_goes_on_and_en
 }
 
 #[track_caller]
-pub fn assert_hil_goes_on_after(
+pub(crate) fn assert_hil_goes_on_after(
     stop: impl Fn(&Process),
     code: Option<i32>,
     bench: &str,

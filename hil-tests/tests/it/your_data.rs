@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::process::{hil, run, summary};
+use crate::process::{hil, run, summary, undisturbed};
 
 const DOCUMENT: &str = include_str!("../../../docs/your-data.md");
 
@@ -64,6 +64,87 @@ fn a_table_of_ones_own_is_trained_on_with_ten_lines_on_every_bench() {
     run(hil_run(folder.path(), "software", &[])).complains(1, &["data"]);
     fs::write(&table, plants() + "1,2,3,b,setosa\r\n").unwrap();
     run(hil_run(folder.path(), "software", &[])).complains(1, &["scenario"]);
+}
+
+/// As `hil_run` with the groups of a column, of which there are seven.
+fn run_by_plot(folder: &Path, bench: &str, more: &[&str]) -> std::process::Command {
+    let settings = ["dataset.ignore=[]", "dataset.group=plot", "fleet.partition=groups", "rounds=5"];
+    let settings: Vec<&str> = settings.iter().chain(more).flat_map(|setting| ["--set", *setting]).collect();
+    hil_run(folder, bench, &settings)
+}
+
+#[test]
+fn each_device_has_the_rows_of_whole_groups_on_every_bench() {
+    let folder = folder();
+    let fleet = ["fleet.devices=7", "fleet.compromised=1"];
+    let digests = ["software", "processes"].map(|bench| {
+        run(run_by_plot(folder.path(), bench, &fleet)).succeeded();
+        summary(&folder.path().join(bench)).model_sha256
+    });
+    assert_eq!(digests[0], digests[1]);
+    run(run_by_plot(folder.path(), "batched", &fleet)).succeeded();
+    // Each plot has 42 or 43 of the 300 plants, of which a fifth is for testing.
+    let list = |more: &[&str]| {
+        let out = folder.path().join("shards");
+        let _ = fs::remove_dir_all(&out);
+        let mut shards = hil!["shards", folder.path().join("plants.toml"), "--out", &out];
+        shards.arg("--datasets").arg(folder.path().join("datasets"));
+        for setting in
+            ["dataset.ignore=[]", "dataset.group=plot", "fleet.partition=groups"].iter().chain(more)
+        {
+            shards.args(["--set", setting]);
+        }
+        run(shards).succeeded();
+        let list: toml::Table =
+            toml::from_str(&fs::read_to_string(out.join("shards.toml")).unwrap()).unwrap();
+        let shards = list["shard"].as_array().unwrap().clone();
+        shards.iter().map(|shard| shard["examples"].as_integer().unwrap()).collect::<Vec<_>>()
+    };
+    let each = list(&fleet);
+    assert!(each.len() == 7 && each.iter().sum::<i64>() == 240, "{each:?}");
+    let pairs = list(&["fleet.devices=3", "fleet.compromised=1", "fleet.groups-per-device=2"]);
+    assert!(pairs.len() == 3 && pairs.iter().sum::<i64>() < 240, "{pairs:?}");
+    fs::remove_dir_all(folder.path().join("software")).unwrap();
+    run(run_by_plot(folder.path(), "software", &["fleet.devices=8", "fleet.compromised=1"]))
+        .complains(2, &["fleet.devices: 8 devices cannot have a whole group each", "in 7 groups"]);
+    let describe = hil![
+        "data",
+        "describe",
+        folder.path().join("datasets/own/plants.csv"),
+        "--label",
+        "species",
+        "--set",
+        "group=plot"
+    ];
+    run(describe).succeeded().prints(&["groups\n        43  0\n", "        42  6\n"]);
+}
+
+#[test]
+#[ignore = "nightly: a table of 50 MB"]
+fn a_run_takes_less_than_four_times_the_memory_that_its_table_takes_on_disk() {
+    const SIZE: usize = 50_000_000;
+    let folder = folder();
+    let mut table = "a,b,c,d,e,f,g,h,species\n".to_owned();
+    for row in 0_u32.. {
+        if table.len() >= SIZE {
+            break;
+        }
+        let value = |step: u32| row.wrapping_mul(step) % 1_000;
+        let values = [7, 11, 13, 17, 19, 23, 29, 31].map(value).map(|value| value.to_string());
+        writeln!(table, "{},s{}", values.join(","), row % 3).unwrap();
+    }
+    fs::write(folder.path().join("datasets/own/plants.csv"), table).unwrap();
+    let limited = |command: std::process::Command| {
+        let mut shell = undisturbed("bash");
+        // Of memory that is written to; what else is mapped does not count.
+        shell.args(["-c", &format!("ulimit -d {}; exec \"$@\"", 4 * SIZE / 1024), "bash"]);
+        shell.arg(command.get_program()).args(command.get_args());
+        shell
+    };
+    let settings = ["--set", "dataset.ignore=[]", "--set", "rounds=1"];
+    run(limited(hil_run(folder.path(), "software", &settings))).succeeded();
+    let table = folder.path().join("datasets/own/plants.csv");
+    run(limited(hil!["data", "describe", table, "--label", "species"])).succeeded();
 }
 
 #[test]

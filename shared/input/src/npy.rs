@@ -9,6 +9,11 @@ use npyz::{NpyFile, NpyHeader, Order, WriterBuilder as _};
 use crate::files;
 use crate::toml_file::FileError;
 
+/// How long the header of a file may be, in bytes, as numpy has it.
+const LONGEST_HEADER: usize = 10_000;
+/// How deep brackets may be in a header; those of plain numbers are two deep.
+const DEEPEST: usize = 8;
+
 /// An array of 32-bit floats, the last dimension innermost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
@@ -58,7 +63,7 @@ pub fn numbers(reader: impl Read, size: u64) -> Result<(Vec<usize>, Numbers), Wr
         ("header", format!("{error}; expected what `numpy.save` writes, one array in a file"))
     };
     let mut rest = reader.take(size);
-    let header = NpyHeader::from_reader(&mut rest).map_err(no_array)?;
+    let header = header(&mut rest).and_then(|bytes| NpyHeader::from_reader(&bytes[..])).map_err(no_array)?;
     let (kind, shape, order) = (header.dtype(), header.shape().to_vec(), header.order());
     let bytes_each = kind.num_bytes().filter(|size| *size > 0);
     let unusable =
@@ -85,6 +90,33 @@ pub fn numbers(reader: impl Read, size: u64) -> Result<(Vec<usize>, Numbers), Wr
         }
         _ => Ok((shape, values)),
     }
+}
+
+/// The bytes of a header. They are parsed by recursion, and all at once: what is long or deep is none of an array of numbers.
+fn header(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let wrong = |text: &str| Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    let mut bytes = Vec::new();
+    reader.take(8).read_to_end(&mut bytes)?;
+    // Whatever else it is, the parser says.
+    let [b'\x93', b'N', b'U', b'M', b'P', b'Y', version, _] = bytes[..] else { return Ok(bytes) };
+    reader.take(if version == 1 { 2 } else { 4 }).read_to_end(&mut bytes)?;
+    let length = bytes[8..].iter().rev().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
+    if length > LONGEST_HEADER {
+        return wrong("a header of more than 10,000 bytes");
+    }
+    reader.take(length as u64).read_to_end(&mut bytes)?;
+    let mut depth = 0_usize;
+    for byte in &bytes {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return wrong("a header with brackets too deep");
+        }
+    }
+    Ok(bytes)
 }
 
 impl Numbers {
@@ -221,6 +253,10 @@ mod tests {
         assert_eq!(wrong(b"a,b\n1,2\n"), "header");
         assert_eq!(wrong(&[]), "header");
         assert_eq!(wrong(&file("{'descr': ", &[])), "header");
+        let announced = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..], b"{'descr': "].concat();
+        assert_eq!(wrong(&announced), "header");
+        assert!(parse(&announced).unwrap_err().1.starts_with("a header of more than 10,000 bytes"));
+        assert!(parse(&file(&"(".repeat(9_000), &[])).unwrap_err().1.contains("too deep"));
         assert_eq!(wrong(&file(&header("'|O'", "(1,)"), &[0; 8])), "dtype");
         assert_eq!(wrong(&file(&header("[('a', '<f4'), ('b', '<i4')]", "(1,)"), &[0; 8])), "dtype");
         assert_eq!(wrong(&file(&header("'<f4'", "(2, 2)"), &[0; 12])), "shape");

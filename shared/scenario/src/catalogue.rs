@@ -136,6 +136,7 @@ impl Catalogue {
         datasets.add::<data::Cifar10>("cifar-10");
         datasets.add::<data::Cifar100>("cifar-100");
         datasets.add::<data::Emnist>("emnist");
+        datasets.add::<data::Femnist>("femnist");
         datasets.add::<data::UciHar>("uci-har");
         datasets.add::<data::OwnFile>("file");
         datasets.add::<data::OnDevices>("devices");
@@ -151,6 +152,7 @@ impl Catalogue {
         partitions.add::<data::LabelShards>("shards");
         partitions.add::<data::Similarity>("similarity");
         partitions.add::<data::Quantity>("quantity");
+        partitions.add::<data::WholeGroups>("groups");
 
         Catalogue {
             models: Catalogue::models().ours(),

@@ -1,6 +1,6 @@
 //! What is in the catalogue, held to what all of its kind hold.
 
-use learning::data::{DataError, Mirror, load};
+use learning::data::{DataError, Dataset, Features, Groups, Mirror, load};
 use learning::random::{Purpose, stream};
 use proptest::prelude::*;
 use scenario::catalogue::Catalogue;
@@ -44,10 +44,18 @@ proptest! {
         devices in 1usize..30,
         seed: u64,
     ) {
+        // As many groups as examples, up to fifty.
+        let names = (0..50).map(|name: u16| name.to_string()).collect();
+        let groups = Groups::new(names, (0..labels.len() as u16).map(|example| example % 50).collect()).unwrap();
+        let features = Features::Bytes(vec![0; labels.len()]);
+        let train = Dataset::new(vec![1], 10, features, labels.clone()).unwrap().with_groups(groups).unwrap();
         let registry = Catalogue::standard().partitions;
         for entry in registry.entries() {
             let partition = registry.with_defaults(entry.name()).unwrap();
-            let deal = || partition.deal(&labels, 10, devices, &mut stream(seed, Purpose::Partition, None, 0));
+            if partition.fits(&train, devices).is_err() {
+                continue;
+            }
+            let deal = || partition.deal(&train, devices, &mut stream(seed, Purpose::Partition, None, 0));
             let parts = deal();
             prop_assert_eq!(parts.len(), devices);
             prop_assert!(parts.iter().all(|part| part.is_sorted()));

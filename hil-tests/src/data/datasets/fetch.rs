@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use input::advice::Advised;
 use input::chosen::Chosen;
-use learning::data::{DataError, Mirror, Published, Source, load};
+use learning::data::{DataError, FileName, Mirror, Published, Source, load};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use wire::identity::Digest;
 
@@ -196,7 +196,7 @@ fn lock(datasets: &Path) -> Result<File, FetchError> {
 /// Copies each file of `from` to `staged`, under the name that says whether it is gzipped.
 fn copy(dataset: &Chosen<dyn Source>, from: &Path, staged: &Path) -> Result<Origins, FetchError> {
     let mut origins = Vec::new();
-    let files = dataset.spec().files;
+    let files = dataset.files_in(from);
     let name = || dataset.name().to_owned();
     if !from.is_dir() && files.len() > 1 {
         return Err(FetchError::OneFile { path: from.to_owned(), name: name(), count: files.len() });
@@ -211,6 +211,8 @@ fn copy(dataset: &Chosen<dyn Source>, from: &Path, staged: &Path) -> Result<Orig
         };
         let gzipped = is_gzip(&origin).map_err(failed("read the file", &origin))?;
         let copy = staged.join(if gzipped { format!("{file}.gz") } else { file.to_string() });
+        let folder = copy.parent().unwrap_or(staged);
+        fs::create_dir_all(folder).map_err(failed("create the folder", folder))?;
         fs::copy(&origin, &copy).map_err(failed("copy the file", &origin))?;
         origins.push((copy, origin.display().to_string()));
     }
@@ -274,12 +276,12 @@ fn install(
     target: &Path,
 ) -> Result<Vec<Fetched>, FetchError> {
     let mut fetched = Vec::new();
-    let files = dataset.spec().files;
+    let mut files = dataset.files_in(staged);
     for (index, file) in files.iter().enumerate() {
         let Some(from) = file.find(staged) else { continue };
         File::open(&from).and_then(|file| file.sync_all()).map_err(failed("write the file", &from))?;
         let digest = content_digest(&from).map_err(failed("read the file", &from))?;
-        let path = from.file_name().map_or_else(|| target.join(&*file.name), |name| target.join(name));
+        let path = target.join(from.strip_prefix(staged).unwrap_or(Path::new(&*file.name)));
         let as_published = published.content.get(index).map(|expected| *expected == digest.to_string());
         fetched.push(Fetched { path, digest, as_published });
     }
@@ -289,7 +291,10 @@ fn install(
     }
     // Now the older files are in `staged`.
     exchange(staged, target).map_err(failed("replace the folder", target))?;
-    let of_the_set = |entry: &str| files.iter().any(|file| file.is_called(entry));
+    files.extend(dataset.files_in(staged));
+    let is_in =
+        |file: &FileName, folder: &str| file.name.split_once('/').is_some_and(|(first, _)| first == folder);
+    let of_the_set = |entry: &str| files.iter().any(|file| file.is_called(entry) || is_in(file, entry));
     for entry in fs::read_dir(staged).map_err(failed("read the folder", staged))? {
         let entry = entry.map_err(failed("read the folder", staged))?;
         if entry.file_name().to_str().is_none_or(|entry| !of_the_set(entry)) {

@@ -27,7 +27,7 @@ pub fn list(registry: &Registry<dyn Source>, datasets: &Path) -> String {
     let known = registry.entries().filter_map(|entry| registry.with_defaults(entry.name()).ok());
     lines.extend(known.map(|dataset| {
         let folder = folder(datasets, &*dataset);
-        let files = dataset.spec().files.into_iter().map(|file| file.find(&folder));
+        let files = dataset.files_in(&folder).into_iter().map(|file| file.find(&folder));
         let files: Option<Vec<PathBuf>> = files.collect();
         let source = dataset.published();
         let said = |about: fn(&Published) -> &str| source.as_ref().map_or("-", about).to_owned();

@@ -289,6 +289,44 @@ fn the_tables_of_uci_are_listed_read_and_fetched_gzipped_too() {
 }
 
 #[test]
+fn a_data_set_in_folders_of_as_many_files_as_somebody_made_is_fetched_as_a_whole() {
+    let dataset = known("femnist");
+    let (leaf, datasets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let writer = |name: &str| {
+        let picture = vec![1.0; 784];
+        format!(
+            "{{\"users\": [{name:?}], \"user_data\": {{{name:?}: {{\"x\": [{picture:?}], \"y\": [61]}}}}}}"
+        )
+    };
+    for (part, name) in [("train", "a"), ("train", "b"), ("test", "c"), ("sampled_data", "d")] {
+        fs::create_dir_all(leaf.path().join(part)).unwrap();
+        fs::write(leaf.path().join(part).join(format!("all_data_{name}.json")), writer(name)).unwrap();
+    }
+    fs::write(leaf.path().join("train/all_data_b.json"), gzip(writer("b").as_bytes())).unwrap();
+    let source = FetchFrom::Path(leaf.path().to_owned());
+    let places = |fetched: Vec<Fetched>| -> Vec<String> {
+        let place = |fetched: &Fetched| {
+            fetched.path.strip_prefix(datasets.path().join("femnist")).unwrap().display().to_string()
+        };
+        fetched.iter().map(place).collect()
+    };
+    let fetched = fetch(&dataset, &source, datasets.path()).unwrap();
+    assert_eq!(
+        places(fetched),
+        ["train/all_data_a.json", "train/all_data_b.json.gz", "test/all_data_c.json"]
+    );
+    let line = list(datasets.path()).lines().find(|line| line.starts_with("femnist")).unwrap().to_owned();
+    assert!(line.contains("  yes  "), "{line}");
+    fs::remove_file(leaf.path().join("train/all_data_a.json")).unwrap();
+    fetch(&dataset, &source, datasets.path()).unwrap();
+    let split = load(&dataset, datasets.path(), 1).unwrap();
+    assert_eq!(split.train.groups().unwrap().names(), ["b"]);
+    assert_eq!(split.test.len(), 1);
+    let refused = fetch(&dataset, &FetchFrom::Mirror, datasets.path()).unwrap_err().to_string();
+    assert!(refused.contains("preprocess.sh"), "{refused}");
+}
+
+#[test]
 fn a_transfer_that_breaks_off_is_taken_up_where_it_ended() {
     let datasets = tempfile::tempdir().unwrap();
     let Some(server) = Server::start(gzipped(), 2, true) else { return };

@@ -7,12 +7,12 @@ use rand::seq::SliceRandom as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::gzip::unpacked;
 use super::{
     DataError, Dataset, DatasetError, Features, FileName, Folder, Mirror, Published, Source, Spec, Split,
     TableError,
 };
 use crate::random::{Purpose, stream};
+use formats::gzip::unpacked;
 
 const FEATURES: usize = 30;
 const CLASSES: usize = 2;

@@ -6,8 +6,8 @@ use flate2::bufread::MultiGzDecoder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::gzip::is_gzip;
 use super::{DataError, Dataset, Features, Folder, Mirror, Published, Source, Spec, Split, TableError};
+use formats::gzip::is_gzip;
 
 const SIDE: usize = 64;
 const PIXELS: usize = SIDE * SIDE;
@@ -160,7 +160,7 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::data::gzip::packed;
+    use formats::gzip::packed;
 
     fn header() -> String {
         let names: Vec<String> = (0..PIXELS).map(|pixel| format!("pixel{pixel:04}")).collect();

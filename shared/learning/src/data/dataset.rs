@@ -4,7 +4,7 @@ use rand::seq::SliceRandom as _;
 use sha2::{Digest as _, Sha256};
 use wire::identity::Digest;
 
-use super::{Batch, Features};
+use super::{Batch, Features, Groups};
 use crate::random::{Purpose, stream};
 
 /// No data set has more classes: a label is a number of 16 bits.
@@ -18,6 +18,7 @@ pub struct Dataset {
     classes: usize,
     features: Features,
     labels: Vec<u16>,
+    groups: Option<Groups>,
 }
 
 /// A data set as experiments use it.
@@ -79,6 +80,14 @@ pub enum DatasetError {
         /// Number of classes.
         classes: usize,
     },
+    /// Groups of another number of examples.
+    #[error("{groups} examples have groups, and there are {examples}; each must have one")]
+    Groups {
+        /// How many have.
+        groups: usize,
+        /// Number of examples.
+        examples: usize,
+    },
     /// A feature that is NaN or infinite.
     #[error("example {0} (from 0) has a feature that is not a finite number")]
     NonFinite(usize),
@@ -132,7 +141,23 @@ impl Dataset {
         {
             return Err(DatasetError::NonFinite(index / example_len));
         }
-        Ok(Dataset { shape, example_len, classes, features, labels })
+        Ok(Dataset { shape, example_len, classes, features, labels, groups: None })
+    }
+
+    /// The same examples, of which each is in one of `groups`.
+    ///
+    /// # Errors
+    /// If that is not so.
+    pub fn with_groups(self, groups: Groups) -> Result<Self, DatasetError> {
+        if groups.of().len() != self.len() {
+            return Err(DatasetError::Groups { groups: groups.of().len(), examples: self.len() });
+        }
+        Ok(Dataset { groups: Some(groups), ..self })
+    }
+
+    /// The groups that its examples are in, if they are.
+    pub fn groups(&self) -> Option<&Groups> {
+        self.groups.as_ref()
     }
 
     /// Shape of one example.
@@ -150,11 +175,16 @@ impl Dataset {
         self.classes
     }
 
-    /// Digest of features (pixels, or floats in little-endian order) and labels (`label_bytes`): names the data in a record.
+    /// Digest of features (pixels, or floats in little-endian order), labels (`label_bytes`) and groups, if there are any: names
+    /// the data in a record.
     pub fn digest(&self) -> Digest {
         let mut hash = Sha256::new();
         hash.update(self.features.to_le_bytes());
         hash.update(label_bytes(&self.labels, self.classes));
+        if let Some(groups) = &self.groups {
+            groups.names().iter().for_each(|name| hash.update([name.as_bytes(), &[0]].concat()));
+            groups.of().iter().for_each(|group| hash.update(group.to_le_bytes()));
+        }
         Digest(hash.finalize().into())
     }
 
@@ -209,12 +239,14 @@ impl Dataset {
         Dataset {
             features: self.features_at(indices),
             labels: indices.iter().map(|&index| self.labels[index as usize]).collect(),
+            groups: self.groups.as_ref().map(|groups| groups.select(indices)),
             shape: self.shape.clone(),
             ..*self
         }
     }
 
-    /// These examples, followed by others with `features` as a batch has them: pixels are rounded to bytes.
+    /// These examples, followed by others with `features` as a batch has them: pixels are rounded to bytes. They are in no
+    /// groups.
     ///
     /// # Errors
     /// As [`Dataset::new`].
@@ -255,6 +287,19 @@ mod tests {
     fn floats_are_batched_as_they_are() {
         let floats = Dataset::new(vec![1], 1, Features::Floats(vec![-3.5, 7.0]), vec![0, 0]).unwrap();
         assert_eq!(floats.batch(&[1, 0]).features, Features::Floats(vec![7.0, -3.5]));
+    }
+
+    #[test]
+    fn a_selection_keeps_groups_and_they_are_part_of_the_digest() {
+        let names: Vec<String> = ["a", "b"].map(ToOwned::to_owned).into();
+        let groups = |of: Vec<u16>| Groups::new(names.clone(), of).unwrap();
+        let grouped = pixels().with_groups(groups(vec![0, 1, 0])).unwrap();
+        assert_eq!(grouped.select(&[1, 2]).groups(), Some(&groups(vec![1, 0])));
+        assert_ne!(grouped.digest(), pixels().digest());
+        assert_ne!(grouped.digest(), pixels().with_groups(groups(vec![0, 1, 1])).unwrap().digest());
+        let odd = pixels().with_groups(groups(vec![0, 1]));
+        assert_eq!(odd, Err(DatasetError::Groups { groups: 2, examples: 3 }));
+        assert_eq!(Groups::new(names.clone(), vec![0, 2]), None);
     }
 
     #[test]

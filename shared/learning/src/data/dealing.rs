@@ -87,11 +87,13 @@ pub(super) fn finished(mut parts: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
 
 #[cfg(test)]
 pub(super) mod testing {
-    use crate::data::Partition;
+    use crate::data::{Dataset, Features, Partition};
     use crate::random::{Purpose, stream};
 
     pub(in super::super) fn deal(partition: &dyn Partition, labels: &[u16], devices: usize) -> Vec<Vec<u32>> {
-        partition.deal(labels, 10, devices, &mut stream(7, Purpose::Partition, None, 0))
+        let features = Features::Bytes(vec![0; labels.len()]);
+        let train = Dataset::new(vec![1], 10, features, labels.to_vec()).unwrap();
+        partition.deal(&train, devices, &mut stream(7, Purpose::Partition, None, 0))
     }
 
     /// That each of `examples` is in one part, in ascending order, and that no part is empty.

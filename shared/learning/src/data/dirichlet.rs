@@ -4,8 +4,8 @@ use input::unfit::{Unfit, positive};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Partition;
 use super::dealing::{by_label, cut_by_dirichlet, finished, shuffled};
+use super::{Dataset, Partition};
 use crate::random::Stream;
 
 /// The shares of devices in the examples of a label are drawn for each label from a Dirichlet distribution (Yurochkin et al. 2019).
@@ -31,7 +31,8 @@ impl Partition for Dirichlet {
         positive("fleet.alpha", self.alpha)
     }
 
-    fn deal(&self, labels: &[u16], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, train: &Dataset, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+        let labels = train.labels();
         let mut parts = vec![Vec::new(); devices];
         let sorted = by_label((0..labels.len() as u32).collect(), labels);
         for examples in sorted.chunk_by(|&a, &b| labels[a as usize] == labels[b as usize]) {

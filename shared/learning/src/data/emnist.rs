@@ -2,12 +2,11 @@
 
 use std::error::Error;
 
+use formats::read_idx;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    DataError, Dataset, Features, FileName, Folder, Mirror, Published, Source, Spec, Split, read_idx,
-};
+use super::{DataError, Dataset, Features, FileName, Folder, Mirror, Published, Source, Spec, Split};
 
 const SIDE: usize = 28;
 
@@ -133,8 +132,8 @@ mod tests {
     use input::chosen::Chosen;
 
     use super::*;
-    use crate::data::gzip::packed;
     use crate::data::load;
+    use formats::gzip::packed;
 
     fn letters(labels: [u8; 2]) -> Result<Split, String> {
         let datasets = tempfile::tempdir().unwrap();

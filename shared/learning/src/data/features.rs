@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use input::npy::Numbers;
+
 /// The feature, 0 to 1, that a pixel stands for.
 #[inline(always)]
 pub const fn pixel(byte: u8) -> f32 {
@@ -15,6 +17,15 @@ pub enum Features {
     Bytes(Vec<u8>),
     /// Values as they are.
     Floats(Vec<f32>),
+}
+
+impl From<Numbers> for Features {
+    fn from(numbers: Numbers) -> Self {
+        match numbers {
+            Numbers::Bytes(values) => Features::Bytes(values),
+            Numbers::Floats(values) => Features::Floats(values),
+        }
+    }
 }
 
 impl Features {

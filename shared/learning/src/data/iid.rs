@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Partition;
 use super::partition::{draw, leave_none_empty};
+use super::{Dataset, Partition};
 use crate::random::Stream;
 
 /// Every example goes to each device equally likely, whatever its label.
@@ -12,9 +12,9 @@ use crate::random::Stream;
 pub struct Iid {}
 
 impl Partition for Iid {
-    fn deal(&self, labels: &[u16], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, train: &Dataset, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
         let mut parts = vec![Vec::new(); devices];
-        for index in 0..labels.len() as u32 {
+        for index in 0..train.len() as u32 {
             parts[draw(0..devices, random)].push(index);
         }
         leave_none_empty(&mut parts);
@@ -24,13 +24,13 @@ impl Partition for Iid {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dealing::testing::deal;
     use super::*;
-    use crate::random::{Purpose, stream};
 
     #[test]
     fn every_device_gets_about_as_many_examples_of_every_label() {
         let labels: Vec<u16> = (0..100_000).map(|index| (index % 10) as u16).collect();
-        let parts = Iid {}.deal(&labels, 10, 20, &mut stream(7, Purpose::Partition, None, 0));
+        let parts = deal(&Iid {}, &labels, 20);
         for part in parts {
             for label in 0..10 {
                 // Mean 500, standard deviation 22: five of them.

@@ -7,8 +7,8 @@ use rand::Rng as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Partition;
 use super::partition::{draw, leave_none_empty};
+use super::{Dataset, Partition};
 use crate::random::Stream;
 
 /// The paper's: an example goes with a certain probability to the group of devices of its label (section 4.1).
@@ -41,7 +41,8 @@ impl Partition for LabelGroups {
         })
     }
 
-    fn deal(&self, labels: &[u16], classes: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, train: &Dataset, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+        let (labels, classes) = (train.labels(), train.classes());
         let mut parts = vec![Vec::new(); devices];
         let groups = classes.min(devices);
         for (index, &label) in (0u32..).zip(labels) {
@@ -66,13 +67,13 @@ fn members(group: usize, groups: usize, devices: usize) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dealing;
     use super::*;
-    use crate::random::{Purpose, stream};
 
     const CLASSES: usize = 10;
 
     fn deal(labels: &[u16], devices: usize, non_iid: f64) -> Vec<Vec<u32>> {
-        LabelGroups { non_iid }.deal(labels, CLASSES, devices, &mut stream(7, Purpose::Partition, None, 0))
+        dealing::testing::deal(&LabelGroups { non_iid }, labels, devices)
     }
 
     fn labels(count: usize) -> Vec<u16> {

@@ -4,8 +4,8 @@ use input::unfit::{Unfit, require};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Partition;
 use super::dealing::{by_label, cut_evenly, finished, shuffled};
+use super::{Dataset, Partition};
 use crate::random::Stream;
 
 /// The most pieces that a device may have, which bounds how many are made.
@@ -34,7 +34,8 @@ impl Partition for LabelShards {
         })
     }
 
-    fn deal(&self, labels: &[u16], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, train: &Dataset, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+        let labels = train.labels();
         let sorted = by_label((0..labels.len() as u32).collect(), labels);
         let pieces = devices as u32 * self.shards;
         let order = shuffled((0..pieces).collect(), random);

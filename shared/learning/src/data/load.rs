@@ -1,13 +1,15 @@
 //! Loading data sets from their folders.
 
 use std::error::Error;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::{fs, io, iter};
 
+use formats::gzip;
 use input::advice::Advised;
 use input::chosen::Chosen;
 
-use super::{Dataset, FileName, Source, Spec, Split};
+use super::{Dataset, FileName, Source, Split};
 
 /// Why a data set could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +88,8 @@ pub struct Folder {
 
 impl Folder {
     fn of(dataset: &Chosen<dyn Source>, datasets: &Path) -> Self {
-        let Spec { folder, files, .. } = dataset.spec();
-        Folder { path: datasets.join(folder), dataset: dataset.name().to_owned(), files }
+        let path = datasets.join(dataset.spec().folder);
+        Folder { dataset: dataset.name().to_owned(), files: dataset.files_in(&path), path }
     }
 
     /// Where it is.
@@ -95,7 +97,12 @@ impl Folder {
         &self.path
     }
 
-    /// What `parse` makes of the content of `file`, one of [`Spec::files`](super::Spec::files).
+    /// The files of the data set there.
+    pub fn files(&self) -> &[FileName] {
+        &self.files
+    }
+
+    /// What `parse` makes of the content of `file`, one of [`Folder::files`].
     ///
     /// # Errors
     /// If the file is not there or cannot be read, and with its name what `parse` finds wrong with it.
@@ -104,14 +111,37 @@ impl Folder {
         file: &str,
         parse: impl FnOnce(&[u8]) -> Result<T, E>,
     ) -> Result<T, DataError> {
-        let known = self.files.iter().find(|known| known.name == file);
-        let Some(path) = known.and_then(|known| known.find(&self.path)) else {
-            return Err(DataError::Missing { path: self.path.join(file), dataset: self.dataset.clone() });
-        };
+        let path = self.find(file)?;
         match fs::read(&path) {
             Ok(bytes) => parse(&bytes).map_err(|cause| unfit(path, cause.into())),
             Err(cause) => Err(DataError::Unreadable { path, cause }),
         }
+    }
+
+    /// What `parse` makes of the content of `file`, which it is given unpacked and as it is read.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn stream<T>(
+        &self,
+        file: &str,
+        parse: impl FnOnce(&mut dyn BufRead) -> Result<T, Box<dyn Error + Send + Sync>>,
+    ) -> Result<T, DataError> {
+        let path = self.find(file)?;
+        match gzip::open(&path) {
+            Ok(mut reader) => parse(&mut *reader).map_err(|cause| unfit(path, cause)),
+            Err(cause) => Err(DataError::Unreadable { path, cause }),
+        }
+    }
+
+    /// That `file` is not there.
+    pub fn missing(&self, file: &str) -> DataError {
+        DataError::Missing { path: self.path.join(file), dataset: self.dataset.clone() }
+    }
+
+    fn find(&self, file: &str) -> Result<PathBuf, DataError> {
+        let known = self.files.iter().find(|known| known.name == file);
+        known.and_then(|known| known.find(&self.path)).ok_or_else(|| self.missing(file))
     }
 }
 
@@ -129,8 +159,10 @@ fn unfit(path: PathBuf, cause: Box<dyn Error + Send + Sync>) -> DataError {
 
 #[cfg(test)]
 mod tests {
+    use formats::IdxError;
+
     use super::*;
-    use crate::data::{IdxError, TableError};
+    use crate::data::TableError;
 
     #[test]
     fn a_file_for_which_there_is_no_memory_is_not_called_damaged() {

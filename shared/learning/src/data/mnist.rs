@@ -2,12 +2,11 @@
 
 use std::error::Error;
 
+use formats::read_idx;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    DataError, Dataset, Features, FileName, Folder, Mirror, Published, Source, Spec, Split, read_idx,
-};
+use super::{DataError, Dataset, Features, FileName, Folder, Mirror, Published, Source, Spec, Split};
 
 /// Handwritten digits, 28x28 grey.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]

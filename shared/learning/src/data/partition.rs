@@ -8,6 +8,7 @@ use std::ops::Range;
 use input::unfit::Unfit;
 use rand::Rng as _;
 
+use super::Dataset;
 use crate::random::Stream;
 
 /// Which example goes to which device.
@@ -20,12 +21,20 @@ pub trait Partition: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Deals examples out to `devices` devices, of which there is at least one: for each device the indices into `labels`
-    /// of its examples, in ascending order. Labels are below `classes`.
+    /// Whether the examples of `train` can be dealt out to `devices` devices; a partition that goes by labels alone can always.
+    ///
+    /// # Errors
+    /// The dotted key that is wrong, and what would be right.
+    fn fits(&self, _train: &Dataset, _devices: usize) -> Result<(), Unfit> {
+        Ok(())
+    }
+
+    /// Deals the examples of `train` out to `devices` devices, of which there is at least one: for each device the indices of its
+    /// examples, in ascending order. What [`Partition::fits`] refuses need not be dealt.
     ///
     /// An example that goes to no device is not used; none may go to two. A device must not be left without examples while
     /// there are as many examples as devices: [`leave_none_empty`] sees to that.
-    fn deal(&self, labels: &[u16], classes: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>>;
+    fn deal(&self, train: &Dataset, devices: usize, random: &mut Stream) -> Vec<Vec<u32>>;
 }
 
 /// Gives an example to each device that has none, as long as another has two: the lowest such device takes the last example

@@ -4,8 +4,8 @@ use input::unfit::{Unfit, positive};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Partition;
 use super::dealing::{cut_by_dirichlet, finished, shuffled};
+use super::{Dataset, Partition};
 use crate::random::Stream;
 
 /// Devices have numbers of examples that are drawn from a Dirichlet distribution, of whatever labels.
@@ -27,9 +27,9 @@ impl Partition for Quantity {
         positive("fleet.alpha", self.alpha)
     }
 
-    fn deal(&self, labels: &[u16], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, train: &Dataset, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
         let mut parts = vec![Vec::new(); devices];
-        let examples = shuffled((0..labels.len() as u32).collect(), random);
+        let examples = shuffled((0..train.len() as u32).collect(), random);
         cut_by_dirichlet(&examples, self.alpha, &mut parts, random);
         finished(parts)
     }

@@ -4,8 +4,8 @@ use input::unfit::{Unfit, require};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Partition;
 use super::dealing::{by_label, cut_evenly, finished, shuffled};
+use super::{Dataset, Partition};
 use crate::random::Stream;
 
 /// A share of the examples is dealt at random, the rest sorted by label and cut, each in equal parts (Karimireddy et al. 2020).
@@ -32,7 +32,8 @@ impl Partition for Similarity {
         })
     }
 
-    fn deal(&self, labels: &[u16], _: usize, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+    fn deal(&self, train: &Dataset, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
+        let labels = train.labels();
         let mut alike = shuffled((0..labels.len() as u32).collect(), random);
         let rest = by_label(alike.split_off((self.similarity * labels.len() as f64) as usize), labels);
         let parts = cut_evenly(&alike, devices).zip(cut_evenly(&rest, devices));

@@ -12,6 +12,12 @@ pub trait Source: Debug + Send + Sync {
     /// Its shape, its size and its files.
     fn spec(&self) -> Spec;
 
+    /// Its files in `folder`, its own or another one that holds them; by default those of the spec. A data set in as many files as
+    /// whoever made them has made says here which these are, and those of the spec where there is none.
+    fn files_in(&self, _folder: &Path) -> Vec<FileName> {
+        self.spec().files
+    }
+
     /// Finds out in its files below `datasets` what [`Source::spec`] has to know and the settings do not say; by default they say
     /// all of it.
     ///

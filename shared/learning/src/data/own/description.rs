@@ -3,12 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use super::Wrong;
-use super::columns::Missing;
-use super::form::Form;
-use super::found::Found;
+use formats::{Form, Found, Labels, Missing, Wrong};
+use input::npy::Numbers;
+
 use super::own_file::{OwnFile, own};
-use crate::data::{DataError, Features};
+use crate::data::DataError;
 
 /// How many classes or columns are shown one by one.
 const SHOWN: usize = 20;
@@ -22,6 +21,9 @@ pub struct Description {
     pub examples: usize,
     /// The classes in their order, and how many examples each has.
     pub classes: Vec<(String, usize)>,
+    /// The groups in their order, if there are any, and how many examples each has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<(String, usize)>,
     /// What is in the columns of a table, or in all features together.
     pub columns: Vec<Range>,
     /// What is odd.
@@ -60,14 +62,14 @@ impl Description {
     }
 
     fn of_found(found: &Found) -> Result<Self, Wrong> {
-        let names = found.labels.classes()?;
-        let mut classes: Vec<(String, usize)> = names.iter().map(|name| (name.clone(), 0)).collect();
-        found.labels.among(&names)?.into_iter().for_each(|label| classes[usize::from(label)].1 += 1);
+        let classes = counts(&found.labels, found.labels.classes()?)?;
+        let groups = found.groups.as_ref().map(|groups| counts(groups, groups.in_order())).transpose()?;
         let columns = ranges(found);
         let mut description = Description {
             shape: found.shape.clone(),
             examples: found.len(),
             classes,
+            groups: groups.unwrap_or_default(),
             columns,
             odd: Vec::new(),
         };
@@ -118,6 +120,14 @@ impl Description {
     }
 }
 
+/// How many of the `labels` there are of each name.
+fn counts(labels: &Labels, names: Vec<String>) -> Result<Vec<(String, usize)>, Wrong> {
+    let places = labels.among(&names)?;
+    let mut counts: Vec<(String, usize)> = names.into_iter().map(|name| (name, 0)).collect();
+    places.into_iter().for_each(|place| counts[usize::from(place)].1 += 1);
+    Ok(counts)
+}
+
 /// What is in the columns of a table, or in all features of anything else.
 fn ranges(found: &Found) -> Vec<Range> {
     let names = if found.names.is_empty() { vec!["all values".to_owned()] } else { found.names.clone() };
@@ -138,10 +148,10 @@ fn ranges(found: &Found) -> Vec<Range> {
         counts[place % columns] += 1;
     };
     match &found.features {
-        Features::Bytes(values) => {
+        Numbers::Bytes(values) => {
             values.iter().enumerate().for_each(|(at, value)| take(at, f32::from(*value)));
         }
-        Features::Floats(values) => values.iter().enumerate().for_each(|(at, value)| take(at, *value)),
+        Numbers::Floats(values) => values.iter().enumerate().for_each(|(at, value)| take(at, *value)),
     }
     for (range, count) in ranges.iter_mut().zip(counts) {
         range.mean /= count.max(1) as f64;
@@ -151,14 +161,19 @@ fn ranges(found: &Found) -> Vec<Range> {
 
 impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Description { shape, examples, classes, columns, odd } = self;
+        let Description { shape, examples, classes, groups, columns, odd } = self;
         writeln!(f, "{examples} examples of shape {shape:?} in {} classes", classes.len())?;
-        writeln!(f, "\nclasses")?;
-        for (name, count) in classes.iter().take(SHOWN) {
-            writeln!(f, "  {count:>8}  {name}")?;
-        }
-        if classes.len() > SHOWN {
-            writeln!(f, "            and {} more", classes.len() - SHOWN)?;
+        for (title, counts) in [("classes", classes), ("groups", groups)] {
+            if counts.is_empty() {
+                continue;
+            }
+            writeln!(f, "\n{title}")?;
+            for (name, count) in counts.iter().take(SHOWN) {
+                writeln!(f, "  {count:>8}  {name}")?;
+            }
+            if counts.len() > SHOWN {
+                writeln!(f, "            and {} more", counts.len() - SHOWN)?;
+            }
         }
         writeln!(f, "\nfeatures{:>14}{:>14}{:>14}  missing", "least", "greatest", "mean")?;
         for Range { name, least, greatest, mean, missing } in columns.iter().take(SHOWN) {

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use super::Wrong;
-use super::form::Form;
-use super::found::Found;
+use formats::{Form, Found, Reading, Wrong};
+use input::npy::Numbers;
+
 use super::own_file::own;
-use super::reading::Reading;
 use super::split::Scale;
-use crate::data::{DataError, Dataset, Features};
+use crate::data::{DataError, Dataset};
 
 /// Examples as somebody's file has them, before any scenario is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,12 +39,12 @@ impl Imported {
             return Err("it holds no example".into());
         }
         let Found { shape, mut features, names: columns, dropped, .. } = found;
-        if let Features::Floats(values) = &mut features
+        if let Numbers::Floats(values) = &mut features
             && values.iter().any(|value| value.is_nan())
         {
             scale_of(values, &shape, &columns)?.apply(values, false);
         }
-        let examples = Dataset::new(shape, classes.len(), features, labels)?;
+        let examples = Dataset::new(shape, classes.len(), features.into(), labels)?;
         Ok(Imported { examples, classes, columns, dropped })
     }
 }

@@ -4,17 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::iter::zip;
 use std::path::Path;
 
+use formats::{Column, Form, Reading, Wrong};
 use input::unfit::{Unfit, require};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FOLDER;
-use super::Wrong;
-use super::columns::Column;
-use super::form::Form;
 use super::imported::{Imported, scale_of};
 use super::own_file::own;
-use super::reading::Reading;
 use super::split::Scale;
 use crate::data::{DataError, Dataset, Features, Folder, Source, Spec, Split};
 
@@ -73,6 +70,9 @@ impl Source for OnDevices {
             "what its examples are is not known here: `hil` finds it in the file and puts it into the scenario that it gives to \
              others (`shape`, `classes`, `columns`, `bytes`, `standardise`, `means`, `deviations`)"
                 .to_owned()
+        })?;
+        require(self.reading.group.is_none(), "dataset.group", || {
+            "what lies on a device stays there, and no partition goes by groups; leave a column out with `ignore`".to_owned()
         })?;
         let classes = self.classes.as_deref().unwrap_or_default();
         require(classes.iter().collect::<BTreeSet<_>>().len() == classes.len(), "dataset.classes", || {

@@ -3,16 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use formats::{Column, Form, Found, Reading, Wrong};
 use input::unfit::{Unfit, require};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FOLDER;
-use super::Wrong;
-use super::columns::Column;
-use super::form::Form;
-use super::found::Found;
-use super::reading::Reading;
 use super::split::{TestArrays, TestPart, TestRows, split};
 use crate::data::{DataError, Folder, Source, Spec, Split};
 
@@ -151,6 +147,8 @@ impl OwnFile {
                 reading.labels = labels.clone().or(reading.labels);
                 reading.features = features.clone().or(reading.features);
                 reading.label = label.clone().map(Column::Name).or(reading.label);
+                // Only training goes by groups.
+                reading.group = None;
                 (file.as_ref().map_or_else(|| path.to_owned(), beside), reading)
             }
         };

@@ -2,14 +2,13 @@
 
 use std::iter::zip;
 
+use formats::{Column, Found, Wrong};
+use input::npy::Numbers;
 use rand::seq::SliceRandom as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Wrong;
-use super::columns::Column;
-use super::found::Found;
-use crate::data::{Dataset, Features, Split};
+use crate::data::{Dataset, Features, Groups, Split};
 use crate::random::{Purpose, stream};
 
 /// Which examples are for testing.
@@ -162,6 +161,8 @@ pub(super) fn split(
         _ => (all, Vec::new()),
     };
     let labels = found.labels.among(classes)?;
+    let groups = found.groups.map(|groups| (groups.in_order(), groups));
+    let groups = groups.map(|(names, groups)| Ok::<_, Wrong>((groups.among(&names)?, names))).transpose()?;
     let Found { shape, mut features, names, .. } = found;
     let mut other = elsewhere;
     if let Some(other) = &other
@@ -175,16 +176,17 @@ pub(super) fn split(
         let (part, rest) = if train.is_empty() { ("training", "testing") } else { ("testing", "training") };
         return Err(format!("no example is left for {part}: all are for {rest}; look at `test`").into());
     }
-    if let Features::Floats(values) = &mut features {
+    if let Numbers::Floats(values) = &mut features {
         let width: usize = shape.iter().product();
         let columns = shape.last().copied().unwrap_or(1);
         let scale = Scale::of(values, width, columns, &train, &names)?;
         scale.apply(values, standardise);
-        if let Some(Found { features: Features::Floats(values), .. }) = &mut other {
+        if let Some(Found { features: Numbers::Floats(values), .. }) = &mut other {
             scale.apply(values, standardise);
         }
     }
     let width: usize = shape.iter().product();
+    let features = Features::from(features);
     let dataset = |features: Features, labels: Vec<u16>| {
         Dataset::new(shape.clone(), classes.len(), features, labels).map_err(Wrong::from)
     };
@@ -194,9 +196,14 @@ pub(super) fn split(
     let test = match other {
         Some(other) => {
             let labels = other.labels.among(classes)?;
-            dataset(other.features, labels)?
+            dataset(other.features.into(), labels)?
         }
         None => of(&test)?,
     };
-    Ok(Split { train: of(&train)?, test })
+    let mut train_part = of(&train)?;
+    if let Some((of, names)) = groups {
+        let of = train.iter().map(|row| of[*row as usize]).collect();
+        train_part = train_part.with_groups(Groups::new(names, of).ok_or("a group without a name")?)?;
+    }
+    Ok(Split { train: train_part, test })
 }

@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
+use formats::gzip::packed;
+use formats::{Column, Reading};
 use input::chosen::Chosen;
 use input::npy::{self, Array};
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::gzip::packed;
 use crate::data::{Features, Source, Split, load};
 
 /// What a table says after a scenario has been read from it and its file has been looked at.
@@ -276,6 +277,66 @@ fn tensors_of_bytes_are_pixels_and_their_channels_can_come_first() {
 }
 
 #[test]
+fn a_column_or_an_array_says_in_which_group_an_example_is() {
+    let table_of_groups = "sensor,a,y\nnorth,1,0\nsouth,2,1\nnorth,3,0\n10,4,1\n";
+    let settings = "label = \"y\"\ngroup = \"sensor\"\nstandardise = false\ntest = 0.25";
+    let split = table(table_of_groups, settings).unwrap();
+    let groups = split.train.groups().unwrap();
+    assert_eq!(
+        (split.train.shape(), groups.names()),
+        (&[1][..], &["10", "north", "south"].map(ToOwned::to_owned)[..])
+    );
+    let of: Vec<(f32, u16)> = std::iter::zip(floats(&split), groups.of().iter().copied()).collect();
+    for (value, group) in &of {
+        assert_eq!(usize::from(*group), [1, 2, 1, 0][*value as usize - 1], "{of:?}");
+    }
+    assert!(split.test.groups().is_none());
+    let (_, rows) = table_of_groups.split_once('\n').unwrap();
+    let by_number = table(rows, &settings.replace("\"y\"", "3").replace("\"sensor\"", "1")).unwrap();
+    assert_eq!(by_number, split);
+    for (settings, expected) in [
+        ("label = \"y\"\ngroup = \"y\"", "the column \"y\" has either labels or groups"),
+        ("label = \"y\"\ngroup = \"plot\"", "there is no column \"plot\""),
+        (
+            "label = 3\ngroup = \"plot\"\nheader = false",
+            "there is no column \"plot\": the first line has no names",
+        ),
+    ] {
+        let error = table(table_of_groups, settings).unwrap_err();
+        assert!(error.contains(expected), "{error}, not {expected}");
+    }
+    let missing = table_of_groups.replace("south", "");
+    let error = table(&missing, settings).unwrap_err();
+    assert!(error.contains("line 3, column 1 (sensor): the group is missing"), "{error}");
+    let dropped = table(&missing, &format!("{settings}\nmissing = \"drop\"")).unwrap();
+    assert_eq!(dropped.train.groups().unwrap().names(), ["10", "north"]);
+
+    let datasets = folder("none", b"");
+    let own = datasets.path().join("own");
+    save(&own.join("x.npy"), &[3, 2], vec![0.0; 6]);
+    save(&own.join("y.npy"), &[3], vec![7.0, 8.0, 8.0]);
+    save(&own.join("g.npy"), &[3], vec![20.0, 3.0, 20.0]);
+    let by_file = |group: &str| {
+        let test = "test = { file = \"x.npy\", labels = \"y.npy\" }";
+        loaded(datasets.path(), &format!("file = \"x.npy\"\nlabels = \"y.npy\"\ngroup = {group}\n{test}"))
+    };
+    let split = by_file("\"g.npy\"").unwrap();
+    let groups = split.train.groups().unwrap();
+    assert_eq!((groups.names(), groups.of()), (&["3", "20"].map(ToOwned::to_owned)[..], &[1, 0, 1][..]));
+    assert!(by_file("1").unwrap_err().contains("`group` must be the name of a file, in quotes"));
+    save(&own.join("g.npy"), &[2], vec![20.0, 3.0]);
+    assert!(by_file("\"g.npy\"").unwrap_err().contains("3 examples, but 2 groups"));
+    let mut archive = zip::ZipWriter::new(File::create(own.join("a.npz")).unwrap());
+    for (name, file) in [("x", "x.npy"), ("y", "y.npy"), ("who", "y.npy")] {
+        archive.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(&fs::read(own.join(file)).unwrap()).unwrap();
+    }
+    archive.finish().unwrap();
+    let split = loaded(datasets.path(), "file = \"a.npz\"\ngroup = \"who\"\ntest = 0.3").unwrap();
+    assert_eq!(split.train.groups().unwrap().names(), ["7", "8"]);
+}
+
+#[test]
 fn what_a_file_would_become_is_described_with_what_is_odd() {
     let rows: Vec<String> =
         (0..40).map(|row| format!("{row},5,{}\n", if row == 7 { "rare" } else { "usual" })).collect();
@@ -295,70 +356,6 @@ fn what_a_file_would_become_is_described_with_what_is_odd() {
     ] {
         assert!(text.contains(part), "{text}");
     }
-}
-
-#[cfg(feature = "pictures")]
-#[test]
-fn folders_of_pictures_are_classes() {
-    let datasets = folder("none", b"");
-    let flowers = datasets.path().join("own/flowers");
-    let save = |class: &str, name: &str, size: (u32, u32), colour: [u8; 3]| {
-        fs::create_dir_all(flowers.join(class)).unwrap();
-        let picture = image::RgbImage::from_pixel(size.0, size.1, image::Rgb(colour));
-        picture.save(flowers.join(class).join(name)).unwrap();
-    };
-    save("rose", "2.png", (3, 2), [255, 0, 0]);
-    save("aster", "1.png", (3, 2), [0, 0, 255]);
-    save("aster", "2.PNG", (3, 2), [0, 0, 255]);
-    let split = loaded(datasets.path(), "file = \"flowers\"\ntest = 0.3").unwrap();
-    assert_eq!((split.train.shape(), split.train.classes()), (&[2, 3, 3][..], 2));
-    assert_eq!(split.train.len() + split.test.len(), 3);
-    save("rose", "3.jpg", (8, 8), [0, 255, 0]);
-    let error = loaded(datasets.path(), "file = \"flowers\"").unwrap_err();
-    assert!(error.contains("3.jpg is 8 x 8 pixels") && error.contains("shape = [height, width]"), "{error}");
-    let small = loaded(datasets.path(), "file = \"flowers\"\nshape = [4, 4]").unwrap();
-    assert_eq!(small.train.shape(), [4, 4]);
-    fs::write(flowers.join("rose/4.png"), b"no picture").unwrap();
-    let error = loaded(datasets.path(), "file = \"flowers\"\nshape = [4, 4]").unwrap_err();
-    assert!(error.contains("4.png: "), "{error}");
-}
-
-#[cfg(feature = "parquet")]
-#[test]
-fn tables_in_parquet_are_read() {
-    use std::sync::Arc;
-
-    use ::parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
-    use ::parquet::file::properties::WriterProperties;
-    use ::parquet::file::writer::SerializedFileWriter;
-    use ::parquet::schema::parser::parse_message_type;
-
-    let datasets = folder("none", b"");
-    let schema = "message t { optional double a; required binary y (UTF8); }";
-    let file = File::create(datasets.path().join("own/t.parquet")).unwrap();
-    let properties = Arc::new(WriterProperties::builder().build());
-    let mut writer =
-        SerializedFileWriter::new(file, Arc::new(parse_message_type(schema).unwrap()), properties).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    let mut column = group.next_column().unwrap().unwrap();
-    column.typed::<DoubleType>().write_batch(&[1.0, 2.0, 3.0], Some(&[1, 1, 0, 1]), None).unwrap();
-    column.close().unwrap();
-    let mut column = group.next_column().unwrap().unwrap();
-    let labels = ["v", "u", "u", "v"].map(ByteArray::from);
-    column.typed::<ByteArrayType>().write_batch(&labels, None, None).unwrap();
-    column.close().unwrap();
-    group.close().unwrap();
-    writer.close().unwrap();
-    let error = loaded(datasets.path(), "file = \"t.parquet\"\nlabel = \"y\"").unwrap_err();
-    assert!(error.contains("row 3, column 1 (a): the value is missing"), "{error}");
-    let split = loaded(
-        datasets.path(),
-        "file = \"t.parquet\"\nlabel = \"y\"\nmissing = \"drop\"\nstandardise = false",
-    )
-    .unwrap();
-    let mut values = floats(&split);
-    values.sort_unstable_by(f32::total_cmp);
-    assert_eq!((values, split.train.classes()), (vec![1.0, 2.0, 3.0], 2));
 }
 
 proptest! {

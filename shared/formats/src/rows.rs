@@ -2,39 +2,43 @@
 
 use std::collections::BTreeSet;
 
-use super::Wrong;
-use super::columns::{Cell, Column, Missing};
-use super::found::Found;
-use super::labels::Labels;
-use crate::data::Features;
+use crate::Wrong;
+use crate::columns::{Cell, Column, Missing};
+use crate::found::Found;
+use crate::labels::Labels;
+use input::npy::Numbers;
 
 /// What of a table is what.
 #[derive(Clone, Debug)]
-pub(super) struct Roles<'a> {
+pub(crate) struct Roles<'a> {
     /// The column of the labels.
-    pub(super) label: Option<&'a Column>,
+    pub(crate) label: Option<&'a Column>,
+    /// The column of the groups.
+    pub(crate) group: Option<&'a Column>,
     /// Columns that are left out.
-    pub(super) ignore: &'a [Column],
+    pub(crate) ignore: &'a [Column],
     /// The column and its value that tell which rows are for testing.
-    pub(super) testing: Option<(&'a Column, &'a str)>,
+    pub(crate) testing: Option<(&'a Column, &'a str)>,
     /// What becomes of missing values.
-    pub(super) missing: Missing,
+    pub(crate) missing: Missing,
     /// What stands before the fraction of a number.
-    pub(super) decimal: char,
+    pub(crate) decimal: char,
 }
 
 /// Rows as they come.
-pub(super) struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     roles: Roles<'a>,
     /// What rows are counted in: lines, or rows.
     unit: &'static str,
     columns: Vec<String>,
     label: usize,
+    group: Option<usize>,
     testing: Option<usize>,
     /// The columns that are features.
     features: Vec<usize>,
     values: Vec<f32>,
     labels: Labels,
+    groups: Labels,
     for_testing: Vec<bool>,
     dropped: usize,
 }
@@ -44,7 +48,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// If a column that is named is not there, two have one name, or none is left for features.
-    pub(super) fn new(columns: Vec<String>, roles: Roles<'a>, unit: &'static str) -> Result<Self, Wrong> {
+    pub(crate) fn new(columns: Vec<String>, roles: Roles<'a>, unit: &'static str) -> Result<Self, Wrong> {
         let Some(label) = roles.label else {
             let shown: Vec<&str> = columns.iter().take(20).map(String::as_str).collect();
             let text =
@@ -52,11 +56,16 @@ impl<'a> Rows<'a> {
             return Err(text.into());
         };
         let label = label.place(&columns)?;
+        let group = roles.group.map(|column| column.place(&columns)).transpose()?;
+        if group == Some(label) {
+            return Err(format!("the column {:?} has either labels or groups", columns[label]).into());
+        }
         let testing = roles.testing.map(|(column, _)| column.place(&columns)).transpose()?;
         let ignored = roles.ignore.iter().map(|column| column.place(&columns));
         let ignored = ignored.collect::<Result<BTreeSet<_>, _>>()?;
-        let of_features =
-            |place: &usize| *place != label && Some(*place) != testing && !ignored.contains(place);
+        let of_features = |place: &usize| {
+            ![Some(label), group, testing].contains(&Some(*place)) && !ignored.contains(place)
+        };
         let features: Vec<usize> = (0..columns.len()).filter(of_features).collect();
         if features.is_empty() {
             return Err("there is no column beside that of the labels and those that are left out".into());
@@ -66,17 +75,19 @@ impl<'a> Rows<'a> {
             unit,
             columns,
             label,
+            group,
             testing,
             features,
             values: Vec::new(),
             labels: Labels::default(),
+            groups: Labels::default(),
             for_testing: Vec::new(),
             dropped: 0,
         })
     }
 
     /// How many columns a row has.
-    pub(super) fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns.len()
     }
 
@@ -84,17 +95,21 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub(super) fn push(&mut self, place: u64, cells: &[Cell<'_>]) -> Result<(), Wrong> {
+    pub(crate) fn push(&mut self, place: u64, cells: &[Cell<'_>]) -> Result<(), Wrong> {
         let at = |column: usize| {
             format!("{} {place}, column {} ({})", self.unit, column + 1, self.columns[column])
         };
         let decimal = self.roles.decimal;
         let before = self.values.len();
-        let mut is_whole = cells[self.label] != Cell::Missing;
-        if !is_whole && self.roles.missing != Missing::Drop {
+        let named = [("label", Some(self.label)), ("group", self.group)];
+        let missing = named.iter().find_map(|(what, column)| {
+            column.filter(|column| cells[*column] == Cell::Missing).map(|column| (what, column))
+        });
+        let mut is_whole = missing.is_none();
+        if let Some((what, column)) = missing.filter(|_| self.roles.missing != Missing::Drop) {
             return Err(format!(
-                "{}: the label is missing; `missing = \"drop\"` leaves such rows out",
-                at(self.label)
+                "{}: the {what} is missing; `missing = \"drop\"` leaves such rows out",
+                at(column)
             )
             .into());
         }
@@ -141,12 +156,18 @@ impl<'a> Rows<'a> {
             self.dropped += 1;
             return Ok(());
         }
-        let labelled = match cells[self.label] {
-            Cell::Number(number) => self.labels.push_number(number),
-            Cell::Text(text) => self.labels.push(text),
-            Cell::Missing => Ok(()),
+        let push = |names: &mut Labels, column: usize| {
+            let pushed = match cells[column] {
+                Cell::Number(number) => names.push_number(number),
+                Cell::Text(text) => names.push(text),
+                Cell::Missing => Ok(()),
+            };
+            pushed.map_err(|error| format!("{}: {error}", at(column)))
         };
-        labelled.map_err(|error| format!("{}: {error}", at(self.label)))?;
+        push(&mut self.labels, self.label)?;
+        if let Some(column) = self.group {
+            push(&mut self.groups, column)?;
+        }
         if let (Some(column), Some((_, value))) = (self.testing, self.roles.testing) {
             self.for_testing.push(match cells[column] {
                 Cell::Text(text) => text == value,
@@ -161,7 +182,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// If there is none.
-    pub(super) fn found(self) -> Result<Found, Wrong> {
+    pub(crate) fn found(self) -> Result<Found, Wrong> {
         let (examples, width) = (self.labels.len(), self.features.len());
         if examples == 0 {
             let dropped = self.dropped;
@@ -171,7 +192,8 @@ impl<'a> Rows<'a> {
         }
         let names = self.features.iter().map(|column| self.columns[*column].clone()).collect();
         let for_testing = self.testing.map(|_| self.for_testing);
-        let found = Found::new(&[examples, width], Features::Floats(self.values), self.labels)?;
+        let found = Found::new(&[examples, width], Numbers::Floats(self.values), self.labels)?;
+        let found = found.with_groups(self.group.map(|_| self.groups))?;
         Ok(Found { names, for_testing, dropped: self.dropped, ..found })
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Wrong;
+use crate::Wrong;
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,11 +16,22 @@ pub enum Column {
 }
 
 impl Column {
+    /// Its name, where there are no numbers; `what` is what `key` names.
+    ///
+    /// # Errors
+    /// If it is a number.
+    pub(crate) fn name(&self, key: &str, what: &str) -> Result<&str, Wrong> {
+        match self {
+            Column::Name(name) => Ok(name),
+            Column::Number(_) => Err(format!("`{key}` must be the name of {what}, in quotes").into()),
+        }
+    }
+
     /// Its place among columns of these `names`, from 0.
     ///
     /// # Errors
     /// If there is none.
-    pub(super) fn place(&self, names: &[String]) -> Result<usize, Wrong> {
+    pub(crate) fn place(&self, names: &[String]) -> Result<usize, Wrong> {
         let place = match self {
             Column::Name(name) => names.iter().position(|other| other == name),
             Column::Number(number @ 1..) => usize::try_from(number - 1).ok(),
@@ -61,7 +72,7 @@ pub enum Missing {
 
 /// What stands in a place of a table.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     Text(&'a str),
     #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "in text, numbers are texts"))]
     Number(f64),
@@ -73,13 +84,13 @@ const MISSING: [&str; 10] = ["", "?", "NA", "N/A", "NaN", "nan", "NULL", "null",
 
 impl<'a> Cell<'a> {
     /// What a text stands for.
-    pub(super) fn of(text: &'a str) -> Self {
+    pub(crate) fn of(text: &'a str) -> Self {
         let text = text.trim();
         if MISSING.contains(&text) { Cell::Missing } else { Cell::Text(text) }
     }
 
     /// The number that it is, if it is one that a 32-bit float holds; `decimal` is what stands before its fraction.
-    pub(super) fn number(self, decimal: char) -> Option<f32> {
+    pub(crate) fn number(self, decimal: char) -> Option<f32> {
         let number = match self {
             Cell::Number(number) => number,
             Cell::Text(text) if decimal == '.' => text.parse().ok()?,

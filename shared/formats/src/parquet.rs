@@ -6,16 +6,16 @@ use std::path::Path;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 
-use super::Wrong;
-use super::columns::Cell;
-use super::found::Found;
-use super::rows::{Roles, Rows};
+use crate::Wrong;
+use crate::columns::Cell;
+use crate::found::Found;
+use crate::rows::{Roles, Rows};
 
 /// The rows of the table `path`.
 ///
 /// # Errors
 /// What is wrong with it, with row and column.
-pub(super) fn read(path: &Path, roles: Roles<'_>) -> Result<Found, Wrong> {
+pub(crate) fn read(path: &Path, roles: Roles<'_>) -> Result<Found, Wrong> {
     let file = SerializedFileReader::new(File::open(path)?)?;
     let fields = file.metadata().file_metadata().schema().get_fields().to_vec();
     if let Some(nested) = fields.iter().find(|field| !field.is_primitive()) {
@@ -56,4 +56,52 @@ fn cell<'a>(name: &str, field: &'a Field) -> Result<Cell<'a>, String> {
         Field::Str(text) => Cell::of(text),
         other => return Err(format!("column {name:?}: {other} is neither a number nor a text")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use input::npy::Numbers;
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+    use crate::columns::{Column, Missing};
+
+    #[test]
+    fn tables_in_parquet_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.parquet");
+        let schema = "message t { optional double a; required binary y (UTF8); }";
+        let properties = Arc::new(WriterProperties::builder().build());
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let mut writer = SerializedFileWriter::new(File::create(&path).unwrap(), schema, properties).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<DoubleType>().write_batch(&[1.0, 2.0, 3.0], Some(&[1, 1, 0, 1]), None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let labels = ["v", "u", "u", "v"].map(ByteArray::from);
+        column.typed::<ByteArrayType>().write_batch(&labels, None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        let label = Column::Name("y".to_owned());
+        let roles = |missing| Roles {
+            label: Some(&label),
+            group: None,
+            ignore: &[],
+            testing: None,
+            missing,
+            decimal: '.',
+        };
+        let error = read(&path, roles(Missing::Error)).unwrap_err().to_string();
+        assert!(error.contains("row 3, column 1 (a): the value is missing"), "{error}");
+        let found = read(&path, roles(Missing::Drop)).unwrap();
+        assert_eq!((found.features, found.dropped), (Numbers::Floats(vec![1.0, 2.0, 3.0]), 1));
+        assert_eq!(found.labels.classes().unwrap(), ["u", "v"]);
+    }
 }

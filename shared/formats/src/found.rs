@@ -1,24 +1,26 @@
 //! Examples as a file has them, whatever its form.
 
-use super::Wrong;
-use super::labels::Labels;
-use crate::data::Features;
+use crate::Wrong;
+use crate::labels::Labels;
+use input::npy::Numbers;
 
 /// Examples as a file has them.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub struct Found {
     /// The shape of one.
-    pub(super) shape: Vec<usize>,
+    pub shape: Vec<usize>,
     /// Their features, one after the other; those that are missing are NaN.
-    pub(super) features: Features,
+    pub features: Numbers,
     /// Their labels.
-    pub(super) labels: Labels,
+    pub labels: Labels,
+    /// The names of their groups, if they are in any.
+    pub groups: Option<Labels>,
     /// What the features are called, in a table.
-    pub(super) names: Vec<String>,
+    pub names: Vec<String>,
     /// Which are for testing, if a column says so.
-    pub(super) for_testing: Option<Vec<bool>>,
+    pub for_testing: Option<Vec<bool>>,
     /// How many rows are left out because something is missing in them.
-    pub(super) dropped: usize,
+    pub dropped: usize,
 }
 
 impl Found {
@@ -26,7 +28,7 @@ impl Found {
     ///
     /// # Errors
     /// If there are others than that.
-    pub(super) fn new(shape: &[usize], features: Features, labels: Labels) -> Result<Self, Wrong> {
+    pub(crate) fn new(shape: &[usize], features: Numbers, labels: Labels) -> Result<Self, Wrong> {
         let [examples, example @ ..] = shape else {
             return Err("the features are a single number, not one or more for each example".into());
         };
@@ -44,22 +46,39 @@ impl Found {
             shape: example.to_vec(),
             features,
             labels,
+            groups: None,
             names: Vec::new(),
             for_testing: None,
             dropped: 0,
         })
     }
 
+    /// The same examples in `groups`, as many as there are examples, if there are groups.
+    ///
+    /// # Errors
+    /// If there are more or fewer.
+    pub(crate) fn with_groups(self, groups: Option<Labels>) -> Result<Self, Wrong> {
+        if let Some(groups) = groups.as_ref().filter(|groups| groups.len() != self.len()) {
+            return Err(format!("{} examples, but {} groups", self.len(), groups.len()).into());
+        }
+        Ok(Found { groups, ..self })
+    }
+
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
     }
 
     /// The same values as examples of another `shape`.
     ///
     /// # Errors
     /// If that takes more or fewer values.
-    pub(super) fn shaped(self, shape: Option<&[usize]>) -> Result<Self, Wrong> {
+    pub(crate) fn shaped(self, shape: Option<&[usize]>) -> Result<Self, Wrong> {
         let Some(shape) = shape else { return Ok(self) };
         let size = |sides: &[usize]| sides.iter().try_fold(1_usize, |all, side| all.checked_mul(*side));
         if size(shape) != size(&self.shape) {

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::iter::zip;
 
-use super::Wrong;
+use crate::Wrong;
 
 /// More are no classes.
 const MOST: usize = 65_535;
 
 /// The labels of examples, each a name that stands in a file, in the order in which they stand there.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Labels {
+pub struct Labels {
     names: Vec<String>,
     numbers: HashMap<String, u16>,
     of: Vec<u16>,
@@ -21,13 +21,12 @@ impl Labels {
     ///
     /// # Errors
     /// If there are more different ones than a data set has classes.
-    pub(super) fn push(&mut self, name: &str) -> Result<(), Wrong> {
+    pub fn push(&mut self, name: &str) -> Result<(), Wrong> {
         let number = match self.numbers.get(name) {
             Some(number) => *number,
             None if self.names.len() == MOST => {
                 let more = format!(
-                    "the label {name:?} is one more than the {MOST} classes that there can be; is it \
-                                    the right column?"
+                    "{name:?} is one more than the {MOST} that there can be; is it the right column?"
                 );
                 return Err(more.into());
             }
@@ -46,26 +45,38 @@ impl Labels {
     ///
     /// # Errors
     /// As [`Labels::push`].
-    pub(super) fn push_number(&mut self, value: f64) -> Result<(), Wrong> {
+    pub fn push_number(&mut self, value: f64) -> Result<(), Wrong> {
         self.push(&value.to_string())
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.of.len()
     }
 
-    /// The classes: the different labels, as numbers where all of them are whole numbers, else by the alphabet.
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// The different labels, as numbers where all of them are numbers, else by the alphabet.
+    pub fn in_order(&self) -> Vec<String> {
+        let mut names = self.names.clone();
+        let Some(numbers) = self.numbers_of_names() else {
+            names.sort_unstable();
+            return names;
+        };
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b]).then(self.names[*a].cmp(&self.names[*b])));
+        order.into_iter().map(|place| self.names[place].clone()).collect()
+    }
+
+    /// The classes: the different labels [in order](Labels::in_order).
     ///
     /// # Errors
     /// If they are measurements.
-    pub(super) fn classes(&self) -> Result<Vec<String>, Wrong> {
-        let numbers: Option<Vec<f64>> = self.names.iter().map(|name| name.trim().parse().ok()).collect();
-        let mut classes = self.names.clone();
-        let Some(numbers) = numbers else {
-            classes.sort_unstable();
-            return Ok(classes);
-        };
+    pub fn classes(&self) -> Result<Vec<String>, Wrong> {
+        let numbers = self.numbers_of_names().unwrap_or_default();
         if let Some((name, _)) = zip(&self.names, &numbers).find(|(_, number)| number.fract() != 0.0) {
             let text = format!(
                 "the label {name} is no class but a measurement, and models here tell classes apart: there \
@@ -73,16 +84,19 @@ impl Labels {
             );
             return Err(text.into());
         }
-        let mut order: Vec<usize> = (0..classes.len()).collect();
-        order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b]).then(self.names[*a].cmp(&self.names[*b])));
-        Ok(order.into_iter().map(|place| self.names[place].clone()).collect())
+        Ok(self.in_order())
+    }
+
+    /// The numbers that the names are, if all of them are.
+    fn numbers_of_names(&self) -> Option<Vec<f64>> {
+        self.names.iter().map(|name| name.trim().parse().ok()).collect()
     }
 
     /// Each label as its place among `classes`.
     ///
     /// # Errors
     /// If one is not among them.
-    pub(super) fn among(&self, classes: &[String]) -> Result<Vec<u16>, Wrong> {
+    pub fn among(&self, classes: &[String]) -> Result<Vec<u16>, Wrong> {
         let places: HashMap<&str, u16> = zip(classes.iter().map(String::as_str), 0..).collect();
         let place = |name: &String| {
             places.get(name.as_str()).copied().ok_or_else(|| {

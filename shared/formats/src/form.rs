@@ -2,23 +2,30 @@
 
 use std::path::Path;
 
-use super::Wrong;
-use super::columns::{Column, Missing};
-use super::found::Found;
-use super::reading::Reading;
-use super::rows::Roles;
-use super::{arrays, idx, text};
+use crate::Wrong;
+use crate::arrays::Arrays;
+use crate::columns::{Column, Missing};
+use crate::found::Found;
+use crate::reading::Reading;
+use crate::rows::Roles;
+use crate::{arrays, idx, text};
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// A table of separated values, by what they are separated.
     Text(u8),
+    /// A table in Parquet.
     Parquet,
+    /// An array of numpy; that of the labels is another one.
     Npy,
+    /// An archive of such arrays.
     Npz,
+    /// A file of tensors.
     SafeTensors,
+    /// An array in IDX; that of the labels is another one.
     Idx,
+    /// A folder of pictures.
     Pictures,
 }
 
@@ -27,7 +34,7 @@ impl Form {
     ///
     /// # Errors
     /// If it is of none that is read.
-    pub(super) fn of(path: &Path) -> Result<Self, Wrong> {
+    pub fn of(path: &Path) -> Result<Self, Wrong> {
         if path.is_dir() {
             return Ok(Form::Pictures);
         }
@@ -51,7 +58,7 @@ impl Form {
     }
 
     /// Whether it has rows and columns with names.
-    pub(super) fn is_table(self) -> bool {
+    pub fn is_table(self) -> bool {
         matches!(self, Form::Text(_) | Form::Parquet)
     }
 
@@ -79,11 +86,11 @@ impl Form {
         }
     }
 
-    /// The examples in the file `path`, as `reading` says.
+    /// The examples in the file `path`, as `reading` says; `testing` is the column and its value that tell which are for testing.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn read(
+    pub fn read(
         self,
         path: &Path,
         reading: &Reading,
@@ -99,8 +106,15 @@ impl Form {
             None => Ok(None),
         };
         let decimal = char::from(sign("decimal", reading.decimal)?.unwrap_or(b'.'));
-        let Reading { missing, ignore, label, .. } = reading;
-        let roles = Roles { label: label.as_ref(), ignore, testing, missing: *missing, decimal };
+        let Reading { missing, ignore, label, group, .. } = reading;
+        let roles = Roles {
+            label: label.as_ref(),
+            group: group.as_ref(),
+            ignore,
+            testing,
+            missing: *missing,
+            decimal,
+        };
         let found = match self {
             Form::Text(usual) => {
                 let delimiter = sign("delimiter", reading.delimiter)?.unwrap_or(usual);
@@ -113,9 +127,21 @@ impl Form {
                 text::read(path, &text::Style { delimiter, header: reading.header }, roles)?
             }
             #[cfg(feature = "parquet")]
-            Form::Parquet => super::parquet::read(path, roles)?,
+            Form::Parquet => crate::parquet::read(path, roles)?,
             #[cfg(feature = "pictures")]
-            Form::Pictures => return super::pictures::read(path, reading.shape.as_deref()),
+            Form::Pictures => {
+                let is_grouped = match &reading.group {
+                    None => false,
+                    Some(group) if group.name("group", "a folder")? == "folder" => true,
+                    Some(other) => {
+                        return Err(format!(
+                            "`group` of pictures can be \"folder\" and nothing else, not {other}"
+                        )
+                        .into());
+                    }
+                };
+                return crate::pictures::read(path, reading.shape.as_deref(), is_grouped);
+            }
             #[cfg(not(all(feature = "parquet", feature = "pictures")))]
             Form::Parquet | Form::Pictures => {
                 return Err("this program is built without reading Parquet and pictures, as one for boards is; bring a \
@@ -126,29 +152,35 @@ impl Form {
                 let Some(labels) = &reading.labels else {
                     return Err("its labels are in a file of their own; say which with `labels`".into());
                 };
-                let labels = path.parent().unwrap_or(Path::new("")).join(labels);
+                let groups = group.as_ref().map(|group| group.name("group", "a file")).transpose()?;
                 let read = if self == Form::Npy { arrays::npy } else { idx::read };
-                let of_labels = read(&labels).map_err(|error| format!("{}: {error}", labels.display()))?;
-                of_arrays([read(path)?, of_labels], reading)?
+                let beside = |name: &str| -> Result<arrays::Array, Wrong> {
+                    let path = path.parent().unwrap_or(Path::new("")).join(name);
+                    Ok(read(&path).map_err(|error| format!("{}: {error}", path.display()))?)
+                };
+                let (features, labels) = (read(path)?, beside(labels)?);
+                of_arrays(Arrays { features, labels, groups: groups.map(beside).transpose()? }, reading)?
             }
             Form::Npz | Form::SafeTensors => {
                 let features = reading.features.as_deref().unwrap_or("x");
-                let label = match label {
-                    None => "y",
-                    Some(Column::Name(name)) => name,
-                    Some(Column::Number(_)) => {
-                        return Err("`label` must be the name of an array, in quotes".into());
-                    }
-                };
+                let labels = label.as_ref().map_or(Ok("y"), |label| label.name("label", "an array"))?;
+                let groups = group.as_ref().map(|group| group.name("group", "an array")).transpose()?;
                 let read = if self == Form::Npz { arrays::npz } else { arrays::tensors };
-                of_arrays(read(path, [features, label])?, reading)?
+                of_arrays(read(path, Arrays { features, labels, groups })?, reading)?
             }
         };
         found.shaped(reading.shape.as_deref())
     }
 }
 
-fn of_arrays([features, labels]: [arrays::Array; 2], reading: &Reading) -> Result<Found, Wrong> {
-    let features = if reading.channels_first { arrays::with_channels_last(features)? } else { features };
-    arrays::examples(features, labels)
+fn of_arrays(mut arrays: Arrays<arrays::Array>, reading: &Reading) -> Result<Found, Wrong> {
+    // Without values, the product of some sides may be more than can be counted.
+    let shape = &arrays.features.0;
+    if shape.contains(&0) {
+        return Err(format!("the features have the shape {shape:?}: there is no value in them").into());
+    }
+    if reading.channels_first {
+        arrays.features = arrays::with_channels_last(arrays.features)?;
+    }
+    arrays::examples(arrays)
 }

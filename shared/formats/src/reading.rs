@@ -4,7 +4,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::columns::{Column, Missing};
+use crate::columns::{Column, Missing};
 
 /// How a file of one's own is read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,11 @@ pub struct Reading {
     /// The file of the labels that belongs to an .npy or IDX file, beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<String>,
+    /// What says which examples belong together, as those of one sensor or person do, for the partition `groups`: the column of a
+    /// table, which is no feature then; the array in .npz and .safetensors; the file that belongs to an .npy or IDX file; or
+    /// `"folder"`, with which pictures of a class lie in a folder for each group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Column>,
     /// Columns of a table that are left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<Column>,

@@ -1,0 +1,4 @@
+//! As in `learning`.
+
+#[path = "../../learning/tests/arrows.rs"]
+mod arrows;
