@@ -21,7 +21,7 @@ const DOCUMENT: &str = include_str!("../../../docs/your-data.md");
 const DEVICES: u32 = 5;
 const HEADER: &str = "temperature,vibration,current,state";
 /// Settings of the small fleet of these tests.
-const SMALL: [&str; 3] = ["fleet.devices=5", "fleet.compromised=1", "timing.gather-seconds=600"];
+const SMALL: [&str; 3] = ["fleet.devices=5", "fleet.compromised=2", "timing.gather-seconds=600"];
 
 /// What a sensor reads of a machine in one of three states, as lines of a table.
 fn readings(count: u32, salt: u32) -> Vec<String> {

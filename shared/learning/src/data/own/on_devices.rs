@@ -222,7 +222,9 @@ impl OnDevices {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
     /// They have another shape.
-    #[error("an example has the shape {shape:?}, where the scenario has {expected:?}")]
+    #[error(
+        "an example has the shape {shape:?}, where the scenario has {expected:?}; import the same columns"
+    )]
     Shape {
         /// Theirs.
         shape: Vec<usize>,
@@ -236,7 +238,9 @@ pub enum Misfit {
         bytes: bool,
     },
     /// A feature has another name.
-    #[error("feature {place} is {column:?}, where the scenario has {expected:?}")]
+    #[error(
+        "feature {place} is {column:?}, where the scenario has {expected:?}; import the same columns in its order"
+    )]
     Column {
         /// Its place, from 1.
         place: usize,
@@ -246,7 +250,9 @@ pub enum Misfit {
         expected: String,
     },
     /// A class that the scenario does not have.
-    #[error("its class {class:?} is none of the scenario's, {known}")]
+    #[error(
+        "its class {class:?} is none of the scenario's, {known}; name it there in `classes`, or import without it"
+    )]
     Class {
         /// The class.
         class: String,
@@ -341,15 +347,15 @@ mod tests {
         let devices = described("");
         assert_eq!(
             misfit(&devices, "heat,state\n1,idle\n"),
-            "an example has the shape [1], where the scenario has [2]"
+            "an example has the shape [1], where the scenario has [2]; import the same columns"
         );
         assert_eq!(
             misfit(&devices, "load,heat,state\n1,2,idle\n"),
-            "feature 1 is \"load\", where the scenario has \"heat\""
+            "feature 1 is \"load\", where the scenario has \"heat\"; import the same columns in its order"
         );
         assert_eq!(
             misfit(&devices, "heat,load,state\n1,2,idle\n1,2,gone\n"),
-            "its class \"gone\" is none of the scenario's, idle, run"
+            "its class \"gone\" is none of the scenario's, idle, run; name it there in `classes`, or import without it"
         );
         let pixels = Dataset::new(vec![2], 1, Features::Bytes(vec![1, 2]), vec![0]).unwrap();
         let pixels =
