@@ -8,8 +8,9 @@
 //! - [`columns`]: the columns of a table by name or number, and what they hold.
 //! - [`found`]: examples as a file has them, whatever its form.
 //! - [`rows`]: the rows of a table, one after the other.
-//! - [`text`], [`idx`], [`arrays`], [`pictures`], [`parquet`]: tables of comma-separated values, IDX, numpy's arrays and
-//!   safetensors, folders of PNG and JPEG, and Parquet. The last two are features of this crate: a client for boards does without.
+//! - [`text`], [`idx`], [`arrays`], [`pictures`], [`pages`], [`parquet`]: tables of comma-separated values, IDX, numpy's arrays
+//!   and safetensors, folders of PNG and JPEG, and Parquet. The last two are features of this crate: a client for boards does
+//!   without.
 //! - [`reading`]: what a scenario says of how a file is read.
 //! - [`form`]: which form a file is of.
 //!
@@ -22,6 +23,8 @@ mod found;
 pub mod gzip;
 mod idx;
 mod labels;
+#[cfg(feature = "parquet")]
+mod pages;
 #[cfg(feature = "parquet")]
 mod parquet;
 #[cfg(feature = "pictures")]

@@ -9,6 +9,7 @@ use parquet::record::Field;
 use crate::Wrong;
 use crate::columns::Cell;
 use crate::found::Found;
+use crate::pages;
 use crate::rows::{Roles, Rows};
 
 /// The rows of the table `path`.
@@ -16,7 +17,9 @@ use crate::rows::{Roles, Rows};
 /// # Errors
 /// What is wrong with it, with row and column.
 pub(crate) fn read(path: &Path, roles: Roles<'_>) -> Result<Found, Wrong> {
-    let file = SerializedFileReader::new(File::open(path)?)?;
+    let open = File::open(path)?;
+    let file = SerializedFileReader::new(open.try_clone()?)?;
+    pages::check(&open, file.metadata())?;
     let fields = file.metadata().file_metadata().schema().get_fields().to_vec();
     if let Some(nested) = fields.iter().find(|field| !field.is_primitive()) {
         let text =
