@@ -11,7 +11,8 @@ use learning::models::Model;
 use learning::random::{Purpose, stream};
 use rand::seq::index::sample;
 use robust::{
-    Byzantine, Executor, Geometry, InContext, Local, Measured, RuleError, State, Updates, combine, different,
+    Aggregate, Byzantine, Executor, Geometry, InContext, Local, Measured, Round, Rule, RuleError, State,
+    Updates, combine, different,
 };
 use scenario::Scenario;
 use scenario::defense::{Arriving, Defense, DefenseError, Mixtures, Screened, among};
@@ -19,7 +20,8 @@ use wire::identity::DeviceId;
 
 use crate::evaluator::{BATCH, Evaluator, Examples};
 
-/// A scenario's defense, with the validation examples drawn for its run.
+/// A scenario's defense, with the validation examples drawn for its run. The default is one of stages that need none.
+#[derive(Default)]
 pub struct Screening {
     /// By their number: what evaluates on so many examples.
     validation: BTreeMap<usize, Evaluator>,
@@ -80,8 +82,8 @@ pub struct Received<'a> {
     pub weights: Vec<f64>,
     /// What is assumed of the senders.
     pub byzantine: Byzantine,
-    /// The model that they were trained from.
-    pub origin: &'a [f32],
+    /// The model that they were trained from; `None` if they are taken from zero.
+    pub origin: Option<&'a [f32]>,
     /// What has been measured of them.
     pub measured: Measured,
     /// The rule that they go to, and what is known of the round; of its devices, here.
@@ -93,16 +95,17 @@ pub struct Received<'a> {
 impl Local for &Received<'_> {
     fn updates<T>(&self, compute: impl FnOnce(&Updates<'_>) -> Result<T, RuleError>) -> Result<T, RuleError> {
         let rows: Vec<&[f32]> = self.rows.iter().map(AsRef::as_ref).collect();
-        let updates = Updates::new(&rows, Some(&self.weights))?.from_origin(self.origin)?;
+        let updates = Updates::new(&rows, Some(&self.weights))?;
+        let updates = self.origin.map_or(Ok(updates), |origin| updates.from_origin(origin))?;
         compute(&updates.knowing(&self.measured))
     }
 
     fn origin(&self) -> Option<&[f32]> {
-        Some(self.origin)
+        self.origin
     }
 
     fn dimension(&self) -> usize {
-        self.origin.len()
+        self.rows.first().map_or(0, |row| row.len())
     }
 }
 
@@ -161,6 +164,27 @@ impl Arriving for Received<'_> {
         let rows = rows.into_iter().map(Cow::Owned).collect();
         Ok(Received { devices, rows, weights, measured: Measured::default(), ..self })
     }
+}
+
+/// What the rule makes of what a defense has `left`, and whose updates have a part in that, as [`Screened::used`] names them;
+/// `state` takes what the rule keeps of the round.
+///
+/// # Errors
+/// What the rule says to what is left, and what computes it.
+pub fn aggregate(
+    left: &Screened<Received<'_>>,
+    state: &mut State,
+) -> Result<(Aggregate, Vec<DeviceId>), RuleError> {
+    let updates = &left.updates;
+    let aggregate = |rule: &dyn Rule| {
+        let byzantine = updates.byzantine;
+        let aggregate = updates.updates(|all| updates.executor.aggregate(rule, all, byzantine))?;
+        rule.remember(&Round::new(&updates.geometry(), byzantine), &aggregate.values, state)?;
+        Ok::<_, RuleError>(aggregate)
+    };
+    let aggregate = left.ruled(&updates.rule, aggregate)?;
+    let used = left.used(&aggregate.used);
+    Ok((aggregate, used))
 }
 
 /// How many validation examples the stages of the scenario judge by, where they do.
@@ -229,7 +253,7 @@ mod tests {
             rows: updates.iter().map(|(_, row)| row.into()).collect(),
             weights: vec![1.0; updates.len()],
             byzantine: Byzantine::of(1),
-            origin: &vec![0.0; updates[0].1.len()],
+            origin: None,
             measured: Measured::default(),
             rule: InContext { rule: &*scenario.aggregation.rule, context: Context::default() },
             executor: &Processors,

@@ -7,16 +7,16 @@ use learning::data::Dataset;
 use learning::evaluation::ClassEvaluation;
 use learning::models::{Model, ModelError, restore_frozen};
 use rayon::prelude::*;
-use robust::{Context, InContext, Local as _, Measured, Round, Rule, RuleError};
+use robust::{Context, InContext, Measured, RuleError};
 use scenario::Scenario;
-use scenario::defense::{Arriving as _, DefenseError};
+use scenario::defense::DefenseError;
 use scenario::remembered::Remembered;
 use wire::identity::DeviceId;
 
 use crate::backend::{Backend, Engine};
 use crate::evaluator::{Evaluator, Examples};
 use crate::root::Root;
-use crate::screening::{Received, Screening};
+use crate::screening::{self, Received, Screening};
 use crate::trial::Trial;
 
 /// Something to compute.
@@ -221,20 +221,13 @@ impl Worker {
             rows,
             weights,
             byzantine,
-            origin: global,
+            origin: Some(global),
             measured: Measured::default(),
             rule: InContext { rule: &*self.scenario.aggregation.rule, context },
             executor,
         };
         let left = self.screening.screen(&self.scenario, round, received, &mut after.stages)?;
-        let aggregate = |rule: &dyn Rule| {
-            let updates = &left.updates;
-            let aggregate = updates.updates(|updates| executor.aggregate(rule, updates, byzantine))?;
-            rule.remember(&Round::new(&updates.geometry(), byzantine), &aggregate.values, &mut after.rule)?;
-            Ok::<_, RuleError>(aggregate)
-        };
-        let aggregate = left.ruled(&left.updates.rule, aggregate)?;
-        let used = left.used(&aggregate.used);
+        let (aggregate, used) = screening::aggregate(&left, &mut after.rule)?;
         let mut parameters = match &self.scenario.optimizer {
             Some(optimizer) => optimizer.step(global, &aggregate.values, &mut after.optimizer),
             None => aggregate.values,

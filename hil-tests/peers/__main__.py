@@ -14,10 +14,12 @@ import sys
 import kernels
 import mixtures
 import network
+import package
 import simulation
 import training
 
-TABLES = {"kernels": kernels, "mixtures": mixtures, "training": training, "simulation": simulation, "network": network}
+TABLES = {"kernels": kernels, "mixtures": mixtures, "training": training, "simulation": simulation, "network": network,
+          "package": package}
 
 
 def main():

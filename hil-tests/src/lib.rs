@@ -4,6 +4,7 @@
 //! By subject; each knows those before it, and none after it.
 //! - [`system`]: this machine: starting programs, ending them, their output; ports; requests to stop.
 //! - [`terminal`]: what a user sees: progress and tables.
+//! - [`arrays`]: rules and attacks on arrays of the user's own.
 //! - [`data`]: the data of a scenario and each device's shard of it; listing and fetching data sets.
 //! - [`fleet`]: devices: boards and their processors, the inventory, and bringing everything onto them.
 //! - [`faults`]: what goes wrong between real processes, on purpose.
@@ -13,6 +14,7 @@
 //! - [`cases`]: hardware tests as data.
 //! - [`cli`]: the command line of `hil`, one file for each command.
 
+pub mod arrays;
 pub mod benches;
 pub mod cases;
 pub mod cli;
@@ -24,4 +26,4 @@ pub mod fleet;
 pub mod system;
 pub mod terminal;
 
-pub use cli::main;
+pub use cli::{main, main_within};

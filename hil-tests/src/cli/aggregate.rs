@@ -3,17 +3,16 @@
 #![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand")]
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
 use input::npy::{self, Array};
-use robust::{Byzantine, Context, Executor as _, InContext, Processors, Updates};
 use scenario::catalogue::Catalogue;
 use scenario::table_of;
 
 use super::arrays::{Models, vector};
 use super::common::{Ending, UsageError};
+use crate::arrays::{Aggregator, Given};
 
 /// Aggregate updates of your own by one of the rules
 ///
@@ -55,29 +54,20 @@ impl AggregateArgs {
     /// A rule, setting or file that is unusable, and what the rule says against the updates.
     pub(super) fn run(self, catalogue: &Catalogue) -> anyhow::Result<Ending> {
         let settings = table_of(&self.settings).map_err(UsageError)?;
-        let rule = catalogue.rules.choose(&self.rule, settings, &|rule| rule.resolve(self.byzantine));
-        let rule = rule.map_err(|misfit| UsageError(misfit.to_string()))?;
-        // Whoever names a program here has it run.
-        if let Some(program) = rule.program() {
-            program.allow();
-        }
+        let mut aggregator = Aggregator::new(catalogue, &self.rule, settings, self.byzantine, self.seed)?;
         let matrix = self.models.read()?;
         let examples = self.examples.as_deref().map(|path| vector(path, matrix.devices())).transpose()?;
         let examples: Option<Vec<f64>> = examples.map(|counts| counts.into_iter().map(f64::from).collect());
         let root = self.root.as_deref().map(|path| vector(path, matrix.dimension())).transpose()?;
-        let update = |root: Vec<f32>| -> Arc<[f32]> {
-            root.iter().zip(&matrix.global).map(|(value, origin)| value - origin).collect()
-        };
-        let root = root.map(update);
         let rows = matrix.rows();
-        let byzantine = Byzantine::of(self.byzantine);
-        rule.check(rows.len(), byzantine).map_err(|unfit| UsageError(unfit.to_string()))?;
-        let updates = Updates::new(&rows, examples.as_deref())?.from_origin(&matrix.global)?;
         let devices: Vec<u32> = (0..rows.len() as u32).collect();
-        let context =
-            Context { state: None, devices: &devices, seed: self.seed, round: 1, root: root.as_ref() };
-        let rule = InContext { rule: &*rule, context };
-        let aggregate = Processors.aggregate(&rule, &updates, byzantine)?;
+        let aggregate = aggregator.aggregate(Given {
+            rows: &rows,
+            devices: &devices,
+            global: matrix.global.as_deref(),
+            examples: examples.as_deref(),
+            root: root.as_deref(),
+        })?;
         let used = aggregate.used.len();
         let array = Array { shape: vec![matrix.dimension()], values: aggregate.values };
         npy::write(&self.out, &array).with_context(|| self.out.display().to_string())?;

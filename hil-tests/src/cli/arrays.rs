@@ -6,6 +6,8 @@ use clap::Args;
 use input::npy::{self, Array};
 use input::toml_file::FileError;
 
+use crate::arrays::check_finite;
+
 /// The models of a round.
 #[derive(Debug, Args)]
 pub(super) struct Models {
@@ -19,10 +21,10 @@ pub(super) struct Models {
 
 /// What is in the files.
 pub(super) struct Matrix {
-    /// The global model, d values; zeros where rows are updates.
-    pub(super) global: Vec<f32>,
+    /// The global model, d values; none where rows are updates.
+    pub(super) global: Option<Vec<f32>>,
     values: Vec<f32>,
-    devices: usize,
+    dimension: usize,
 }
 
 impl Models {
@@ -32,34 +34,29 @@ impl Models {
     /// [`FileError`] names the file, and what is wrong with its shape or its values.
     pub(super) fn read(&self) -> Result<Matrix, FileError> {
         let Array { shape, values } = finite(&self.matrix)?;
-        let (devices, dimension) = match shape[..] {
-            [devices, dimension] if devices > 0 && dimension > 0 => (devices, dimension),
+        let dimension = match shape[..] {
+            [devices, dimension] if devices > 0 && dimension > 0 => dimension,
             _ => return Err(unfit(&self.matrix, &shape, "(devices, parameters)")),
         };
         let global = self.global.as_deref().map(|path| vector(path, dimension)).transpose()?;
-        Ok(Matrix { global: global.unwrap_or_else(|| vec![0.0; dimension]), values, devices })
+        Ok(Matrix { global, values, dimension })
     }
 }
 
 impl Matrix {
     /// The number of devices, m.
     pub(super) fn devices(&self) -> usize {
-        self.devices
+        self.values.len() / self.dimension
     }
 
     /// The number of parameters, d.
     pub(super) fn dimension(&self) -> usize {
-        self.global.len()
-    }
-
-    /// The values of all rows.
-    pub(super) fn values(&self) -> &[f32] {
-        &self.values
+        self.dimension
     }
 
     /// A row for each device.
     pub(super) fn rows(&self) -> Vec<&[f32]> {
-        self.values.chunks_exact(self.dimension()).collect()
+        self.values.chunks_exact(self.dimension).collect()
     }
 }
 
@@ -74,14 +71,11 @@ pub(super) fn vector(path: &Path, length: usize) -> Result<Vec<f32>, FileError> 
 
 fn finite(path: &Path) -> Result<Array, FileError> {
     let array = npy::read(path)?;
-    match array.values.iter().position(|value| !value.is_finite()) {
-        None => Ok(array),
-        Some(place) => {
-            let width = array.shape.last().copied().unwrap_or(1).max(1);
-            let message = format!("row {}, column {} is no finite number", place / width, place % width);
-            Err(FileError::invalid(&path.display().to_string(), "values", message))
-        }
-    }
+    let width = array.shape.last().copied().unwrap_or(1).max(1);
+    let rows: Vec<&[f32]> = array.values.chunks(width).collect();
+    check_finite(&rows)
+        .map_err(|refused| FileError::invalid(&path.display().to_string(), "values", refused.to_string()))?;
+    Ok(array)
 }
 
 fn unfit(path: &Path, shape: &[usize], expected: &str) -> FileError {

@@ -44,7 +44,7 @@ use list::ListArgs;
 use matrix::MatrixArgs;
 use model::ModelCommand;
 use paper::PaperArgs;
-pub use program::main;
+pub use program::{main, main_within};
 use provision::ProvisionArgs;
 use report::ReportArgs;
 use run::RunArgs;
@@ -122,12 +122,16 @@ impl Cli {
     /// # Errors
     /// A scenario, file or process that fails, in one line.
     pub fn run(self, catalogue: &Catalogue, stop: &Stop) -> anyhow::Result<Ending> {
-        let watcher = self.command.starts_programs().then(Watcher::start).transpose()?;
+        let watcher = self.starts_programs().then(Watcher::start).transpose()?;
         let ending = self.command.run(catalogue, stop);
         if let Some(watcher) = watcher {
             watcher.dismiss();
         }
         ending
+    }
+
+    fn starts_programs(&self) -> bool {
+        self.command.starts_programs()
     }
 }
 

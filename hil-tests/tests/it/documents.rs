@@ -193,12 +193,13 @@ fn a_peer_that_is_not_installed_is_left_out_of_the_tables_of_performance() {
     let script = r#"
 import importlib.util, types
 importlib.util.find_spec = lambda name: None
-import kernels, programs, training
+import kernels, package, programs, training
 programs.build_bench = lambda: None
 programs.bench = lambda *_: ([(["1-thread", "2x3", "mean", "aggregate"], [1.0, 2.0]), (["2-thread", "2x3", "mean", "aggregate"], [1.0, 2.0])], 1.0)
 arguments = types.SimpleNamespace(ours=False, shapes="2x3", patience=1)
 kernels.print_table(arguments)
 training.print_table(arguments)
+package.print_table(arguments)
 "#;
     if !link::has("python3") {
         return;
@@ -208,6 +209,7 @@ training.print_table(arguments)
     let outcome = run(python).succeeded();
     outcome.prints(&["| m x d | rule | Outpost, summing passes | two threads | leave one out |"]);
     outcome.prints(&["| model | Outpost, ms | peak MiB |"]);
+    assert!(outcome.stderr.contains("the package `outpost` is not installed"), "{}", outcome.stderr);
     for peer in ["numpy", "ByzFL", "byzpy", "Flower", "torch"] {
         assert!(
             outcome.stderr.contains(&format!("{peer} is left out: not installed: ")),

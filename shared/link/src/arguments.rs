@@ -1,16 +1,21 @@
 //! The command line and the environment.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, Command, Parser};
 
 /// The command line and the environment as `T`; where they are none, it says so and ends the process, as
 /// [`Parser::parse`] does. An environment variable that is empty counts as not set.
 pub fn arguments<T: Parser>() -> T {
+    arguments_of(env::args_os())
+}
+
+/// As [`arguments`], with `words` as the command line, the program's name first.
+pub fn arguments_of<T: Parser>(words: impl IntoIterator<Item = OsString>) -> T {
     let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
     let mut command = without_variables(T::command(), &is_empty);
-    let matches = command.get_matches_mut();
+    let matches = command.try_get_matches_from_mut(words).unwrap_or_else(|error| error.exit());
     T::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 

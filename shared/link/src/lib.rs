@@ -29,7 +29,7 @@ mod supervisor;
 mod tls;
 
 pub use address::{BrokerAddress, InvalidBrokerAddress};
-pub use arguments::arguments;
+pub use arguments::{arguments, arguments_of};
 pub use computations::Died;
 pub use drive::{Act, Driven, PARTING, drive};
 pub use limits::{NoThreads, TooFewFiles, check_threads, meet_limits, raise_file_limit};

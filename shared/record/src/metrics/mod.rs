@@ -128,21 +128,42 @@ impl Metric {
     }
 }
 
+/// A column of the rounds as a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// What it is called.
+    pub name: String,
+    /// What its values are measured in.
+    pub unit: Unit,
+    /// A value for each round; `None` where it was not measured, or is not finite.
+    pub values: Vec<Option<f64>>,
+}
+
+/// The rounds as the columns of a table.
+pub fn columns(records: &[RoundRecord]) -> Vec<Column> {
+    let classes = records.iter().map(|record| record.classes.len()).max().unwrap_or(0);
+    let columns_of = |metric: &Metric| {
+        let rows: Vec<Vec<_>> = records.iter().map(|record| metric.values(record, classes)).collect();
+        let values = |place: usize| rows.iter().map(|row| row[place].filter(|it| it.is_finite())).collect();
+        let names = metric.columns(classes).into_iter().enumerate();
+        names
+            .map(|(place, name)| Column { name, unit: metric.unit, values: values(place) })
+            .collect::<Vec<_>>()
+    };
+    ROUNDS.iter().flat_map(columns_of).collect()
+}
+
 /// The rounds as a table, `metrics.csv`: one header line and one line a round. A value that was not measured, or is not
 /// finite, is an empty cell.
 ///
 /// Every cell is a number, so nothing needs quoting.
 pub fn to_csv(records: &[RoundRecord]) -> String {
-    let classes = records.iter().map(|record| record.classes.len()).max().unwrap_or(0);
-    let cell = |value: Option<f64>| {
-        value.filter(|value| value.is_finite()).map(|value| value.to_string()).unwrap_or_default()
-    };
-    let header: Vec<String> = ROUNDS.iter().flat_map(|metric| metric.columns(classes)).collect();
-    let line = |record: &RoundRecord| -> Vec<String> {
-        ROUNDS.iter().flat_map(|metric| metric.values(record, classes)).map(cell).collect()
-    };
-    let lines = std::iter::once(header).chain(records.iter().map(line));
-    lines.fold(String::new(), |csv, line| csv + &line.join(",") + "\n")
+    let columns = columns(records);
+    let cell = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let header = columns.iter().map(|column| column.name.clone()).collect();
+    let line = |row| columns.iter().map(|column| cell(column.values[row])).collect();
+    let lines = std::iter::once(header).chain((0..records.len()).map(line));
+    lines.fold(String::new(), |csv, line: Vec<String>| csv + &line.join(",") + "\n")
 }
 
 #[cfg(test)]
