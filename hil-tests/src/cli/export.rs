@@ -1,5 +1,7 @@
 //! `hil export`.
 
+#![allow(clippy::doc_markdown, reason = "clap prints these comments as they stand")]
+
 use std::path::PathBuf;
 
 use clap::Args;

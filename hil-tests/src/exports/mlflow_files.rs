@@ -26,7 +26,7 @@ use super::{Export, Format, Outcome, Time};
 /// The entry of the list of formats.
 pub const FORMAT: Format = Format {
     name: "mlflow-files",
-    about: "A folder `mlruns` for mlflow's file store: parameters, metrics, tags and the run's report as an artifact",
+    about: "The folder of mlflow's file store, such as `mlruns`: parameters, metrics, tags and the run's report as an artifact",
     begin: |_, staging| Ok(Box::new(FileStore::begin(staging)?)),
 };
 

@@ -33,8 +33,11 @@ pub struct Format {
     /// What it is, for people.
     pub about: &'static str,
     /// Begins to write `runs`.
-    pub begin: fn(runs: &[ExportedRun], staging: &mut Staging) -> anyhow::Result<Box<dyn Export>>,
+    pub begin: Begin,
 }
+
+/// Begins to write runs.
+pub type Begin = fn(&[ExportedRun], &mut Staging) -> anyhow::Result<Box<dyn Export>>;
 
 /// The formats. A new one is a file and a line here.
 pub const FORMATS: &[Format] = &[parquet::FORMAT, tensorboard::FORMAT, mlflow_files::FORMAT];

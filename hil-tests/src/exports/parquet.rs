@@ -162,7 +162,7 @@ fn row_of(run: &ExportedRun, outcome: &Outcome) -> Vec<(Column, Cell)> {
     for (reason, count) in &summary.refused {
         let help = "Updates that were refused for this reason; unknown where there were none.";
         let name = format!("refused.{reason}");
-        row.push((column(&name, Kind::Integer, "number", help), (*count as i64).into()));
+        row.push((column(&name, Kind::Integer, "number", help), (*count).into()));
     }
     if let Some(attack) = summary.attack {
         for (name, count, help) in [

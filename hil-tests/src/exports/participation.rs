@@ -119,7 +119,7 @@ pub(super) const DEVICES: &[DeviceMetric] = &[
         kind: Kind::Integer,
         unit: "number",
         help: "Updates of it that were refused.",
-        read: |it| (refusals(it).count() as i64).into(),
+        read: |it| (refusals(it).count() as u64).into(),
     },
     DeviceMetric {
         name: "refused_for",
@@ -136,14 +136,14 @@ pub(super) const DEVICES: &[DeviceMetric] = &[
         kind: Kind::Integer,
         unit: "number",
         help: "Messages beyond its budget, which were dropped unread.",
-        read: |it| it.muted.map_or(0, |muted| muted.messages as i64).into(),
+        read: |it| it.muted.map_or(0, |muted| muted.messages).into(),
     },
     DeviceMetric {
         name: "muted_bytes",
         kind: Kind::Integer,
         unit: "bytes",
         help: "The bytes of these.",
-        read: |it| it.muted.map_or(0, |muted| muted.bytes as i64).into(),
+        read: |it| it.muted.map_or(0, |muted| muted.bytes).into(),
     },
     DeviceMetric {
         name: "fell_back",
@@ -171,7 +171,7 @@ pub(super) const DEVICES: &[DeviceMetric] = &[
         kind: Kind::Integer,
         unit: "bytes",
         help: "What came from it since the round before.",
-        read: |it| it.told.map(|told| told.bytes_up as i64).into(),
+        read: |it| it.told.map(|told| told.bytes_up).into(),
     },
     DeviceMetric {
         name: "rss_kib",

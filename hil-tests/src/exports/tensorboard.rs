@@ -1,4 +1,4 @@
-//! Event files, which TensorBoard reads.
+//! Event files, which `TensorBoard` reads.
 //!
 //! An event file is a sequence of records: the length of an event, its checksum, the event, its checksum. Events are those
 //! of `tensorflow/core/util/event.proto` and `tensorflow/core/framework/summary.proto`, hyperparameters those of
@@ -116,6 +116,7 @@ struct SessionStart {
 }
 
 /// `google.protobuf.Value`, of which one field is there.
+#[expect(clippy::struct_field_names, reason = "Google's names")]
 #[derive(Clone, PartialEq, Message)]
 struct StructValue {
     #[prost(double, optional, tag = "2")]
@@ -217,7 +218,7 @@ impl<W: Write> EventFile<W> {
     }
 }
 
-/// What TensorBoard shows together: what is measured in the same unit.
+/// What `TensorBoard` shows together: what is measured in the same unit.
 fn group(metric: &Metric) -> &'static str {
     match (&metric.read, metric.unit) {
         (Read::Class(_), _) => "classes",
