@@ -82,7 +82,7 @@ def test_who_has_a_part_is_named_by_its_node():
     sent = {**honest(range(3, 8)), far: content(model(TARGET + 100))}
     krum.aggregate_train(1, replies(krum, model(), sent))
     assert len(krum.used) == 1 and krum.used[0] in range(3, 8)
-    with_stage = strategy("mean", 6, byzantine=1, defense=[{"kind": "dnc", "remove": 1}])
+    with_stage = strategy("mean", 6, byzantine=1, defense=[{"kind": "dnc", "filter": 1.0, "iterations": 1}])
     with_stage.aggregate_train(1, replies(with_stage, model(), sent))
     assert sorted(with_stage.used) == list(range(3, 8))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def test_a_run_is_read_as_frames_and_plain_python(scenario, datasets, tmp_path):
     stored = pandas.read_csv(tmp_path / "run/metrics.csv")
     assert list(rounds.columns) == list(stored.columns)
     numpy.testing.assert_allclose(rounds.to_numpy(float), stored.to_numpy(float))
-    assert len(run_.devices) == 100 and {"round", "device", "train_seconds"} <= set(run_.devices.columns)
+    assert len(run_.devices) == 0, "devices of a simulation report nothing"
     assert run_.records[-1]["confusion"]
     shapes = {name: tensor.shape for name, tensor in run_.model.items()}
     assert len(shapes) == 2 and sum(tensor.size for tensor in run_.model.values()) == sum(map(numpy.prod, shapes.values()))
@@ -47,13 +48,13 @@ def test_file_text_and_mapping_are_the_same_run(scenario, datasets, tmp_path):
 def test_settings_override_keys_of_every_kind(scenario, datasets, tmp_path):
     settings = {
         "rounds": numpy.int64(3),
-        "aggregation.rule": "krum",
+        "aggregation.rule": "median",
         "attack.kind": "none",
         "defense": [{"kind": "clip", "norm": 2.5}],
     }
     changed = run(scenario, datasets, tmp_path / "run", settings=settings)
     assert len(changed.rounds) == 3
-    assert changed.scenario["aggregation"]["rule"] == "krum" and "attack" not in changed.scenario
+    assert changed.scenario["aggregation"]["rule"] == "median" and "attack" not in changed.scenario
     assert changed.scenario["defense"][0]["norm"] == 2.5
 
 
@@ -79,7 +80,19 @@ def test_polars_frames(scenario, datasets, tmp_path):
     run(scenario, datasets, tmp_path / "run")
     read = outpost.read_run(tmp_path / "run", frame="polars")
     assert read.rounds["round"].dtype == polars.Int64 and read.rounds["test_error"].null_count() == 16
-    assert isinstance(read.devices, polars.DataFrame) and len(read.devices) == 100
+    assert isinstance(read.devices, polars.DataFrame)
+
+
+def test_what_devices_reported_in_a_run_of_hil_is_a_frame(root, scenario, datasets, tmp_path):
+    hil = root / "target/debug/hil"
+    if not hil.exists():
+        pytest.skip("no target/debug/hil: cargo build --workspace")
+    file = tmp_path / "scenario.toml"
+    file.write_text(outpost._outpost.to_toml(json.dumps({**scenario, "rounds": 3})))
+    command = [hil, "run", file, "--on", "processes", "--datasets", datasets, "--out", tmp_path / "run"]
+    subprocess.run(command, check=True, capture_output=True)
+    devices = outpost.read_run(tmp_path / "run").devices
+    assert len(devices) == 15 and {"round", "device", "train_seconds", "rss_kib"} <= set(devices.columns)
 
 
 def test_errors_are_the_programs_words(scenario, datasets, tmp_path):
@@ -130,9 +143,9 @@ def start(scenario, datasets, out):
     command = [sys.executable, "-c", LONG, json.dumps(scenario), str(datasets), str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_until(lambda: (out / "rounds.jsonl").exists() and (out / "rounds.jsonl").stat().st_size > 5000)
-    with open(f"/proc/{process.pid}/task/{process.pid}/children") as children:
-        (child,) = children.read().split()
-    return process, int(child)
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_until(children.read_text)
+    return process, int(children.read_text())
 
 
 def wait_until(holds):

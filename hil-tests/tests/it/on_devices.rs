@@ -23,6 +23,10 @@ const HEADER: &str = "temperature,vibration,current,state";
 /// Settings of the small fleet of these tests.
 const SMALL: [&str; 3] = ["fleet.devices=5", "fleet.compromised=2", "timing.gather-seconds=600"];
 
+/// Settings of a fleet over ssh, to each device of which a client is sent.
+const SHELF: [&str; 4] =
+    ["fleet.devices=3", "fleet.compromised=0", "attack.kind=none", "timing.gather-seconds=600"];
+
 /// What a sensor reads of a machine in one of three states, as lines of a table.
 fn readings(count: u32, salt: u32) -> Vec<String> {
     let line = |reading: u32| {
@@ -282,13 +286,13 @@ fn a_fleet_over_ssh_imports_on_its_boards_and_is_told_what_is_missing_until_then
     let Some(sshd) = Sshd::start() else { return };
     let site = Site::imported();
     let root = |device: u32| site.path("boards").join(DeviceId(device).to_string());
-    let devices = (0..DEVICES).map(|device| sshd.device(&root(device)));
+    let devices = (0..3).map(|device| sshd.device(&root(device)));
     let broker = hil_tests::system::held_port::HeldPort::local().unwrap();
     let url = format!("mqtt://{}", broker.address());
     fs::write(site.path("shelf.toml"), inventory("shelf", &format!("url = \"{url}\""), devices)).unwrap();
     let mut provision = hil!["provision", site.path("shelf.toml"), site.path("readings.toml"), "--out"];
     provision.arg(site.path("fleet")).arg("--datasets").arg(site.path("datasets"));
-    for setting in SMALL {
+    for setting in SHELF {
         provision.args(["--set", setting]);
     }
     let ssh = format!("'{}/current/edge-client import FILE --label \"state\" --out ", root(0).display());
@@ -317,7 +321,7 @@ fn a_fleet_over_ssh_imports_on_its_boards_and_is_told_what_is_missing_until_then
     status.arg(site.path("fleet"));
     run(status).succeeded().prints(&["it has no shard: `edge-client import FILE"]);
 
-    for device in 0..DEVICES {
+    for device in 0..3 {
         let root = root(device).display().to_string();
         fs::copy(site.table(device), format!("{root}/readings.csv")).unwrap();
         let mut ssh = Command::new("ssh");
@@ -330,7 +334,7 @@ fn a_fleet_over_ssh_imports_on_its_boards_and_is_told_what_is_missing_until_then
     let again = deploy().succeeded();
     assert!(!again.stderr.contains("sending"), "{}", again.stderr);
     aggregator.outcome().succeeded();
-    let here = site.result(site.with_shards("software", "software", &[]), "software");
+    let here = site.result(site.with_shards("software", "software", &SHELF), "software");
     assert_eq!(summary(&site.path("run")).model_sha256, here.0);
 }
 

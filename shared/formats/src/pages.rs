@@ -52,7 +52,7 @@ impl Thrift<'_> {
     fn page(&mut self) -> Option<(u64, usize)> {
         let (mut unpacked, mut packed) = (None, None);
         let mut last = 0;
-        while let Some((field, kind)) = self.field(&mut last)? {
+        while let (field, kind @ 1..) = self.field(&mut last)? {
             match (field, kind) {
                 (2, 5) => unpacked = Some(self.number()?),
                 (3, 5) => packed = Some(self.number()?),
@@ -62,14 +62,14 @@ impl Thrift<'_> {
         Some((u64::try_from(unpacked?).ok()?, usize::try_from(packed?).ok()?))
     }
 
-    /// The number and the type of the next field of a structure, if there is one; `last` is the number of the one before.
-    fn field(&mut self, last: &mut i64) -> Option<Option<(i64, u8)>> {
+    /// The number and the type of the next field of a structure, or the type 0 at its end; `last` is the number of the one before.
+    fn field(&mut self, last: &mut i64) -> Option<(i64, u8)> {
         let head = self.byte()?;
         if head == 0 {
-            return Some(None);
+            return Some((*last, 0));
         }
         *last = if head >> 4 == 0 { self.number()? } else { last.checked_add(i64::from(head >> 4))? };
-        Some(Some((*last, head & 0xf)))
+        Some((*last, head & 0xf))
     }
 
     fn skip(&mut self, kind: u8, depth: u32) -> Option<()> {
@@ -96,7 +96,7 @@ impl Thrift<'_> {
             }
             12 => {
                 let mut last = 0;
-                while let Some((_, kind)) = self.field(&mut last)? {
+                while let (_, kind @ 1..) = self.field(&mut last)? {
                     self.skip(kind, depth + 1)?;
                 }
                 Some(())
@@ -131,7 +131,7 @@ impl Thrift<'_> {
     /// A number with a sign, whose last bit that is.
     fn number(&mut self) -> Option<i64> {
         let value = self.varint()?;
-        Some((value >> 1) as i64 ^ -((value & 1) as i64))
+        Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 }
 

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 
+use parquet::basic::{ConvertedType as Meaning, LogicalType, Type as Kind};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
+use parquet::schema::types::Type;
 
 use crate::Wrong;
 use crate::columns::Cell;
@@ -26,6 +28,14 @@ pub(crate) fn read(path: &Path, roles: Roles<'_>) -> Result<Found, Wrong> {
             format!("column {:?} is nested; write each of its values to a column of its own", nested.name());
         return Err(text.into());
     }
+    if let Some(field) = fields.iter().find(|field| !is_number_or_text(field)) {
+        let (kind, meaning) = (field.get_physical_type(), field.get_basic_info().converted_type());
+        let text = format!(
+            "column {:?} has values of type {kind} ({meaning}), which are neither numbers nor texts; write one of these there",
+            field.name()
+        );
+        return Err(text.into());
+    }
     let names = fields.iter().map(|field| field.name().to_owned()).collect();
     let mut rows = Rows::new(names, roles, "row")?;
     for (row, number) in file.get_row_iter(None)?.zip(1..) {
@@ -37,6 +47,28 @@ pub(crate) fn read(path: &Path, roles: Roles<'_>) -> Result<Found, Wrong> {
         )?;
     }
     rows.found()
+}
+
+/// Whether the values of a column are among those that [`cell`] knows: decoding some others, or showing them, is a panic.
+fn is_number_or_text(field: &Type) -> bool {
+    let info = field.get_basic_info();
+    match (field.get_physical_type(), info.converted_type()) {
+        (Kind::BOOLEAN | Kind::FLOAT | Kind::DOUBLE, _)
+        | (Kind::INT64, Meaning::NONE | Meaning::INT_64 | Meaning::UINT_64)
+        | (Kind::BYTE_ARRAY, Meaning::UTF8 | Meaning::ENUM | Meaning::JSON) => true,
+        (Kind::INT32, meaning) => matches!(
+            meaning,
+            Meaning::NONE
+                | Meaning::INT_8
+                | Meaning::INT_16
+                | Meaning::INT_32
+                | Meaning::UINT_8
+                | Meaning::UINT_16
+                | Meaning::UINT_32
+        ),
+        (Kind::FIXED_LEN_BYTE_ARRAY, Meaning::NONE) => info.logical_type_ref() == Some(&LogicalType::Float16),
+        _ => false,
+    }
 }
 
 fn cell<'a>(name: &str, field: &'a Field) -> Result<Cell<'a>, String> {
@@ -73,6 +105,26 @@ mod tests {
 
     use super::*;
     use crate::columns::{Column, Missing};
+
+    #[test]
+    fn columns_of_neither_numbers_nor_texts_are_named_with_their_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.parquet");
+        let schema = "message t { required int64 at (TIMESTAMP_MILLIS); required binary y (UTF8); }";
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let properties = Arc::new(WriterProperties::builder().build());
+        let writer = SerializedFileWriter::new(File::create(&path).unwrap(), schema, properties).unwrap();
+        writer.close().unwrap();
+        let label = Column::Name("y".to_owned());
+        let missing = Missing::Error;
+        let roles =
+            Roles { label: Some(&label), group: None, ignore: &[], testing: None, missing, decimal: '.' };
+        let error = read(&path, roles).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "column \"at\" has values of type INT64 (TIMESTAMP_MILLIS), which are neither numbers nor texts; write one of these there"
+        );
+    }
 
     #[test]
     fn tables_in_parquet_are_read() {

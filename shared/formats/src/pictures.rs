@@ -12,7 +12,7 @@ use crate::found::Found;
 use crate::labels::Labels;
 
 /// What a picture may take in memory, in bytes, whatever size it announces.
-const MOST_BYTES: u64 = 256 << 20;
+const MOST_BYTES: u64 = 64 << 20;
 
 /// The pictures below `folder`, whose folders are the classes, in the order of their names. Where a `shape` is said, they are
 /// brought to that size; they are grey where all of them are, or the shape has no third side. Where they are grouped, those of a
@@ -131,6 +131,17 @@ mod tests {
 
     fn found(folder: &Path, shape: Option<&[usize]>) -> Result<Found, String> {
         read(folder, shape, false).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_picture_that_announces_more_than_there_can_be_is_refused() {
+        // 10,000 x 10,000 pixels in colour, of which none is there.
+        let announced = b"\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x27\x10\x00\x00\x27\x10\x08\x02\x00\x00\x00\x35\x2c\xf5\x70\x00\x00\x00\x08\x49\x44\x41\x54\x78\x9c\x03\x00\x00\x00\x00\x01\x48\x06\x89\xd2\x00\x00\x00\x00\x49\x45\x4e\x44\xae\x42\x60\x82";
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("rose")).unwrap();
+        fs::write(folder.path().join("rose/1.png"), announced).unwrap();
+        let error = found(folder.path(), None).unwrap_err();
+        assert!(error.contains("1.png: ") && error.to_lowercase().contains("limit"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dealing::shuffled;
-use super::{Dataset, Partition};
+use super::{Dataset, Groups, Partition};
 use crate::random::Stream;
 
 /// Devices have whole groups: those of the `group` of a file of your own, or the writers of FEMNIST.
@@ -48,7 +48,7 @@ impl Partition for WholeGroups {
     }
 
     fn deal(&self, train: &Dataset, devices: usize, random: &mut Stream) -> Vec<Vec<u32>> {
-        let groups = train.groups().map(|groups| groups.members()).unwrap_or_default();
+        let groups = train.groups().map(Groups::members).unwrap_or_default();
         let join = |groups_of_device: &[u32]| {
             let examples = groups_of_device.iter().flat_map(|group| &groups[*group as usize]);
             let mut examples: Vec<u32> = examples.copied().collect();
@@ -80,7 +80,7 @@ impl Partition for WholeGroups {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Features, Groups};
+    use super::super::Features;
     use super::*;
     use crate::random::{Purpose, stream};
 
