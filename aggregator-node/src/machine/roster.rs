@@ -39,8 +39,9 @@ pub(super) struct Roster {
     listed: Option<BTreeMap<DeviceId, ShardEntry>>,
     /// What those trained on whose updates a recorded round holds, and what they are held to from then on.
     trained_on: BTreeMap<DeviceId, ShardEntry>,
-    /// Whose data do not fit, with what it says of that and whether that is not recorded yet.
-    unfit: BTreeMap<DeviceId, (Box<str>, bool)>,
+    /// Whose data do not fit, with what it says of that; and what of that is not recorded yet.
+    unfit: BTreeMap<DeviceId, Box<str>>,
+    newly_unfit: BTreeMap<DeviceId, Box<str>>,
     /// Who is not waited for.
     unexpected: BTreeSet<DeviceId>,
     online: usize,
@@ -79,6 +80,7 @@ impl Roster {
             listed: start.listed.clone(),
             trained_on: start.trained_on.clone(),
             unfit: BTreeMap::new(),
+            newly_unfit: BTreeMap::new(),
             unexpected: BTreeSet::new(),
             online: 0,
             byzantine: scenario.byzantine() as usize,
@@ -141,26 +143,21 @@ impl Roster {
     /// `device` says that its data are not those of the scenario.
     fn does_not_fit(&mut self, device: DeviceId, why: &str) -> (Refusal, String) {
         self.leave(device);
-        if self.unfit.get(&device).is_none_or(|(known, _)| **known != *why) {
-            self.unfit.insert(device, (why.into(), true));
+        if self.unfit.insert(device, why.into()).as_deref() != Some(why) {
+            self.newly_unfit.insert(device, why.into());
         }
         (Refusal::WrongShard, format!("its data do not fit: {why}"))
     }
 
     /// Whose data do not fit, as far as that is new to the record.
     pub(super) fn newly_unfit(&mut self) -> Vec<UnfitDevice> {
-        let mut fresh = Vec::new();
-        for (device, (why, is_new)) in &mut self.unfit {
-            if mem::take(is_new) {
-                fresh.push(UnfitDevice { device: *device, why: why.clone() });
-            }
-        }
-        fresh
+        let fresh = mem::take(&mut self.newly_unfit).into_iter();
+        fresh.map(|(device, why)| UnfitDevice { device, why }).collect()
     }
 
     /// The first of those whose data do not fit, with what it says of that, and how many others there are.
     pub(super) fn first_unfit(&self) -> Option<(DeviceId, &str, usize)> {
-        let (device, (why, _)) = self.unfit.first_key_value()?;
+        let (device, why) = self.unfit.first_key_value()?;
         Some((*device, why, self.unfit.len() - 1))
     }
 

@@ -4,6 +4,8 @@
 //!
 //! Nothing is copied of the arrays that a rule reads, and Python's other threads go on while it computes.
 
+#![allow(clippy::needless_pass_by_value, reason = "a function owns what Python gives it")]
+
 mod aggregator;
 mod stored;
 

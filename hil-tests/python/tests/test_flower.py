@@ -142,7 +142,7 @@ def test_a_rule_with_a_root_gets_what_the_server_has_trained():
 
 
 def simulate(chosen, rounds):
-    """The model after some rounds of the real Flower, with 6 nodes, of which two are hostile."""
+    """The model after some rounds of the real Flower, with 7 nodes, of which two are hostile."""
     from flwr.clientapp import ClientApp
     from flwr.serverapp import ServerApp
     from flwr.simulation import run_simulation
@@ -158,7 +158,7 @@ def simulate(chosen, rounds):
         arrays = {name: array.numpy() for name, array in message.content["arrays"].items()}
         weight, bias = arrays["weight"], arrays["bias"]
         target = numpy.arange(12, dtype=numpy.float32) + 0.01 * number
-        if number >= 4:
+        if number >= 5:
             target = -1000 * target
         arrays["weight"] = weight + 0.5 * (target[:9].reshape(3, 3) - weight)
         arrays["bias"] = bias + 0.5 * (target[9:] - bias)
@@ -173,7 +173,7 @@ def simulate(chosen, rounds):
 
     limits = {"num_cpus": 2, "include_dashboard": False, "logging_level": "error"}
     backend = {"client_resources": {"num_cpus": 1}, "init_args": limits}
-    run_simulation(server_app=server, client_app=client, num_supernodes=6, backend_config=backend)
+    run_simulation(server_app=server, client_app=client, num_supernodes=7, backend_config=backend)
     return result["values"]
 
 
@@ -181,12 +181,12 @@ def simulate(chosen, rounds):
 def test_in_a_simulation_of_flower_the_rule_withstands_hostile_clients(monkeypatch):
     pytest.importorskip("ray")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    multi_krum = strategy("multi-krum", 6, byzantine=2, settings={"select": 3})
+    multi_krum = strategy("multi-krum", 7, byzantine=2, settings={"select": 3})
     ended = simulate(multi_krum, rounds=8)
     numpy.testing.assert_allclose(ended, TARGET, atol=0.1)
     assert multi_krum.aggregator.state["round"] == 8 and len(multi_krum.used) == 3
     # The same clients, and Flower's own average.
-    assert numpy.abs(simulate(strategy("mean", 6), rounds=1)).max() > 100
+    assert numpy.abs(simulate(strategy("mean", 7), rounds=1)).max() > 100
 
 
 def test_the_error_without_flower_says_what_to_install(monkeypatch):
