@@ -205,7 +205,7 @@ mod tests {
             keys_of(&Scenario::parse("s.toml", SCENARIO, &[]).unwrap()).into_iter().collect();
         assert_eq!(keys["fleet.devices"], Value::Integer(5));
         assert_eq!(keys["defense.0.norm"], Value::Float(2.0));
-        assert_eq!(plain(&keys["dataset.kind"]), "mnist");
+        assert_eq!(plain(&keys["dataset"]), "mnist");
         assert!(keys.values().all(|value| !value.is_table() && !value.is_array()));
     }
 

@@ -119,12 +119,10 @@ fn a_fleet_of_boards_and_processes_ends_in_the_model_of_software() {
 }
 
 #[test]
-fn a_board_runs_the_program_of_an_attack_if_the_inventory_allows_it() {
+fn boards_run_the_program_of_an_attack_that_the_inventory_allows() {
     let program = programs::script(programs::COPY);
     let attack = ["attack.kind=program", &programs::command("attack", &program), "attack.given=models"];
     let Some(shelf) = Shelf::new(&attack) else { return };
-    let refused = ["attack.command names a program that is not allowed here"];
-    run(shelf.hil("refused", &[])).complains(1, &refused);
     let allowed = toml::Value::from(vec![serde_json::to_string(&program).unwrap()]);
     let text = shelf.inventory_text(BROUGHT, "");
     let text = text.replace("[[device]]", &format!("[[device]]\nallow-program = {allowed}"));

@@ -220,7 +220,6 @@ fn what_programs_keep_is_kept_when_a_run_is_killed_and_goes_on() {
     echo '{"ok":true,"remove":['"$kept"'],"keep":'"$((1 - kept))"'}'"#,
     );
     let settings = [
-        "model=logistic-regression",
         "aggregation.rule=program",
         &command("aggregation", &late("once")),
         "attack.kind=program",
