@@ -154,7 +154,7 @@ fn a_partition_has_keys_of_its_own_in_the_table_of_the_fleet() {
     assert_eq!(
         refused("", &["fleet.partition=zipf"]),
         "--set fleet.partition=zipf: unknown partition `zipf`; known are `label-groups`, `iid`, `dirichlet`, `shards`, \
-         `similarity`, `quantity`"
+         `similarity`, `quantity`, `groups`"
     );
     assert_eq!(
         refused("devcies = 3", &[]),

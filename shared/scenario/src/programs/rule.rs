@@ -176,7 +176,7 @@ mod tests {
             case $line in *'"kept":0,'*) from=updates ;; *) from=state ;; esac
             head -c 8 "$(path $from)" > "$(path answer)"
             case $line in *'"trial":true'*) head -c 4 "$(path global)" ;; *) head -c 8 "$(path updates)" ;; esac > "$(path keep)"
-            echo "{"ok":true,"keep":$(($(wc -c < "$(path keep)") / 4))}"
+            echo '{"ok":true,"keep":'"$(($(wc -c < "$(path keep)") / 4))"'}'
         done"#;
         let (rule, mut state) = (rule(late, Given::Models), State::default());
         let mut round = |number: u32, rows: &[&[f32]]| {
