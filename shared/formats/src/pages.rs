@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::{Wrong, gzip};
 
@@ -26,7 +26,7 @@ pub(crate) fn check(file: &File, metadata: &ParquetMetaData) -> Result<(), Wrong
         )
         .into());
     }
-    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+    for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
         let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
         let place = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
         let place = place.filter(|(start, length)| start.checked_add(*length).is_some_and(|end| end <= size));

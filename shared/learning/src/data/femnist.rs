@@ -91,7 +91,8 @@ fn json_files(folder: &Path, within: &str) -> Vec<FileName> {
     let entries = fs::read_dir(folder.join(within)).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let plain = names.map(|name| name.strip_suffix(".gz").unwrap_or(&name).to_owned());
-    let mut names: Vec<String> = plain.filter(|name| name.ends_with(".json")).collect();
+    let is_json = |name: &String| Path::new(name).extension().is_some_and(|extension| extension == "json");
+    let mut names: Vec<String> = plain.filter(is_json).collect();
     names.sort_unstable();
     names.dedup();
     names.into_iter().map(|name| format!("{within}{name}").into()).collect()

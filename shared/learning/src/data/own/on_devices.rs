@@ -188,10 +188,10 @@ impl OnDevices {
             let (column, expected) = (columns[place].clone(), named[place].clone());
             return Err(Misfit::Column { place: place + 1, column, expected });
         }
-        let names = self.classes.as_deref().unwrap_or_default();
-        let places: HashMap<&str, u16> = zip(names.iter().map(String::as_str), 0..).collect();
+        let known = self.classes.as_deref().unwrap_or_default();
+        let places: HashMap<&str, u16> = zip(known.iter().map(String::as_str), 0..).collect();
         let place = |class: &String| {
-            let unknown = || Misfit::Class { class: class.clone(), known: listed(names) };
+            let unknown = || Misfit::Class { class: class.clone(), known: listed(known) };
             places.get(class.as_str()).copied().ok_or_else(unknown)
         };
         let places = classes.iter().map(place).collect::<Result<Vec<u16>, Misfit>>()?;
