@@ -54,6 +54,7 @@ impl Catalogue {
     }
 
     /// What comes with Outpost.
+    #[expect(clippy::too_many_lines, reason = "it is the list, a line for each thing")]
     pub fn standard() -> Self {
         let mut rules =
             Registry::<dyn Rule>::new("aggregation rule", "rule", &["rule", "byzantine", "round-quorum"]);
