@@ -131,8 +131,10 @@ def test_a_frame_that_is_not_there_is_named(scenario, datasets, tmp_path, monkey
         outpost.read_run(tmp_path / "run", frame="excel").rounds
 
 
+# What a shell starts in the background ignores Ctrl-C, and hands that down.
 LONG = """
-import json, sys, outpost
+import json, signal, sys, outpost
+signal.signal(signal.SIGINT, signal.default_int_handler)
 scenario, datasets, out = json.loads(sys.argv[1]), *sys.argv[2:]
 outpost.run(scenario, datasets=datasets, out=out, settings={"rounds": 100_000_000, "evaluation.every": 1000})
 """
