@@ -364,7 +364,9 @@ fn emulated_boards_import_their_own_data_and_end_in_the_model_of_software() {
     let here = site.result(site.with_shards("software", "software", &settings), "software");
     assert_eq!(summary(&site.path("run")).model_sha256, here.0);
     let console = fs::read_to_string(site.path("run/logs/device-000.log")).unwrap();
-    assert!(console.contains("/opt/outpost/shard: 50 examples of shape [3] in 3 classes"), "{console}");
+    let rows = fs::read_to_string(site.table(0)).unwrap().lines().count() - 1;
+    let made = format!("/opt/outpost/shard: {rows} examples of shape [3] in 3 classes");
+    assert!(console.contains(&made), "{console}");
     // What is on a board never was on this machine's disk as a shard.
     assert!(!site.path("run-fleet/devices/device-000/shard.safetensors").exists());
 }
